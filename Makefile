@@ -1,0 +1,42 @@
+# Whatever needs Python runs in .venv; the first target that needs it creates it.
+# `make PYTHON=python3.12 test` picks the interpreter, otherwise the first of 3.11 to 3.13 found.
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& echo $$p && break; done)
+BIN := .venv/bin
+INSTALLED := .venv/installed
+.DEFAULT_GOAL := help
+.PHONY: help install bench test lint benchmark pocket clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Create .venv with everything pinned (the others do this by themselves)
+
+bench: $(INSTALLED) ## Run the pocket suite and print its table: CPU, no network
+	$(BIN)/stabench run pocket
+
+test: $(INSTALLED) ## Run all tests
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED) ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+benchmark: $(INSTALLED) ## Measure the speed of the harness and the metrics
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only
+
+pocket: $(INSTALLED) ## Train the pocket world's weights again, from nothing (hours)
+	$(BIN)/python -m pocket.training
+
+clean: ## Remove .venv and caches; runs and weights stay
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .benchmarks build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 found; install one, or make PYTHON=/path/to/python" >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing about 90 pinned packages into .venv; a few minutes the first time"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
