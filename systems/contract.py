@@ -1,0 +1,63 @@
+"""What a system under test is: the small contract between an adapter and the clock that times it."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+
+Spans = Callable[[str], AbstractContextManager[None]]
+"""`with spans("bridge"): ...` times one stage; the harness hands the object in."""
+
+
+class Utterance(NamedTuple):
+    """One spoken caption: `samples` float32 [T], mono, within +-1, at the system's speech rate.
+
+    `caption` is the true text; it is None unless the system declares `reads_caption`.
+    """
+
+    clip_id: str
+    samples: np.ndarray
+    rate_hz: int
+    caption: str | None = None
+
+
+class Representation(NamedTuple):
+    """What the first phase hands to the second: `payload` is the system's own, for one clip.
+
+    `text` is the transcript where there is one, `tokens` its length in the recogniser's tokens.
+    """
+
+    payload: Any
+    text: str | None = None
+    tokens: int | None = None
+
+
+class Waveform(NamedTuple):
+    """Generated sound: `samples` float32 [T], mono, at `rate_hz`."""
+
+    samples: np.ndarray
+    rate_hz: int
+
+
+class System(Protocol):
+    """A system in two timed phases: `represent` (processing latency), `generate` (generation time).
+
+    `generate` draws its noise for clip i from `seeds[i]` alone, so that a batch gives the audio
+    of single calls (to numerical tolerance).
+    """
+
+    sample_rate: int
+    speech_rate_hz: ClassVar[int] = 16_000
+    reads_caption: ClassVar[bool] = False
+
+    def load(self, device: str, dtype: str) -> None:
+        """Read the weights and move them to `device` ("cpu", "cuda"); `dtype` is "float32", ..."""
+
+    def represent(self, speech: Utterance, spans: Spans) -> Representation:
+        """Turn one utterance into what `generate` needs."""
+
+    def generate(
+        self, representations: list[Representation], seeds: list[int], spans: Spans
+    ) -> list[Waveform]:
+        """Turn a batch of representations into one waveform each."""

@@ -1,0 +1,90 @@
+"""A log-mel front end in the place of HuBERT's raw-waveform one (a declared deviation)."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from systems.star.config import SpeechEncoderConfig
+
+N_FFT = 512
+FLOOR = 1e-5
+"""Smallest mel power told apart: under a -60 dBFS noise floor, above digital silence."""
+CONV_KERNEL = 3
+
+
+def mel_filters(bins: int, rate_hz: int) -> Tensor:
+    """Triangular HTK mel filters [N_FFT // 2 + 1, bins] from 0 to rate_hz / 2."""
+    nyquist = torch.tensor(rate_hz / 2)
+    top = 2595 * torch.log10(1 + nyquist / 700)
+    edges = 700 * (10 ** (torch.linspace(0, float(top), bins + 2) / 2595) - 1)
+    hertz = torch.linspace(0, rate_hz / 2, N_FFT // 2 + 1)[:, None]
+    rising = (hertz - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - hertz) / (edges[2:] - edges[1:-1])
+    return torch.minimum(rising, falling).clamp_min(0)
+
+
+class LogMelFrontEnd(nn.Module):
+    """Waveform [B, N] to features [B, width, F]: log-mel, normalised per utterance, convolutions.
+
+    Frames past an utterance's length are zeroed before each convolution, so that padding a batch
+    changes no valid frame.
+    """
+
+    def __init__(self, config: SpeechEncoderConfig) -> None:
+        super().__init__()
+        self.window_samples, self.hop_samples = config.mel_window, config.mel_hop
+        self.strides = config.mel_strides
+        widths = [config.mel_bins, *[config.width] * len(self.strides)]
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(before, after, CONV_KERNEL, stride, padding=1)
+            for (before, after), stride in zip(pairwise(widths), self.strides, strict=True)
+        )
+        window = torch.hann_window(config.mel_window)
+        filters = mel_filters(config.mel_bins, config.speech_rate_hz)
+        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("filters", filters, persistent=False)
+
+    def mel_frames(self, samples: Tensor) -> Tensor:
+        """Number of mel frames of utterances with so many samples."""
+        return (samples - self.window_samples) // self.hop_samples + 1
+
+    def frames(self, samples: Tensor) -> Tensor:
+        """Number of output frames of utterances with so many samples."""
+        count = self.mel_frames(samples)
+        for stride in self.strides:
+            count = -(-count // stride)
+        return count
+
+    def forward(self, waveform: Tensor, lengths: Tensor) -> Tensor:
+        """`lengths` int [B] in samples."""
+        count = self.mel_frames(lengths)
+        features = self._log_mel(waveform)
+        features = _normalised(features, _mask(count, features.shape[1]))
+        features = features.to(self.convolutions[0].weight.dtype).transpose(1, 2)
+        for convolution, stride in zip(self.convolutions, self.strides, strict=True):
+            features = functional.gelu(convolution(features))
+            count = -(-count // stride)
+            features = features * _mask(count, features.shape[-1])[:, None]
+        return features
+
+    def _log_mel(self, waveform: Tensor) -> Tensor:
+        """[B, N] to float32 [B, F, bins]."""
+        frames = waveform.float().unfold(-1, self.window_samples, self.hop_samples)
+        power = torch.fft.rfft(frames * self.window.float(), n=N_FFT).abs().square()
+        return (power @ self.filters.float()).clamp_min(FLOOR).log()
+
+
+def _normalised(features: Tensor, mask: Tensor) -> Tensor:
+    """Zero mean and unit variance per band over the valid frames of [B, F, bins], zero beyond."""
+    weight = mask[..., None].to(features.dtype)
+    count = weight.sum(1, keepdim=True)
+    centred = (features - (features * weight).sum(1, keepdim=True) / count) * weight
+    deviation = (centred.square().sum(1, keepdim=True) / count).sqrt()
+    return centred / deviation.clamp_min(0.1)
+
+
+def _mask(count: Tensor, frames: int) -> Tensor:
+    """Bool [B, frames], True in the first `count`."""
+    return torch.arange(frames, device=count.device) < count[:, None]

@@ -1,0 +1,182 @@
+"""Speech to frames: HuBERT (raw or log-mel), WavLM or DAC, with padding that changes nothing."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import parametrize
+
+from systems.star.config import SpeechEncoderConfig
+from systems.star.log_mel import LogMelFrontEnd
+from systems.star.resample import resample
+
+CONV_KERNELS = (10, 3, 3, 3, 3, 2, 2)
+CONV_STRIDES = (5, 2, 2, 2, 2, 2, 2)
+CONV_WIDTH = 512
+MIN_SAMPLES = 400
+"""25 ms: one frame of either front end; shorter speech is padded with zeros."""
+
+
+class Frames(NamedTuple):
+    """Speech features: `frames` [B, T, width], `mask` bool [B, T], True where speech is."""
+
+    frames: Tensor
+    mask: Tensor
+
+
+def build_speech_encoder(config: SpeechEncoderConfig) -> nn.Module:
+    """The encoder that `config.kind` names; all map waveforms [B, N] to Frames."""
+    return CodecEncoder(config) if config.kind == "dac" else SpeechEncoder(config)
+
+
+class SpeechEncoder(nn.Module):
+    """Last layer of HuBERT or WavLM over 16 kHz speech; no masking of any kind, also in training.
+
+    HuBERT-Large ll60k was trained on normalised waveforms, STAR feeds it plain ones:
+    `normalize_waveform` chooses. WavLM always normalises, as its checkpoints demand.
+    """
+
+    def __init__(self, config: SpeechEncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.normalises = config.normalize_waveform or config.kind == "wavlm"
+        self.model = _transformer(config)
+
+    def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Frames:
+        """Waveforms [B, N], zero-padded to a batch; `lengths` int [B] in samples, None: all N."""
+        waveform, lengths, whole = _prepared(waveform, lengths)
+        if self.normalises:
+            waveform = _normalised(waveform, lengths)
+        features, counts = self._features(waveform, lengths)
+        mask = torch.arange(features.shape[1], device=features.device) < counts[:, None]
+        projected = self.model.feature_projection(features)
+        hidden = projected[0] if isinstance(projected, tuple) else projected
+        encoded = self.model.encoder(hidden, attention_mask=None if whole else mask)
+        return Frames(encoded.last_hidden_state, mask)
+
+    def _features(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Front-end features [B, T, channels] and how many are valid [B]."""
+        front_end = self.model.feature_extractor
+        if isinstance(front_end, LogMelFrontEnd):
+            return front_end(waveform, lengths).transpose(1, 2), front_end.frames(lengths)
+        dtype = self.model.feature_projection.projection.weight.dtype
+        counts = lengths
+        for kernel, stride in zip(CONV_KERNELS, CONV_STRIDES, strict=True):
+            counts = (counts - kernel) // stride + 1
+        return front_end(waveform.to(dtype)).transpose(1, 2), counts
+
+    def fuse(self) -> "SpeechEncoder":
+        """Multiply the position convolution's gain into its weight, for inference."""
+        convolution = self.model.encoder.pos_conv_embed.conv
+        if parametrize.is_parametrized(convolution):
+            parametrize.remove_parametrizations(convolution, "weight")
+        return self
+
+
+class CodecEncoder(nn.Module):
+    """Quantised continuous sum of a Descript codec (the paper's DAC row), without its decoder."""
+
+    def __init__(self, config: SpeechEncoderConfig) -> None:
+        super().__init__()
+        from transformers import DacConfig, DacModel
+
+        self.config = config
+        self.model = DacModel(
+            DacConfig(
+                encoder_hidden_size=config.codec_base,
+                downsampling_ratios=list(config.codec_strides),
+                n_codebooks=config.codec_books,
+                sampling_rate=config.codec_rate_hz,
+            )
+        )
+        if self.model.config.hidden_size != config.width:
+            raise ValueError(
+                f"encoder.width is {config.width}, but this codec's is "
+                f"{self.model.config.hidden_size} (codec_base doubled per stride); make them equal"
+            )
+        self.model.decoder = None
+
+    def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Frames:
+        """As SpeechEncoder. A convolutional codec sees padding, so unequal clips go one by one."""
+        waveform, lengths, whole = _prepared(waveform, lengths)
+        if whole:
+            frames = self._encode(waveform)
+            return Frames(frames, frames.new_ones(frames.shape[:2], dtype=torch.bool))
+        rows = [
+            self._encode(row[None, :length])[0]
+            for row, length in zip(waveform, lengths.tolist(), strict=True)
+        ]
+        counts = torch.tensor([len(row) for row in rows], device=waveform.device)
+        frames = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        return Frames(
+            frames, torch.arange(frames.shape[1], device=waveform.device) < counts[:, None]
+        )
+
+    def fuse(self) -> "CodecEncoder":
+        """Nothing to fuse: the codec is stored without weight norm."""
+        return self
+
+    def _encode(self, waveform: Tensor) -> Tensor:
+        """[B, N] at the speech rate to [B, T, width]."""
+        sound = resample(waveform, self.config.speech_rate_hz, self.config.codec_rate_hz)
+        hop = self.model.config.hop_length
+        sound = functional.pad(sound, (0, -sound.shape[-1] % hop))
+        dtype = next(self.model.encoder.parameters()).dtype
+        encoded = self.model.encode(sound[:, None].to(dtype))
+        return encoded.quantized_representation.transpose(1, 2)
+
+
+def _transformer(config: SpeechEncoderConfig) -> nn.Module:
+    """A transformers HubertModel or WavLMModel in the pre-LN ("stable") form."""
+    from transformers import HubertConfig, HubertModel, WavLMConfig, WavLMModel
+
+    settings = {
+        "hidden_size": config.width,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "intermediate_size": config.ffn,
+        "hidden_dropout": config.dropout,
+        "attention_dropout": config.dropout,
+        "activation_dropout": config.dropout,
+        "feat_proj_dropout": config.dropout,
+        "layerdrop": 0.0,
+        "num_conv_pos_embeddings": config.position_kernel,
+        "num_conv_pos_embedding_groups": config.position_groups,
+        "feat_extract_norm": "layer",
+        "conv_bias": config.kind == "hubert",
+        "do_stable_layer_norm": True,
+        "apply_spec_augment": False,
+    }
+    if config.kind == "wavlm":
+        return WavLMModel(WavLMConfig(**settings))
+    if config.kind == "hubert":
+        return HubertModel(HubertConfig(**settings))
+    # The raw-waveform front end is built at its smallest and thrown away.
+    stub = {"conv_dim": (config.width,), "conv_stride": (5,), "conv_kernel": (10,)}
+    model = HubertModel(HubertConfig(**settings, **stub))
+    model.feature_extractor = LogMelFrontEnd(config)
+    return model
+
+
+def _prepared(waveform: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor, bool]:
+    """Speech of at least MIN_SAMPLES, lengths [B], and whether all rows are equally long."""
+    waveform = functional.pad(waveform, (0, max(0, MIN_SAMPLES - waveform.shape[-1])))
+    size = waveform.shape[-1]
+    if lengths is None:
+        return waveform, torch.full(waveform.shape[:1], size, device=waveform.device), True
+    lengths = lengths.to(waveform.device).clamp_min(MIN_SAMPLES)
+    longest = int(lengths.max())
+    if longest > size:
+        raise ValueError(f"speech of {longest} samples in a batch of {size}; pad to the longest")
+    inside = torch.arange(size, device=waveform.device) < lengths[:, None]
+    return waveform * inside, lengths, bool((lengths == size).all())
+
+
+def _normalised(waveform: Tensor, lengths: Tensor) -> Tensor:
+    """Zero mean and unit variance over each row's first `lengths` samples, zero beyond."""
+    inside = torch.arange(waveform.shape[-1], device=waveform.device) < lengths[:, None]
+    count = lengths[:, None].to(waveform.dtype)
+    centred = (waveform - (waveform * inside).sum(1, keepdim=True) / count) * inside
+    variance = centred.square().sum(1, keepdim=True) / count
+    return centred * torch.rsqrt(variance + 1e-5)

@@ -1,0 +1,116 @@
+"""Flow-matching training of the UDiT: loss, timestep distributions, averaged weights."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+from systems.star.udit import UDiT
+
+TIME_SCALE = 1000
+TimeSampler = Callable[[int, torch.Generator], Tensor]
+"""Number of clips, generator -> times float32 [n] in (0, 1], multiples of 1/1000; 1 is noise."""
+
+
+def logit_normal(mean: float = 0.0, std: float = 1.0) -> TimeSampler:
+    """t = sigmoid(N(mean, std)); (0, 1) is what the paper's code draws."""
+
+    def draw(count: int, generator: torch.Generator) -> Tensor:
+        normal = torch.randn(count, generator=generator, device=generator.device)
+        return _quantise(torch.sigmoid(-(mean + std * normal)))
+
+    return draw
+
+
+def toward_noise() -> TimeSampler:
+    """t = sigmoid(1.5 + 1.2 n): small models learn what a clip contains near t = 1, so they need
+    most of their steps there (a declared deviation)."""
+    return logit_normal(1.5, 1.2)
+
+
+def uniform() -> TimeSampler:
+    """t uniform, as the paper says (its code does not)."""
+
+    def draw(count: int, generator: torch.Generator) -> Tensor:
+        return _quantise(torch.rand(count, generator=generator, device=generator.device))
+
+    return draw
+
+
+def flow_matching_loss(
+    udit: UDiT,
+    latents: Tensor,
+    context: Tensor,
+    context_mask: Tensor | None,
+    generator: torch.Generator,
+    t_sampler: TimeSampler,
+    drop: float = 0.2,
+    latent_mask: Tensor | None = None,
+) -> Tensor:
+    """Mean squared error of the velocity z1 - z0 at z_t = (1 - t) z0 + t z1 (paper section 3.3).
+
+    `latents` [B, C, T] as the sampler shall return them; `context` [B, S, W] is zeroed for a share
+    `drop` of the clips; frames outside `latent_mask` [B, T] count neither as keys nor as loss.
+    """
+    count = latents.shape[0]
+    time = t_sampler(count, generator).to(latents.device)
+    noise = torch.randn(latents.shape, generator=generator, device=generator.device)
+    noise = noise.to(latents.device, latents.dtype)
+    keep = torch.rand(count, generator=generator, device=generator.device) >= drop
+    context = context * keep.to(context.device, context.dtype)[:, None, None]
+    noisy = torch.lerp(latents, noise, time.to(latents.dtype)[:, None, None])
+    velocity = udit(noisy, time * TIME_SCALE, context, context_mask, latent_mask)
+    return masked_mse(velocity, noise - latents, latent_mask)
+
+
+def masked_mse(predicted: Tensor, target: Tensor, frame_mask: Tensor | None = None) -> Tensor:
+    """Mean over the valid frames of each clip, then over clips; tensors [B, C, T], mask [B, T]."""
+    error = (predicted.float() - target.float()).square().mean(dim=1)
+    if frame_mask is None:
+        return error.mean()
+    weight = frame_mask.to(error.dtype)
+    return ((error * weight).sum(1) / weight.sum(1).clamp_min(1)).mean()
+
+
+class Ema:
+    """Exponential moving average of a module's parameters.
+
+    The decay grows as (1 + n) / (10 + n) up to `decay`, so early steps do not linger.
+    """
+
+    def __init__(self, module: nn.Module, decay: float = 0.999) -> None:
+        self.decay = decay
+        self.updates = 0
+        self.average = [entry.detach().clone() for entry in module.parameters()]
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Take in the module's parameters after an optimiser step."""
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        torch._foreach_lerp_(self.average, _detached(module.parameters()), 1 - decay)
+        self.updates += 1
+
+    @torch.no_grad()
+    def copy_to(self, module: nn.Module) -> None:
+        """Overwrite the module's parameters with the averages."""
+        for parameter, average in zip(module.parameters(), self.average, strict=True):
+            parameter.copy_(average)
+
+    def state_dict(self) -> dict[str, object]:
+        """What `load_state_dict` needs to resume."""
+        return {"updates": self.updates, "average": list(self.average)}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Resume from a `state_dict`."""
+        self.updates = state["updates"]
+        for own, saved in zip(self.average, state["average"], strict=True):
+            own.copy_(saved)
+
+
+def _detached(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
+    return [parameter.detach() for parameter in parameters]
+
+
+def _quantise(below: Tensor) -> Tensor:
+    """1 - u on the reference's grid: (1000 - floor(1000 u)) / 1000, never 0."""
+    return (TIME_SCALE - (TIME_SCALE * below).floor().clamp(max=TIME_SCALE - 1)) / TIME_SCALE

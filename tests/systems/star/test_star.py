@@ -1,0 +1,165 @@
+"""STAR as a system: stages, batches, seeds, weights on disk."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from systems.contract import Utterance
+from systems.star.checkpoint import load_part, part_file, save_part, write_config
+from systems.star.config import VaeConfig, to_dict
+from systems.star.star import Star, build_parts
+
+
+def utterance(seed: int, duration_s: float = 1.0) -> Utterance:
+    samples = 0.1 * np.random.default_rng(seed).standard_normal(int(16_000 * duration_s))
+    return Utterance(f"clip-{seed}", samples.astype(np.float32), 16_000)
+
+
+def loaded(config, dtype="float32", **options) -> Star:
+    star = Star(config, **options)
+    star.load("cpu", dtype)
+    return star
+
+
+@pytest.fixture
+def folder(small_config, tmp_path):
+    """A STAR folder holding the networks of seed 7."""
+    write_config(tmp_path, small_config)
+    for name, part in build_parts(small_config, 7)._asdict().items():
+        save_part(part_file(tmp_path, name), part)
+    return tmp_path
+
+
+def test_stages_lengths_and_rate(small_config, spans):
+    star = loaded(small_config)
+    tokens = star.represent(utterance(0), spans)
+    (sound,) = star.generate([tokens], [3], spans)
+    assert spans.names == ["speech_encoder", "bridge", "sampler", "decoder"]
+    assert sound.rate_hz == star.sample_rate == 16_000
+    assert sound.samples.shape == (20 * 320,)
+    assert sound.samples.dtype == np.float32
+    assert np.isfinite(sound.samples).all()
+
+
+def test_without_a_bridge_that_stage_is_absent(small_config, spans):
+    star = loaded(small_config, without_bridge=True)
+    star.generate([star.represent(utterance(0), spans)], [3], spans)
+    assert spans.names == ["speech_encoder", "sampler", "decoder"]
+
+
+def batch_and_singles(star, spans):
+    clips = [star.represent(utterance(i, 0.3 + 0.2 * (i % 3)), spans) for i in range(8)]
+    batch = star.generate(clips, list(range(8)), spans)
+    singles = [star.generate([clip], [i], spans)[0] for i, clip in enumerate(clips)]
+    return [np.stack([sound.samples for sound in sounds]) for sounds in (batch, singles)]
+
+
+@pytest.mark.parametrize("without_bridge", [False, True])
+def test_a_batch_of_eight_gives_eight_single_calls(small_config, spans, without_bridge, disturb):
+    vae = VaeConfig(latent_channels=8, ratios=(2, 4), multiples=(1, 2), base=8)
+    config = dataclasses.replace(small_config, vae=vae)
+    star = loaded(config, without_bridge=without_bridge, guidance=2.0)
+    disturb(star.parts.udit, 0.02)
+    batch, singles = batch_and_singles(star, spans)
+    np.testing.assert_allclose(batch, singles, atol=1e-4)
+
+
+def test_a_batch_agrees_through_griffin_lim_too(small_config, spans, disturb):
+    """Its iterations magnify rounding where magnitudes are near zero, so the bound is wider."""
+    star = loaded(small_config, guidance=2.0)
+    disturb(star.parts.udit, 0.02)
+    batch, singles = batch_and_singles(star, spans)
+    assert np.linalg.norm(batch - singles) < 1e-2 * np.linalg.norm(singles)
+
+
+def test_sound_depends_on_the_seed_alone(small_config, spans):
+    star = loaded(small_config)
+    clip = star.represent(utterance(0), spans)
+    first, again, other = (star.generate([clip], [s], spans)[0].samples for s in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.allclose(first, other)
+
+
+def test_random_weights_are_reproducible_and_leave_the_global_generator(small_config, spans):
+    torch.manual_seed(5)
+    one = loaded(small_config)
+    after = torch.rand(1)
+    torch.manual_seed(5)
+    assert torch.equal(after, torch.rand(1))
+    two, three = loaded(small_config), loaded(small_config, seed=1)
+    tokens = [star.represent(utterance(0), spans).payload for star in (one, two, three)]
+    assert torch.equal(tokens[0], tokens[1])
+    assert not torch.allclose(tokens[0], tokens[2])
+
+
+def test_half_precision_runs(small_config, spans):
+    star = loaded(small_config, dtype="bfloat16")
+    (sound,) = star.generate([star.represent(utterance(0), spans)], [3], spans)
+    assert np.isfinite(sound.samples).all()
+
+
+def test_weights_from_a_folder_or_a_table_equal_what_was_saved(small_config, folder, spans):
+    table = {name: str(part_file(folder, name)) for name in ("speech_encoder", "bridge", "udit")}
+    table["vae"] = str(part_file(folder, "vae"))
+    expected = loaded(small_config, seed=7).represent(utterance(0), spans).payload
+    for star in (loaded(None, weights=folder), loaded(to_dict(small_config), weights=table)):
+        assert torch.equal(star.represent(utterance(0), spans).payload, expected)
+
+
+def test_weights_in_half_precision_are_half_as_large(small_config, folder):
+    udit, path = build_parts(small_config, 7).udit, part_file(folder, "udit")
+    before = path.stat().st_size
+    save_part(path, udit, dtype="float16")
+    assert path.stat().st_size < 0.6 * before
+    star = loaded(None, weights=folder)
+    assert star.parts.udit.time_ada.weight.dtype == torch.float32
+    torch.testing.assert_close(
+        star.parts.udit.state_dict(), udit.state_dict(), atol=1e-3, rtol=1e-3
+    )
+
+
+def test_missing_and_misfitting_weights_are_named(small_config, folder):
+    with pytest.raises(FileNotFoundError, match=r"nowhere/config\.json"):
+        Star(weights="nowhere")
+    part_file(folder, "bridge").write_bytes(b"junk")
+    with pytest.raises(ValueError, match=r"bridge\.safetensors: not a safetensors file"):
+        loaded(None, weights=folder)
+    part_file(folder, "bridge").unlink()
+    with pytest.raises(FileNotFoundError, match=r"bridge\.safetensors: no such weights"):
+        loaded(None, weights=folder)
+    with pytest.raises(ValueError, match="names no file for 'bridge'"):
+        loaded(small_config, weights={"speech_encoder": str(part_file(folder, "speech_encoder"))})
+
+
+def test_other_shapes_and_keys_are_named(tmp_path):
+    path = tmp_path / "part.safetensors"
+    save_part(path, torch.nn.Linear(2, 3))
+    with pytest.raises(ValueError, match=r"'weight' is \(3, 2\), the config wants \(3, 4\)"):
+        load_part(path, torch.nn.Linear(4, 3))
+    with pytest.raises(ValueError, match="1 unknown tensors, first 'bias'"):
+        load_part(path, torch.nn.Linear(2, 3, bias=False))
+    with pytest.raises(ValueError, match=r"2 tensors missing, first '0\.bias'"):
+        load_part(path, torch.nn.Sequential(torch.nn.Linear(2, 3)))
+
+
+def test_misuse_is_named(small_config, spans):
+    star = Star(small_config)
+    with pytest.raises(RuntimeError, match="not loaded"):
+        star.represent(utterance(0), spans)
+    with pytest.raises(ValueError, match="'int8', allowed are float32"):
+        star.load("cpu", "int8")
+    star.load("cpu", "float32")
+    with pytest.raises(ValueError, match="'clip-0': speech is 8000 Hz, expected 16000 Hz"):
+        star.represent(utterance(0)._replace(rate_hz=8000), spans)
+    with pytest.raises(ValueError, match="0 clips, but 1 seeds"):
+        star.generate([], [1], spans)
+    assert star.generate([], [], spans) == []
+
+
+def test_importing_the_system_does_not_import_torch():
+    check = "import sys, systems.star.star; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
