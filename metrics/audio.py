@@ -1,0 +1,98 @@
+"""WAV files as metrics hear them: decoded once, mono by a named rule, refused when broken.
+
+Other tools replace a broken file by its neighbour or shorten it quietly; here it is an error.
+"""
+
+import hashlib
+import io
+import struct
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import soundfile
+
+from metrics.resample import resample
+
+Channels = Literal["first", "mean"]
+"""How several channels become one: the first (audioldm_eval, the papers) or their mean."""
+
+
+class AudioError(ValueError):
+    """A file that cannot be scored, in one line with its path."""
+
+
+class Audio(NamedTuple):
+    """Mono `samples` float32 [T] and their rate."""
+
+    samples: np.ndarray
+    rate_hz: int
+
+
+def load(
+    path: Path, rate_hz: int, *, channels: Channels = "first", remove_dc: bool = True
+) -> np.ndarray:
+    """The file's samples float32 [T] at `rate_hz`; the mean is removed before resampling.
+
+    Defaults are audioldm_eval's. Raises AudioError.
+    """
+    samples, from_hz = decode(path, channels=channels)
+    if remove_dc:
+        samples = samples - samples.mean(dtype=np.float64).astype(np.float32)
+    return resample(samples, from_hz, rate_hz)
+
+
+def decode(path: Path, *, channels: Channels = "first") -> Audio:
+    """The file as it is, but mono. Raises AudioError.
+
+    Refused: missing, not WAV, empty, truncated, or holding NaN or infinity.
+    """
+    if channels not in ("first", "mean"):
+        raise ValueError(f"channel rule is '{channels}', expected 'first' or 'mean'")
+    content = _content(Path(path))
+    try:
+        samples, rate_hz = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"{path}: cannot be decoded ({error}); write it as PCM WAV") from error
+    if not len(samples):
+        raise AudioError(f"{path}: holds no samples, expected at least one; score it as failed")
+    if not np.isfinite(samples).all():
+        raise AudioError(f"{path}: holds NaN or infinity, expected finite samples")
+    mono = samples[:, 0] if channels == "first" else samples.mean(axis=1)
+    return Audio(np.ascontiguousarray(mono), rate_hz)
+
+
+def content_sha256(samples: np.ndarray) -> str:
+    """Hex digest of the samples as little-endian float32: the same sound, whatever its header."""
+    return hashlib.sha256(np.ascontiguousarray(samples, "<f4").tobytes()).hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise AudioError(f"{path}: no such file; run the system for this clip again") from error
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be read ({error.strerror})") from error
+    if not content:
+        raise AudioError(f"{path}: the file is empty; run the system for this clip again")
+    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
+        raise AudioError(f"{path}: is not a RIFF WAVE file; convert it to WAV")
+    _check_length(path, content)
+    return content
+
+
+def _check_length(path: Path, content: bytes) -> None:
+    """Walk the chunks to `data`: decoders shorten a truncated file without a word."""
+    at = 12
+    while at + 8 <= len(content):
+        name, size = struct.unpack_from("<4sI", content, at)
+        if name == b"data":
+            if at + 8 + size > len(content):
+                raise AudioError(
+                    f"{path}: truncated, its header promises {size} bytes of samples and "
+                    f"{len(content) - at - 8} are there; write the file again"
+                )
+            return
+        at += 8 + size + size % 2
+    raise AudioError(f"{path}: truncated before its samples; write the file again")

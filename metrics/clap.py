@@ -1,0 +1,28 @@
+"""CLAP score: does the sound match the caption?"""
+
+import numpy as np
+
+from metrics.rows import rows, same_rows, same_width
+
+
+def clap_score(text: np.ndarray, audio: np.ndarray) -> np.ndarray:
+    """Cosine [N] between text and audio embeddings [N, D], paired by row: -1 to 1, not clipped.
+
+    The order of systems can flip with the checkpoint: never compare scores of different ones.
+    Raises ValueError for shapes that differ, rows of zeros, or values that are not finite.
+    """
+    text, audio = rows("text embeddings", text), rows("audio embeddings", audio)
+    same_rows("text embeddings", text, "audio embeddings", audio)
+    same_width("text embeddings", text, "audio embeddings", audio)
+    return np.sum(_unit("text", text) * _unit("audio", audio), axis=1)
+
+
+def _unit(name: str, table: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(table, axis=1, keepdims=True)
+    if not norms.all():
+        row = int(np.flatnonzero(norms[:, 0] == 0)[0])
+        raise ValueError(
+            f"{name} embedding of row {row} is all zeros, expected a direction; "
+            "check the weights of the embedder"
+        )
+    return table / norms

@@ -1,0 +1,225 @@
+"""PANNs CNN14 (Kong et al., 2020, arXiv 1912.10211): event logits, and the embedding of FD.
+
+Tensor names are those of the published checkpoints, whose DFT kernels and mel matrix are part of
+the weights and decide the front end once loaded. The defaults are the 16 kHz variant.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from metrics.contract import Features
+from metrics.embedders import weights as store
+from metrics.embedders.batches import batches
+from metrics.embedders.mel import slaney_bank
+
+POWER_FLOOR = 1e-10
+MINIMUM_SAMPLES = 32000
+"""Shorter clips are zero-padded to this (the rule of audioldm_eval, and so of the papers)."""
+
+
+class Cnn14Config(BaseModel):
+    """Size and front end. `channels` are of the blocks, each but the last halving time and mel."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rate_hz: int = 16000
+    window: int = 512
+    hop: int = 160
+    mels: int = 64
+    fmin: float = 50.0
+    fmax: float = 8000.0
+    channels: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048)
+    embedding: int = 2048
+    classes: int = 527
+
+
+class Tagging(NamedTuple):
+    """`embedding` [B, D] (after ReLU) and `logits` [B, C] (before the sigmoid)."""
+
+    embedding: Tensor
+    logits: Tensor
+
+
+class Kernel(nn.Module):
+    """A fixed convolution kernel that travels with the checkpoint and is never trained."""
+
+    def __init__(self, weight: np.ndarray) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.from_numpy(weight.astype(np.float32)))
+
+
+class Dft(nn.Module):
+    """Cosine and sine kernels [bins, 1, window] under a periodic Hann window."""
+
+    def __init__(self, window: int, hop: int) -> None:
+        super().__init__()
+        self.hop, self.pad = hop, window // 2
+        samples = np.arange(window)
+        hann = 0.5 - 0.5 * np.cos(2 * np.pi * samples / window)
+        angle = 2 * np.pi * (np.outer(np.arange(window // 2 + 1), samples) % window) / window
+        self.conv_real = Kernel((np.cos(angle) * hann)[:, None])
+        self.conv_imag = Kernel((-np.sin(angle) * hann)[:, None])
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Waveform [B, N] to power [B, frames, bins], frames centred on multiples of the hop."""
+        padded = F.pad(waveform[:, None], (self.pad, self.pad), mode="reflect")
+        real = F.conv1d(padded, self.conv_real.weight, stride=self.hop)
+        imag = F.conv1d(padded, self.conv_imag.weight, stride=self.hop)
+        return (real.square() + imag.square()).transpose(1, 2)
+
+
+class Spectrogram(nn.Module):
+    """Holds the DFT under the name that the checkpoints give it."""
+
+    def __init__(self, config: Cnn14Config) -> None:
+        super().__init__()
+        self.stft = Dft(config.window, config.hop)
+
+
+class LogMel(nn.Module):
+    """Power [B, frames, bins] to decibels [B, frames, mels]; no top_db."""
+
+    def __init__(self, config: Cnn14Config) -> None:
+        super().__init__()
+        bank = slaney_bank(config.rate_hz, config.window, config.mels, config.fmin, config.fmax)
+        self.register_buffer("melW", torch.from_numpy(bank))
+
+    def forward(self, power: Tensor) -> Tensor:
+        return 10.0 * torch.log10(torch.clamp(power @ self.melW, min=POWER_FLOOR))
+
+
+class ConvBlock(nn.Module):
+    """Two 3x3 convolutions with BatchNorm and ReLU, then average pooling."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn1, self.bn2 = nn.BatchNorm2d(outputs), nn.BatchNorm2d(outputs)
+        nn.init.xavier_uniform_(self.conv1.weight)
+        nn.init.xavier_uniform_(self.conv2.weight)
+
+    def forward(self, maps: Tensor, pool: int) -> Tensor:
+        maps = F.relu(self.bn1(self.conv1(maps)))
+        maps = F.relu(self.bn2(self.conv2(maps)))
+        return F.avg_pool2d(maps, pool) if pool > 1 else maps
+
+
+class Cnn14(nn.Module):
+    """`forward(waveform [B, N]) -> Tagging`; dropout only while training."""
+
+    def __init__(self, config: Cnn14Config) -> None:
+        super().__init__()
+        self.config = config
+        self.spectrogram_extractor = Spectrogram(config)
+        self.logmel_extractor = LogMel(config)
+        self.bn0 = nn.BatchNorm2d(config.mels)
+        inputs = (1, *config.channels[:-1])
+        for index, (wide, narrow) in enumerate(zip(config.channels, inputs, strict=True), 1):
+            self.add_module(f"conv_block{index}", ConvBlock(narrow, wide))
+        self.fc1 = nn.Linear(config.channels[-1], config.embedding)
+        self.fc_audioset = nn.Linear(config.embedding, config.classes)
+        for linear in (self.fc1, self.fc_audioset):
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)
+
+    @property
+    def minimum_samples(self) -> int:
+        """The shortest waveform that survives every pooling and the reflect padding."""
+        return max(2 ** (len(self.config.channels) - 1) * self.config.hop, self.config.window)
+
+    def forward(self, waveform: Tensor) -> Tagging:
+        return self.from_logmel(self.logmel(waveform))
+
+    def logmel(self, waveform: Tensor) -> Tensor:
+        """Waveform [B, N] to decibels [B, 1, 1 + N // hop, mels]; ValueError when too short."""
+        if waveform.shape[-1] < self.minimum_samples:
+            raise ValueError(
+                f"waveform has {waveform.shape[-1]} samples, the network needs at least "
+                f"{self.minimum_samples}; zero-pad it"
+            )
+        return self.logmel_extractor(self.spectrogram_extractor.stft(waveform))[:, None]
+
+    def from_logmel(self, logmel: Tensor) -> Tagging:
+        """The network behind the front end: decibels [B, 1, frames, mels] to `Tagging`."""
+        maps = self.bn0(logmel.transpose(1, 3)).transpose(1, 3)
+        last = len(self.config.channels)
+        for index in range(1, last + 1):
+            maps = self.get_submodule(f"conv_block{index}")(maps, 1 if index == last else 2)
+            maps = F.dropout(maps, 0.2, self.training)
+        over_time = maps.mean(dim=3)
+        pooled = over_time.amax(dim=2) + over_time.mean(dim=2)
+        embedding = F.relu(self.fc1(F.dropout(pooled, 0.5, self.training)))
+        logits = self.fc_audioset(F.dropout(embedding, 0.5, self.training))
+        return Tagging(embedding, logits)
+
+
+class TaggerCard(BaseModel):
+    """`config.json` of a tagger: the network, its class names and the logits that mean "heard"."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    network: Cnn14Config = Cnn14Config()
+    labels: tuple[str, ...] = ()
+    thresholds: tuple[float, ...] = ()
+
+
+class Cnn14Tagger:
+    """`metrics.contract.Tagger` over a weights folder; what is not given is read from its card."""
+
+    batch_size = 16
+
+    def __init__(
+        self,
+        weights: str | Path,
+        config: Cnn14Config | None = None,
+        labels: Sequence[str] | None = None,
+        thresholds: Sequence[float] | None = None,
+    ) -> None:
+        """Raises FileNotFoundError when a card is needed and missing, ValueError on sizes."""
+        self.folder = Path(weights)
+        given = config is not None and labels is not None and thresholds is not None
+        card = TaggerCard() if given else store.read_config(self.folder, TaggerCard)
+        self.config = card.network if config is None else config
+        self.labels = tuple(card.labels if labels is None else labels)
+        self.thresholds = np.asarray(card.thresholds if thresholds is None else thresholds, float)
+        self.rate_hz = self.config.rate_hz
+        self._check_classes()
+
+    @cached_property
+    def sha256(self) -> str:
+        return store.sha256(self.folder)
+
+    def load(self, device: str) -> None:
+        network = Cnn14(self.config)
+        store.load_into(network, self.folder)
+        self._network = network.eval().to(device)
+        self._device = device
+
+    @torch.inference_mode()
+    def embed(self, waveforms: list[np.ndarray]) -> list[Features]:
+        """One embedding row and the logits of each clip; short clips are zero-padded."""
+        features: dict[int, Features] = {}
+        minimum = max(MINIMUM_SAMPLES, self._network.minimum_samples)
+        for indices, samples in batches(waveforms, self.batch_size, minimum):
+            tagging = self._network(torch.from_numpy(samples).to(self._device))
+            embeddings, logits = (tensor.cpu().numpy() for tensor in tagging)
+            for row, index in enumerate(indices):
+                features[index] = Features(embeddings[row : row + 1], logits[row])
+        return [features[index] for index in range(len(waveforms))]
+
+    def _check_classes(self) -> None:
+        for name, size in (("labels", len(self.labels)), ("thresholds", len(self.thresholds))):
+            if size not in (0, self.config.classes):
+                raise ValueError(
+                    f"tagger {self.folder}: {size} {name}, expected {self.config.classes} "
+                    f"(classes of the network); correct {store.CONFIG}"
+                )

@@ -1,0 +1,42 @@
+"""Event recall: which of the events that a clip should hold does a tagger hear in it?"""
+
+import numpy as np
+
+from metrics.rows import rows, same_rows, same_width
+
+
+def event_recall(logits: np.ndarray, thresholds: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Share [N] of each clip's events that are heard, 0 to 1; NaN for a clip without events.
+
+    `logits` [N, C] at or above `thresholds` [C] are heard; `labels` [N, C] are booleans.
+    """
+    heard, expected = _heard_and_expected(logits, thresholds, labels)
+    return _share(heard & expected, expected)
+
+
+def false_alarm_rate(logits: np.ndarray, thresholds: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Share [N] of the events absent from each clip that are heard all the same."""
+    heard, expected = _heard_and_expected(logits, thresholds, labels)
+    return _share(heard & ~expected, ~expected)
+
+
+def _heard_and_expected(
+    logits: np.ndarray, thresholds: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    logits = rows("logits", logits)
+    limits = rows("thresholds", np.atleast_2d(thresholds))
+    expected = np.asarray(labels)
+    if expected.dtype != bool or expected.ndim != 2:
+        raise ValueError(
+            f"labels: {expected.dtype} of shape {expected.shape}, expected booleans [N, C]; "
+            "give True where a clip holds the event"
+        )
+    same_rows("logits", logits, "labels", expected)
+    same_width("logits", logits, "labels", expected)
+    same_width("logits", logits, "thresholds", limits)
+    return logits >= limits[0], expected
+
+
+def _share(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    total = wanted.sum(axis=1)
+    return np.where(total > 0, found.sum(axis=1) / np.maximum(total, 1), np.nan)

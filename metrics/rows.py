@@ -1,0 +1,39 @@
+"""Rows [N, D]: the checks that every metric makes of its embeddings or logits."""
+
+import numpy as np
+
+
+def rows(name: str, array: np.ndarray, *, least: int = 1) -> np.ndarray:
+    """`array` as float64 [N, D]; ValueError unless it is 2-d, finite, with `least` rows or more."""
+    table = np.asarray(array, dtype=np.float64)
+    if table.ndim != 2 or not table.shape[1]:
+        raise ValueError(f"{name}: shape is {table.shape}, expected [N, D]; give a row per item")
+    if len(table) < least:
+        raise ValueError(
+            f"{name}: {len(table)} rows, expected at least {least}; score more clips together"
+        )
+    if not np.isfinite(table).all():
+        broken = np.flatnonzero(~np.isfinite(table).all(axis=1))
+        raise ValueError(
+            f"{name}: {len(broken)} of {len(table)} rows hold NaN or infinity (first: row "
+            f"{broken[0]}), expected finite values; count those clips as failed"
+        )
+    return table
+
+
+def same_width(name: str, one: np.ndarray, other_name: str, other: np.ndarray) -> None:
+    """ValueError unless both have as many columns."""
+    if one.shape[1] != other.shape[1]:
+        raise ValueError(
+            f"{name} has {one.shape[1]} columns and {other_name} {other.shape[1]}, expected the "
+            "same; embed both with the same network"
+        )
+
+
+def same_rows(name: str, one: np.ndarray, other_name: str, other: np.ndarray) -> None:
+    """ValueError unless both have as many rows, as rows that are paired by clip must."""
+    if len(one) != len(other):
+        raise ValueError(
+            f"{name} has {len(one)} rows and {other_name} {len(other)}, expected one a clip in "
+            "both; pair them by clip id first"
+        )

@@ -1,0 +1,119 @@
+"""CNN14 against another project's on the same weights, and the tagger around it."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from metrics.contract import Tagger
+from metrics.embedders import weights
+from metrics.embedders.cnn14 import Cnn14, Cnn14Config, Cnn14Tagger, TaggerCard
+
+POCKET = Cnn14Config(channels=(4, 8, 8, 16, 16), embedding=32, classes=3)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A small tagger with random weights, saved."""
+    torch.manual_seed(0)
+    card = TaggerCard(network=POCKET, labels=("dog", "rain", "bell"), thresholds=(0.5, 1, -1))
+    weights.save(tmp_path / "tagger", Cnn14(POCKET), card.model_dump_json())
+    return tmp_path / "tagger"
+
+
+@pytest.fixture
+def tagger(folder):
+    tagger = Cnn14Tagger(folder)
+    tagger.load("cpu")
+    return tagger
+
+
+def test_full_size_against_audioldm_eval(parity, signal, filled):
+    arrays = parity("frontend")
+    network = filled(Cnn14(Cnn14Config()))
+    waveform = torch.from_numpy(signal(16000, 40000))[None]
+    with torch.inference_mode():
+        logmel = network.logmel(waveform)[0, 0, ::4].numpy()
+        embedding, logits = (tensor.numpy() for tensor in network(waveform))
+    assert logmel == pytest.approx(arrays["panns16k_logmel"], abs=1e-4)
+    for ours, name in ((embedding, "2048"), (logits, "logits")):
+        expected = arrays[f"cnn14_pseudo_{name}"]
+        assert ours == pytest.approx(expected, abs=1e-5 * float(abs(expected).max()))
+
+
+def test_published_names():
+    names = set(Cnn14(POCKET).state_dict())
+    assert {
+        "spectrogram_extractor.stft.conv_real.weight",
+        "spectrogram_extractor.stft.conv_imag.weight",
+        "logmel_extractor.melW",
+        "bn0.running_mean",
+        "conv_block1.conv1.weight",
+        "conv_block5.bn2.bias",
+        "fc1.weight",
+        "fc_audioset.bias",
+    } <= names
+    trained = {name for name, _ in Cnn14(POCKET).named_parameters()}
+    assert not {name for name in trained if "extractor" in name}
+
+
+def test_the_front_end_of_the_checkpoint_decides(folder, signal):
+    """A mel matrix of other weights is used, not the one that the configuration would give."""
+    other = Cnn14(POCKET)
+    with torch.no_grad():
+        other.logmel_extractor.melW.zero_()
+    weights.save(folder, other, (folder / "config.json").read_text())
+    tagger = Cnn14Tagger(folder)
+    tagger.load("cpu")
+    one, two = tagger.embed([signal(16000, 32000), signal(16000, 32000, seed=2) * 0.1])
+    assert one.logits == pytest.approx(two.logits)
+
+
+def test_tagger_reads_its_card(tagger, folder):
+    assert isinstance(tagger, Tagger)
+    assert tagger.labels == ("dog", "rain", "bell")
+    assert tagger.thresholds.tolist() == [0.5, 1, -1]
+    assert (tagger.rate_hz, tagger.sha256) == (16000, weights.sha256(folder))
+    assert Cnn14Tagger(folder, thresholds=[0, 0, 0]).thresholds.tolist() == [0, 0, 0]
+
+
+def test_features_do_not_depend_on_the_batch(tagger, signal):
+    clips = [signal(16000, n, seed=n) for n in (40000, 36000, 40000, 900, 40000, 36000)]
+    together = tagger.embed(clips)
+    for clip, features in zip(clips, together, strict=True):
+        (alone,) = tagger.embed([clip])
+        assert features.embeddings.shape == (1, 32)
+        assert features.logits.shape == (3,)
+        assert features.embeddings == pytest.approx(alone.embeddings, rel=1e-4, abs=1e-5)
+        assert features.logits == pytest.approx(alone.logits, rel=1e-4, abs=1e-5)
+
+
+def test_short_clips_are_padded_to_two_seconds(tagger, signal):
+    short = signal(16000, 5000)
+    one, two = tagger.embed([short, np.pad(short, (0, 27000))])
+    assert one.logits == pytest.approx(two.logits, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("clip", "message"),
+    [
+        (np.zeros(0, np.float32), "waveform 1: shape is"),
+        (np.zeros((5, 2), np.float32), "waveform 1: shape is"),
+        (np.array([np.nan] * 9, np.float32), "waveform 1: holds NaN"),
+    ],
+)
+def test_broken_clips(tagger, clip, message):
+    with pytest.raises(ValueError, match=message):
+        tagger.embed([np.ones(9, np.float32), clip])
+
+
+def test_a_card_that_does_not_fit(folder):
+    with pytest.raises(ValueError, match="2 labels, expected 3"):
+        Cnn14Tagger(folder, labels=["dog", "rain"])
+    card = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(card | {"treshold": []}))
+    with pytest.raises(ValueError, match="treshold"):
+        Cnn14Tagger(folder)
+    with pytest.raises(ValueError, match="needs at least 2560"):
+        Cnn14(POCKET)(torch.zeros(1, 2000))

@@ -1,0 +1,109 @@
+"""The Frechet distance against other projects, closed forms and its own symmetries."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metrics.frechet import distance, fit, frechet_distance
+
+PEERS = {
+    "audioldm_eval.calculate_fid": 32.72382714412106,
+    "audioldm_eval.fad.calculate_frechet_distance": 32.72382714412106,
+    "av_bench.compute_fd": 32.72382714412106,
+    "frechet_audio_distance-0.3.4": 32.72382714411867,
+    "fadtk.calc_frechet_distance": 32.72382714412436,
+    "torchmetrics._compute_fid(float64)": 32.72382708600048,
+    "_exact_nuclear_norm": 32.72382708599366,
+}
+
+
+@pytest.mark.parametrize(("peer", "value"), PEERS.items())
+def test_peers(parity, peer, value):
+    arrays = parity("fad128")
+    assert frechet_distance(arrays["gen"], arrays["ref"]) == pytest.approx(value, rel=1e-7), peer
+
+
+def test_float32_peer(parity):
+    arrays = parity("fad128")
+    kadtk = 32.723907470703125
+    assert frechet_distance(arrays["gen"], arrays["ref"]) == pytest.approx(kadtk, rel=1e-5)
+
+
+def test_identical_sets_are_at_zero(parity):
+    ref = parity("fad128")["ref"]
+    assert 0 <= frechet_distance(ref, ref) < 1e-9
+
+
+@pytest.mark.parametrize("dead", [0, 40])
+def test_closed_form_with_and_without_dead_dimensions(dead):
+    """Rows +s e_i and -s e_i have mean 0 and a diagonal covariance that is known exactly."""
+    rng = np.random.default_rng(0)
+    gen_scale, ref_scale, shift = rng.uniform(0.5, 2, (3, 30))
+    gen, ref = (
+        np.pad(np.vstack([np.diag(s), -np.diag(s)]), ((0, 0), (0, dead)))
+        for s in (gen_scale, ref_scale)
+    )
+    gen[:, :30] += shift
+    expected = np.sum(shift**2) + 2 / 59 * np.sum((gen_scale - ref_scale) ** 2)
+    assert frechet_distance(gen, ref) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(("clips", "width"), [(40, 128), (96, 512)])
+def test_fewer_clips_than_dimensions(clips, width):
+    """The singular regime, against a nuclear norm taken by another library and driver."""
+    rng = np.random.default_rng(clips)
+    mixing = rng.standard_normal((width, width)) / np.sqrt(width)
+    gen, ref = np.maximum(rng.standard_normal((2, clips, width)) @ mixing, 0)
+    gen *= 1.2
+    a, b = ((x - x.mean(0)) / np.sqrt(clips - 1) for x in (gen, ref))
+    nuclear = scipy.linalg.svd(a @ b.T, compute_uv=False, lapack_driver="gesvd").sum()
+    direct = np.sum((gen.mean(0) - ref.mean(0)) ** 2) + np.trace(np.cov(gen.T) + np.cov(ref.T))
+    assert frechet_distance(gen, ref) == pytest.approx(direct - 2 * nuclear, rel=1e-10)
+
+
+def test_unequal_counts_around_the_width_agree_with_the_matrix_root():
+    rng = np.random.default_rng(3)
+    gen, ref = rng.standard_normal((25, 32)), 0.5 + 2 * rng.standard_normal((400, 32))
+    root = np.linalg.eigvals(np.cov(gen.T) @ np.cov(ref.T)).astype(complex) ** 0.5
+    traces = np.trace(np.cov(gen.T)) + np.trace(np.cov(ref.T)) - 2 * root.real.sum()
+    expected = np.sum((gen.mean(0) - ref.mean(0)) ** 2) + traces
+    assert frechet_distance(gen, ref) == pytest.approx(expected, rel=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 30), st.integers(2, 30), st.integers(1, 20))
+def test_symmetries(seed, n, m, width):
+    rng = np.random.default_rng(seed)
+    gen, ref = rng.standard_normal((n, width)), 1 + 3 * rng.standard_normal((m, width))
+    rotation = np.linalg.qr(rng.standard_normal((width, width)))[0]
+    shift = 10 * rng.standard_normal(width)
+    base = frechet_distance(gen, ref)
+    close = pytest.approx(base, rel=1e-9, abs=1e-9)
+    assert base >= 0
+    assert frechet_distance(ref, gen) == close
+    assert frechet_distance(gen + shift, ref + shift) == close
+    assert frechet_distance(gen @ rotation, ref @ rotation) == close
+    assert frechet_distance(rng.permutation(gen), ref) == close
+    assert frechet_distance(2 * gen, 2 * ref) == pytest.approx(4 * base, rel=1e-9, abs=1e-9)
+
+
+def test_a_reference_fitted_once_serves_many():
+    rng = np.random.default_rng(1)
+    gen, ref = rng.standard_normal((2, 50, 8))
+    assert distance(fit("generated", gen), fit("reference", ref)) == frechet_distance(gen, ref)
+
+
+@pytest.mark.parametrize(
+    ("gen", "ref", "message"),
+    [
+        (np.ones((1, 4)), np.ones((5, 4)), "generated: 1 rows, expected at least 2"),
+        (np.ones((5, 4)), np.ones((5, 3)), "generated has 4 columns and reference 3"),
+        (np.ones(4), np.ones((5, 4)), r"generated: shape is \(4,\)"),
+        (np.ones((5, 4)), np.full((5, 4), np.nan), "reference: 5 of 5 rows hold NaN"),
+    ],
+)
+def test_refusals(gen, ref, message):
+    with pytest.raises(ValueError, match=message):
+        frechet_distance(gen, ref)

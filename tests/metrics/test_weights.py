@@ -1,0 +1,43 @@
+"""A weights folder: written whole, read strictly, missing with a clear word."""
+
+import hashlib
+
+import pytest
+import torch
+from torch import nn
+
+from metrics.embedders import weights
+from metrics.embedders.vggish import VggishConfig, VggishEmbedder
+
+
+def test_round_trip(tmp_path):
+    torch.manual_seed(0)
+    weights.save(tmp_path / "new", nn.Linear(3, 2), "{}")
+    other = nn.Linear(3, 2)
+    weights.load_into(other, tmp_path / "new")
+    torch.manual_seed(0)
+    assert torch.equal(other.weight, nn.Linear(3, 2).weight)
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+    ]
+    content = (tmp_path / "new" / "model.safetensors").read_bytes()
+    assert weights.sha256(tmp_path / "new") == hashlib.sha256(content).hexdigest()
+
+
+def test_weights_of_another_size(tmp_path):
+    weights.save(tmp_path, nn.Linear(3, 2), "{}")
+    with pytest.raises(ValueError, match=r"do not fit Linear: .*size mismatch for weight"):
+        weights.load_into(nn.Linear(3, 4), tmp_path)
+    with pytest.raises(ValueError, match=r"Unexpected key\(s\).*bias"):
+        weights.load_into(nn.Linear(3, 2, bias=False), tmp_path)
+
+
+def test_missing_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"config\.json is missing; a weights folder"):
+        VggishEmbedder(tmp_path / "nowhere")
+    embedder = VggishEmbedder(tmp_path, VggishConfig(channels=(2, 2, 2, 2), hidden=4))
+    with pytest.raises(FileNotFoundError, match=r"model\.safetensors is missing"):
+        embedder.load("cpu")
+    with pytest.raises(FileNotFoundError, match=r"model\.safetensors is missing"):
+        _ = embedder.sha256
