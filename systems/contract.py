@@ -1,4 +1,4 @@
-"""What a system under test is: the small contract between an adapter and the clock that times it."""
+"""What a system under test is: the contract between an adapter and the clock that times it."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager

@@ -2,9 +2,10 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from systems.star.config import StarConfig, to_dict
 
@@ -35,12 +36,24 @@ def save_part(path: Path, module: nn.Module, dtype: str | None = None) -> None:
     _replace(path, lambda temporary: save_file(state, temporary))
 
 
-def load_part(path: Path, module: nn.Module) -> None:
+def load_part(path: Path | Sequence[Path], module: nn.Module) -> None:
     """Fill a module from a file: the same keys and shapes, cast to the module's dtype.
 
-    FileNotFoundError: no file. ValueError: unreadable file, missing, surplus or misshapen tensors;
-    the message names the file and the first such key.
+    Of several files a later one overrules an earlier one, so that fine-tuned networks can share
+    what they have in common. FileNotFoundError: no file. ValueError: unreadable file, missing,
+    surplus or misshapen tensors; the message names the (last) file and the first such key.
     """
+    paths = [path] if isinstance(path, Path) else list(path)
+    state: dict[str, Tensor] = {}
+    for each in paths:
+        state |= _read(each)
+    own = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    given = {key: tuple(value.shape) for key, value in state.items()}
+    _check(paths[-1], own, given)
+    module.load_state_dict(state)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -49,13 +62,9 @@ def load_part(path: Path, module: nn.Module) -> None:
             f"{path}: no such weights; fetch or train them, or use weights = 'random' for latency"
         )
     try:
-        state = load_file(path)
+        return load_file(path)
     except SafetensorError as error:
         raise ValueError(f"{path}: not a safetensors file ({error}); fetch it again") from error
-    own = {key: tuple(value.shape) for key, value in module.state_dict().items()}
-    given = {key: tuple(value.shape) for key, value in state.items()}
-    _check(path, own, given)
-    module.load_state_dict(state)
 
 
 def _check(path: Path, own: dict[str, tuple], given: dict[str, tuple]) -> None:

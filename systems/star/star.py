@@ -1,16 +1,19 @@
 """STAR as a system under test: speech encoder and bridge, then flow matching and VAE decoder."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from systems.contract import Representation, Spans, Utterance, Waveform
-from systems.star.config import StarConfig, from_dict, read_config
+from systems.star.config import StarConfig, from_dict, read_config, to_dict
+from systems.weights import sha256
 
 RANDOM = "random"
+Files = str | Path | Sequence[str | Path]
+"""One file of tensors, or several of which the later ones overrule the earlier."""
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -28,8 +31,8 @@ class Star:
 
     `config`: a StarConfig, a (partial) table, a JSON file, or None: the config.json beside the
     weights, or the full-size paper system. `weights`: a folder of `<part>.safetensors`, a table of
-    part to file, or "random" (seeded, valid for latency only). The remaining options overrule the
-    config.
+    part to file (or files, merged in order), or "random" (seeded, valid for latency only). The
+    remaining options overrule the config.
     """
 
     speech_rate_hz: ClassVar[int] = 16_000
@@ -38,7 +41,7 @@ class Star:
     def __init__(
         self,
         config: StarConfig | Mapping[str, Any] | str | Path | None = None,
-        weights: str | Path | Mapping[str, str] = RANDOM,
+        weights: str | Path | Mapping[str, Files] = RANDOM,
         without_bridge: bool = False,
         steps: int | None = None,
         guidance: float | None = None,
@@ -91,25 +94,15 @@ class Star:
         self, representations: list[Representation], seeds: list[int], spans: Spans
     ) -> list[Waveform]:
         """One waveform a clip, float32, of latent_frames at the VAE's rate."""
-        import torch
+        from systems.star.latent_generator import LatentGenerator
 
-        from systems.star import sampler
-
-        if len(seeds) != len(representations):
-            raise ValueError(f"{len(representations)} clips, but {len(seeds)} seeds; give one each")
-        if not representations:
-            return []
         parts, config = self._loaded(), self.config
-        with torch.inference_mode():
-            with spans("sampler"):
-                context, mask = _batch([clip.payload for clip in representations])
-                latents = sampler.sample(
-                    parts.udit, context, mask, seeds, config.latent_frames, config.sampler
-                )
-            with spans("decoder"):
-                latents = parts.vae.denormalise(latents).to(self.dtype)
-                sound = parts.vae.decode(latents)[:, 0].float().cpu().numpy()
-        return [Waveform(np.ascontiguousarray(samples), self.sample_rate) for samples in sound]
+        generator = LatentGenerator(parts.udit, parts.vae, config.sampler, config.latent_frames)
+        return generator.generate([clip.payload for clip in representations], seeds, spans)
+
+    def provenance(self) -> dict[str, Any]:
+        """The config, and where each part's weights come from (sha256, or "random")."""
+        return {"config": to_dict(self.config), "weights": _digests(self.weights)}
 
     def _loaded(self) -> Parts:
         if self.parts is None:
@@ -157,8 +150,8 @@ def build_parts(config: StarConfig, seed: int) -> Parts:
         return Parts(encoder, bridge, UDiT(config.udit), build_vae(config.vae))
 
 
-def _fill(parts: Parts, weights: str | Path | Mapping[str, str]) -> None:
-    """Read every part from its file."""
+def _fill(parts: Parts, weights: str | Path | Mapping[str, Files]) -> None:
+    """Read every part from its file, or files."""
     from systems.star.checkpoint import load_part, part_file
 
     for name, part in parts._asdict().items():
@@ -167,19 +160,21 @@ def _fill(parts: Parts, weights: str | Path | Mapping[str, str]) -> None:
         if not isinstance(weights, Mapping):
             path = part_file(Path(weights), name)
         elif name in weights:
-            path = Path(weights[name])
+            path = _paths(weights[name])
         else:
             raise ValueError(f"weights names no file for {name!r}; add {name} = ... to the table")
         load_part(path, part)
 
 
-def _batch(contexts: list[Any]) -> tuple[Any, Any]:
-    """Contexts [1, S, W] to one [B, S, W] and a mask bool [B, S], None where lengths agree."""
-    import torch
+def _paths(files: Files) -> Path | list[Path]:
+    return Path(files) if isinstance(files, str | Path) else [Path(each) for each in files]
 
-    lengths = [context.shape[1] for context in contexts]
-    if len(set(lengths)) == 1:
-        return torch.cat(contexts), None
-    padded = torch.nn.utils.rnn.pad_sequence([row[0] for row in contexts], batch_first=True)
-    counts = torch.tensor(lengths, device=padded.device)
-    return padded, torch.arange(max(lengths), device=padded.device) < counts[:, None]
+
+def _digests(weights: str | Path | Mapping[str, Files]) -> str | dict[str, str]:
+    """sha256 of every weights file, by part."""
+    if weights == RANDOM:
+        return RANDOM
+    if isinstance(weights, Mapping):
+        return {part: sha256(_paths(files)) for part, files in weights.items()}
+    files = sorted(Path(weights).glob("*.safetensors"))
+    return {path.stem: sha256(path) for path in files}

@@ -1,0 +1,66 @@
+"""Captions in the manner of AudioCaps: a phrase for each event, joined by how they relate."""
+
+from typing import Literal
+
+import numpy as np
+
+from pocket import phrases
+from pocket.phrases import Phrase
+from pocket.sounds.scene import Relation
+
+Split = Literal["train", "validation", "test"]
+
+# {A}, {B} take finite clauses ("a dog barks"), {a}, {b} participles ("a dog barking").
+_TRAIN: dict[Relation, tuple[str, ...]] = {
+    "one": (
+        "{A}", "{a}", "{A} nearby", "{a} nearby", "{A} in the distance", "{a} in the distance",
+        "{A} loudly", "the sound of {a}", "{A} outside", "{a} repeatedly", "there is {a}",
+    ),
+    "and": (
+        "{A} and {B}", "{a} and {b}", "{A} while {B}", "{A} as {B}",
+        "{a} with {b} in the background", "{A} with {b}", "{a} while {B}", "both {a} and {b}", "{A} and at the same time {B}",
+    ),
+    "then": (
+        "{A} and then {B}", "{A} then {B}", "{a} followed by {b}", "{A} followed by {b}",
+        "{A} before {B}", "first {A} and after that {B}", "{a} then {b}", "{A} and afterwards {B}",
+        "{A} and later {B}",
+    ),
+}  # fmt: skip
+_TEST: dict[Relation, tuple[str, ...]] = {
+    "one": ("{A} repeatedly", "{a} outside", "there is the sound of {a}", "{a} loudly nearby"),
+    "and": (
+        "{a} as {B}", "at the same time {A} and {B}", "the sound of {a} while {B}", "{a} with {b}",
+    ),
+    "then": (
+        "first {a} then {b}", "{a} and after that {b}", "{a} and later {b}",
+        "{A} followed then by {b}",
+    ),
+}  # fmt: skip
+
+
+def caption(
+    events: tuple[str, ...], relation: Relation, split: Split, rng: np.random.Generator
+) -> str:
+    """One caption; the test split has its own phrases and templates, validation has training's."""
+    said, templates = (phrases.TEST, _TEST) if split == "test" else (phrases.TRAIN, _TRAIN)
+    parts = [_pick(said[event], rng) for event in events]
+    template = _pick(templates[relation], rng)
+    words = {}
+    for key, part in zip("ab", parts, strict=False):
+        words[key] = f"{part.subject} {part.participle}"
+        words[key.upper()] = f"{part.subject} {part.finite}"
+    return template.format(**words)
+
+
+def every_word() -> tuple[str, ...]:
+    """The words that training captions are made of, sorted."""
+    texts = [t for group in _TRAIN.values() for t in group]
+    texts += [" ".join(phrase) for group in phrases.TRAIN.values() for phrase in group]
+    words = " ".join(texts)
+    for slot in ("{A}", "{B}", "{a}", "{b}"):
+        words = words.replace(slot, " ")
+    return tuple(sorted(set(words.split())))
+
+
+def _pick(options: tuple, rng: np.random.Generator) -> Phrase | str:
+    return options[int(rng.integers(len(options)))]

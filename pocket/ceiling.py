@@ -1,0 +1,36 @@
+"""The pocket systems' own ceiling: a recording through their autoencoder and back."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from metrics.audio import Audio
+from metrics.resample import resample
+from pocket.configs import VAE, WEIGHTS
+
+if TYPE_CHECKING:
+    from systems.star.vae import SpectrogramVae
+
+
+def autoencoded(audio: Audio) -> Audio:
+    """What is left of `audio` after the VAE: no generator over its latents can sound better."""
+    import torch
+
+    samples = resample(audio.samples, audio.rate_hz, VAE.sample_rate_hz)
+    vae = _vae()
+    with torch.inference_mode():
+        waveform = torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None, None]
+        rebuilt = vae.decode(vae.encode(waveform).mean)[0, 0]
+    return Audio(rebuilt[: len(samples)].numpy(), VAE.sample_rate_hz)
+
+
+@cache
+def _vae() -> "SpectrogramVae":
+    from systems.star.checkpoint import load_part
+    from systems.star.vae import build_vae
+
+    vae = build_vae(VAE)
+    load_part(WEIGHTS / "vae.safetensors", vae)
+    vae.fuse()
+    return vae.eval()

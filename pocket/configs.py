@@ -1,0 +1,80 @@
+"""Sizes of the pocket networks: the classes of the full-size systems, small enough for a CPU."""
+
+from pathlib import Path
+
+from systems.star.config import (
+    BridgeConfig,
+    SamplerConfig,
+    SpeechEncoderConfig,
+    StarConfig,
+    UDiTConfig,
+    VaeConfig,
+)
+
+WEIGHTS = Path(__file__).resolve().parent / "weights"
+
+WIDTH = 192
+"""Of speech frames, bridge tokens and text tokens alike, so that one DiT can start from another."""
+
+LATENT_FRAMES = 200
+TEXT_LENGTH = 24
+
+VAE = VaeConfig(
+    kind="spectrogram",
+    sample_rate_hz=16_000,
+    latent_channels=32,
+    ratios=(2,),
+    multiples=(2,),
+    base=144,
+    log_centre=-2.4,
+    log_spread=1.9,
+)
+ENCODER = SpeechEncoderConfig(
+    kind="hubert-logmel",
+    width=WIDTH,
+    layers=4,
+    heads=4,
+    ffn=576,
+    position_kernel=16,
+    position_groups=4,
+    mel_strides=(2, 2),
+)
+CODEC = SpeechEncoderConfig(
+    kind="dac",
+    width=WIDTH,
+    heads=4,
+    codec_rate_hz=16_000,
+    codec_strides=(2, 4, 5, 8),
+    codec_base=WIDTH // 16,
+    codec_books=4,
+)
+BRIDGE = BridgeConfig(
+    layers=2, queries=16, width=128, heads=4, ffn=512, encoder_width=WIDTH, output_width=WIDTH
+)
+UDIT = UDiTConfig(
+    in_channels=VAE.latent_channels,
+    width=128,
+    heads=4,
+    depth=6,
+    lora_rank=8,
+    lora_alpha=8,
+    context_width=WIDTH,
+    patch_size=2,
+)
+SAMPLER = SamplerConfig(steps=20, guidance=4.0)
+TEXT_ENCODER = {
+    "d_model": WIDTH,
+    "d_kv": 48,
+    "num_heads": 4,
+    "num_layers": 3,
+    "d_ff": 512,
+    "feed_forward_proj": "gated-gelu",
+    "dropout_rate": 0.05,
+}
+
+
+def star(
+    encoder: SpeechEncoderConfig = ENCODER, bridge: BridgeConfig | None = BRIDGE
+) -> StarConfig:
+    """The pocket STAR, or one of its ablations."""
+    return StarConfig(encoder, bridge, UDIT, VAE, SAMPLER, LATENT_FRAMES)

@@ -1,0 +1,121 @@
+"""The pocket test set: listed in `manifest.json`, rendered on first use, checked by checksum."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from harness.dataset import Clip, Dataset
+from harness.errors import MissingError
+
+ROOM = Path(__file__).resolve().parent
+MANIFEST = ROOM / "manifest.json"
+KINDS = ("speech", "reference")
+
+
+def pocket() -> Dataset:
+    """144 clips with speech, reference and labels. Raises MissingError when they cannot be made."""
+    manifest = json.loads(MANIFEST.read_text())
+    folder = cache_folder() / f"pocket-{manifest['version']}"
+    if not folder.exists():
+        _render(folder, manifest)
+    clips = tuple(
+        Clip(
+            row["id"],
+            row["caption"],
+            folder / "speech" / f"{row['id']}.wav",
+            folder / "reference" / f"{row['id']}.wav",
+            tuple(row["labels"]),
+        )
+        for row in manifest["clips"]
+    )
+    return Dataset("pocket", manifest["version"], clips, tuple(manifest["labels"]))
+
+
+def cache_folder() -> Path:
+    """Where rendered audio is kept: $STABENCH_CACHE, else stabench/ in the user's cache folder."""
+    chosen = os.environ.get("STABENCH_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stabench"
+
+
+def checksums(folder: Path, clip_id: str) -> dict[str, str]:
+    """sha256 of the two WAV files of a clip, by kind."""
+    return {
+        kind: hashlib.sha256((folder / kind / f"{clip_id}.wav").read_bytes()).hexdigest()
+        for kind in KINDS
+    }
+
+
+def differing(folder: Path, manifest: dict) -> list[str]:
+    """The files of a rendered folder whose bytes are not those of the manifest."""
+    return [
+        f"{kind}/{row['id']}.wav"
+        for row in manifest["clips"]
+        for kind, digest in checksums(folder, row["id"]).items()
+        if digest != row["sha256"][kind]
+    ]
+
+
+def _render(folder: Path, manifest: dict) -> None:
+    """Render beside `folder` and rename, so that two first runs cannot disturb each other."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
+    try:
+        render_into(part)
+        wrong = differing(part, manifest)
+        if wrong:
+            raise MissingError(
+                f"pocket test set: {len(wrong)} of {2 * len(manifest['clips'])} rendered files "
+                f"differ from pocket/manifest.json (first: {wrong[0]}); numbers would not be "
+                "comparable. Install the versions pinned in constraints.txt"
+            )
+        part.chmod(0o755)
+        part.rename(folder)
+    except OSError:
+        # A run beside this one was first: its folder is as good.
+        if not folder.exists():
+            raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def render_into(folder: Path) -> None:
+    """Run pocket.render in a fresh, single-threaded process."""
+    environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    environment["PYTHONPATH"] = os.pathsep.join(
+        [str(ROOM.parent), *filter(None, [environment.get("PYTHONPATH")])]
+    )
+    command = [sys.executable, "-m", "pocket.render", str(folder)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise MissingError(f"pocket test set: rendering failed: {last}")
+
+
+def write_manifest(folder: Path) -> None:
+    """List what pocket.render left in `folder` (the author's tool: this defines the test set)."""
+    from pocket.render import test_items
+    from pocket.scenes import VERSION
+    from pocket.sounds.events import LABELS
+
+    voices = json.loads((folder / "voices.json").read_text())
+    clips = [
+        {
+            "id": item.id,
+            "caption": item.captions[0],
+            "relation": item.scene.relation,
+            "labels": list(item.scene.events),
+            "voice": dict(zip(("name", "rate", "pitch"), voices[item.id], strict=True)),
+            "sha256": checksums(folder, item.id),
+        }
+        for item in test_items()
+    ]
+    rows = ",\n".join("  " + json.dumps(clip) for clip in clips)
+    head = json.dumps({"version": f"v{VERSION}", "labels": LABELS})[:-1]
+    MANIFEST.write_text(f'{head}, "clips": [\n{rows}\n]}}\n')

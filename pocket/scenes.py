@@ -1,0 +1,51 @@
+"""Which scenes make up a split: balanced over events and relations, drawn from the split's seed."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pocket.captions import Split, caption
+from pocket.sounds.events import LABELS
+from pocket.sounds.scene import Relation, Scene
+
+VERSION = 1
+_SEED = {"train": 1_000_000_000, "validation": 2_000_000_000, "test": 3_000_000_000}
+_RELATIONS: tuple[Relation, ...] = ("one", "and", "then")
+
+
+class Item(NamedTuple):
+    """One clip of a split before it is rendered."""
+
+    id: str
+    scene: Scene
+    captions: tuple[str, ...]
+    speech_seed: int
+
+
+def items(split: Split, count: int, captions: int = 1) -> list[Item]:
+    """The first `count` items of a split; item i is the same whatever `count` is."""
+    rng = np.random.default_rng([_SEED[split], VERSION])
+    deck: list[str] = []
+    out = []
+    for index in range(count):
+        relation = _RELATIONS[index % len(_RELATIONS)]
+        events = _deal(deck, 1 if relation == "one" else 2, rng)
+        texts = tuple(caption(events, relation, split, rng) for _ in range(captions))
+        seed = _SEED[split] + 2 * index
+        item_id = f"{split}-{index:05d}-{'-'.join((relation, *events))}"
+        out.append(Item(item_id, Scene(events, relation, seed), texts, seed + 1))
+    return out
+
+
+def _deal(deck: list[str], count: int, rng: np.random.Generator) -> tuple[str, ...]:
+    """Different events from a shuffled deck that is refilled, so that all come equally often."""
+    drawn: list[str] = []
+    while len(drawn) < count:
+        if not deck:
+            deck.extend(LABELS[i] for i in rng.permutation(len(LABELS)))
+        event = deck.pop()
+        if event in drawn:
+            deck.insert(0, event)
+        else:
+            drawn.append(event)
+    return tuple(drawn)

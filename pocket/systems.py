@@ -1,0 +1,63 @@
+"""The systems of the pocket suite: the full-size classes with this room's configs and weights."""
+
+from pocket import configs
+from pocket.configs import WEIGHTS
+from systems.cascade.asr.caption import CaptionAsr
+from systems.cascade.asr.pocketsphinx import PocketSphinx
+from systems.cascade.cascade import Cascade
+from systems.cascade.tta.dit import DitTextToAudio
+from systems.star.config import StarConfig
+from systems.star.star import Star
+
+
+def cascade() -> Cascade:
+    """PocketSphinx with a caption-domain language model, then the pocket text-to-audio model."""
+    asr = PocketSphinx(WEIGHTS / "asr" / "caption.arpa", WEIGHTS / "asr" / "words.dict")
+    return Cascade(asr, text_to_audio())
+
+
+def oracle() -> Cascade:
+    """The same with the true caption in place of the recogniser."""
+    return Cascade(CaptionAsr(), text_to_audio())
+
+
+def star() -> Star:
+    """HuBERT (log-mel front end), Q-Former bridge, DiT."""
+    return _star(configs.star(), "star", "speech_encoder")
+
+
+def star_nobridge() -> Star:
+    """Without BridgeNet: speech frames go straight into the DiT."""
+    return _star(configs.star(bridge=None), "star-nobridge", "speech_encoder")
+
+
+def star_dac() -> Star:
+    """With a codec's encoder in place of the speech encoder."""
+    return _star(configs.star(encoder=configs.CODEC), "star-dac", "codec")
+
+
+def text_to_audio() -> DitTextToAudio:
+    """The generator of cascade and oracle, from which the STAR systems were trained."""
+    return DitTextToAudio(
+        text_encoder=configs.TEXT_ENCODER,
+        udit=configs.UDIT,
+        vae=configs.VAE,
+        sampler=configs.SAMPLER,
+        latent_frames=configs.LATENT_FRAMES,
+        text_length=configs.TEXT_LENGTH,
+        words=WEIGHTS / "words.txt",
+        weights={part: WEIGHTS / f"{part}.safetensors" for part in ("text_encoder", "udit", "vae")},
+    )
+
+
+def _star(config: StarConfig, name: str, encoder: str) -> Star:
+    """A STAR whose DiT is the text-to-audio one, overruled by what stage 2 changed."""
+    own = WEIGHTS / name
+    weights = {
+        "speech_encoder": WEIGHTS / f"{encoder}.safetensors",
+        "udit": (WEIGHTS / "udit.safetensors", own / "udit.safetensors"),
+        "vae": WEIGHTS / "vae.safetensors",
+    }
+    if config.bridge:
+        weights["bridge"] = own / "bridge.safetensors"
+    return Star(config, weights)

@@ -1,0 +1,1 @@
+"""Training of everything the pocket world ships, from the seed."""

@@ -1,0 +1,83 @@
+"""Training of the spectrogram autoencoder, and the latents that the generators learn from."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from metrics.embedders.mel import slaney_bank
+from pocket.configs import VAE
+from pocket.training.corpus import Corpus
+from pocket.training.loop import Recipe, Stage, fit
+from systems.star.vae import SpectrogramVae, init_for_training
+
+BATCH, CROP_FRAMES = 20, 128
+KL_WEIGHT, MEL_WEIGHT = 3e-3, 1.0
+
+
+def train_vae(data: Corpus, work: Path, steps: int = 3600) -> SpectrogramVae:
+    torch.manual_seed(30)
+    vae = SpectrogramVae(VAE)
+    init_for_training(vae)
+    mel = torch.from_numpy(slaney_bank(16_000, VAE.n_fft, 64, 50, 8000)).float()
+
+    def loss(rng: np.random.Generator) -> Tensor:
+        features = vae.spectrogram(_crops(data, rng))
+        posterior = vae.posterior(features)
+        rebuilt = vae.expand(posterior.sample())
+        return (
+            functional.l1_loss(rebuilt, features)
+            + MEL_WEIGHT * functional.l1_loss(_logmel(rebuilt, mel), _logmel(features, mel))
+            + KL_WEIGHT * posterior.kl()
+        )
+
+    return fit(Stage("vae", vae, Recipe(steps, 1.5e-3, ema=0.998), work), loss, seed=3)
+
+
+@torch.inference_mode()
+def normalise_latents(vae: SpectrogramVae, means: np.ndarray) -> None:
+    """Set the per-channel scale from training latents [N, C, T]."""
+    some = torch.from_numpy(means[:: max(1, len(means) // 1000)].astype(np.float32))
+    vae.latent_mean.copy_(some.mean((0, 2)))
+    vae.latent_std.copy_(some.std((0, 2)))
+
+
+@torch.inference_mode()
+def encode(vae: SpectrogramVae, data: Corpus, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior means and stds, float16 [N, C, T], of a split; kept in `path`."""
+    if not path.exists():
+        means, stds = [], []
+        for start in range(0, len(data.audio), 50):
+            index = np.arange(start, min(start + 50, len(data.audio)))
+            posterior = vae.encode(torch.from_numpy(data.clips(index))[:, None])
+            means.append(posterior.mean.half().numpy())
+            stds.append(posterior.std.half().numpy())
+        part = path.with_suffix(".part.npy")
+        np.save(part, np.stack([np.concatenate(means), np.concatenate(stds)]))
+        part.replace(path)
+    both = np.load(path, mmap_mode="r")
+    return both[0], both[1]
+
+
+def _crops(data: Corpus, rng: np.random.Generator) -> Tensor:
+    """Random excerpts [B, 1, N] at random levels."""
+    length = CROP_FRAMES * VAE.hop
+    index = np.sort(rng.integers(len(data.audio), size=BATCH))
+    starts = rng.integers(0, data.audio.shape[1] - length, size=BATCH)
+    clips = [data.audio[i, s : s + length] for i, s in zip(index, starts, strict=True)]
+    waveforms = np.stack(clips).astype(np.float32) / 32767
+    gains = 10 ** (rng.uniform(-9, 3, (BATCH, 1)) / 20)
+    return torch.from_numpy((waveforms * gains).astype(np.float32))[:, None]
+
+
+def _logmel(features: Tensor, mel: Tensor) -> Tensor:
+    """Log band energies [B, F, mels] of scaled log-magnitudes [B, bins, F], in the same scale.
+
+    Without this term the decoder gives the median of a noise's log-magnitude, which is 1.6 dB
+    under its mean energy.
+    """
+    logmag = features * VAE.log_spread + VAE.log_centre
+    energy = (2 * logmag).exp().transpose(1, 2) @ mel
+    return 0.5 * energy.clamp_min(1e-9).log() / VAE.log_spread

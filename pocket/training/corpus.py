@@ -1,0 +1,111 @@
+"""Training and validation audio, rendered once into flat arrays that are mapped into memory."""
+
+import json
+import os
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pocket import speech
+from pocket.captions import Split
+from pocket.scenes import Item, items
+from pocket.sounds.events import LABELS
+from pocket.sounds.scene import CLIP_SAMPLES, render, to_pcm16
+
+COUNTS: dict[Split, int] = {"train": 10_000, "validation": 400}
+CAPTIONS = 2
+_CHUNK = 100
+
+
+class Utterances(NamedTuple):
+    """`samples` int16, all utterances end to end; utterance i is samples[offsets[i]:offsets[i+1]].
+
+    Utterance i speaks caption i % CAPTIONS of clip i // CAPTIONS; `marks[i]` lists
+    (time_s, "word"|"phoneme", value) of its speech.
+    """
+
+    samples: np.ndarray
+    offsets: np.ndarray
+    marks: list[list[tuple[float, str, str]]]
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        part = self.samples[self.offsets[index] : self.offsets[index + 1]]
+        return part.astype(np.float32) / 32768
+
+
+class Corpus(NamedTuple):
+    """One split: `audio` int16 [N, 64000], `labels` float32 [N, 20], its items and utterances."""
+
+    audio: np.ndarray
+    labels: np.ndarray
+    items: list[Item]
+    utterances: Utterances
+
+    def clips(self, index: np.ndarray) -> np.ndarray:
+        """Waveforms float32 [len(index), 64000]."""
+        return self.audio[index].astype(np.float32) / 32767
+
+
+def corpus(split: Split, work: Path) -> Corpus:
+    """Open a split, rendering it first where it is not there (a minute for 3,000 clips)."""
+    folder = work / "corpus" / split
+    if not (folder / "done").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _render(split, folder)
+        (folder / "done").touch()
+    listed = items(split, COUNTS[split], CAPTIONS)
+    marks = json.loads((folder / "marks.json").read_text())
+    utterances = Utterances(
+        np.load(folder / "speech.npy", mmap_mode="r"), np.load(folder / "offsets.npy"), marks
+    )
+    audio = np.load(folder / "audio.npy", mmap_mode="r")
+    return Corpus(audio, multi_hot([item.scene.events for item in listed]), listed, utterances)
+
+
+def multi_hot(events: list[tuple[str, ...]]) -> np.ndarray:
+    """Event labels as float32 [N, 20]."""
+    index = {label: i for i, label in enumerate(LABELS)}
+    out = np.zeros((len(events), len(LABELS)), dtype=np.float32)
+    for row, names in enumerate(events):
+        out[row, [index[name] for name in names]] = 1.0
+    return out
+
+
+def _render(split: Split, folder: Path) -> None:
+    listed = items(split, COUNTS[split], CAPTIONS)
+    chunks = [listed[i : i + _CHUNK] for i in range(0, len(listed), _CHUNK)]
+    audio = np.lib.format.open_memmap(
+        folder / "audio.npy", "w+", "<i2", (len(listed), CLIP_SAMPLES)
+    )
+    spoken, marks = [], []
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        for number, (clips, lines, timed) in enumerate(pool.map(_chunk, chunks)):
+            audio[number * _CHUNK : number * _CHUNK + len(clips)] = clips
+            spoken += lines
+            marks += timed
+            print(f"\rcorpus {split}: {(number + 1) * _CHUNK} clips", end="", flush=True)
+    print()
+    np.save(folder / "speech.npy", np.concatenate(spoken))
+    np.save(folder / "offsets.npy", np.cumsum([0, *(len(line) for line in spoken)]))
+    (folder / "marks.json").write_text(json.dumps(marks))
+
+
+def _chunk(listed: list[Item]) -> tuple[np.ndarray, list[np.ndarray], list]:
+    clips = np.stack([to_pcm16(render(item.scene)) for item in listed])
+    lines, marks = [], []
+    for item in listed:
+        rng = np.random.default_rng(item.speech_seed)
+        for text in item.captions:
+            spoken = speech.say(text, speech.draw_voice(speech.TRAIN_VOICES, rng))
+            lines.append(to_pcm16(np.clip(speech.record(spoken, rng), -1, 1)))
+            words = text.split()
+            marks.append([_mark(mark, words) for mark in spoken.marks])
+    return clips, lines, marks
+
+
+def _mark(mark: speech.Mark, words: list[str]) -> tuple[float, str, str]:
+    # record() puts a tenth of a second of room before the speech.
+    name = words[mark.value - 1] if mark.kind == "word" else mark.value
+    return (round(mark.time_s + 0.1, 3), mark.kind, name)

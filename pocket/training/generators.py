@@ -1,0 +1,156 @@
+"""Training of what makes sound: text-to-audio first, then the STAR systems from it (stage 2)."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import T5Config, T5EncoderModel
+
+from pocket.captions import caption, every_word
+from pocket.configs import TEXT_ENCODER, TEXT_LENGTH, UDIT
+from pocket.training.corpus import CAPTIONS, Corpus
+from pocket.training.hearing import Frames
+from pocket.training.loop import Recipe, Stage, fit
+from systems.cascade.tta.words import WordTokenizer
+from systems.star.bridge import Bridge
+from systems.star.training import flow_matching_loss, toward_noise
+from systems.star.udit import UDiT
+
+BATCH = 16
+SHARED = ".mlp."
+"""Stage 2 leaves the DiT's feed-forward layers as text-to-audio has them, and so all systems share
+them on disk (a declared deviation: the paper trains the whole DiT)."""
+UNKNOWN = 0.03
+"""Share of words hidden in training, so that an unknown word does not derail the encoder."""
+
+
+class Latents(NamedTuple):
+    """Posterior `means` and `stds`, [N, C, T], and the scale that training latents get."""
+
+    means: np.ndarray
+    stds: np.ndarray
+    normalise: Callable[[Tensor], Tensor]
+
+    def batch(self, index: np.ndarray, rng: np.random.Generator) -> Tensor:
+        """Sampled latents float32 [B, C, T], normalised."""
+        mean, std = (part[index].astype(np.float32) for part in (self.means, self.stds))
+        drawn = mean + std * rng.standard_normal(mean.shape, dtype=np.float32)
+        return self.normalise(torch.from_numpy(drawn))
+
+
+class TextToAudio(nn.Module):
+    """A small T5 encoder and the DiT, trained together."""
+
+    def __init__(self, vocabulary: int) -> None:
+        super().__init__()
+        self.text_encoder = T5EncoderModel(T5Config(vocab_size=vocabulary, **TEXT_ENCODER))
+        self.udit = UDiT(UDIT)
+
+    def context(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Word numbers [B, L] to tokens [B, L, W]; padding is zero."""
+        states = self.text_encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        return states * mask[..., None]
+
+
+def tokenizer() -> WordTokenizer:
+    return WordTokenizer(every_word())
+
+
+def train_text_to_audio(
+    data: Corpus, latents: Latents, work: Path, steps: int = 3600
+) -> TextToAudio:
+    torch.manual_seed(60)
+    words = tokenizer()
+    network = TextToAudio(len(words))
+
+    def loss(rng: np.random.Generator) -> Tensor:
+        index = rng.integers(len(data.items), size=BATCH)
+        scenes = [data.items[i].scene for i in index]
+        texts = [caption(scene.events, scene.relation, "train", rng) for scene in scenes]
+        ids, mask = words.encode(texts, TEXT_LENGTH)
+        hidden = torch.from_numpy(rng.random(ids.shape) < UNKNOWN) & mask
+        context = network.context(ids.masked_fill(hidden, 1), mask)
+        return _matching(network.udit, latents.batch(index, rng), context, mask, rng)
+
+    recipe = Recipe(steps, 1e-3, warmup=300, decay=0.5, ema=0.9993)
+    return fit(Stage("text-to-audio", network, recipe, work), loss, seed=6)
+
+
+class Stage2(nn.Module):
+    """The DiT and the bridge's output layer, which the paper's code trains along (section 8)."""
+
+    def __init__(self, udit: UDiT, bridge: Bridge | None) -> None:
+        super().__init__()
+        self.udit = udit
+        self.projection = bridge.projection if bridge else None
+
+    def context(self, frames: Tensor) -> Tensor:
+        """Q-Former states [B, Q, D] (or encoder frames) to context tokens."""
+        return self.projection(frames) if self.projection else frames
+
+
+def train_star(
+    name: str,
+    data: Corpus,
+    latents: Latents,
+    frames: Frames,
+    bridge: Bridge | None,
+    start: UDiT,
+    work: Path,
+    steps: int = 1500,
+) -> UDiT:
+    """Stage 2: the text-to-audio DiT learns to follow speech. Changes `bridge.projection` too."""
+    torch.manual_seed(70)
+    udit = UDiT(UDIT)
+    udit.load_state_dict(start.state_dict())
+    for key, parameter in udit.named_parameters():
+        parameter.requires_grad = SHARED not in key
+    network = Stage2(udit, bridge)
+    spoken = _spoken(data)
+
+    def loss(rng: np.random.Generator) -> Tensor:
+        index = rng.integers(len(data.items), size=BATCH)
+        heard = [int(rng.choice(spoken[_key(data, i)])) for i in index]
+        states, mask = frames.batch(np.array(heard))
+        given = None if bridge else mask
+        return _matching(udit, latents.batch(index, rng), network.context(states), given, rng)
+
+    recipe = Recipe(steps, 5e-4, warmup=100, decay=0.6, ema=0.9985)
+    return fit(Stage(name, network, recipe, work), loss, seed=7).udit
+
+
+@torch.inference_mode()
+def read_tokens(bridge: Bridge, frames: Frames) -> Frames:
+    """States of the frozen Q-Former before its output layer, [utterances x Q, D]."""
+    rows = []
+    projection, bridge.projection = bridge.projection, nn.Identity()
+    for start in range(0, len(frames.offsets) - 1, 64):
+        index = np.arange(start, min(start + 64, len(frames.offsets) - 1))
+        rows.append(bridge(*frames.batch(index)).flatten(0, 1).half().numpy())
+    bridge.projection = projection
+    queries = bridge.config.queries
+    return Frames(np.concatenate(rows), np.arange(len(frames.offsets)) * queries)
+
+
+def _matching(
+    udit: UDiT, latents: Tensor, context: Tensor, mask: Tensor | None, rng: np.random.Generator
+) -> Tensor:
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    return flow_matching_loss(udit, latents, context, mask, generator, toward_noise())
+
+
+def _key(data: Corpus, index: int) -> tuple[str, ...]:
+    scene = data.items[index].scene
+    return (scene.relation, *scene.events)
+
+
+def _spoken(data: Corpus) -> dict[tuple[str, ...], np.ndarray]:
+    """Utterances by what they say: any speech of the same scene may go with a clip."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for index in range(len(data.items)):
+        group = groups.setdefault(_key(data, index), [])
+        group += range(CAPTIONS * index, CAPTIONS * (index + 1))
+    return {key: np.array(group) for key, group in groups.items()}

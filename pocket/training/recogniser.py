@@ -1,0 +1,33 @@
+"""Training of the cascade's recogniser: the captions' language model and their pronunciations."""
+
+from pathlib import Path
+
+from pocket import language_model as lm
+from pocket import pronunciations
+from pocket.scenes import items
+
+CLIPS, CAPTIONS = 10_000, 2
+# Nats of the training captions that a dropped trigram may cost; chosen on validation captions.
+LOSS = 5.0
+
+
+def train_recogniser(folder: Path) -> tuple[str, ...]:
+    """Write `caption.arpa` and `words.dict` from the training captions; takes a second.
+
+    Returns the words whose pronunciation is a guess.
+    """
+    captions = [text for item in items("train", CLIPS, CAPTIONS) for text in item.captions]
+    counts = lm.count(captions)
+    model = lm.prune(lm.estimate(counts), counts, LOSS)
+    words = [word for word in model.vocabulary if word != lm.END]
+    spoken = pronunciations.pronounce(words, pronunciations.read(pronunciations.shipped()))
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "caption.arpa", lm.to_arpa(model))
+    _write(folder / "words.dict", spoken.to_text())
+    return spoken.guessed
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

@@ -1,0 +1,99 @@
+"""Training of the judges: the CNN14-shaped tagger and the VGGish-shaped embedder."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metrics.embedders.cnn14 import Cnn14, Cnn14Config
+from metrics.embedders.vggish import Vggish, VggishConfig
+from pocket.sounds.events import LABELS
+from pocket.training.corpus import Corpus
+from pocket.training.degrade import degrade, negatives
+from pocket.training.loop import Recipe, Stage, fit
+
+TAGGER = Cnn14Config(channels=(16, 32, 64, 128, 128), embedding=256, classes=len(LABELS))
+VGGISH = VggishConfig(channels=(16, 32, 64, 128), hidden=256, embedding=128)
+
+FALSE_ALARMS = 0.02
+BATCH, NEGATIVES = 21, 3
+
+
+class VggishClassifier(nn.Module):
+    """The embedder with a head for training: frames' logits averaged over the clip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.vggish = Vggish(VGGISH)
+        self.head = nn.Linear(VGGISH.embedding, len(LABELS))
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """[B, N] to logits [B, C]."""
+        examples = self.vggish.examples(waveforms, torch.float32)
+        rows = self.vggish(examples.flatten(0, 1))
+        return self.head(functional.relu(rows)).unflatten(0, examples.shape[:2]).mean(1)
+
+
+def train_tagger(data: Corpus, work: Path, steps: int = 800) -> Cnn14:
+    torch.manual_seed(10)
+    network = Cnn14(TAGGER)
+    recipe = Recipe(steps, 2e-3, ema=0.995)
+
+    def loss(rng: np.random.Generator) -> Tensor:
+        waveforms, labels = _batch(data, rng)
+        return functional.binary_cross_entropy_with_logits(network(waveforms).logits, labels)
+
+    return fit(Stage("tagger", network, recipe, work), loss, seed=1)
+
+
+def refine_tagger(network: Cnn14, data: Corpus, work: Path, steps: int = 600) -> Cnn14:
+    """More steps, with two thirds of the clips undamaged."""
+    recipe = Recipe(steps, 1e-3, decay=0.8, ema=0.995)
+
+    def loss(rng: np.random.Generator) -> Tensor:
+        waveforms, labels = _batch(data, rng, clean=0.67)
+        return functional.binary_cross_entropy_with_logits(network(waveforms).logits, labels)
+
+    return fit(Stage("tagger-refined", network, recipe, work), loss, seed=11)
+
+
+def train_vggish(data: Corpus, work: Path, steps: int = 500) -> Vggish:
+    torch.manual_seed(20)
+    network = VggishClassifier()
+    recipe = Recipe(steps, 1e-3, ema=0.995)
+
+    def loss(rng: np.random.Generator) -> Tensor:
+        waveforms, labels = _batch(data, rng)
+        return functional.binary_cross_entropy_with_logits(network(waveforms), labels)
+
+    return fit(Stage("vggish", network, recipe, work), loss, seed=2).vggish
+
+
+@torch.inference_mode()
+def logits(network: Cnn14, waveforms: np.ndarray) -> np.ndarray:
+    """Tagger logits [N, C] of waveforms [N, T]."""
+    batches = torch.from_numpy(waveforms).split(32)
+    return torch.cat([network(batch).logits for batch in batches]).numpy()
+
+
+def thresholds(network: Cnn14, data: Corpus) -> np.ndarray:
+    """Logits [C] above which 2 % of the validation clips without the event lie."""
+    scores = logits(network, data.clips(np.arange(len(data.audio))))
+    columns = [scores[data.labels[:, c] == 0, c] for c in range(scores.shape[1])]
+    return np.array([np.quantile(column, 1 - FALSE_ALARMS) for column in columns])
+
+
+def recall(scores: np.ndarray, limits: np.ndarray, labels: np.ndarray) -> float:
+    """Mean over clips of the share of their events that are heard."""
+    heard = (scores > limits) & (labels > 0)
+    return float((heard.sum(1) / labels.sum(1)).mean())
+
+
+def _batch(data: Corpus, rng: np.random.Generator, clean: float = 0.0) -> tuple[Tensor, Tensor]:
+    index = rng.integers(len(data.audio), size=BATCH)
+    heard = degrade(data.clips(index), rng, clean)
+    waveforms = torch.cat([heard, torch.from_numpy(negatives(NEGATIVES, rng))])
+    labels = np.concatenate([data.labels[index], np.zeros((NEGATIVES, len(LABELS)), np.float32)])
+    return waveforms, torch.from_numpy(labels)

@@ -1,0 +1,103 @@
+"""The test set: the same bytes everywhere, checked, and made once."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from harness.errors import MissingError
+from pocket import dataset
+from pocket.render import rendered
+from pocket.render import test_items as listed_items
+
+OTHER_MACHINE = {
+    "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX2 FMA3",
+    "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-AVX512F,-AVX512VL",
+    "OPENBLAS_CORETYPE": "Nehalem",
+}
+
+
+@pytest.fixture(scope="module")
+def manifest() -> dict:
+    return json.loads(dataset.MANIFEST.read_text())
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    cache = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STABENCH_CACHE", str(cache))
+        yield dataset.pocket()
+
+
+def test_manifest_lists_what_the_code_draws(manifest):
+    drawn = [(item.id, item.captions[0], list(item.scene.events)) for item in listed_items()]
+    assert drawn == [(row["id"], row["caption"], row["labels"]) for row in manifest["clips"]]
+
+
+def test_first_use_renders_the_bytes_of_the_manifest(clips, manifest):
+    assert len(clips.clips) >= 144
+    folder = clips.clips[0].speech.parents[1]
+    assert dataset.differing(folder, manifest) == []
+
+
+def test_audio_is_as_declared(clips):
+    for clip in clips.clips[::12]:
+        reference, rate_hz = soundfile.read(clip.reference)
+        assert (len(reference), rate_hz) == (64_000, 16_000)
+        speech, rate_hz = soundfile.read(clip.speech)
+        assert rate_hz == 16_000
+        assert 1.0 < len(speech) / rate_hz < 10.0
+        assert 0.2 < np.abs(speech).max() < 0.8
+
+
+def test_speech_has_a_noise_floor(clips):
+    """Digitally clean speech derails recognisers; the first 50 ms are room only."""
+    for clip in clips.clips[::12]:
+        speech, _ = soundfile.read(clip.speech)
+        assert 3e-4 < speech[:800].std() < 6e-3
+
+
+def test_second_use_renders_nothing(clips, monkeypatch):
+    monkeypatch.setattr(dataset, "render_into", lambda folder: pytest.fail("rendered again"))
+    monkeypatch.setenv("STABENCH_CACHE", str(clips.clips[0].speech.parents[2]))
+    assert dataset.pocket() == clips
+
+
+def test_an_older_processor_renders_the_same_bytes(tmp_path, manifest):
+    """NumPy, libm and OpenBLAS choose other code on other processors; the bytes stay."""
+    code = (
+        "import sys; from pathlib import Path; from pocket import render;"
+        "render.COUNT = 12; render.write(Path(sys.argv[1]))"
+    )
+    root = Path(dataset.__file__).resolve().parents[1]
+    environment = {**os.environ, **OTHER_MACHINE, "PYTHONPATH": str(root)}
+    command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)]
+    subprocess.run(command, check=True, env=environment, capture_output=True)
+    some = {**manifest, "clips": manifest["clips"][:12]}
+    assert dataset.differing(tmp_path, some) == []
+
+
+def test_other_bytes_are_refused(tmp_path, monkeypatch, manifest):
+    def corrupt(folder: Path) -> None:
+        for row in manifest["clips"]:
+            for kind in dataset.KINDS:
+                path = folder / kind / f"{row['id']}.wav"
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(b"other")
+
+    monkeypatch.setenv("STABENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(dataset, "render_into", corrupt)
+    with pytest.raises(MissingError, match=r"288 of 288 rendered files differ"):
+        dataset.pocket()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rendered_is_pcm():
+    result = rendered(listed_items()[0])
+    assert result.reference.dtype == result.speech.dtype == np.dtype("<i2")
