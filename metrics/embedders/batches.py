@@ -22,7 +22,7 @@ def batches(waveforms: list[np.ndarray], size: int, minimum: int = 1) -> Iterato
     """
     by_length: dict[int, list[int]] = defaultdict(list)
     for index, waveform in enumerate(waveforms):
-        _check(index, waveform)
+        check(index, waveform)
         by_length[max(len(waveform), minimum)].append(index)
     for length, indices in by_length.items():
         for start in range(0, len(indices), size):
@@ -30,11 +30,8 @@ def batches(waveforms: list[np.ndarray], size: int, minimum: int = 1) -> Iterato
             yield Batch(chosen, np.stack([_padded(waveforms[i], length) for i in chosen]))
 
 
-def _padded(waveform: np.ndarray, length: int) -> np.ndarray:
-    return np.pad(np.asarray(waveform, np.float32), (0, length - len(waveform)))
-
-
-def _check(index: int, waveform: np.ndarray) -> None:
+def check(index: int, waveform: np.ndarray) -> None:
+    """Raises ValueError unless the waveform is one mono clip of finite samples, not empty."""
     if waveform.ndim != 1 or not len(waveform):
         raise ValueError(
             f"waveform {index}: shape is {waveform.shape}, expected [samples]; "
@@ -45,3 +42,7 @@ def _check(index: int, waveform: np.ndarray) -> None:
             f"waveform {index}: holds NaN or infinity, expected finite samples; "
             "score the clip as failed"
         )
+
+
+def _padded(waveform: np.ndarray, length: int) -> np.ndarray:
+    return np.pad(np.asarray(waveform, np.float32), (0, length - len(waveform)))

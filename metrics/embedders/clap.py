@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from metrics.contract import Features
 from metrics.embedders import weights as store
-from metrics.embedders.batches import batches
+from metrics.embedders.batches import batches, check
 from metrics.embedders.mel import slaney_bank
 
 if TYPE_CHECKING:
@@ -126,7 +126,9 @@ class ClapEmbedder:
     def embed(self, waveforms: list[np.ndarray]) -> list[Features]:
         """One L2-normalised row [1, D] of each clip."""
         features: dict[int, Features] = {}
-        whole = [self.front_end.fixed_length(w) if len(w) else w for w in waveforms]
+        for index, waveform in enumerate(waveforms):
+            check(index, waveform)  # before NaN becomes an integer
+        whole = [self.front_end.fixed_length(waveform) for waveform in waveforms]
         for indices, samples in batches(whole, self.batch_size):
             mel = self._logmel(torch.from_numpy(samples).to(self._device))
             rows = self._model.get_audio_features(input_features=mel).pooler_output

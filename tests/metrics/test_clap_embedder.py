@@ -170,6 +170,9 @@ def test_a_tokenizer_that_is_not_whole_is_refused(tmp_path):
         roberta_tokenizer(tmp_path)
 
 
-def test_an_empty_clip(embedder):
-    with pytest.raises(ValueError, match="waveform 0: shape is"):
-        embedder.embed([np.zeros(0, np.float32)])
+@pytest.mark.parametrize(
+    ("clip", "message"), [(np.zeros(0), "waveform 0: shape is"), ([np.nan] * 9, "holds NaN")]
+)
+def test_broken_clips(embedder, clip, message):
+    with pytest.raises(ValueError, match=message):
+        embedder.embed([np.array(clip, np.float32)])

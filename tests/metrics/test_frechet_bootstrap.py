@@ -74,7 +74,7 @@ def test_a_reference_serves_several_systems_and_differences_are_paired():
 def test_coverage_of_the_plug_in_expectation(frames, width, decay, largest):
     """What 144 clips give on average lies within; wider than needed only below one clip a dim."""
     draws = Draws.of(144, replicates=80)
-    worlds = (world(np.random.default_rng(seed), 144, frames, width, decay) for seed in range(150))
+    worlds = (world(np.random.default_rng(seed), 144, frames, width, decay) for seed in range(100))
     intervals = [frechet_interval(gen, ref, draws) for gen, ref in worlds]
     truth = np.mean([interval.value for interval in intervals])
     covered = np.mean([interval.low <= truth <= interval.high for interval in intervals])
