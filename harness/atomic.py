@@ -1,0 +1,36 @@
+"""Files that are either whole or not there: temporary file, fsync, rename."""
+
+import json
+import os
+import secrets
+from pathlib import Path
+
+TEMPORARY = ".part"
+"""Suffix of a file still in the writing; a killed writer may leave one, a resumed run sweeps it."""
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Put `data` at `path` in one step; two writers at once leave one whole file of either."""
+    part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}")
+    try:
+        with open(part, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: object) -> None:
+    """`value` as indented JSON, the same bytes for the same value."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def point(link: Path, target: str) -> None:
+    """Make `link` a symbolic link to `target`, replacing an older link in one step."""
+    part = link.with_name(f".{link.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}")
+    os.symlink(target, part)
+    os.replace(part, link)

@@ -1,0 +1,103 @@
+"""The device of a system: how the clock waits for it, and how much memory it took."""
+
+import sys
+from pathlib import Path
+from typing import Protocol
+
+from harness.errors import MissingError, StabenchError
+
+
+class Device(Protocol):
+    """What the clock and the worker ask of a device."""
+
+    name: str
+
+    def synchronize(self) -> None:
+        """Return when everything that was launched has finished."""
+
+    def mark(self) -> object | None:
+        """A point in the device's stream, or None where there is no stream."""
+
+    def between_ns(self, start: object, end: object) -> int | None:
+        """Device time between two marks; valid after a synchronisation."""
+
+    def reset_peak(self) -> None:
+        """Begin a new measurement of memory."""
+
+    def peak_bytes(self) -> int | None:
+        """The most memory in use since, where it is known."""
+
+
+class Cpu:
+    """Work is done when the call returns; memory is the process's largest resident size ever."""
+
+    name = "cpu"
+
+    def synchronize(self) -> None:
+        pass
+
+    def mark(self) -> None:
+        return None
+
+    def between_ns(self, start: object, end: object) -> None:
+        return None
+
+    def reset_peak(self) -> None:
+        pass
+
+    def peak_bytes(self) -> int | None:
+        """VmHWM: unlike getrusage it does not count the process that started this one."""
+        try:
+            status = Path("/proc/self/status").read_text()
+        except OSError:
+            return None
+        lines = (line.split() for line in status.splitlines() if line.startswith("VmHWM:"))
+        return next((int(fields[1]) * 1024 for fields in lines), None)
+
+
+class Cuda:
+    """The current CUDA device; marks are timing events in its current stream."""
+
+    name = "cuda"
+
+    def __init__(self) -> None:
+        try:
+            import torch
+        except ImportError as error:
+            raise MissingError(f"device 'cuda' needs torch ({error}); install it") from error
+        if not torch.cuda.is_available():
+            raise StabenchError(
+                f"device 'cuda': torch {torch.__version__} sees no GPU; use --device cpu"
+            )
+        self._cuda = torch.cuda
+
+    def synchronize(self) -> None:
+        self._cuda.synchronize()
+
+    def mark(self) -> object:
+        event = self._cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def between_ns(self, start: object, end: object) -> int:
+        return round(start.elapsed_time(end) * 1e6)
+
+    def reset_peak(self) -> None:
+        self._cuda.reset_peak_memory_stats()
+
+    def peak_bytes(self) -> int:
+        return self._cuda.max_memory_allocated()
+
+
+def device(name: str) -> Device:
+    """The device "cpu" or "cuda". Torch is imported for CUDA only; StabenchError without a GPU."""
+    return Cuda() if name == "cuda" else Cpu()
+
+
+def limit_threads(count: int) -> int | None:
+    """Hold torch, when it is in use, to `count` CPU threads; what it then says it uses."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return None
+    torch.set_num_threads(count)
+    return torch.get_num_threads()

@@ -1,0 +1,172 @@
+"""The environment of a run: machine, versions and source, so that a number can be placed."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+SOURCE = Path(__file__).parent
+
+
+class Gpu(NamedTuple):
+    """One GPU as nvidia-smi names it; clocks in MHz at the moment of asking."""
+
+    name: str
+    driver: str
+    memory_mib: int
+    clock_mhz: int | None
+    max_clock_mhz: int | None
+
+
+class Git(NamedTuple):
+    """State of the source tree; `dirty` when tracked files differ from the commit."""
+
+    commit: str
+    branch: str
+    dirty: bool
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What a latency depends on. `cpu_mhz` is one clock a core where readable, else empty."""
+
+    python: str
+    platform: str
+    cpu_model: str
+    cpu_cores: int
+    cpu_usable: int
+    cpu_mhz: tuple[float, ...]
+    cpu_governor: str | None
+    load_average: tuple[float, float, float] | None
+    memory_bytes: int | None
+    gpus: tuple[Gpu, ...]
+    threads: int
+    torch: str | None
+    git: Git | None
+    packages: dict[str, str]
+
+
+def record(threads: int) -> Environment:
+    """The environment now; `threads` is what systems are allowed. Imports no heavy package."""
+    packages = installed()
+    return Environment(
+        python=platform.python_version(),
+        platform=platform.platform(),
+        cpu_model=cpu_model(),
+        cpu_cores=os.cpu_count() or 1,
+        cpu_usable=usable_cores(),
+        cpu_mhz=cpu_mhz(),
+        cpu_governor=_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        load_average=load_average(),
+        memory_bytes=memory_bytes(),
+        gpus=gpus(),
+        threads=threads,
+        torch=packages.get("torch"),
+        git=git(),
+        packages=packages,
+    )
+
+
+@cache
+def installed() -> dict[str, str]:
+    """Version of every installed distribution, by lower-case name."""
+    found = {dist.name.lower(): dist.version for dist in metadata.distributions() if dist.name}
+    return dict(sorted(found.items()))
+
+
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """Versions of those distributions among `names` that are installed."""
+    found = {}
+    for name in names:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def cpu_model() -> str:
+    """The processor's own name, or its architecture."""
+    return next(iter(_cpuinfo("model name")), platform.processor() or platform.machine())
+
+
+def cpu_mhz() -> tuple[float, ...]:
+    """The clock of each core now, MHz."""
+    return tuple(float(value) for value in _cpuinfo("cpu MHz"))
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def load_average() -> tuple[float, float, float] | None:
+    """Processes waiting for a core over 1, 5 and 15 minutes."""
+    try:
+        return os.getloadavg()
+    except OSError:
+        return None
+
+
+def memory_bytes() -> int | None:
+    """Physical memory."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return None
+
+
+def gpus() -> tuple[Gpu, ...]:
+    """Every NVIDIA GPU; none when nvidia-smi is not there."""
+    query = "name,driver_version,memory.total,clocks.sm,clocks.max.sm"
+    out = _output("nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits")
+    rows = [line.split(", ") for line in (out or "").splitlines()]
+    return tuple(
+        Gpu(row[0], row[1], int(row[2]), _int(row[3]), _int(row[4]))
+        for row in rows
+        if len(row) == 5
+    )
+
+
+def git() -> Git | None:
+    """State of the tree this source is tracked in; None when it is tracked in none."""
+    here = ("git", "-C", str(SOURCE))
+    if _output(*here, "ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None
+    commit = _output(*here, "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    branch = _output(*here, "rev-parse", "--abbrev-ref", "HEAD") or ""
+    changed = _output(*here, "status", "--porcelain", "--untracked-files=no")
+    return Git(commit, branch, bool(changed))
+
+
+def _cpuinfo(key: str) -> list[str]:
+    lines = (_read("/proc/cpuinfo") or "").splitlines()
+    return [line.split(":", 1)[1].strip() for line in lines if line.split(":")[0].strip() == key]
+
+
+def _read(path: str) -> str | None:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return None
+
+
+def _int(text: str) -> int | None:
+    return int(text) if text.strip().isdigit() else None
+
+
+def _output(*command: str) -> str | None:
+    """Standard output of a command; None when it fails or is not installed."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,57 @@
+"""Figures as they are printed: digits, true minus signs, intervals, and text that cannot bite."""
+
+import unicodedata
+from math import floor, log10
+
+NOTHING = "\N{EN DASH}"
+"""Printed where there is no number."""
+
+
+def figure(value: float, digits: int) -> str:
+    """A number with `digits` decimals, a real minus sign, and never a negative zero.
+
+    >>> figure(-0.001, 2), ascii(figure(-1.5, 1))
+    ('0.00', "'\\\\u22121.5'")
+    """
+    text = f"{value:.{digits}f}"
+    if text.startswith("-") and not text.strip("-0."):
+        text = text[1:]
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def interval(low: float | None, high: float | None, digits: int) -> str:
+    """The ends of an interval in brackets, or nothing when there is none."""
+    if low is None or high is None:
+        return ""
+    return f"[{figure(low, digits)}, {figure(high, digits)}]"
+
+
+def decimals(values: list[float], least_figures: int = 3, most: int = 4) -> int:
+    """Decimals that give the smallest of the values `least_figures` significant ones (0 to most).
+
+    >>> decimals([265.83, 35.93]), decimals([2.76]), decimals([0.0123]), decimals([])
+    (1, 2, 4, 2)
+    """
+    sizes = [abs(value) for value in values if value]
+    if not sizes:
+        return least_figures - 1
+    return min(max(least_figures - 1 - floor(log10(min(sizes))), 0), most)
+
+
+def plain(text: str) -> str:
+    """One line without control characters, terminal escapes or marks that reorder text.
+
+    >>> plain("a\\x1b[31m red\\nline")
+    'a[31m red line'
+    """
+    spaced = "".join(" " if c.isspace() else c for c in text)
+    return "".join(c for c in spaced if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co"))
+
+
+def counted(n: int, what: str) -> str:
+    """A number and its noun.
+
+    >>> counted(1, "clip"), counted(3, "clip")
+    ('1 clip', '3 clips')
+    """
+    return f"{n} {what}" + ("" if n == 1 else "s")

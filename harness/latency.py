@@ -1,0 +1,173 @@
+"""Latency: raw nanoseconds in, statistics on demand, refused where n is too small for them."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import comb
+from typing import NamedTuple
+
+import numpy as np
+
+from harness.clock import Span
+from harness.estimate import Estimate
+from harness.journal import Row
+
+REMAINDER = "(remainder)"
+"""Name of what a phase took beyond its marked stages."""
+
+Statistic = Callable[[np.ndarray], np.ndarray]
+"""From samples [..., N], NaN where there is none, to one number each [...]."""
+
+
+def least_n(percent: float) -> int:
+    """Samples needed before a percentile is printed.
+
+    The smallest n for which at least two samples lie beyond the percentile with 99 % probability
+    (binomial: n of p50 is 11, of p90 64, of p95 130, of p99 662).
+
+    >>> [least_n(percent) for percent in (50, 90, 95, 99)]
+    [11, 64, 130, 662]
+    """
+    beyond = min(percent, 100 - percent) / 100
+    if beyond <= 0:
+        raise ValueError(f"percentile {percent}: expected above 0 and below 100")
+    n = 2
+    while sum(comb(n, k) * beyond**k * (1 - beyond) ** (n - k) for k in (0, 1)) > 0.01:
+        n += 1
+    return n
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Wall times of one phase of one system, ns, warm-ups and failures already left out.
+
+    `clips` names the clip of each sample; without it every sample is a clip of its own. Repeats of
+    a clip tell nothing about other clips: intervals resample clips, and percentiles count clips.
+    """
+
+    samples_ns: Sequence[int]
+    clips: Sequence[str] = ()
+    resamples: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.clips and len(self.clips) != len(self.samples_ns):
+            raise ValueError(f"{len(self.samples_ns)} samples, but {len(self.clips)} clip names")
+
+    @property
+    def n(self) -> int:
+        """Samples, repeats included."""
+        return len(self.samples_ns)
+
+    @property
+    def n_clips(self) -> int:
+        """Distinct clips."""
+        return len(self._by_clip)
+
+    @property
+    def mean(self) -> Estimate:
+        """Mean, ns, with its interval."""
+        return self._estimate(lambda samples: np.nanmean(samples, axis=-1))
+
+    @property
+    def median(self) -> Estimate:
+        """Median, ns, with its interval; refused below 11 clips."""
+        return self.percentile(50)
+
+    @property
+    def sd_ns(self) -> float | None:
+        """Standard deviation of the samples (n - 1), ns; None below two samples."""
+        return float(np.std(self.samples_ns, ddof=1)) if self.n > 1 else None
+
+    def percentile(self, percent: float) -> Estimate:
+        """The percentile (linear between samples), ns; a reason when clips are too few for it."""
+        needed = least_n(percent)
+        if self.n_clips < needed:
+            return Estimate.missing(
+                f"p{percent:g} needs {needed} clips, there are {self.n_clips}", self.n_clips
+            )
+        ragged = np.isnan(self._by_clip).any()
+        quantile = np.nanpercentile if ragged else np.percentile
+        return self._estimate(lambda samples: quantile(samples, percent, axis=-1))
+
+    def _estimate(self, statistic: Statistic) -> Estimate:
+        """The statistic with its percentile-bootstrap interval over clips."""
+        if not self.n:
+            return Estimate.missing("no timed clips")
+        value = float(statistic(np.asarray(self.samples_ns, dtype=float)))
+        if self.n_clips < 2:
+            return Estimate(value, n=self.n_clips, reason="one clip: no interval")
+        drawn = self._by_clip[self._draws].reshape(self.resamples, -1)
+        low, high = np.percentile(statistic(drawn), [2.5, 97.5])
+        return Estimate(value, float(low), float(high), self.n_clips)
+
+    @cached_property
+    def _by_clip(self) -> np.ndarray:
+        """Samples [clips, repeats], NaN where a clip has fewer repeats than another."""
+        groups = defaultdict(list)
+        for index, sample in enumerate(self.samples_ns):
+            groups[self.clips[index] if self.clips else str(index)].append(sample)
+        widest = max(map(len, groups.values()), default=0)
+        grid = np.full((len(groups), widest), np.nan)
+        for row, samples in zip(grid, groups.values(), strict=True):
+            row[: len(samples)] = samples
+        return grid
+
+    @cached_property
+    def _draws(self) -> np.ndarray:
+        """Clips drawn with replacement [resamples, clips]; the same for every statistic."""
+        rng = np.random.default_rng(self.seed)
+        return rng.integers(self.n_clips, size=(self.resamples, self.n_clips))
+
+
+class Stage(NamedTuple):
+    """Mean of one stage over all rows, with its share of both phases together (0 to 1)."""
+
+    phase: str
+    name: str
+    mean_ns: float
+    share: float
+    device_ns: float | None
+
+
+def timed(rows: Iterable[Row], system: str) -> list[Row]:
+    """The rows of `system` that count: finished, and no warm-up."""
+    return [row for row in rows if row.system == system and row.ok and not row.warmup]
+
+
+def stages(rows: Sequence[Row]) -> list[Stage]:
+    """Means over `timed` rows, in the order of the clock; each phase ends with its remainder.
+
+    A stage that some rows lack counts there as 0, so that the stages add up to the mean phase.
+    `device_ns` is None where a row has none (a CPU, or the remainder).
+    """
+    wall_ns: dict[tuple[str, str], int] = defaultdict(int)
+    device_ns: dict[tuple[str, str], list[int | None]] = defaultdict(list)
+    for phase, name, wall, device in (part for row in rows for part in _parts(row)):
+        wall_ns[phase, name] += wall
+        device_ns[phase, name].append(device)
+    total_ns = sum(wall_ns.values()) or 1
+    return [
+        Stage(*key, wall_ns[key] / len(rows), wall_ns[key] / total_ns, _mean(device_ns[key], rows))
+        for key in sorted(wall_ns, key=_in_order_of_clock)
+    ]
+
+
+def _parts(row: Row) -> Iterable[Span]:
+    """The row's stages, and what is left of each phase that ran."""
+    yield from row.spans
+    for phase in ("represent", "generate"):
+        remainder_ns = row.remainder_ns(phase)
+        if remainder_ns is not None:
+            yield Span(phase, REMAINDER, remainder_ns)
+
+
+def _in_order_of_clock(key: tuple[str, str]) -> tuple[bool, bool]:
+    """Sorts (phase, name) stably: represent before generate, the remainder last in each."""
+    phase, name = key
+    return phase != "represent", name == REMAINDER
+
+
+def _mean(device_ns: list[int | None], rows: Sequence[Row]) -> float | None:
+    return None if None in device_ns else sum(device_ns) / len(rows)

@@ -1,0 +1,177 @@
+"""The method: how a run was made and scored, and what its reader should bear in mind."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from harness.environment import Environment
+from harness.figures import counted, figure
+from harness.metrics_file import MetricsFile
+from harness.page import Grid, Head, Line, Printed, Section
+from harness.results import Results
+from harness.run_folder import Record
+from harness.table import RANDOM
+
+DIGEST = 12
+"""Digits of a sha256 that are shown; all of them are in report.json."""
+
+
+def lead(results: Results) -> str:
+    """The run in one sentence."""
+    if results.run is None:
+        clips = results.metrics.n_clips if results.metrics else 0
+        return f"{counted(clips, 'clip')}, scored from folders of WAV files."
+    record, protocol = results.run.record, results.run.suite.protocol
+    data = record.dataset
+    return (
+        f"{counted(data.n, 'clip')} of {data.name} {data.version}; {protocol.scenario}, "
+        f"batch {protocol.batch_size}, {protocol.precision}, {counted(protocol.repeats, 'repeat')} "
+        f"after {counted(protocol.warmups, 'warm-up')}, seed {protocol.seed}; "
+        f"{machine(record.environment, record.request.device)}."
+    )
+
+
+def machine(environment: Environment, device: str) -> str:
+    """Where it ran."""
+    if device == "cuda" and environment.gpus:
+        gpu = environment.gpus[0]
+        return f"{gpu.name} ({gpu.memory_mib // 1024} GiB, driver {gpu.driver})"
+    cores = f"{counted(environment.threads, 'thread')} of {environment.cpu_usable} cores"
+    return f"CPU {environment.cpu_model}, {cores}"
+
+
+def method(results: Results) -> tuple[Section, ...]:
+    """Tables of protocol, systems and columns."""
+    found = [_run(results.run.record)] if results.run else []
+    found += [_systems(results)] if results.run else []
+    found += [_columns(results.metrics)] if results.metrics else []
+    return tuple(found)
+
+
+def _run(record: Record) -> Section:
+    environment, protocol = record.environment, record.suite.protocol
+    source = environment.git
+    facts = {
+        "suite": f"{record.suite.name} ({record.suite.title})",
+        "dataset": f"{record.dataset.name} {record.dataset.version}, "
+        f"{counted(record.dataset.n, 'clip')}",
+        "machine": machine(environment, record.request.device),
+        "platform": environment.platform,
+        "Python, torch": f"{environment.python}, {environment.torch or 'none'}",
+        "source": f"{source.commit[:DIGEST]}{' with changes' if source.dirty else ''}"
+        if source
+        else "not tracked",
+        "started, finished": f"{record.started_at}, {record.finished_at or 'not yet'}",
+    } | {name.replace("_", " "): str(value) for name, value in protocol.model_dump().items()}
+    lines = tuple(Line((Printed(name), Printed(value))) for name, value in facts.items())
+    grid = Grid((Head("What"), Head("How")), lines)
+    return Section("How it was run", grid=grid, only="markdown")
+
+
+def _systems(results: Results) -> Section:
+    about = results.run.about_systems() if results.run else {}
+    uses = results.run.suite.systems if results.run else ()
+    lines = []
+    for use in uses:
+        said = about.get(use.name, {})
+        cells = (
+            use.name,
+            use.use,
+            _compact(use.options),
+            str(said.get("sample_rate_hz", "")),
+            _compact(said.get("provenance", {})),
+        )
+        lines.append(Line(tuple(map(Printed, cells))))
+    heads = ("System", "Registered as", "Options", "Output (Hz)", "Says of itself")
+    grid = Grid(tuple(map(Head, heads)), tuple(lines))
+    notes = tuple(f"{use.name}: {use.note}" for use in uses if use.note)
+    return Section("Systems", grid=grid, points=notes, only="markdown")
+
+
+def _columns(metrics: MetricsFile) -> Section:
+    lines = []
+    for about in metrics.columns.values():
+        extra = dict(about.model_extra or {})
+        net = extra.pop("embedder", {})
+        rate = f"{net['rate_hz']} Hz, {net['channels']} channel" if net else ""
+        resampler = str(net.get("resampler", ""))
+        cells = (
+            f"{about.label} (v{about.version})",
+            str(net.get("name", "")),
+            str(net.get("sha256", ""))[:DIGEST],
+            rate,
+            resampler,
+            _compact(extra),
+        )
+        lines.append(Line(tuple(map(Printed, cells))))
+    heads = ("Column", "Network", "Weights (sha256)", "Audio", "Resampler", "Rule")
+    shared = metrics.provenance
+    text = (
+        f"Intervals are at {figure(100 * shared['level'], 0)} %, by {shared['bootstrap']} "
+        f"resamples of clips (seed {shared['seed']}); clips are paired {shared['pairing']}; "
+        f"{counted(metrics.references.n, 'recording')} as references. Versions: "
+        f"{', '.join(f'{name} {version}' for name, version in shared['versions'].items())}.",
+    )
+    grid = Grid(tuple(map(Head, heads)), tuple(lines))
+    return Section("How it was scored", text, grid, only="markdown")
+
+
+def _compact(value: Any) -> str:
+    """A small table in one line; long digests are shortened."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_compact(item)}" for key, item in value.items())
+    if isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef"):
+        return value[:DIGEST]
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def notes(results: Results) -> tuple[str, ...]:
+    """What a reader should bear in mind, the gravest first."""
+    found = list(_of_run(results)) if results.run else []
+    if results.metrics:
+        found += [f"{note}." for note in results.metrics.notes]
+        found += _of_scores(results.metrics)
+    elif results.run:
+        found.append("Not scored: only latencies are shown.")
+    return tuple(found)
+
+
+def _of_run(results: Results) -> Iterable[str]:
+    record = results.run.record
+    for use in record.suite.systems:
+        if results.random(use):
+            yield f"{use.name}: {RANDOM}; its quality is not shown."
+    if record.finished_at is None:
+        yield "The run is not finished: some clips were not run. Resume it."
+    if record.request.limit:
+        yield f"Limited to the first {counted(record.request.limit, 'clip')} of the dataset."
+    yield from _of_machine(record.environment, record.resumed)
+
+
+def _of_machine(environment: Environment, resumed: tuple[Any, ...]) -> Iterable[str]:
+    load = environment.load_average[0] if environment.load_average else 0.0
+    if load > environment.cpu_usable / 2:
+        yield (
+            f"The machine was busy when the run began (load {figure(load, 1)} on "
+            f"{environment.cpu_usable} cores): latencies include waiting."
+        )
+    if resumed:
+        yield f"Interrupted and resumed {counted(len(resumed), 'time')}."
+    if environment.git and environment.git.dirty:
+        yield "The source had changes that are in no commit."
+
+
+def _of_scores(metrics: MetricsFile) -> Iterable[str]:
+    shown = metrics.columns.keys()
+    if shown & {"fad", "fd"}:
+        yield (
+            "FAD and FD grow as clips get fewer, the more so with fewer clips than dimensions: "
+            "compare rows of the same n only."
+        )
+    if "is" in shown:
+        splits = (metrics.columns["is"].model_extra or {}).get("splits", "its")
+        yield f"IS is a mean over {splits} splits and cannot exceed the clips in one."
+    if "clap" in shown:
+        yield "CLAP scores of different checkpoints can order systems differently."
+    if metrics.n_clips < 30:
+        yield f"With {counted(metrics.n_clips, 'clip')} no interval is to be trusted."

@@ -1,0 +1,145 @@
+"""The registry: names of systems, datasets, embedders and suites, as strings that import nothing.
+
+Adding one is a line here, or outside this repository an entry point in group `stabench.<kind>`.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from harness.errors import MissingError, StabenchError, unknown
+
+BUILT_IN: dict[str, dict[str, str]] = {
+    "systems": {
+        "recorded": "systems.recorded:Recorded",
+        "star": "systems.star.star:Star",
+    },
+    "datasets": {
+        "folder": "harness.dataset:folder",
+    },
+    "embedders": {},
+    "suites": {
+        "demo": "harness",
+    },
+}
+"""Kind -> name -> "module:attribute"; of a suite the package whose `suites/<name>.toml` it is."""
+
+
+class Entry(NamedTuple):
+    """One registered name; `source` is "built in" or the distribution that brought it."""
+
+    name: str
+    target: str
+    source: str
+
+
+def entries(kind: str) -> dict[str, Entry]:
+    """Everything registered under `kind`, by name, without importing any of it.
+
+    Raises StabenchError when two sources give one name to different things.
+    """
+    found = {name: Entry(name, target, "built in") for name, target in BUILT_IN[kind].items()}
+    for point in entry_points(group=f"stabench.{kind}"):
+        source = point.dist.name if point.dist else "unknown package"
+        entry = Entry(point.name, point.value, source)
+        earlier = found.setdefault(entry.name, entry)
+        if earlier.target != entry.target:
+            raise StabenchError(
+                f"{kind} '{entry.name}' is registered twice: {earlier.target} ({earlier.source}) "
+                f"and {entry.target} ({source}); uninstall or rename one"
+            )
+    return dict(sorted(found.items()))
+
+
+def target(kind: str, name: str) -> str:
+    """The string behind a name; "path.py:Attribute" stands for itself, made absolute."""
+    if is_file(name):
+        path, inner = name.rsplit(":", 1)
+        return f"{_file(Path(path)).resolve()}:{inner}"
+    known = entries(kind)
+    if name not in known:
+        raise StabenchError(unknown(kind.removesuffix("s"), name, known))
+    return known[name].target
+
+
+def is_file(name: str) -> bool:
+    """Whether `name` is of the form "path.py:Attribute"."""
+    return name.rpartition(":")[0].endswith(".py")
+
+
+def attribute(target: str) -> Any:
+    """Import what "module:attribute" or "path.py:Attribute" names.
+
+    Raises MissingError when the module is not there, StabenchError when it lacks the attribute.
+    """
+    where, name = target.rsplit(":", 1)
+    module = _from_file(Path(where)) if is_file(target) else _from_package(where)
+    if not hasattr(module, name):
+        public = (known for known in vars(module) if not known.startswith("_"))
+        raise StabenchError(f"{where}: {unknown('attribute', name, public)}")
+    return getattr(module, name)
+
+
+def check_options(what: str, function: Callable[..., Any], options: dict[str, Any]) -> None:
+    """Raises StabenchError when `function` does not take these keywords, or needs others."""
+    parameters = inspect.signature(function).parameters
+    if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+        return
+    for name in options:
+        if name not in parameters:
+            raise StabenchError(f"{what}: {unknown('option', name, parameters)}")
+    for one in parameters.values():
+        if (
+            one.default is one.empty
+            and one.kind is not one.VAR_POSITIONAL
+            and one.name not in options
+        ):
+            raise StabenchError(f"{what}: option '{one.name}' is missing; add it to the suite")
+
+
+def suite_path(name: str) -> Path:
+    """The TOML file of a suite: a path that ends in .toml, or a registered name."""
+    if name.endswith(".toml"):
+        return Path(name)
+    package = target("suites", name)
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingError(f"suite '{name}': package '{package}' is not installed")
+    return Path(spec.submodule_search_locations[0]) / "suites" / f"{name}.toml"
+
+
+def _from_package(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise MissingError(
+            f"module '{name}' cannot be imported: no module '{error.name}'; install it"
+        ) from error
+
+
+def _file(path: Path) -> Path:
+    if not path.is_file():
+        raise MissingError(f"'{path}': no such file; give path.py:Class of a file that is there")
+    return path
+
+
+def _from_file(path: Path) -> Any:
+    """The module of a file, imported once; the files beside it can be imported by it."""
+    name = "stabench_file_" + hashlib.sha256(str(_file(path).resolve()).encode()).hexdigest()[:12]
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        if str(path.parent) not in sys.path:
+            sys.path.append(str(path.parent))
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]

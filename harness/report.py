@@ -1,0 +1,89 @@
+"""The report: report.md, report.csv and report.json in the folder, a page on the terminal."""
+
+import io
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+from harness import atomic
+from harness.differences import differences
+from harness.method import lead, method, notes
+from harness.page import Page, Section
+from harness.render import to_csv, to_json, to_markdown
+from harness.results import Results
+from harness.sections import failures
+from harness.sections import results as results_section
+from harness.table import Table, tabulate
+from harness.timings import latencies, stage_table, time_shares
+
+SCHEMA = 1
+
+
+def report(run: Path, stream: TextIO | None = None) -> Path:
+    """Write the three files, print the page to `stream` (standard output); return report.md.
+
+    Needs neither torch nor the audio. Raises MissingError when the folder holds no results.
+    """
+    results = Results.read(run)
+    table = tabulate(results)
+    page = page_of(results, table)
+    folder = results.folder
+    atomic.write_bytes(folder / "report.md", to_markdown(page).encode())
+    atomic.write_bytes(folder / "report.csv", to_csv(table).encode())
+    atomic.write_json(folder / "report.json", report_json(results, table))
+    show(page, stream or sys.stdout)
+    return folder / "report.md"
+
+
+def show(page: Page, stream: TextIO) -> None:
+    """Print the page; a stream that cannot write an arrow gets a question mark."""
+    from rich.console import Console
+
+    from harness.terminal import print_page
+
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")
+    print_page(page, Console(file=stream, highlight=False, soft_wrap=False))
+
+
+def page_of(results: Results, table: Table) -> Page:
+    """All sections that have something to say, the table first."""
+    metrics = results.metrics
+    said = notes(results)
+    sections = (
+        results_section(table),
+        differences(results.paired, table),
+        latencies(results, table),
+        time_shares(results, table),
+        stage_table(results, table),
+        metrics and failures(metrics),
+        Section("Notes", points=said) if said else None,
+        *method(results),
+    )
+    return Page(_title(results), lead(results), tuple(one for one in sections if one))
+
+
+def _title(results: Results) -> str:
+    if results.run is None:
+        return f"Scores of {results.folder.name}"
+    return results.run.suite.title or results.run.suite.name
+
+
+def report_json(results: Results, table: Table) -> dict[str, Any]:
+    """What report.json holds: rows, differences, and everything a number depends on."""
+    metrics, record = results.metrics, results.run.record if results.run else None
+    return {
+        "schema": SCHEMA,
+        "title": _title(results),
+        **to_json(table),
+        "paired": [line.model_dump(mode="json") for line in results.paired],
+        "metrics": {k: v.model_dump(mode="json") for k, v in metrics.columns.items()}
+        if metrics
+        else {},
+        "provenance": metrics.provenance if metrics else {},
+        "systems": results.run.about_systems() if results.run else {},
+        "suite": record.suite.resolved() if record else None,
+        "dataset": record.dataset.model_dump(mode="json", exclude={"clips"}) if record else None,
+        "environment": record.model_dump(mode="json")["environment"] if record else None,
+        "notes": list(notes(results)),
+    }

@@ -1,0 +1,157 @@
+"""Scores: the content of metrics.json, every system and sanity row against one exam, and pairs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from harness.answers import PER_CLIP, Answers
+from harness.estimate import Estimate, ratio
+from harness.exam import Exam
+from harness.features import Progress, Sounds, hear
+from harness.provenance import SHARE, WER, columns_about, comparability, provenance
+from harness.sanity import CEILING, Reconstruct, Sanity
+from harness.transcripts import word_error_rate
+
+SCHEMA = 1
+PAIRED = ("fad", "fd", "kl", "clap", "recall")
+"""Columns of paired differences."""
+MOST_PAIRED = 6
+"""Up to so many systems all pairs are compared, beyond it those that answer a question."""
+FIRST = ("end-to-end", "oracle", "cascade", "unstated")
+"""Differences are the earlier paradigm minus the later one: oracle minus cascade."""
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One system to score: its outputs, why clips failed before, what it heard."""
+
+    name: str
+    label: str
+    paradigm: str
+    sounds: Sounds
+    failures: Mapping[str, str] = field(default_factory=dict)
+    transcripts: Mapping[str, str] = field(default_factory=dict)
+    clips: int = 0
+    """Clips it finished, where they have no sound (`--phase represent`)."""
+
+
+class Choice(NamedTuple):
+    """What to score: columns, sanity rows, the channel rule of the files, notes for the reader."""
+
+    columns: tuple[str, ...]
+    sanity: tuple[str, ...] = ()
+    ceiling: Reconstruct | None = None
+    channels: str = "first"
+    notes: tuple[str, ...] = ()
+
+
+class Scored(NamedTuple):
+    """One scored system: its part of metrics.json, and its answers for the pairs."""
+
+    entrant: Entrant
+    answers: Answers
+    part: dict[str, Any]
+
+
+def scores(
+    exam: Exam, entrants: list[Entrant], references: Sounds, choice: Choice, progress: Progress
+) -> dict[str, Any]:
+    """The content of metrics.json: the same bytes for the same sounds, weights and seed."""
+    sanity = dict(
+        Sanity(exam, references, choice.columns, progress).rows(choice.sanity, choice.ceiling)
+    )
+    ceiling = sanity[CEILING].answers if CEILING in sanity else None
+    scored = [_scored(exam, entrant, choice.columns, ceiling, progress) for entrant in entrants]
+    broken = exam.references.broken
+    extra = [SHARE] if ceiling and "recall" in choice.columns else []
+    extra += [WER] if any(entrant.transcripts for entrant in entrants) else []
+    return {
+        "schema": SCHEMA,
+        "n_clips": len(exam.ids),
+        "columns": columns_about(exam, (*choice.columns, *extra), choice.channels),
+        "systems": {one.entrant.name: one.part for one in scored},
+        "sanity": {
+            name: {
+                "label": row.label,
+                "n": row.clips,
+                "failed": 0,
+                "cells": {column: cell.to_json() for column, cell in row.cells.items()},
+            }
+            for name, row in sanity.items()
+        },
+        "paired": [line for a, b in pairs(scored) for line in _differences(a, b, choice.columns)],
+        "references": {"n": len(references) - len(broken), "failures": broken},
+        "provenance": provenance(exam, choice.channels),
+        "notes": [*choice.notes, *comparability(exam.networks)],
+    }
+
+
+def _scored(
+    exam: Exam,
+    entrant: Entrant,
+    columns: tuple[str, ...],
+    ceiling: Answers | None,
+    progress: Progress,
+) -> Scored:
+    heard = hear(entrant.name, entrant.sounds, list(exam.networks.values()), progress)
+    answers = Answers(exam, heard)
+    failures = {**entrant.failures, **heard.broken}
+    cells = {column: answers.estimate(column) for column in columns}
+    if ceiling and "recall" in columns:
+        cells[SHARE] = _share(exam, answers, ceiling)
+    cells[WER] = word_error_rate(exam, entrant.transcripts)
+    part = {
+        "label": entrant.label,
+        "paradigm": entrant.paradigm,
+        "n": (len(entrant.sounds) or entrant.clips) - len(heard.broken),
+        "failed": len(failures),
+        "failures": failures,
+        "cells": {column: cell.to_json() for column, cell in cells.items()},
+        "per_clip": _per_clip(answers, columns),
+    }
+    return Scored(entrant, answers, part)
+
+
+def _share(exam: Exam, answers: Answers, ceiling: Answers) -> Estimate:
+    """Event recall of a system over that of the ceiling, on the clips that both have."""
+    if reason := exam.lack("recall"):
+        return Estimate.missing(reason)
+    clips = sorted({*answers.clips("recall")} & {*ceiling.clips("recall")})
+    if len(clips) < 2:
+        return Estimate.missing(f"needs at least 2 clips, has {len(clips)}", len(clips))
+    own, top = (np.array(one.values("recall", clips)) for one in (answers, ceiling))
+    return ratio(own, top, exam.drawn(clips).counts)
+
+
+def _per_clip(answers: Answers, columns: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    """Clip -> column -> value, for the columns that are means over clips."""
+    values: dict[str, dict[str, float]] = {}
+    for column in (column for column in columns if column in PER_CLIP):
+        for clip, value in answers.per_clip(column).items():
+            values.setdefault(clip, {})[column] = value
+    return dict(sorted(values.items()))
+
+
+def pairs(scored: list[Scored]) -> list[tuple[Scored, Scored]]:
+    """Which systems are compared, and in which direction: the earlier of FIRST minus the later.
+
+    Of more than MOST_PAIRED systems: those of different paradigms, and the first end-to-end
+    system with the others of its kind (its ablations).
+    """
+    ordered = sorted(scored, key=lambda one: FIRST.index(one.entrant.paradigm))
+    found = list(combinations(ordered, 2))
+    if len(ordered) <= MOST_PAIRED:
+        return found
+    return [(a, b) for a, b in found if a is ordered[0] or a.entrant.paradigm != b.entrant.paradigm]
+
+
+def _differences(a: Scored, b: Scored, columns: tuple[str, ...]) -> list[dict[str, Any]]:
+    lines = []
+    for column in (column for column in columns if column in PAIRED):
+        cell = a.answers.minus(b.answers, column).to_json()
+        names = {"a": a.entrant.name, "b": b.entrant.name, "column": column}
+        lines.append({**names, "difference": cell.pop("value"), **cell})
+    return lines

@@ -1,0 +1,83 @@
+"""The sections of the table itself, and of the clips that failed."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from harness.figures import NOTHING, interval
+from harness.metrics_file import MetricsFile
+from harness.page import Grid, Head, Line, Printed, Section
+from harness.table import NOT_MEASURED, Cell, Column, Row, Table
+
+GROUPS = {
+    "cascade": "Cascade",
+    "end-to-end": "End to end",
+    "oracle": "Oracle",
+    "unstated": "Systems",
+    "sanity": "Sanity rows",
+}
+MOST_FAILURES = 5
+"""Failed clips named for each system."""
+
+
+def results(table: Table) -> Section:
+    """The paper's table, with intervals, and why some of it is missing."""
+    heads = [Head("System"), Head("clips"), *(Head(c.title, c.block) for c in table.columns)]
+    lines = []
+    for paradigm, label in GROUPS.items():
+        group = [row for row in table.rows if row.paradigm == paradigm]
+        lines += [Line(heading=label)] if group else []
+        lines += [_line(row, table.columns) for row in group]
+    text = (
+        "Each value with its 95 % interval over clips; times are mean ± standard deviation, with "
+        "the interval of the mean. ↓ lower is better, ↑ higher is better; "
+        f"{NOTHING} not measured, see below.",
+    )
+    unheard = [column.label for column in table.columns if column.block == "listeners"]
+    points = (
+        *_reasons(table.rows, table.columns),
+        f"{', '.join(unheard)}: {NOT_MEASURED}, they need listeners",
+    )
+    return Section("Results", text, Grid(tuple(heads), tuple(lines)), points)
+
+
+def _line(row: Row, columns: Sequence[Column]) -> Line:
+    sanity = row.paradigm == "sanity"
+    name = "" if sanity or row.label == row.system else row.system
+    of = f"/{row.n + row.failed}" if row.failed else ""
+    cells = [_printed(row.cells[column.key], column.digits) for column in columns]
+    return Line((Printed(row.label, name), Printed(f"{row.n}{of}"), *cells), quiet=sanity)
+
+
+def _printed(cell: Cell, digits: int) -> Printed:
+    if cell.text is None:
+        return Printed(NOT_MEASURED if cell.reason == NOT_MEASURED else NOTHING)
+    return Printed(cell.text, interval(cell.low, cell.high, digits))
+
+
+def _reasons(rows: Iterable[Row], columns: Sequence[Column]) -> Iterable[str]:
+    """One point for each reason: which columns of which rows it explains."""
+    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        for column in columns:
+            reason = row.cells[column.key].reason
+            if reason and reason != NOT_MEASURED:
+                found[reason][row.label].append(column.label)
+    for reason, by_row in found.items():
+        alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
+        for label, names in by_row.items():
+            alike[tuple(names)].append(label)
+        for names, labels in alike.items():
+            yield f"{', '.join(names)} of {', '.join(labels)}: {reason}"
+
+
+def failures(metrics: MetricsFile) -> Section | None:
+    """Which clips failed, and why: the first few of each system."""
+    points = []
+    for name, record in metrics.systems.items():
+        first = list(record.failures.items())[:MOST_FAILURES]
+        points += [f"{name}, clip {clip}: {reason}" for clip, reason in first]
+        left = len(record.failures) - len(first)
+        points += [f"{name}: {left} more, see metrics.json"] if left else []
+    for clip, reason in list(metrics.references.failures.items())[:MOST_FAILURES]:
+        points.append(f"recording of clip {clip}: {reason}")
+    return Section("Failed clips", points=tuple(points)) if points else None

@@ -1,0 +1,200 @@
+"""A suite: dataset, systems, metrics and protocol of a benchmark, read strictly from TOML."""
+
+import tomllib
+from collections import Counter
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from harness import registry
+from harness.errors import MissingError, StabenchError, unknown
+from metrics.declarations import METRICS
+
+Name = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)
+"""Names that become folder names."""
+
+
+class DatasetUse(BaseModel):
+    """A registered dataset; every other key is an option of its function."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    use: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class Protocol(BaseModel):
+    """How clips are run: `block` clips at a time per system, times out after `timeout_s` a clip.
+
+    `max_failed_share` is the share (0 to 1) of a system's clips that may fail; `bootstrap` counts
+    the resamples behind an interval.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    scenario: Literal["single-stream", "offline"] = "single-stream"
+    warmups: int = Field(2, ge=0)
+    repeats: int = Field(1, ge=1)
+    batch_size: int = Field(1, ge=1)
+    precision: Literal["float32", "float16", "bfloat16"] = "float32"
+    seed: int = 0
+    threads: int = Field(2, ge=1)
+    block: int = Field(12, ge=1)
+    timeout_s: float = Field(120, gt=0)
+    startup_timeout_s: float = Field(300, gt=0)
+    max_failed_share: float = Field(0.0, ge=0, le=1)
+    bootstrap: int = Field(1000, ge=100)
+
+    @model_validator(mode="after")
+    def _one_at_a_time(self) -> "Protocol":
+        if self.scenario == "single-stream" and self.batch_size > 1:
+            raise ValueError(
+                f"batch_size is {self.batch_size}, a single stream allows 1; set 1 or "
+                'scenario = "offline"'
+            )
+        return self
+
+
+class Metrics(BaseModel):
+    """Columns of the table, and the registered embedders behind them.
+
+    `ceiling` names a function ("module:function") that takes a recording through the systems'
+    codec and back: no system can sound better.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    columns: tuple[str, ...] = ()
+    fad: str | None = None
+    tagger: str | None = None
+    clap: str | None = None
+    ceiling: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
+    sanity: tuple[Literal["other-half", "noise", "silence", "shuffled"], ...] = ()
+
+    @field_validator("columns")
+    @classmethod
+    def _known(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
+        for name in columns:
+            if name not in METRICS:
+                raise ValueError(unknown("column", name, METRICS))
+        return columns
+
+
+class SystemUse(BaseModel):
+    """One system of the suite: `name` in files and tables, `use` in the registry."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str = Name
+    label: str = ""
+    paradigm: Literal["cascade", "end-to-end", "oracle", "unstated"] = "unstated"
+    use: str
+    options: dict[str, Any] = {}
+    python: str | None = None
+    note: str = ""
+
+
+class Suite(BaseModel):
+    """A suite as resolved: what a run did is read from this, and a resumed run must equal it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str = Name
+    title: str = ""
+    dataset: DatasetUse
+    protocol: Protocol = Protocol()
+    metrics: Metrics = Metrics()
+    systems: tuple[SystemUse, ...] = Field(alias="system", min_length=1)
+
+    @field_validator("systems")
+    @classmethod
+    def _unique(cls, systems: tuple[SystemUse, ...]) -> tuple[SystemUse, ...]:
+        name, count = Counter(system.name for system in systems).most_common(1)[0]
+        if count > 1:
+            raise ValueError(f"system name '{name}' is used {count} times; every name must differ")
+        return systems
+
+    def resolved(self) -> dict[str, Any]:
+        """The suite as JSON holds it, with the keys of the TOML file."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def check_names(self) -> None:
+        """Raises StabenchError with the nearest match for a name that nothing registers."""
+        registry.target("datasets", self.dataset.use)
+        for system in self.systems:
+            registry.target("systems", system.use)
+        for embedder in filter(None, (self.metrics.fad, self.metrics.tagger, self.metrics.clap)):
+            registry.target("embedders", embedder)
+
+    def selected(self, wanted: tuple[str, ...]) -> "Suite":
+        """Only the systems of `wanted`: names of the suite, or "path.py:Class", named `Class`."""
+        if not wanted:
+            return self
+        own = {system.name: system for system in self.systems}
+        chosen = [_from_file(name) if registry.is_file(name) else own.get(name) for name in wanted]
+        if None in chosen:
+            name = wanted[chosen.index(None)]
+            raise StabenchError(f"suite '{self.name}': {unknown('system', name, own)}")
+        return parse(f"suite '{self.name}'", {**self.resolved(), "system": chosen})
+
+
+def load(name: str) -> Suite:
+    """Read a suite by registered name or by path of a .toml file.
+
+    Raises StabenchError with one line for whatever is wrong in it, MissingError without the file.
+    """
+    path = registry.suite_path(name)
+    try:
+        value = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise MissingError(f"suite '{name}': no file '{path}'") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise StabenchError(f"suite '{path}': not a TOML file ({error})") from None
+    return parse(f"suite '{path}'", value)
+
+
+def parse(what: str, value: dict[str, Any]) -> Suite:
+    """A suite from plain values; `what` begins the line of an error."""
+    try:
+        return Suite.model_validate(value)
+    except ValidationError as error:
+        raise StabenchError(f"{what}: {_line(error)}") from None
+
+
+def difference(then: object, now: object, key: str = "") -> str | None:
+    """The first key, dotted, in which two resolved suites differ, with both values; or None."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        pairs = [(name, then.get(name), now.get(name)) for name in {**then, **now}]
+    elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        pairs = [(str(index), *pair) for index, pair in enumerate(zip(then, now, strict=True))]
+    else:
+        return None if then == now else f"{key} was {then!r} and is {now!r}"
+    found = (difference(a, b, f"{key}.{name}" if key else name) for name, a, b in pairs)
+    return next((line for line in found if line), None)
+
+
+def _from_file(name: str) -> SystemUse:
+    target = registry.target("systems", name)
+    return SystemUse(name=target.rsplit(":", 1)[1], use=target)
+
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    "protocol": Protocol,
+    "metrics": Metrics,
+    "dataset": DatasetUse,
+    "system": SystemUse,
+}
+
+
+def _line(error: ValidationError) -> str:
+    """The first problem of a validation, with its key, value and what is allowed."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        *place, name = map(str, first["loc"])
+        model = SECTIONS[place[0]] if place else Suite
+        known = [field.alias or own for own, field in model.model_fields.items()]
+        return f"{'.'.join(place) + ': ' if place else ''}{unknown('key', name, known)}"
+    if first["type"] == "missing":
+        return f"key '{key}' is missing; add it"
+    if first["type"] == "value_error":
+        return f"{key}: {first['ctx']['error']}"
+    return f"{key} is {first['input']!r}; {first['msg'].lower()}"

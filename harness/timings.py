@@ -1,0 +1,96 @@
+"""The sections of time: latencies beyond their mean, and the stages they are made of."""
+
+from collections.abc import Iterable, Sequence
+
+from harness.estimate import Estimate
+from harness.figures import NOTHING, decimals, figure, interval
+from harness.latency import REMAINDER, Latency, least_n, stages
+from harness.page import Grid, Head, Line, Printed, Section
+from harness.results import Results
+from harness.table import TIMINGS, Row, Table
+
+PERCENTS = (50, 90, 95, 99)
+
+
+def latencies(results: Results, table: Table) -> Section | None:
+    """Median and percentiles of each phase, as far as the number of clips allows."""
+    found = {row.label: _phases(results, row) for row in table.rows if row.paradigm != "sanity"}
+    found = {label: phases for label, phases in found.items() if phases}
+    most = max((one.n_clips for phases in found.values() for one in phases.values()), default=0)
+    shown = [percent for percent in PERCENTS if least_n(percent) <= most]
+    if not shown:
+        return None
+    heads = [Head("System"), Head("clips")]
+    heads += [
+        Head(f"{timing.column.label} {_named(percent)} ({timing.column.unit})", timing.column.key)
+        for timing in TIMINGS
+        for percent in shown
+    ]
+    lines = tuple(_line(label, phases, shown) for label, phases in found.items())
+    return Section("Latency", grid=Grid(tuple(heads), lines), points=tuple(_refused(shown, most)))
+
+
+def _phases(results: Results, row: Row) -> dict[str, Latency]:
+    """The measured phases of a system, by column."""
+    asked = {column.key: results.latency(row.system, phase) for column, phase, _ in TIMINGS}
+    return {key: one for key, one in asked.items() if isinstance(one, Latency) and one.n}
+
+
+def _named(percent: int) -> str:
+    return "median" if percent == 50 else f"p{percent}"
+
+
+def _line(label: str, phases: dict[str, Latency], shown: Sequence[int]) -> Line:
+    cells = [Printed(label), Printed(str(max(one.n_clips for one in phases.values())))]
+    for column, _, unit_ns in TIMINGS:
+        for percent in shown:
+            one = phases.get(column.key)
+            cells.append(_number(one.percentile(percent), unit_ns) if one else Printed(NOTHING))
+    return Line(tuple(cells))
+
+
+def _number(number: Estimate, unit_ns: float) -> Printed:
+    if number.value is None:
+        return Printed(NOTHING)
+    value, low, high, *_ = number.scaled(1 / unit_ns)
+    digits = decimals([value or 0.0])
+    return Printed(figure(value or 0.0, digits), interval(low, high, digits))
+
+
+def _refused(shown: Sequence[int], clips: int) -> Iterable[str]:
+    """A point that says which percentiles are not shown, and when they would be."""
+    refused = [f"p{p} needs {least_n(p)}" for p in PERCENTS if p not in shown]
+    if refused:
+        yield f"Not shown: {', '.join(refused)} clips; there are {clips}."
+
+
+def time_shares(results: Results, table: Table) -> Section | None:
+    """Where the time goes, a line for each system."""
+    points = []
+    for row in table.rows:
+        parts = stages(results.timed(row.system))
+        named = [(part.name, part.share) for part in parts if part.name != REMAINDER]
+        left = sum(part.share for part in parts if part.name == REMAINDER)
+        shares = [f"{name} {figure(100 * share, 1)} %" for name, share in (*named, ("rest", left))]
+        points += [f"{row.label}: {', '.join(shares)}"] if parts else []
+    return Section("Where the time goes", points=tuple(points), only="terminal") if points else None
+
+
+def stage_table(results: Results, table: Table) -> Section | None:
+    """Mean time of every stage; with the remainder they add up to the phases."""
+    lines = []
+    for row in table.rows:
+        parts = stages(results.timed(row.system))
+        lines += [Line(heading=row.label)] if parts else []
+        for stage in parts:
+            device = NOTHING if stage.device_ns is None else figure(stage.device_ns / 1e6, 2)
+            wall, share = figure(stage.mean_ns / 1e6, 2), figure(100 * stage.share, 1)
+            cells = (stage.phase, stage.name, wall, f"{share} %", device)
+            lines.append(Line(tuple(map(Printed, cells))))
+    heads = ("Phase", "Stage", "wall (ms)", "share", "device (ms)")
+    text = (
+        "Means over the timed clips. A phase's remainder is what no stage claimed; with it the "
+        "stages add up to the wall time. Device time is measured on a GPU only.",
+    )
+    grid = Grid(tuple(Head(head) for head in heads), tuple(lines))
+    return Section("Stages", text, grid, only="markdown") if lines else None

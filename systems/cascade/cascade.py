@@ -1,0 +1,39 @@
+"""A cascade: what the recogniser writes, the text-to-audio model sounds."""
+
+from typing import Any
+
+from systems.cascade.contract import Recogniser, TextToAudio
+from systems.contract import Representation, Spans, Utterance, Waveform
+
+
+class Cascade:
+    """Speech to text to audio; with the caption in place of a recogniser, the oracle.
+
+    Processing latency is the recogniser's stages and then "text_encoder"; generation time is
+    "sampler" and "decoder" (STAR, arXiv 2509.17164, Table 2).
+    """
+
+    def __init__(self, asr: Recogniser, tta: TextToAudio) -> None:
+        self.asr = asr
+        self.tta = tta
+        self.sample_rate = tta.sample_rate
+        self.speech_rate_hz = asr.speech_rate_hz
+        self.reads_caption = asr.reads_caption
+
+    def load(self, device: str, dtype: str) -> None:
+        self.asr.load(device, dtype)
+        self.tta.load(device, dtype)
+
+    def represent(self, speech: Utterance, spans: Spans) -> Representation:
+        transcript = self.asr.transcribe(speech, spans)
+        context = self.tta.encode(transcript.text, spans)
+        return Representation(context, transcript.text, transcript.tokens)
+
+    def generate(
+        self, representations: list[Representation], seeds: list[int], spans: Spans
+    ) -> list[Waveform]:
+        return self.tta.generate([one.payload for one in representations], seeds, spans)
+
+    def provenance(self) -> dict[str, Any]:
+        """What each half says of its weights and settings."""
+        return {"asr": self.asr.provenance(), "tta": self.tta.provenance()}

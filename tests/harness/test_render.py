@@ -1,0 +1,220 @@
+"""What is printed: one table in four formats, none of which can be broken by a name."""
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from harness import differences
+from harness.estimate import Estimate
+from harness.figures import counted, decimals, figure, interval, plain
+from harness.page import Grid, Head, Line, Page, Printed, Section
+from harness.render import to_csv, to_markdown
+from harness.report import page_of, report
+from harness.results import Results
+from harness.scoring import score_run
+from harness.table import Column, tabulate
+from harness.terminal import arrange, print_page
+from tests.harness.fake_run import FakeRun
+
+EVIL = '=1+1|<b>*x*</b>\x1b[31m\nred\u202e "q",'
+SYSTEMS = (
+    ("cascade", "cascade", EVIL),
+    ("star", "end-to-end", "STAR"),
+    ("oracle", "oracle", "The very long name of a system that is folded"),
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scored run with hostile names, a failure and sanity rows; its reports are written."""
+    root = tmp_path_factory.mktemp("run")
+    sanity = {"sanity": ["other-half", "noise", "shuffled"]}
+    made = FakeRun(root, systems=SYSTEMS, failed={"star": ["clip005"]}, metrics=sanity).make()
+    score_run(made.path)
+    with open(os.devnull, "w") as nowhere:
+        report(made.path, nowhere)
+    return made.path
+
+
+def printed(page: Page, width: int, **console: Any) -> str:
+    stream = io.StringIO()
+    print_page(page, Console(file=stream, width=width, highlight=False, **console))
+    return stream.getvalue()
+
+
+def page(run: Path) -> Page:
+    results = Results.read(run)
+    return page_of(results, tabulate(results))
+
+
+def test_figures_round_once_and_have_no_negative_zero():
+    assert figure(2.345, 2) in ("2.35", "2.34")
+    assert figure(-0.0004, 3) == "0.000"
+    assert figure(-0.4, 1) == "\N{MINUS SIGN}0.4"
+    assert interval(1.0, 2.0, 1) == "[1.0, 2.0]"
+    assert interval(None, 2.0, 1) == ""
+    assert [decimals([x]) for x in (1234.0, 265.83, 35.9, 2.76, 0.0123, 1e-9)] == [0, 0, 1, 2, 4, 4]
+    assert (counted(1, "clip"), counted(0, "clip")) == ("1 clip", "0 clips")
+
+
+def test_plain_text_has_no_escape_no_line_break_no_reordering():
+    assert plain("a\x1b[2J\r\n\tb\u202ec\x9bd\u200b") == "a[2J   bcd"
+
+
+def test_markdown_tables_are_whole_and_names_are_only_text(run):
+    text = (run / "report.md").read_text()
+    tables = [block for block in text.split("\n\n") if block.startswith("|")]
+    assert len(tables) >= 5
+    for block in tables:
+        bars = {line.replace("\\|", "").count("|") for line in block.splitlines()}
+        assert len(bars) == 1
+    assert "<b>" not in text
+    assert "\x1b" not in text
+    assert r"\<b\>\*x\*\</b\>" in text
+
+
+def test_markdown_shows_value_and_interval_groups_and_what_listeners_must_say(run):
+    text = (run / "report.md").read_text()
+    star = next(line for line in text.splitlines() if line.startswith("| STAR<br>"))
+    cell = next(row for row in tabulate(Results.read(run)).rows if row.system == "star").cells["fd"]
+    ends = rf"\[{figure(cell.low, 2)}, {figure(cell.high, 2)}\]"
+    assert f"{figure(cell.value, 2)}<br><sub>{ends}</sub>" in star
+    assert "| 23/24 |" in star
+    assert star.count("not measured") == 2
+    places = [text.index(f"**{name}**") for name in ("Cascade", "End to end", "Oracle")]
+    assert sorted(places) == places
+
+
+def test_csv_is_read_back_with_every_digit_and_runs_nothing(run):
+    lines = list(csv.DictReader(io.StringIO((run / "report.csv").read_text())))
+    rows = tabulate(Results.read(run)).rows
+    assert [line["system"] for line in lines] == [row.system for row in rows]
+    assert lines[0]["label"].startswith("'=1+1")
+    for line, row in zip(lines, rows, strict=True):
+        for key in ("fad", "kl", "clap"):
+            value = row.cells[key].value
+            assert line[key] == ("" if value is None else repr(value))
+    assert float(lines[0]["processing_ms_sd"]) == rows[0].cells["processing"].spread
+    assert lines[0]["ovl"] == "not measured"
+
+
+@pytest.mark.parametrize("name", ["=x", "+1", "-1", "@f", "  =x"])
+def test_csv_text_that_looks_like_a_formula_is_quoted(run, name):
+    found = tabulate(Results.read(run))
+    row = found.rows[0]._replace(label=name)
+    line = to_csv(found._replace(rows=[row])).splitlines()[1]
+    assert line.split(",")[1].startswith("'")
+
+
+def test_json_holds_rows_differences_and_provenance(run):
+    found = json.loads((run / "report.json").read_text())
+    row = next(row for row in found["rows"] if row["system"] == "star")
+    assert row.keys() == {"system", "label", "paradigm", "n", "failed", "cells"}
+    assert {"value", "low", "high", "unit", "better"} <= row["cells"]["fad"].keys()
+    assert row["cells"]["rel"] | {"value": None, "reason": "not measured"} == row["cells"]["rel"]
+    assert row["cells"]["processing"]["unit"] == "ms"
+    assert [row["system"] for row in found["sanity"]] == ["other-half", "noise", "shuffled"]
+    assert found["metrics"]["fad"]["embedder"]["sha256"] == "ab" * 32
+    assert found["provenance"]["bootstrap"] == 100
+    assert found["environment"]["cpu_usable"] >= 1
+    assert {line["column"] for line in found["paired"]} == {"fad", "fd", "kl", "clap", "recall"}
+    assert found["dataset"]["n"] == 24
+    assert "clips" not in found["dataset"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140, 220])
+def test_no_line_is_wider_than_the_terminal(run, width):
+    lines = printed(page(run), width).splitlines()
+    assert max(map(cell_len, lines)) <= width
+    text = " ".join(line.strip() for line in lines)
+    for head in ("Processing (ms)", "FAD ↓", "CLAP ↑", "WER ↓"):
+        assert head in text
+
+
+def test_numbers_are_never_folded(run):
+    shown = printed(page(run), 80)
+    for row in tabulate(Results.read(run)).rows:
+        for key in ("fad", "clap", "generation"):
+            cell = row.cells[key]
+            assert cell.text is None or cell.text in shown
+            assert interval(cell.low, cell.high, cell.digits) in shown
+
+
+def test_no_colour_without_a_terminal_and_no_escape_from_a_name(run):
+    assert "\x1b" not in printed(page(run), 100)
+    coloured = printed(page(run), 100, force_terminal=True, color_system="standard")
+    assert "\x1b[1m" in coloured
+    assert "\x1b[31m" not in coloured
+
+
+def test_a_stream_without_arrows_still_gets_its_report(run):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    report(run, stream)
+    stream.seek(0)
+    assert "FAD ?" in stream.read()
+
+
+def grid(columns: int, width: int) -> Grid:
+    heads = (Head("System"), *(Head("9" * width, "quality") for _ in range(columns)))
+    line = Line((Printed("a name of twenty-two"), *(Printed("9" * width) for _ in range(columns))))
+    return Grid(heads, (line,))
+
+
+@pytest.mark.parametrize(("columns", "tables"), [(1, 1), (4, 1), (5, 2), (9, 3)])
+def test_a_grid_is_split_into_as_few_tables_as_fit(columns, tables):
+    layout = arrange(grid(columns, 12), 80)
+    assert len(layout.parts) == tables
+    shown = [index for part in layout.parts for index in part if index]
+    assert shown == list(range(1, columns + 1))
+    assert all(part[0] == 0 for part in layout.parts)
+
+
+def test_columns_without_numbers_are_left_to_the_points(run):
+    wide = printed(page(run), 220)
+    assert "OVL ↑" not in wide
+    assert "OVL, REL: not measured" in wide
+
+
+def test_quiet_lines_without_a_number_are_left_out():
+    lines = (
+        Line(heading="Sanity"),
+        Line((Printed("noise"), Printed("-")), quiet=True),
+        Line(heading="Systems"),
+        Line((Printed("star"), Printed("1"))),
+    )
+    section = Section("T", grid=Grid((Head("System"), Head("FAD", "quality")), lines))
+    shown = printed(Page("", "", (section,)), 80)
+    assert "noise" not in shown
+    assert "Sanity" not in shown
+    assert "star" in shown
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "better", "verdict"),
+    [
+        (0.1, 0.3, "higher", "✓"),
+        (0.1, 0.3, "lower", "✗"),
+        (-0.3, -0.1, "lower", "✓"),
+        (-0.3, -0.1, "higher", "✗"),
+        (-0.1, 0.1, "higher", ""),
+        (0.0, 0.1, "higher", ""),
+    ],
+)
+def test_a_difference_is_judged_by_its_interval_and_direction(low, high, better, verdict):
+    number = Estimate((low + high) / 2, low, high, 20)
+    column = Column("kl", "KL", "", better, 2, "quality")
+    assert differences._verdict(number, column) == verdict
+
+
+def test_error_propagation_names_the_word_error_rate(run):
+    text = " ".join(to_markdown(page(run)).split())
+    wer = next(row for row in tabulate(Results.read(run)).rows if row.system == "cascade")
+    assert "Error propagation: oracle minus cascade is what the recogniser" in text
+    assert f"(word error rate {figure(wer.cells['wer'].value, 3)}" in text

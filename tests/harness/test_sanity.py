@@ -1,0 +1,131 @@
+"""Sanity rows: known sounds, made again here."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from harness.errors import MissingError
+from harness.exam import Exam
+from harness.features import hear, network
+from harness.sanity import Sanity, generator, shuffled
+from harness.scores import Choice, Entrant, scores
+from harness.scoring import score_run, silent
+from metrics.audio import Audio, decode
+from tests.harness.fake_run import EMBEDDERS, FakeRun
+from tests.harness.listeners import Frames
+from tests.harness.test_scoring import frechet, heard
+
+COLUMNS = ("fad", "fd", "kl", "is", "clap", "recall")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """An exam over 24 clips, its recordings, and the maker of its sanity rows."""
+    folder = FakeRun(tmp_path_factory.mktemp("run")).make()
+    sounds = {clip.id: lambda path=clip.reference: decode(path) for clip in folder.clips}
+    networks = {role: network(role, name) for role, name in EMBEDDERS.items()}
+    references = hear("references", sounds, list(networks.values()), silent)
+    clips = {clip.id: clip for clip in folder.clips}
+    exam = Exam(clips, networks, references, seed=3, bootstrap=100)
+    return exam, sounds, Sanity(exam, sounds, COLUMNS, silent)
+
+
+def rows_of(made, *names, **given):
+    return dict(made[2].rows(names, **given))
+
+
+def test_half_and_half_is_the_distance_between_two_disjoint_halves(made):
+    exam, *_ = made
+    row = rows_of(made, "other-half")["other-half"]
+    order = shuffled(exam.ids, 3)
+    halves = [
+        np.concatenate([heard(exam.clips[clip].reference, Frames()).embeddings for clip in half])
+        for half in (order[:12], order[12:])
+    ]
+    assert row.cells["fad"].value == pytest.approx(frechet(*halves), rel=1e-5)
+    assert row.cells["fad"].low >= 0
+    assert row.cells["fad"].reason == "12 clips against 12: higher than with all 24"
+    assert row.cells["kl"].reason == "a recording against itself is 0 by definition"
+    assert (row.cells["recall"].n, row.cells["is"].n, row.clips) == (24, 24, 24)
+
+
+def test_noise_is_as_long_and_as_loud_as_each_recording(made):
+    exam, sounds, sanity = made
+    made_noise = sanity._made(sanity._noise)
+    for clip in exam.ids[:5]:
+        recording, noise = sounds[clip](), made_noise[clip]()
+        assert (len(noise.samples), noise.rate_hz) == (len(recording.samples), 16_000)
+        rms = [np.sqrt(np.mean(np.square(a.samples, dtype=float))) for a in (noise, recording)]
+        assert rms[0] == pytest.approx(rms[1], rel=0.05)
+        assert np.abs(np.corrcoef(noise.samples, recording.samples)[0, 1]) < 0.05
+    assert len({made_noise[clip]().samples.tobytes() for clip in exam.ids}) == 24
+
+
+def test_noise_of_a_clip_does_not_depend_on_the_others():
+    assert generator(1, "a").standard_normal() == generator(1, "a").standard_normal()
+    assert generator(1, "a").standard_normal() != generator(1, "b").standard_normal()
+    assert generator(1, "a").standard_normal() != generator(2, "a").standard_normal()
+
+
+def test_known_sounds_are_ordered_as_they_must_be(made):
+    rows = rows_of(made, "other-half", "noise", "silence", "shuffled")
+    assert rows["other-half"].cells["fad"].value < rows["noise"].cells["fad"].value
+    assert rows["silence"].cells["recall"].value == 0
+    assert rows["shuffled"].cells["kl"].value > 0
+    assert rows["shuffled"].cells["recall"].value < rows["other-half"].cells["recall"].value
+    assert rows["shuffled"].cells["fad"].value is None
+
+
+def test_shuffled_puts_no_recording_in_its_own_place(made):
+    exam, *_ = made
+    shuffled_row = rows_of(made, "shuffled")["shuffled"].answers
+    own = exam.references.features["tagger"]
+    moved = shuffled_row._heard.features["tagger"]
+    assert moved.keys() == own.keys()
+    assert all(moved[clip] is not own[clip] for clip in own)
+    assert {id(features) for features in moved.values()} == {id(f) for f in own.values()}
+
+
+def test_the_ceiling_is_a_row_and_recall_is_shown_as_its_share(made):
+    exam, sounds, _ = made
+
+    def louder(audio: Audio) -> Audio:
+        return Audio(audio.samples * np.float32(1.5), audio.rate_hz)
+
+    choice = Choice(COLUMNS, (), louder)
+    metrics = scores(exam, [Entrant("quiet", "", "unstated", sounds)], sounds, choice, silent)
+    top = metrics["sanity"]["ceiling"]["cells"]["recall"]["value"]
+    cells = metrics["systems"]["quiet"]["cells"]
+    assert 0 < cells["recall"]["value"] < top <= 1
+    share = cells["ceiling_share"]
+    assert share["value"] == pytest.approx(cells["recall"]["value"] / top)
+    assert share["low"] <= share["value"] <= share["high"]
+
+
+def test_too_few_recordings_for_halves(tmp_path):
+    folder = FakeRun(tmp_path, n=3, metrics={"sanity": ["other-half"]}).make()
+    cells = json.loads(score_run(folder.path).read_text())["sanity"]["other-half"]["cells"]
+    assert cells["fad"]["reason"] == "needs at least 4 recordings, has 3"
+
+
+def test_a_broken_recording_is_in_no_sanity_row(tmp_path):
+    folder = FakeRun(tmp_path, n=12, metrics={"sanity": ["noise"]}).make()
+    samples, _ = soundfile.read(folder.clips[0].reference, dtype="float32")
+    soundfile.write(folder.clips[0].reference, samples[:0], 16_000, subtype="FLOAT")
+    metrics = json.loads(score_run(folder.path).read_text())
+    assert metrics["sanity"]["noise"]["n"] == 11
+    assert metrics["references"]["n"] == 11
+    assert metrics["systems"]["star"]["cells"]["clap"]["n"] == 12
+
+
+def test_a_ceiling_without_its_weights_ends_in_one_line(tmp_path):
+    module = tmp_path / "ceiling_for_test.py"
+    module.write_text("def absent(audio):\n    raise FileNotFoundError('no vae.safetensors')\n")
+    metrics = {"ceiling": f"{module.stem}:absent"}
+    folder = FakeRun(tmp_path, n=4, metrics=metrics).make()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(tmp_path))
+        with pytest.raises(MissingError, match=r"scoring: no vae\.safetensors"):
+            score_run(folder.path)
