@@ -18,7 +18,8 @@ _TRAIN: dict[Relation, tuple[str, ...]] = {
     ),
     "and": (
         "{A} and {B}", "{a} and {b}", "{A} while {B}", "{A} as {B}",
-        "{a} with {b} in the background", "{A} with {b}", "{a} while {B}", "both {a} and {b}", "{A} and at the same time {B}",
+        "{a} with {b} in the background", "{A} with {b}", "{a} while {B}",
+        "both {a} and {b}", "{A} and at the same time {B}",
     ),
     "then": (
         "{A} and then {B}", "{A} then {B}", "{a} followed by {b}", "{A} followed by {b}",

@@ -26,6 +26,7 @@ VAE = VaeConfig(
     ratios=(2,),
     multiples=(2,),
     base=144,
+    griffin_lim_iterations=16,
     log_centre=-2.4,
     log_spread=1.9,
 )
@@ -61,7 +62,7 @@ UDIT = UDiTConfig(
     context_width=WIDTH,
     patch_size=2,
 )
-SAMPLER = SamplerConfig(steps=20, guidance=4.0)
+SAMPLER = SamplerConfig(steps=10, guidance=3.0)
 TEXT_ENCODER = {
     "d_model": WIDTH,
     "d_kv": 48,

@@ -83,7 +83,8 @@ def guess(word: str, known: dict[str, tuple[Phones, ...]]) -> Phones:
 
     Raises ValueError for a word without letters.
     """
-    for cut in range(len(word) - 3, 2, -1):
+    middle_first = sorted(range(3, len(word) - 2), key=lambda cut: abs(2 * cut - len(word)))
+    for cut in middle_first:
         if word[:cut] in known and word[cut:] in known:
             return known[word[:cut]][0] + known[word[cut:]][0]
     for ending in ("s", "es", "'s", "'"):

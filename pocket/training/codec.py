@@ -36,28 +36,89 @@ class Codec(nn.Module):
         )
         self.decoder = whole.decoder
 
-    def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, 1, N] to its reconstruction and the quantiser's own losses."""
-        coded = self.encoder.model.encode(waveform)
-        rebuilt = self.decoder(coded.quantized_representation).reshape(waveform.shape[0], 1, -1)
-        return rebuilt[..., : waveform.shape[-1]], coded.loss.mean()
+    def forward(self, waveform: Tensor) -> Tensor:
+        """[B, 1, N] to its reconstruction, the quantiser left out."""
+        return self.decoder(self.encoder.model.encoder(waveform)).reshape(len(waveform), 1, -1)
 
 
-def train_codec(data: Corpus, work: Path, steps: int = 600) -> CodecEncoder:
-    """A codec of spoken captions: multi-resolution spectral distance, waveform distance, codes."""
+def train_codec(data: Corpus, work: Path, steps: int = 400) -> CodecEncoder:
+    """A codec of spoken captions: first its networks, then its codebooks.
+
+    Trained together, as DAC is, the codes of a network this small collapse within minutes.
+    """
     torch.manual_seed(80)
     codec = Codec()
+    _start_at_unit_scale(codec)
 
     def loss(rng: np.random.Generator) -> Tensor:
         speech = _excerpts(data, rng)
-        rebuilt, codes = codec(speech)
-        short = rebuilt.shape[-1]
-        speech = speech[..., :short]
+        rebuilt = codec(speech)
+        speech = speech[..., : rebuilt.shape[-1]]
         spectral = sum(_spectral(rebuilt[:, 0], speech[:, 0], n) for n in RESOLUTIONS)
-        return spectral + 5.0 * functional.l1_loss(rebuilt, speech) + codes
+        return spectral + 5.0 * functional.l1_loss(rebuilt, speech)
 
-    recipe = Recipe(steps, 6e-4, warmup=100)
-    return fit(Stage("codec", codec, recipe, work), loss, seed=8).encoder
+    recipe = Recipe(steps, 8e-4, warmup=50)
+    fit(Stage("codec", codec, recipe, work), loss, seed=8)
+    fit_codebooks(codec.encoder, _latents(codec, data))
+    return codec.encoder
+
+
+@torch.inference_mode()
+def fit_codebooks(encoder: CodecEncoder, latents: Tensor, rounds: int = 8) -> float:
+    """Residual quantisation of `latents` [M, W]; returns the share of variance that it keeps.
+
+    Each book projects what is left onto its main axes and clusters the directions (the lookup of
+    DAC is by cosine); a code is the mean of its cluster.
+    """
+    generator = torch.Generator().manual_seed(0)
+    left = latents
+    for book in encoder.model.quantizer.quantizers:
+        mean = left.mean(0)
+        axes = torch.linalg.eigh((left - mean).T @ (left - mean)).eigenvectors
+        axes = axes[:, -book.codebook.weight.shape[1] :]
+        points = (left - mean) @ axes
+        codes = _spherical_means(points, len(book.codebook.weight), rounds, generator)
+        book.codebook.weight.copy_(codes)
+        book.in_proj.weight.copy_(axes.T[:, :, None])
+        book.in_proj.bias.copy_(-mean @ axes)
+        book.out_proj.weight.copy_(axes[:, :, None])
+        book.out_proj.bias.copy_(mean)
+        left = left - codes[_nearest(points, codes)] @ axes.T - mean
+    return float(1 - left.var(0).sum() / latents.var(0).sum())
+
+
+def _spherical_means(points: Tensor, count: int, rounds: int, generator: torch.Generator) -> Tensor:
+    """`count` cluster means [K, D] of points [M, D] that are grouped by direction."""
+    codes = points[torch.randperm(len(points), generator=generator)[:count]].clone()
+    for _ in range(rounds):
+        nearest = _nearest(points, codes)
+        sums = torch.zeros_like(codes).index_add_(0, nearest, points)
+        sizes = torch.bincount(nearest, minlength=count)[:, None]
+        codes = torch.where(sizes > 0, sums / sizes.clamp_min(1), codes)
+    return codes
+
+
+def _nearest(points: Tensor, codes: Tensor) -> Tensor:
+    return (functional.normalize(points) @ functional.normalize(codes).T).argmax(1)
+
+
+@torch.inference_mode()
+def _latents(codec: Codec, data: Corpus, batches: int = 120) -> Tensor:
+    """Encoder outputs [M, W] of some excerpts."""
+    rows = []
+    for number in range(batches):
+        speech = _excerpts(data, np.random.default_rng([80, number]))
+        rows.append(codec.encoder.model.encoder(speech).transpose(1, 2).flatten(0, 1))
+    return torch.cat(rows)
+
+
+def _start_at_unit_scale(codec: Codec) -> None:
+    """transformers' initialisation lets a signal fade to 2e-5 on its way in; then all codes agree."""
+    for module in codec.modules():
+        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 def _excerpts(data: Corpus, rng: np.random.Generator) -> Tensor:

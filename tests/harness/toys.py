@@ -126,11 +126,12 @@ class Partial:
 def _spoiled(samples: np.ndarray, fault: str) -> np.ndarray:
     if fault == "nan":
         samples[5] = np.nan
-        return samples
-    spoiled = {
-        "empty": samples[:0],
-        "2-d": samples[None],
-        "int16": (samples * 1000).astype(np.int16),
-        "list": samples.tolist(),
-    }
-    return spoiled.get(fault, samples)
+    elif fault == "empty":
+        samples = samples[:0]
+    elif fault == "2-d":
+        samples = samples[None]
+    elif fault == "int16":
+        samples = (samples * 1000).astype(np.int16)
+    elif fault == "list":
+        samples = samples.tolist()
+    return samples

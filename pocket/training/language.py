@@ -5,18 +5,20 @@ from pathlib import Path
 from pocket import language_model as lm
 from pocket import pronunciations
 from pocket.scenes import items
+from pocket.training.corpus import CAPTIONS, COUNTS
 
-CLIPS, CAPTIONS = 10_000, 2
 # Nats of the training captions that a dropped trigram may cost; chosen on validation captions.
 LOSS = 5.0
 
 
-def train_recogniser(folder: Path) -> tuple[str, ...]:
+def ship(folder: Path) -> tuple[str, ...]:
     """Write `caption.arpa` and `words.dict` from the training captions; takes a second.
 
     Returns the words whose pronunciation is a guess.
     """
-    captions = [text for item in items("train", CLIPS, CAPTIONS) for text in item.captions]
+    captions = [
+        text for item in items("train", COUNTS["train"], CAPTIONS) for text in item.captions
+    ]
     counts = lm.count(captions)
     model = lm.prune(lm.estimate(counts), counts, LOSS)
     words = [word for word in model.vocabulary if word != lm.END]
