@@ -27,6 +27,7 @@ VAE = VaeConfig(
     multiples=(2,),
     base=144,
     griffin_lim_iterations=16,
+    momentum=0.0,
     log_centre=-2.4,
     log_spread=1.9,
 )

@@ -1,7 +1,8 @@
 """How the captions' words are pronounced: PocketSphinx's own dictionary, and rules for the rest.
 
 The dictionary is American and half of the pocket voices are not, so every word also gets British
-variants: on validation captions they took a quarter off the word errors (0.205 to 0.148).
+variants. Word error rate without and with them: 0.205 and 0.148 on the 80 validation captions that
+chose them, 0.210 and 0.199 on 100 test captions.
 """
 
 import re

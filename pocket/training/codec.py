@@ -113,12 +113,17 @@ def _latents(codec: Codec, data: Corpus, batches: int = 120) -> Tensor:
 
 
 def _start_at_unit_scale(codec: Codec) -> None:
-    """transformers' initialisation lets a signal fade to 2e-5 on its way in; then all codes agree."""
-    for module in codec.modules():
-        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
-            nn.init.xavier_uniform_(module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+    """Keep a signal's scale on its way in, and start the decoder's tanh far from saturation.
+
+    transformers' own initialisation lets it fade to 2e-5.
+    """
+    convolutions = [m for m in codec.modules() if isinstance(m, nn.Conv1d | nn.ConvTranspose1d)]
+    for module in convolutions:
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    with torch.no_grad():
+        codec.decoder.conv2.weight *= 0.005
 
 
 def _excerpts(data: Corpus, rng: np.random.Generator) -> Tensor:

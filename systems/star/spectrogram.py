@@ -6,6 +6,10 @@ from torch import Tensor
 FLOOR = 1e-4
 """Smallest magnitude told apart: about -120 dB under a full-scale tone at n_fft 512."""
 
+SOFTENING = 0.2
+"""Where the estimate is this much weaker than the wanted magnitude its phase is noise, and is not
+blown up to full size: rounding would decide it, and a batch would not sound like single clips."""
+
 
 def log_magnitude(waveform: Tensor, n_fft: int, hop: int) -> Tensor:
     """[B, N] to log(max(|X|, 1e-4)), [B, n_fft // 2 + 1, ceil(N / hop)], periodic Hann window.
@@ -30,10 +34,11 @@ def griffin_lim(
     magnitude = torch.cat([magnitude, magnitude[..., -1:]], dim=-1)
     phase = _starting_phase(magnitude)
     previous = torch.zeros_like(phase)
+    softening = SOFTENING * magnitude + 1e-12
     for _ in range(iterations):
         rebuilt = _stft(_istft(magnitude * phase, n_fft, hop, hop * frames), n_fft, hop)
         ahead = rebuilt - previous * (momentum / (1 + momentum))
-        phase = ahead / ahead.abs().clamp_min(1e-12)
+        phase = ahead / torch.hypot(ahead.abs(), softening)
         previous = rebuilt
     return _istft(magnitude * phase, n_fft, hop, hop * frames)
 
