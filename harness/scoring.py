@@ -7,6 +7,7 @@ from typing import Any
 
 from harness import atomic, registry
 from harness.dataset import Clip, read_captions
+from harness.device import limit_threads
 from harness.errors import MissingError, StabenchError
 from harness.exam import Exam
 from harness.features import Heard, Network, Progress, Sounds, hear, network
@@ -39,6 +40,8 @@ def score_run(run: Path, progress: Progress = silent, device: str = "cpu") -> Pa
     folder = RunFolder.open(run)
     suite = folder.suite
     networks = _networks(_embedders(suite.metrics), folder.path / FEATURES, device)
+    # As many as the systems had: the same run scored twice gives the same digits.
+    limit_threads(suite.protocol.threads)
     references: Sounds = {
         clip.id: partial(decode, clip.reference) for clip in folder.clips if clip.reference
     }

@@ -63,7 +63,7 @@ UDIT = UDiTConfig(
     context_width=WIDTH,
     patch_size=2,
 )
-SAMPLER = SamplerConfig(steps=10, guidance=3.0)
+SAMPLER = SamplerConfig(steps=8, guidance=3.0)
 TEXT_ENCODER = {
     "d_model": WIDTH,
     "d_kv": 48,
