@@ -10,7 +10,7 @@ from transformers import DacConfig, DacModel
 
 from pocket.configs import CODEC
 from pocket.training.corpus import Corpus
-from pocket.training.loop import Recipe, Stage, fit
+from pocket.training.loop import Recipe, Stage, fit, write
 from systems.star.speech_encoder import CodecEncoder, build_speech_encoder
 
 BATCH, CROP_SAMPLES = 12, 8_000
@@ -59,8 +59,13 @@ def train_codec(data: Corpus, work: Path, steps: int = 400) -> CodecEncoder:
 
     recipe = Recipe(steps, 8e-4, warmup=50)
     fit(Stage("codec", codec, recipe, work), loss, seed=8)
-    fit_codebooks(codec.encoder, _latents(codec, data))
-    return codec.encoder
+    quantised = work / "codec-quantised.pt"
+    if quantised.exists():
+        codec.encoder.load_state_dict(torch.load(quantised, weights_only=True))
+    else:
+        fit_codebooks(codec.encoder, _latents(codec, data))
+        write(codec.encoder.state_dict(), quantised)
+    return codec.encoder.eval()
 
 
 @torch.inference_mode()

@@ -85,7 +85,7 @@ def fit(stage: Stage, loss: Loss, seed: int = 0) -> nn.Module:
             _save(stage, optimiser, average, step + 1)
     if average:
         average.copy_to(network)
-    _write(network.state_dict(), stage.result)
+    write(network.state_dict(), stage.result)
     stage.state.unlink(missing_ok=True)
     return network.eval()
 
@@ -128,10 +128,11 @@ def _resume(stage: Stage, optimiser: torch.optim.Optimizer, average: Ema | None)
 def _save(stage: Stage, optimiser: torch.optim.Optimizer, average: Ema | None, step: int) -> None:
     state = {"network": stage.network.state_dict(), "optimiser": optimiser.state_dict()}
     state |= {"step": step, "average": average.state_dict() if average else None}
-    _write(state, stage.state)
+    write(state, stage.state)
 
 
-def _write(state: dict, path: Path) -> None:
+def write(state: dict, path: Path) -> None:
+    """Save tensors atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     torch.save(state, part)

@@ -25,6 +25,7 @@ def ship_part(folder: Path, name: str, network: nn.Module) -> None:
 
 def ship_overlay(folder: Path, name: str, network: nn.Module, shared: str) -> None:
     """As `ship_part`, without the tensors whose names hold `shared`: another file has those."""
+    folder.mkdir(parents=True, exist_ok=True)
     state = {key: value.half() for key, value in network.state_dict().items() if shared not in key}
     save_file(state, folder / f"{name}.safetensors")
     _check_size(folder / f"{name}.safetensors")
