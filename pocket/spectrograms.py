@@ -31,8 +31,8 @@ def picture(run: Path, clips: list[str], out: Path) -> None:
             axis.set_title(column, fontsize=9, loc="left", fontweight="bold")
         said = f'said: "{known[name].caption}"\ncascade heard: "{heard["cascade", name]}"'
         row[0].set_ylabel("kHz", fontsize=8)
-        row[0].text(0, 1.28, said, transform=row[0].transAxes, fontsize=9, va="bottom")
-    figure.tight_layout(h_pad=1.2)
+        row[0].text(0, 1.2, said, transform=row[0].transAxes, fontsize=9, va="bottom")
+    figure.subplots_adjust(0.04, 0.03, 0.99, 0.91, wspace=0.13, hspace=0.75)
     figure.savefig(out, dpi=90)
 
 
