@@ -1,14 +1,16 @@
 """Log-magnitude STFT frames, and a waveform from magnitudes alone (fast Griffin-Lim)."""
 
+import math
+
 import torch
 from torch import Tensor
 
 FLOOR = 1e-4
 """Smallest magnitude told apart: about -120 dB under a full-scale tone at n_fft 512."""
 
-SOFTENING = 0.2
-"""Where the estimate is this much weaker than the wanted magnitude its phase is noise, and is not
-blown up to full size: rounding would decide it, and a batch would not sound like single clips."""
+SOFTENING = 0.5
+"""An estimate this much weaker than the wanted magnitude has noise for a phase, and is not blown up
+to full size: rounding would decide it, and a batch would not sound like its clips alone."""
 
 
 def log_magnitude(waveform: Tensor, n_fft: int, hop: int) -> Tensor:
@@ -35,10 +37,11 @@ def griffin_lim(
     phase = _starting_phase(magnitude)
     previous = torch.zeros_like(phase)
     softening = SOFTENING * magnitude + 1e-12
+    gain = math.hypot(1.0, SOFTENING)  # an estimate as strong as wanted stays as it is
     for _ in range(iterations):
         rebuilt = _stft(_istft(magnitude * phase, n_fft, hop, hop * frames), n_fft, hop)
         ahead = rebuilt - previous * (momentum / (1 + momentum))
-        phase = ahead / torch.hypot(ahead.abs(), softening)
+        phase = ahead * gain / torch.hypot(ahead.abs(), softening)
         previous = rebuilt
     return _istft(magnitude * phase, n_fft, hop, hop * frames)
 
