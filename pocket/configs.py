@@ -28,6 +28,7 @@ VAE = VaeConfig(
     base=144,
     griffin_lim_iterations=16,
     momentum=0.0,
+    softening=0.5,
     log_centre=-2.4,
     log_spread=1.9,
 )

@@ -104,6 +104,7 @@ class VaeConfig:
     hop: int = 160
     griffin_lim_iterations: int = 32
     momentum: float = 0.9
+    softening: float = 0.0
     log_centre: float = -3.0
     log_spread: float = 3.0
 

@@ -8,10 +8,6 @@ from torch import Tensor
 FLOOR = 1e-4
 """Smallest magnitude told apart: about -120 dB under a full-scale tone at n_fft 512."""
 
-SOFTENING = 0.5
-"""An estimate this much weaker than the wanted magnitude has noise for a phase, and is not blown up
-to full size: rounding would decide it, and a batch would not sound like its clips alone."""
-
 
 def log_magnitude(waveform: Tensor, n_fft: int, hop: int) -> Tensor:
     """[B, N] to log(max(|X|, 1e-4)), [B, n_fft // 2 + 1, ceil(N / hop)], periodic Hann window.
@@ -24,24 +20,32 @@ def log_magnitude(waveform: Tensor, n_fft: int, hop: int) -> Tensor:
 
 
 def griffin_lim(
-    magnitude: Tensor, n_fft: int, hop: int, iterations: int, momentum: float
+    magnitude: Tensor,
+    n_fft: int,
+    hop: int,
+    iterations: int,
+    momentum: float,
+    softening: float = 0.0,
 ) -> Tensor:
     """Waveform [B, hop F] whose STFT magnitudes approach `magnitude` [B, bins, F].
 
     Griffin and Lim 1984, accelerated as in Perraudin et al. 2013. The starting phase is a fixed
-    pseudo-random one, so that equal magnitudes give equal waveforms.
+    pseudo-random one, so that equal magnitudes give equal waveforms. An estimate that is weaker
+    than `softening` times its magnitude has noise for a phase, and is not blown up to full size:
+    rounding would decide it, and a batch would not sound like its clips alone (use it without
+    momentum).
     """
     frames = magnitude.shape[-1]
     # The frame dropped by log_magnitude comes back as a copy of the last one.
     magnitude = torch.cat([magnitude, magnitude[..., -1:]], dim=-1)
     phase = _starting_phase(magnitude)
     previous = torch.zeros_like(phase)
-    softening = SOFTENING * magnitude + 1e-12
-    gain = math.hypot(1.0, SOFTENING)  # an estimate as strong as wanted stays as it is
+    soft = softening * magnitude + 1e-12
+    gain = math.hypot(1.0, softening)  # an estimate as strong as wanted stays as it is
     for _ in range(iterations):
         rebuilt = _stft(_istft(magnitude * phase, n_fft, hop, hop * frames), n_fft, hop)
         ahead = rebuilt - previous * (momentum / (1 + momentum))
-        phase = ahead * gain / torch.hypot(ahead.abs(), softening)
+        phase = ahead * gain / torch.hypot(ahead.abs(), soft)
         previous = rebuilt
     return _istft(magnitude * phase, n_fft, hop, hop * frames)
 

@@ -122,7 +122,12 @@ class SpectrogramVae(_Vae):
         logmag = features.float() * self.config.log_spread + self.config.log_centre
         config = self.config
         waveform = griffin_lim(
-            logmag.exp(), config.n_fft, config.hop, config.griffin_lim_iterations, config.momentum
+            logmag.exp(),
+            config.n_fft,
+            config.hop,
+            config.griffin_lim_iterations,
+            config.momentum,
+            config.softening,
         )
         return waveform[:, None].to(features.dtype)
 
