@@ -1,6 +1,7 @@
 """`make pocket`: trains everything in `pocket/weights/` again; interrupt it and it goes on later.
 
-An estimated two to three hours on two CPU cores (no GPU path yet). Work lies in the cache folder (5 GB).
+An estimated two to three hours on two CPU cores (no GPU path yet). Work lies in the cache folder
+(5 GB).
 """
 
 import os
