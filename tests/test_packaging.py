@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 PYTHONS = ("3.11", "3.12", "3.13")
-PACKAGES = ("harness", "metrics", "systems", "pocket")
+PACKAGES = ("checkpoints", "harness", "metrics", "systems", "pocket")
 MOST_TARGETS = 12
 
 
@@ -144,7 +144,7 @@ def test_make_help_lists_few_targets_and_all_of_them() -> None:
 def test_packages_carry_their_data() -> None:
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
     globs = setuptools["setuptools"]["package-data"]
-    for package in ("harness", "pocket"):
+    for package in ("checkpoints", "harness", "pocket"):
         held = {path for glob in globs[package] for path in (ROOT / package).glob(glob)}
         data = {
             path

@@ -1,0 +1,61 @@
+"""Folders that may hold weights: ours, and the caches of the tools that download the same files."""
+
+import os
+from pathlib import Path
+
+from checkpoints.catalogue import Entry
+
+
+def weights_folder() -> Path:
+    """Where weights are fetched to: $STABENCH_WEIGHTS, else weights/ in the cache folder."""
+    chosen = os.environ.get("STABENCH_WEIGHTS")
+    return Path(chosen).expanduser() if chosen else cache_folder() / "weights"
+
+
+def cache_folder() -> Path:
+    """$STABENCH_CACHE, else stabench/ in the user's cache folder."""
+    chosen = os.environ.get("STABENCH_CACHE")
+    return Path(chosen) if chosen else _user_cache() / "stabench"
+
+
+def own_folders() -> list[Path]:
+    """Folders of ours in the order of search: the chosen one, then the one in the cache."""
+    return list(dict.fromkeys([weights_folder(), cache_folder() / "weights"]))
+
+
+def hub_snapshot(entry: Entry) -> Path | None:
+    """The entry's snapshot in the cache of the Hugging Face hub; None when there is none.
+
+    A branch is followed through `refs/`, as the hub's own client leaves it.
+    """
+    if entry.repo is None:
+        return None
+    kind = "" if entry.repo.startswith("spaces/") else "models/"
+    folder = _hub_cache() / (kind + entry.repo).replace("/", "--")
+    branch = folder / "refs" / entry.revision
+    revision = branch.read_text().strip() if branch.is_file() else entry.revision
+    snapshot = folder / "snapshots" / revision
+    return snapshot if snapshot.is_dir() else None
+
+
+def tool_cache(entry: Entry) -> Path | None:
+    """Where the tool that `cached_by` names keeps its downloads."""
+    if entry.cached_by == "torch-hub":
+        home = os.environ.get("TORCH_HOME")
+        torch = Path(home).expanduser() if home else _user_cache() / "torch"
+        return torch / "hub" / "checkpoints"
+    if entry.cached_by == "whisper":
+        return _user_cache() / "whisper"
+    return None
+
+
+def _hub_cache() -> Path:
+    chosen = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    home = os.environ.get("HF_HOME")
+    return (Path(home).expanduser() if home else _user_cache() / "huggingface") / "hub"
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser()
