@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from checkpoints import ledger
-from checkpoints.folders import cache_folder
+from checkpoints.cache import cache_folder
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:

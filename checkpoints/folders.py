@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from checkpoints.cache import cache_folder, user_cache
 from checkpoints.catalogue import Entry
 
 
@@ -10,12 +11,6 @@ def weights_folder() -> Path:
     """Where weights are fetched to: $STABENCH_WEIGHTS, else weights/ in the cache folder."""
     chosen = os.environ.get("STABENCH_WEIGHTS")
     return Path(chosen).expanduser() if chosen else cache_folder() / "weights"
-
-
-def cache_folder() -> Path:
-    """$STABENCH_CACHE, else stabench/ in the user's cache folder."""
-    chosen = os.environ.get("STABENCH_CACHE")
-    return Path(chosen) if chosen else _user_cache() / "stabench"
 
 
 def own_folders() -> list[Path]:
@@ -42,10 +37,10 @@ def tool_cache(entry: Entry) -> Path | None:
     """Where the tool that `cached_by` names keeps its downloads."""
     if entry.cached_by == "torch-hub":
         home = os.environ.get("TORCH_HOME")
-        torch = Path(home).expanduser() if home else _user_cache() / "torch"
+        torch = Path(home).expanduser() if home else user_cache() / "torch"
         return torch / "hub" / "checkpoints"
     if entry.cached_by == "whisper":
-        return _user_cache() / "whisper"
+        return user_cache() / "whisper"
     return None
 
 
@@ -54,8 +49,4 @@ def _hub_cache() -> Path:
     if chosen:
         return Path(chosen).expanduser()
     home = os.environ.get("HF_HOME")
-    return (Path(home).expanduser() if home else _user_cache() / "huggingface") / "hub"
-
-
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser()
+    return (Path(home).expanduser() if home else user_cache() / "huggingface") / "hub"

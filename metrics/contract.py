@@ -1,8 +1,11 @@
 """What an embedder is: a network that turns audio (or text) into embeddings or class logits."""
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+
+Precision = Literal["float32", "bfloat16"]
+"""Of the network behind the front end, which is always at least float32."""
 
 
 class Features(NamedTuple):
@@ -17,13 +20,24 @@ class Embedder(Protocol):
 
     rate_hz: int
     sha256: str
-    """Of the weights file: part of every number's provenance."""
+    """Of the weights: part of every number's provenance."""
+    identity: str
+    """Hex digest of all that decides a feature: weights, network, front end, labels, thresholds,
+    tokenizer, precision. Features with another identity are never taken for each other."""
+    origin: str
+    """What the weights are: "published: <name>", "random, seed 0", "pocket", ..."""
+    licence: str
+    precision: Precision
+    """Part of `identity`: set it, or load with it, before `identity` is asked for."""
 
-    def load(self, device: str) -> None:
-        """Read the weights. Raises FileNotFoundError with the path when they are missing."""
+    def load(self, device: str, precision: Precision | None = None) -> None:
+        """Read the weights; without `precision` the attribute decides.
+
+        Raises FileNotFoundError with the path when they are missing, ValueError for a misfit.
+        """
 
     def embed(self, waveforms: list[np.ndarray]) -> list[Features]:
-        """Features of each waveform; the result does not depend on the batch it came in."""
+        """Features of each waveform: to the bit the same in any company of other waveforms."""
 
 
 @runtime_checkable
@@ -38,5 +52,8 @@ class Tagger(Embedder, Protocol):
 class TextAudioEmbedder(Embedder, Protocol):
     """A CLAP: text and audio in one space, both L2-normalised."""
 
+    longest_s: float
+    """Seconds that are heard at once; of a longer waveform only the first are."""
+
     def embed_text(self, captions: list[str]) -> np.ndarray:
-        """Text embeddings float32 [N, D]."""
+        """Text embeddings float32 [N, D], to the bit independent of the other captions."""

@@ -1,42 +1,66 @@
 """The pocket judges: the full-size embedder classes over this room's weights."""
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from pocket.configs import TEXT_LENGTH, WEIGHTS
 
 if TYPE_CHECKING:
-    from metrics.embedders.clap import ClapEmbedder, Tokens
+    from metrics.embedders.clap import ClapEmbedder
     from metrics.embedders.cnn14 import Cnn14Tagger
+    from metrics.embedders.sources import Folder
+    from metrics.embedders.tokens import Tokens
     from metrics.embedders.vggish import VggishEmbedder
 
 VOCABULARY = WEIGHTS / "words.txt"
+LICENCE = "Apache-2.0"
 
 
 def vggish() -> "VggishEmbedder":
     """The embedding of FAD."""
-    from metrics.embedders.vggish import VggishEmbedder
+    from metrics.embedders import weights
+    from metrics.embedders.vggish import VggishConfig, VggishEmbedder
 
-    return VggishEmbedder(WEIGHTS / "vggish")
+    source = _source("vggish")
+    return VggishEmbedder(source, weights.read_config(source.path, VggishConfig))
 
 
 def cnn14() -> "Cnn14Tagger":
     """The tagger: embedding of FD, logits of KL, IS and event recall."""
-    from metrics.embedders.cnn14 import Cnn14Tagger
+    from metrics.embedders import weights
+    from metrics.embedders.cnn14 import Cnn14Tagger, TaggerCard
 
-    return Cnn14Tagger(WEIGHTS / "tagger")
+    source = _source("tagger")
+    card = weights.read_config(source.path, TaggerCard)
+    return Cnn14Tagger(source, card.network, card.labels, card.thresholds)
 
 
 def clap() -> "ClapEmbedder":
     """Captions and clips in one space."""
+    from metrics.embedders import weights
     from metrics.embedders.clap import ClapEmbedder
     from pocket.training.clap import FRONT_END
 
-    return ClapEmbedder(WEIGHTS / "clap", _tokens, FRONT_END)
+    source = _source("clap")
+    return ClapEmbedder(source, Words(), FRONT_END, weights.config_text(source.path))
 
 
-def _tokens(captions: list[str]) -> "Tokens":
-    from metrics.embedders.clap import Tokens
-    from systems.cascade.tta.words import WordTokenizer
+class Words:
+    """The closed vocabulary of the pocket world as `metrics.embedders.tokens.Tokenizer`."""
 
-    batch = WordTokenizer.read(VOCABULARY).encode(captions, TEXT_LENGTH)
-    return Tokens(batch.ids.numpy(), batch.mask.long().numpy())
+    @property
+    def identity(self) -> str:
+        return f"words {TEXT_LENGTH} {hashlib.sha256(VOCABULARY.read_bytes()).hexdigest()}"
+
+    def __call__(self, captions: list[str]) -> "Tokens":
+        from metrics.embedders.tokens import Tokens
+        from systems.cascade.tta.words import WordTokenizer
+
+        batch = WordTokenizer.read(VOCABULARY).encode(captions, TEXT_LENGTH)
+        return Tokens(batch.ids.numpy(), batch.mask.long().numpy())
+
+
+def _source(name: str) -> "Folder":
+    from metrics.embedders.sources import Folder
+
+    return Folder(WEIGHTS / name, "pocket", LICENCE)

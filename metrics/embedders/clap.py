@@ -1,13 +1,15 @@
 """CLAP (Wu et al., 2023, arXiv 2211.06687) on transformers' ClapModel: text and audio, one space.
 
-The front end is ours (transformers' takes about 50 ms a clip). It follows laion_clap but for one
-point: of a long clip the first seconds are taken, where laion_clap draws a random crop.
+The front end is ours (transformers' takes about 50 ms a clip). It follows laion_clap but for two
+points: of a long clip the first seconds are taken, where laion_clap draws a random crop, and the
+round trip through int16 is the caller's to make or to leave.
 """
 
-from collections.abc import Callable
-from functools import cached_property
+import json
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,30 +17,24 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from metrics.contract import Features
+from metrics.embedders import sources
 from metrics.embedders import weights as store
-from metrics.embedders.batches import batches, check
+from metrics.embedders.htsat import Htsat
 from metrics.embedders.mel import slaney_bank
+from metrics.embedders.network import NetworkEmbedder, exact
+from metrics.embedders.tokens import Tokenizer, Tokens
+from metrics.embedders.waveforms import check
 
 if TYPE_CHECKING:
-    from transformers import ClapModel
+    from transformers import ClapConfig
 
 POWER_FLOOR = 1e-10
-INT16_PEAK = 32767.0
 UNRELATED = ("a dog barks", "an orchestra plays softly")
 LARGEST_COSINE = 0.95
-ROBERTA_TOKENS, ROBERTA_LENGTH = 50265, 77
 DERIVED = ("text_model.embeddings.position_ids", "text_model.embeddings.token_type_ids")
 """Index tensors that only some checkpoints hold; the network computes them itself."""
-
-
-class Tokens(NamedTuple):
-    """`ids` and `mask` int64 [N, L]; `mask` is 0 at padding."""
-
-    ids: np.ndarray
-    mask: np.ndarray
-
-
-Tokenizer = Callable[[list[str]], Tokens]
+CAPTIONS, STEP = 8, 16
+"""Captions go through the network by 8, padded to a multiple of 16 tokens."""
 
 
 class ClapFrontEnd(BaseModel):
@@ -53,17 +49,13 @@ class ClapFrontEnd(BaseModel):
     fmin: float = 50.0
     fmax: float = 14000.0
     longest_s: float = 10.0
-    quantised: bool = True
 
     def fixed_length(self, waveform: np.ndarray) -> np.ndarray:
-        """The clip [N] as the network hears it: int16 steps, exactly `longest_s` long.
+        """The clip [N] as the network hears it: exactly `longest_s` long.
 
         Longer clips keep their beginning; shorter ones are repeated whole, then zero-padded.
         """
         samples = np.asarray(waveform, np.float32)
-        if self.quantised:
-            steps = (np.clip(samples, -1, 1) * np.float32(INT16_PEAK)).astype(np.int16)
-            samples = (steps / INT16_PEAK).astype(np.float32)
         length = round(self.longest_s * self.rate_hz)
         if len(samples) >= length:
             return samples[:length]
@@ -92,115 +84,121 @@ class LogMel(nn.Module):
         return 10.0 * torch.log10(torch.clamp(mel, min=POWER_FLOOR))[:, None]
 
 
-class ClapEmbedder:
-    """`metrics.contract.TextAudioEmbedder` over a weights folder in the layout of transformers.
+class Captions(NamedTuple):
+    """`indices` of captions in the caller's list, and their `tokens` [CAPTIONS, L]."""
 
-    `config.json` is a ClapConfig; `tokenizer` turns captions into padded token ids.
+    indices: list[int]
+    tokens: Tokens
+
+
+def batches(tokens: Tokens, pad: int) -> Iterator[Captions]:
+    """Batches of one of few shapes, each caption in a shape of its own length.
+
+    So a caption's bits do not depend on the others. Every row ends in at least one padding token,
+    because transformers leaves the mask out where none is needed, and with it changes the bits.
     """
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for index, words in enumerate(tokens.mask.sum(1)):
+        by_length[(int(words) // STEP + 1) * STEP].append(index)
+    for length, indices in by_length.items():
+        for start in range(0, len(indices), CAPTIONS):
+            chosen = indices[start : start + CAPTIONS]
+            rows = (chosen * CAPTIONS)[:CAPTIONS]
+            yield Captions(
+                chosen, Tokens(_cut(tokens.ids[rows], length, pad), _cut(tokens.mask[rows], length))
+            )
 
-    batch_size = 8
+
+def _cut(rows: np.ndarray, length: int, filler: int = 0) -> np.ndarray:
+    cut = rows[:, :length]
+    return np.pad(cut, ((0, 0), (0, length - cut.shape[1])), constant_values=filler)
+
+
+class ClapEmbedder(NetworkEmbedder):
+    """`metrics.contract.TextAudioEmbedder` over weights in the layout of transformers.
+
+    `config` is a ClapConfig's JSON, read from the weights' folder if not given; `tokenizer` turns
+    captions into padded token ids. Clips of up to `longest_s` seconds are heard whole.
+    """
 
     def __init__(
         self,
-        weights: str | Path,
+        weights: str | Path | sources.Source,
         tokenizer: Tokenizer,
         front_end: ClapFrontEnd | None = None,
+        config: str | None = None,
     ) -> None:
-        self.folder = Path(weights)
+        """Raises FileNotFoundError when the config is needed and missing."""
+        super().__init__(sources.given(weights))
         self.tokenizer = tokenizer
         self.front_end = front_end or ClapFrontEnd()
-        self.rate_hz = self.front_end.rate_hz
+        self.rate_hz, self.longest_s = self.front_end.rate_hz, self.front_end.longest_s
+        self._config = store.config_text(Path(weights)) if config is None else config
 
-    @cached_property
-    def sha256(self) -> str:
-        return store.sha256(self.folder)
+    def settings(self) -> dict[str, Any]:
+        return {
+            "network": json.loads(self._config),
+            "front_end": self.front_end.model_dump(mode="json"),
+            "tokenizer": self.tokenizer.identity,
+        }
 
-    def load(self, device: str) -> None:
-        """Raises FileNotFoundError, or ValueError when the text branch is plainly broken."""
-        self._device = device
-        self._logmel = LogMel(self.front_end).to(device)
-        self._model = load_model(self.folder).to(device)
-        self._refuse_constant_text()
-
-    @torch.inference_mode()
     def embed(self, waveforms: list[np.ndarray]) -> list[Features]:
         """One L2-normalised row [1, D] of each clip."""
-        features: dict[int, Features] = {}
-        for index, waveform in enumerate(waveforms):
-            check(index, waveform)  # before NaN becomes an integer
-        whole = [self.front_end.fixed_length(waveform) for waveform in waveforms]
-        for indices, samples in batches(whole, self.batch_size):
-            mel = self._logmel(torch.from_numpy(samples).to(self._device))
-            rows = self._model.get_audio_features(input_features=mel).pooler_output
-            for index, row in zip(indices, rows.cpu().numpy(), strict=True):
-                features[index] = Features(row[None])
-        return [features[index] for index in range(len(waveforms))]
+        check(waveforms)
+        with torch.inference_mode(), exact():
+            return [Features(self._row(waveform)) for waveform in waveforms]
 
-    @torch.inference_mode()
     def embed_text(self, captions: list[str]) -> np.ndarray:
         """L2-normalised rows float32 [N, D]."""
-        rows = []
-        for start in range(0, len(captions), self.batch_size):
-            tokens = self.tokenizer(captions[start : start + self.batch_size])
-            output = self._model.get_text_features(
-                input_ids=torch.as_tensor(tokens.ids, device=self._device),
-                attention_mask=torch.as_tensor(tokens.mask, device=self._device),
+        rows = np.zeros((len(captions), self._model.config.projection_dim), np.float32)
+        with torch.inference_mode(), exact(), self._mixed():
+            tokens = self.tokenizer(captions)
+            for indices, batch in batches(tokens, self._model.config.text_config.pad_token_id):
+                output = self._model.get_text_features(
+                    input_ids=torch.tensor(batch.ids, device=self._device),
+                    attention_mask=torch.tensor(batch.mask, device=self._device),
+                )
+                rows[indices] = output.pooler_output[: len(indices)].float().cpu().numpy()
+        return rows
+
+    def _row(self, waveform: np.ndarray) -> np.ndarray:
+        samples = self.front_end.fixed_length(waveform)[None]
+        decibels = self._logmel(torch.tensor(samples, device=self._device))
+        with self._mixed():
+            return self._hear(decibels).float().cpu().numpy()
+
+    def _build(self) -> None:
+        from transformers import ClapModel
+
+        self._logmel = LogMel(self.front_end).to(self._device)
+        model = ClapModel(self._unfused())
+        self.source.fill(model, DERIVED)
+        self._model = model.eval().to(self._device)
+        self._hear = Htsat(self._model, self.precision)
+        del self._model.audio_model.audio_encoder.layers  # `Htsat` holds them, laid out anew
+        if not isinstance(self.source, sources.Seeded):
+            self._refuse_constant_text()
+
+    def _unfused(self) -> "ClapConfig":
+        """Raises ValueError for a fusion checkpoint."""
+        from transformers import ClapConfig
+
+        config = ClapConfig.from_dict(json.loads(self._config))
+        if config.audio_config.enable_fusion:
+            raise ValueError(
+                f"CLAP ({self.origin}): enable_fusion is true, expected an unfused checkpoint; "
+                "use laion/clap-htsat-unfused"
             )
-            rows.append(output.pooler_output.cpu().numpy())
-        return np.concatenate(rows)
+        return config
 
     def _refuse_constant_text(self) -> None:
+        """Raises ValueError when the text branch is plainly broken."""
         one, other = self.embed_text(list(UNRELATED))
         # A branch that returns zeros has no direction at all: as constant as can be.
         cosine = float(one @ other) if one.any() and other.any() else 1.0
         if not cosine < LARGEST_COSINE:
             raise ValueError(
-                f"CLAP {self.folder}: '{UNRELATED[0]}' and '{UNRELATED[1]}' have cosine "
+                f"CLAP ({self.origin}): '{UNRELATED[0]}' and '{UNRELATED[1]}' have cosine "
                 f"{cosine:.4f}, expected under {LARGEST_COSINE}; the text branch or its "
                 "tokenizer is broken, use other weights"
             )
-
-
-def load_model(folder: Path) -> "ClapModel":
-    """The ClapModel of `folder`, evaluating. Raises FileNotFoundError, ValueError for fusion."""
-    import json
-
-    from transformers import ClapConfig, ClapModel
-
-    config = ClapConfig.from_dict(json.loads(store.config_text(folder)))
-    if config.audio_config.enable_fusion:
-        raise ValueError(
-            f"CLAP {folder}: enable_fusion is true, expected an unfused checkpoint; "
-            "use laion/clap-htsat-unfused"
-        )
-    model = ClapModel(config)
-    store.load_into(model, folder, derived=DERIVED)
-    return model.eval()
-
-
-def roberta_tokenizer(folder: str | Path) -> Tokenizer:
-    """The tokenizer of the published checkpoints, from local files.
-
-    Raises ValueError when it is not whole: offline, transformers returns one of five tokens
-    without an error, and every caption becomes the same.
-    """
-    from transformers import RobertaTokenizer
-
-    tokenizer = RobertaTokenizer.from_pretrained(str(folder), local_files_only=True)
-    if len(tokenizer) != ROBERTA_TOKENS:
-        raise ValueError(
-            f"tokenizer {folder}: {len(tokenizer)} tokens, expected {ROBERTA_TOKENS}; "
-            "fetch vocab.json and merges.txt of roberta-base"
-        )
-
-    def tokenize(captions: list[str]) -> Tokens:
-        encoded = tokenizer(
-            captions,
-            padding="max_length",
-            truncation=True,
-            max_length=ROBERTA_LENGTH,
-            return_tensors="np",
-        )
-        return Tokens(encoded["input_ids"], encoded["attention_mask"])
-
-    return tokenize

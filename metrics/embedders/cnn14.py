@@ -5,9 +5,8 @@ the weights and decide the front end once loaded. The defaults are the 16 kHz va
 """
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,14 +14,17 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from metrics.contract import Features
+from metrics.contract import Features, Precision
+from metrics.embedders import packed, sources
 from metrics.embedders import weights as store
-from metrics.embedders.batches import batches
 from metrics.embedders.mel import slaney_bank
+from metrics.embedders.network import NetworkEmbedder, exact
+from metrics.embedders.waveforms import check, padded
 
 POWER_FLOOR = 1e-10
 MINIMUM_SAMPLES = 32000
 """Shorter clips are zero-padded to this (the rule of audioldm_eval, and so of the papers)."""
+SAME_KERNEL = 1e-6
 
 
 class Cnn14Config(BaseModel):
@@ -136,30 +138,95 @@ class Cnn14(nn.Module):
         """The shortest waveform that survives every pooling and the reflect padding."""
         return max(2 ** (len(self.config.channels) - 1) * self.config.hop, self.config.window)
 
+    @property
+    def block_names(self) -> list[str]:
+        return [f"conv_block{index + 1}" for index in range(len(self.config.channels))]
+
     def forward(self, waveform: Tensor) -> Tagging:
         return self.from_logmel(self.logmel(waveform))
 
     def logmel(self, waveform: Tensor) -> Tensor:
         """Waveform [B, N] to decibels [B, 1, 1 + N // hop, mels]; ValueError when too short."""
+        self.check_length(waveform)
+        return self.logmel_extractor(self.spectrogram_extractor.stft(waveform))[:, None]
+
+    def check_length(self, waveform: Tensor) -> None:
+        """Raises ValueError for a waveform [B, N] that is too short."""
         if waveform.shape[-1] < self.minimum_samples:
             raise ValueError(
                 f"waveform has {waveform.shape[-1]} samples, the network needs at least "
                 f"{self.minimum_samples}; zero-pad it"
             )
-        return self.logmel_extractor(self.spectrogram_extractor.stft(waveform))[:, None]
 
     def from_logmel(self, logmel: Tensor) -> Tagging:
         """The network behind the front end: decibels [B, 1, frames, mels] to `Tagging`."""
         maps = self.bn0(logmel.transpose(1, 3)).transpose(1, 3)
-        last = len(self.config.channels)
-        for index in range(1, last + 1):
-            maps = self.get_submodule(f"conv_block{index}")(maps, 1 if index == last else 2)
+        for name in self.block_names:
+            pool = 1 if name == self.block_names[-1] else 2
+            maps = self.get_submodule(name)(maps, pool)
             maps = F.dropout(maps, 0.2, self.training)
-        over_time = maps.mean(dim=3)
-        pooled = over_time.amax(dim=2) + over_time.mean(dim=2)
-        embedding = F.relu(self.fc1(F.dropout(pooled, 0.5, self.training)))
+        embedding = F.relu(self.fc1(F.dropout(pooled(maps), 0.5, self.training)))
         logits = self.fc_audioset(F.dropout(embedding, 0.5, self.training))
         return Tagging(embedding, logits)
+
+
+def pooled(maps: Tensor) -> Tensor:
+    """Maps [B, C, frames, mels] to [B, C]: mean over mel, then maximum plus mean over time."""
+    over_time = maps.mean(dim=3)
+    return over_time.amax(dim=2) + over_time.mean(dim=2)
+
+
+class Power:
+    """The power spectrum of one waveform: by FFT where the checkpoint's kernels are the DFT's."""
+
+    def __init__(self, dft: Dft) -> None:
+        """`dft` holds the kernels of the checkpoint; where they differ it is used as it is."""
+        window = dft.conv_real.weight.shape[-1]
+        own = Dft(window, dft.hop).state_dict()
+        kernels = dft.state_dict().items()
+        same = all((own[name] - kernel.cpu()).abs().max() < SAME_KERNEL for name, kernel in kernels)
+        self._dft, self._window = dft, window
+        self._hann = torch.hann_window(window, device=dft.conv_real.weight.device) if same else None
+
+    def __call__(self, waveform: Tensor) -> Tensor:
+        """[1, N] to [1, frames, bins]."""
+        if self._hann is None:
+            return self._dft(waveform)
+        spectrum = torch.stft(
+            waveform, self._window, self._dft.hop, window=self._hann, return_complex=True
+        )
+        return torch.view_as_real(spectrum).square().sum(-1).transpose(1, 2)
+
+
+class Inference:
+    """The network at its quickest: BatchNorm within the convolutions, one clip at a time."""
+
+    def __init__(self, network: Cnn14, precision: Precision) -> None:
+        self._network = network
+        self._power = Power(network.spectrogram_extractor.stft)
+        blocks = [network.get_submodule(name) for name in network.block_names]
+        self._blocks = [
+            [
+                packed.convolution(*packed.folded(convolution, norm), precision)
+                for convolution, norm in ((block.conv1, block.bn1), (block.conv2, block.bn2))
+            ]
+            for block in blocks
+        ]
+        self._embed = packed.of(network.fc1, "relu", precision)
+        self._classify = packed.of(network.fc_audioset, precision=precision)
+
+    def logmel(self, waveform: Tensor) -> Tensor:
+        """As `Cnn14.logmel`."""
+        self._network.check_length(waveform)
+        return self._network.logmel_extractor(self._power(waveform))[:, None]
+
+    def from_logmel(self, logmel: Tensor) -> Tagging:
+        """As `Cnn14.from_logmel`."""
+        maps = self._network.bn0(logmel.transpose(1, 3)).transpose(1, 3)
+        for index, (first, second) in enumerate(self._blocks):
+            maps = second(first(F.avg_pool2d(maps, 2) if index else maps))
+        embedding = self._embed(pooled(maps))
+        return Tagging(embedding, self._classify(embedding))
 
 
 class TaggerCard(BaseModel):
@@ -172,54 +239,59 @@ class TaggerCard(BaseModel):
     thresholds: tuple[float, ...] = ()
 
 
-class Cnn14Tagger:
-    """`metrics.contract.Tagger` over a weights folder; what is not given is read from its card."""
-
-    batch_size = 16
+class Cnn14Tagger(NetworkEmbedder):
+    """`metrics.contract.Tagger` over weights; what is not given is on their folder's card."""
 
     def __init__(
         self,
-        weights: str | Path,
+        weights: str | Path | sources.Source,
         config: Cnn14Config | None = None,
         labels: Sequence[str] | None = None,
         thresholds: Sequence[float] | None = None,
     ) -> None:
         """Raises FileNotFoundError when a card is needed and missing, ValueError on sizes."""
-        self.folder = Path(weights)
+        super().__init__(sources.given(weights))
         given = config is not None and labels is not None and thresholds is not None
-        card = TaggerCard() if given else store.read_config(self.folder, TaggerCard)
+        card = TaggerCard() if given else store.read_config(Path(weights), TaggerCard)
         self.config = card.network if config is None else config
         self.labels = tuple(card.labels if labels is None else labels)
         self.thresholds = np.asarray(card.thresholds if thresholds is None else thresholds, float)
         self.rate_hz = self.config.rate_hz
         self._check_classes()
 
-    @cached_property
-    def sha256(self) -> str:
-        return store.sha256(self.folder)
+    def settings(self) -> dict[str, Any]:
+        return {
+            "network": self.config.model_dump(mode="json"),
+            "labels": self.labels,
+            "thresholds": self.thresholds.tolist(),
+        }
 
-    def load(self, device: str) -> None:
-        network = Cnn14(self.config)
-        store.load_into(network, self.folder)
-        self._network = network.eval().to(device)
-        self._device = device
-
-    @torch.inference_mode()
     def embed(self, waveforms: list[np.ndarray]) -> list[Features]:
         """One embedding row and the logits of each clip; short clips are zero-padded."""
-        features: dict[int, Features] = {}
-        minimum = max(MINIMUM_SAMPLES, self._network.minimum_samples)
-        for indices, samples in batches(waveforms, self.batch_size, minimum):
-            tagging = self._network(torch.from_numpy(samples).to(self._device))
-            embeddings, logits = (tensor.cpu().numpy() for tensor in tagging)
-            for row, index in enumerate(indices):
-                features[index] = Features(embeddings[row : row + 1], logits[row])
-        return [features[index] for index in range(len(waveforms))]
+        check(waveforms)
+        with torch.inference_mode(), exact():
+            return [self._features(waveform) for waveform in waveforms]
+
+    def _build(self) -> None:
+        network = Cnn14(self.config).eval()
+        self.source.fill(network)
+        self._minimum = max(MINIMUM_SAMPLES, network.minimum_samples)
+        self._inference = Inference(network.to(self._device), self.precision)
+        for name in (*network.block_names, "fc1", "fc_audioset"):
+            delattr(network, name)  # `Inference` holds them, laid out anew
+
+    def _features(self, waveform: np.ndarray) -> Features:
+        samples = torch.tensor(padded(waveform, self._minimum)[None], device=self._device)
+        logmel = self._inference.logmel(samples)
+        with self._mixed():
+            tagging = self._inference.from_logmel(logmel)
+        embedding, logits = (tensor.float().cpu().numpy() for tensor in tagging)
+        return Features(embedding, logits[0])
 
     def _check_classes(self) -> None:
         for name, size in (("labels", len(self.labels)), ("thresholds", len(self.thresholds))):
             if size not in (0, self.config.classes):
                 raise ValueError(
-                    f"tagger {self.folder}: {size} {name}, expected {self.config.classes} "
+                    f"tagger ({self.origin}): {size} {name}, expected {self.config.classes} "
                     f"(classes of the network); correct {store.CONFIG}"
                 )

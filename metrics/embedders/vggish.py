@@ -4,20 +4,28 @@ Tensor names are those of the published PyTorch checkpoint (`vggish-10086976.pth
 FAD tool: no PCA, no 8-bit quantisation, and no ReLU after the last layer.
 """
 
-from functools import cached_property
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from metrics.contract import Features
+from metrics.contract import Features, Precision
+from metrics.embedders import packed, sources
 from metrics.embedders import weights as store
-from metrics.embedders.batches import batches
 from metrics.embedders.mel import htk_bank
+from metrics.embedders.network import NetworkEmbedder, exact
+from metrics.embedders.waveforms import check, padded
 
 LOG_OFFSET = 0.01
+ROWS = 80
+"""Examples that go through the linear layers together: always as many, so that their bits do not
+depend on how many there are; 270 MB of weights are read once for all of them."""
+LIMIT, STEPS = 2.0, 255.0
 MINIMUM_SAMPLES = 32000
 """Shorter clips are zero-padded to this (the rule of audioldm_eval, and so of the papers)."""
 
@@ -101,38 +109,107 @@ def _stages(channels: tuple[int, int, int, int]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class VggishEmbedder:
-    """`metrics.contract.Embedder` over a weights folder; the config is read from it if not given.
+class Inference:
+    """The network at its quickest: one clip's convolutions, then linear layers by `ROWS` rows."""
+
+    def __init__(self, network: Vggish, precision: Precision) -> None:
+        self._stages = [_stage(layer, precision) for layer in network.features]
+        self._stages = [stage for stage in self._stages if stage]
+        linears = [layer for layer in network.embeddings if isinstance(layer, nn.Linear)]
+        last = len(linears) - 1
+        self._linears = [
+            packed.of(layer, "none" if index == last else "relu", precision)
+            for index, layer in enumerate(linears)
+        ]
+
+    def cells(self, examples: Tensor) -> Tensor:
+        """What the linear layers hear of examples [E, 1, frames, mels]: [E, cells]."""
+        for stage in self._stages:
+            examples = stage(examples)
+        return examples.permute(0, 2, 3, 1).flatten(1)
+
+    def rows(self, clips: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Embeddings [up to ROWS, D] of the cells of all clips, in order."""
+        waiting: Tensor | None = None
+        for cells in clips:
+            waiting = cells if waiting is None else torch.cat([waiting, cells])
+            while len(waiting) >= ROWS:
+                yield self._linear(waiting[:ROWS])
+                waiting = waiting[ROWS:]
+        if waiting is not None and len(waiting):
+            yield self._linear(waiting)[: len(waiting)]
+
+    def _linear(self, rows: Tensor) -> Tensor:
+        rows = F.pad(rows, (0, 0, 0, ROWS - len(rows)))
+        for layer in self._linears:
+            rows = layer(rows)
+        return rows
+
+
+def _stage(layer: nn.Module, precision: Precision) -> packed.Layer | None:
+    """A layer of `Vggish.features`; ReLU is part of the convolution before it."""
+    if isinstance(layer, nn.Conv2d):
+        return packed.convolution(layer.weight.detach(), layer.bias.detach(), precision)
+    return layer if isinstance(layer, nn.MaxPool2d) else None
+
+
+class Pca(NamedTuple):
+    """AudioSet's post-processing: `components` [D, D] (whitening within) and `means` [D]."""
+
+    components: Tensor
+    means: Tensor
+    sha256: str
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """ReLU, PCA, clipped to +-2, then whole steps of 0 to 255, as float32."""
+        centred = F.relu(torch.from_numpy(rows)) - self.means
+        clipped = (self.components @ centred.T).T.clamp(-LIMIT, LIMIT)
+        return torch.round((clipped + LIMIT) * (STEPS / (2 * LIMIT))).numpy()
+
+
+class VggishEmbedder(NetworkEmbedder):
+    """`metrics.contract.Embedder` over weights; the config is read from their folder if not given.
 
     FAD takes every frame of every clip, so a longer clip weighs more.
     """
 
-    batch_size = 8
-
-    def __init__(self, weights: str | Path, config: VggishConfig | None = None) -> None:
+    def __init__(
+        self,
+        weights: str | Path | sources.Source,
+        config: VggishConfig | None = None,
+        pca: Pca | None = None,
+    ) -> None:
         """Raises FileNotFoundError when the config is needed and missing."""
-        self.folder = Path(weights)
-        self.config = config or store.read_config(self.folder, VggishConfig)
+        super().__init__(sources.given(weights))
+        self.config = config or store.read_config(Path(weights), VggishConfig)
         self.rate_hz = self.config.rate_hz
+        self._pca = pca
 
-    @cached_property
-    def sha256(self) -> str:
-        return store.sha256(self.folder)
+    def settings(self) -> dict[str, Any]:
+        pca = self._pca.sha256 if self._pca else None
+        return {"network": self.config.model_dump(mode="json"), "pca": pca}
 
-    def load(self, device: str) -> None:
-        network = Vggish(self.config)
-        store.load_into(network, self.folder)
-        self._network = network.eval().to(device)
-        self._device = device
-
-    @torch.inference_mode()
     def embed(self, waveforms: list[np.ndarray]) -> list[Features]:
         """Embeddings [E, D] of each clip, a row per 0.96 s; clips under 2 s are zero-padded."""
-        features: dict[int, Features] = {}
+        check(waveforms)
+        counts: list[int] = []
+        with torch.inference_mode(), exact(), self._mixed():
+            clips = (self._cells(waveform, counts) for waveform in waveforms)
+            rows = [rows.float().cpu().numpy() for rows in self._inference.rows(clips)]
+        split = np.split(np.concatenate(rows), np.cumsum(counts)[:-1]) if rows else []
+        return [Features(self._pca(rows) if self._pca else rows) for rows in split]
+
+    def _build(self) -> None:
+        network = Vggish(self.config).eval()
+        self.source.fill(network)
+        self._network = network.to(self._device)
+        self._inference = Inference(self._network, self.precision)
+        del network.features, network.embeddings  # `Inference` holds them, laid out anew
+
+    def _cells(self, waveform: np.ndarray, counts: list[int]) -> Tensor:
+        """What the linear layers hear of one clip; its number of examples goes into `counts`."""
         minimum = max(MINIMUM_SAMPLES, self.config.example_samples)
-        for indices, samples in batches(waveforms, self.batch_size, minimum):
-            examples = self._network.examples(torch.from_numpy(samples).to(self._device))
-            rows = self._network(examples.flatten(0, 1)).unflatten(0, examples.shape[:2])
-            for index, embeddings in zip(indices, rows.cpu().numpy(), strict=True):
-                features[index] = Features(embeddings)
-        return [features[index] for index in range(len(waveforms))]
+        samples = torch.tensor(padded(waveform, minimum), device=self._device)
+        examples = self._network.examples(samples)
+        counts.append(len(examples))
+        return self._inference.cells(examples)

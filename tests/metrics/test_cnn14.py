@@ -8,7 +8,7 @@ import torch
 
 from metrics.contract import Tagger
 from metrics.embedders import weights
-from metrics.embedders.cnn14 import Cnn14, Cnn14Config, Cnn14Tagger, TaggerCard
+from metrics.embedders.cnn14 import Cnn14, Cnn14Config, Cnn14Tagger, Inference, TaggerCard
 
 POCKET = Cnn14Config(channels=(4, 8, 8, 16, 16), embedding=32, classes=3)
 
@@ -33,13 +33,14 @@ def test_full_size_against_audioldm_eval(parity, signal, filled):
     arrays = parity("frontend")
     network = filled(Cnn14(Cnn14Config()))
     waveform = torch.from_numpy(signal(16000, 40000))[None]
-    with torch.inference_mode():
-        logmel = network.logmel(waveform)[0, 0, ::4].numpy()
-        embedding, logits = (tensor.numpy() for tensor in network(waveform))
-    assert logmel == pytest.approx(arrays["panns16k_logmel"], abs=1e-4)
-    for ours, name in ((embedding, "2048"), (logits, "logits")):
-        expected = arrays[f"cnn14_pseudo_{name}"]
-        assert ours == pytest.approx(expected, abs=1e-5 * float(abs(expected).max()))
+    for form in (network, Inference(network, "float32")):
+        with torch.inference_mode():
+            logmel = form.logmel(waveform)
+            embedding, logits = (tensor.numpy() for tensor in form.from_logmel(logmel))
+        assert logmel[0, 0, ::4].numpy() == pytest.approx(arrays["panns16k_logmel"], abs=1e-4)
+        for ours, name in ((embedding, "2048"), (logits, "logits")):
+            expected = arrays[f"cnn14_pseudo_{name}"]
+            assert ours == pytest.approx(expected, abs=1e-5 * float(abs(expected).max()))
 
 
 def test_published_names():
@@ -70,6 +71,43 @@ def test_the_front_end_of_the_checkpoint_decides(folder, signal):
     assert one.logits == pytest.approx(two.logits)
 
 
+def test_kernels_of_the_checkpoint_are_used_where_they_are_no_dft(folder, signal):
+    """Halved kernels take 6 dB from every bin; the DFT would not."""
+    waveform = torch.from_numpy(signal(16000, 32000))[None]
+    network = Cnn14(POCKET).eval()
+    with torch.inference_mode():
+        fft, plain = Inference(network, "float32").logmel(waveform), network.logmel(waveform)
+        assert fft.numpy() == pytest.approx(plain.numpy(), abs=2e-4)
+        for kernel in network.spectrogram_extractor.state_dict().values():
+            kernel *= 0.5
+        own, plain = Inference(network, "float32").logmel(waveform), network.logmel(waveform)
+    assert (own == plain).all()
+    assert (fft - own).numpy().max() == pytest.approx(20 * np.log10(2), abs=1e-3)
+
+
+def test_identity_covers_labels_thresholds_and_precision(tagger, folder):
+    seen = {tagger.identity, Cnn14Tagger(folder, thresholds=[0, 0, 0]).identity}
+    seen.add(Cnn14Tagger(folder, labels=["dog", "rain", "gong"]).identity)
+    other = Cnn14Tagger(folder)
+    assert other.identity in seen
+    other.precision = "bfloat16"
+    seen.add(other.identity)
+    assert len(seen) == 4
+    assert {len(digest) for digest in seen} == {64}
+
+
+def test_bfloat16_is_near_float32_and_nothing_else_is_known(tagger, folder, signal):
+    rough = Cnn14Tagger(folder)
+    rough.load("cpu", "bfloat16")
+    clip = signal(16000, 32000)
+    (near,), (exact,) = rough.embed([clip]), tagger.embed([clip])
+    assert near.embeddings.dtype == near.logits.dtype == np.float32
+    assert near.logits != pytest.approx(exact.logits, abs=1e-7)
+    assert near.logits == pytest.approx(exact.logits, abs=0.05 * float(abs(exact.logits).max()))
+    with pytest.raises(ValueError, match="precision is 'int8', expected 'float32' or 'bfloat16'"):
+        rough.load("cpu", "int8")
+
+
 def test_tagger_reads_its_card(tagger, folder):
     assert isinstance(tagger, Tagger)
     assert tagger.labels == ("dog", "rain", "bell")
@@ -78,15 +116,14 @@ def test_tagger_reads_its_card(tagger, folder):
     assert Cnn14Tagger(folder, thresholds=[0, 0, 0]).thresholds.tolist() == [0, 0, 0]
 
 
-def test_features_do_not_depend_on_the_batch(tagger, signal):
-    clips = [signal(16000, n, seed=n) for n in (40000, 36000, 40000, 900, 40000, 36000)]
-    together = tagger.embed(clips)
-    for clip, features in zip(clips, together, strict=True):
-        (alone,) = tagger.embed([clip])
-        assert features.embeddings.shape == (1, 32)
-        assert features.logits.shape == (3,)
-        assert features.embeddings == pytest.approx(alone.embeddings, rel=1e-4, abs=1e-5)
-        assert features.logits == pytest.approx(alone.logits, rel=1e-4, abs=1e-5)
+def test_features_are_the_same_bits_in_any_company(tagger, signal):
+    clips = [signal(16000, n, seed=n) for n in (40000, 36000, 40001, 900, 40000, 36000)]
+    alone = [tagger.embed([clip])[0] for clip in clips]
+    for order in (slice(None), slice(None, None, -1), slice(1, 4)):
+        for one, features in zip(alone[order], tagger.embed(clips[order]), strict=True):
+            assert features.embeddings.shape == (1, 32)
+            assert (features.embeddings == one.embeddings).all()
+            assert (features.logits == one.logits).all()
 
 
 def test_short_clips_are_padded_to_two_seconds(tagger, signal):

@@ -27,10 +27,26 @@ def test_round_trip(tmp_path):
 
 def test_weights_of_another_size(tmp_path):
     weights.save(tmp_path, nn.Linear(3, 2), "{}")
-    with pytest.raises(ValueError, match=r"do not fit Linear: .*size mismatch for weight"):
+    with pytest.raises(
+        ValueError, match=r"do not fit Linear: .*weight is \(2, 3\) instead of \(4, 3\);"
+    ):
         weights.load_into(nn.Linear(3, 4), tmp_path)
-    with pytest.raises(ValueError, match=r"Unexpected key\(s\).*bias"):
+    with pytest.raises(ValueError, match=r"do not fit Linear: left over bias;"):
         weights.load_into(nn.Linear(3, 2, bias=False), tmp_path)
+
+
+def test_a_damaged_file(tmp_path):
+    weights.save(tmp_path, nn.Linear(3, 2), "{}")
+    content = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(content[:-8])
+    with pytest.raises(ValueError, match=r"cannot be read .* fetch the file again"):
+        weights.load_into(nn.Linear(3, 2), tmp_path)
+
+
+def test_of_many_names_the_first_are_told(tmp_path):
+    weights.save(tmp_path, nn.Sequential(), "{}")
+    with pytest.raises(ValueError, match=r"missing 0\.weight, 0\.bias, 1\.weight and 3 more;"):
+        weights.load_into(nn.Sequential(*(nn.Linear(1, 1) for _ in range(3))), tmp_path)
 
 
 def test_missing_files(tmp_path):

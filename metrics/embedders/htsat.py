@@ -1,0 +1,167 @@
+"""The audio branch of a ClapModel as inference needs it: the same numbers, fewer operations.
+
+HTSAT (Chen et al., 2022, arXiv 2202.00874) is a Swin transformer over the spectrogram. Tokens stay
+in the order of their windows, so that only shifted blocks and the merging of patches move them;
+query, key and value are one product; position bias and mask are added up once, at load.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from metrics.embedders.packed import Layer, linear, of
+
+if TYPE_CHECKING:
+    from transformers import ClapModel
+
+MASKED = -100.0
+
+
+class Shift(NamedTuple):
+    """`order` [N] brings tokens into shifted windows, `back` [N] returns them; None: no shift."""
+
+    order: Tensor | None
+    back: Tensor | None
+    mask: Tensor | None
+
+
+class Grid:
+    """The patches of one stage, `rows` x `columns`, and the windows that tile them."""
+
+    def __init__(self, rows: int, columns: int, window: int) -> None:
+        """Raises ValueError when the windows do not tile the grid."""
+        if rows % window or columns % window:
+            raise ValueError(
+                f"HTSAT: a grid of {rows} x {columns} patches is not tiled by windows of {window}; "
+                "choose spec_size so that every stage is"
+            )
+        self._rows, self._columns, self._window = rows, columns, window
+        self._cells = torch.arange(rows * columns).view(rows, columns)
+
+    def windows(self) -> Tensor:
+        """Cells [rows * columns], window after window, row after row in each."""
+        return self._by_window(self._cells)
+
+    def neighbours(self) -> Tensor:
+        """Places, in window order, of the four tokens that each merged token is made of [N / 4, 4].
+
+        Merged tokens are in the order of their rows.
+        """
+        place = torch.argsort(self.windows()).view(self._rows, self._columns)
+        corners = [place[row::2, column::2] for column in range(2) for row in range(2)]
+        return torch.stack([corner.flatten() for corner in corners], dim=1)
+
+    def shifted(self, odd: bool, device: torch.device) -> Shift:
+        """How a layer of this stage sees tokens in window order; odd ones shift by half a window.
+
+        A stage of a single window is never shifted.
+        """
+        if not odd or min(self._rows, self._columns) <= self._window:
+            return Shift(None, None, None)
+        half = self._window // 2
+        rolled = self._by_window(self._cells.roll((-half, -half), (0, 1)))
+        order = torch.argsort(self.windows())[rolled]
+        return Shift(order.to(device), torch.argsort(order).to(device), self._mask(half).to(device))
+
+    def _mask(self, half: int) -> Tensor:
+        """[windows, area, area]: tokens that rolling has brought together do not attend."""
+        bands = [
+            (torch.arange(size) >= size - self._window).int()
+            + (torch.arange(size) >= size - half).int()
+            for size in (self._rows, self._columns)
+        ]
+        region = self._by_window(bands[0][:, None] * 3 + bands[1]).view(-1, self._window**2)
+        return (region[:, None] != region[:, :, None]) * MASKED
+
+    def _by_window(self, cells: Tensor) -> Tensor:
+        tiles = cells.unflatten(0, (-1, self._window)).unflatten(2, (-1, self._window))
+        return tiles.transpose(1, 2).flatten()
+
+
+class Block:
+    """One transformer layer over tokens [N, C] in the order of their windows."""
+
+    def __init__(self, layer: nn.Module, shift: Shift, precision: str) -> None:
+        attention = layer.attention.self
+        self._heads, self._shift = attention.num_attention_heads, shift
+        self._area = attention.window_size[0] * attention.window_size[1]
+        self._before, self._after = layer.layernorm_before, layer.layernorm_after
+        self._qkv = linear(*_joined(attention), precision=precision)
+        self._out = of(layer.attention.output.dense, precision=precision)
+        self._rise = of(layer.intermediate.dense, "gelu", precision)
+        self._fall = of(layer.output.dense, precision=precision)
+        bias = _position_bias(attention)[None]
+        self._bias = bias if shift.mask is None else bias + shift.mask[:, None]
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        tokens = tokens + self._attend(self._before(tokens))
+        return tokens + self._fall(self._rise(self._after(tokens)))
+
+    def _attend(self, tokens: Tensor) -> Tensor:
+        if self._shift.order is not None:
+            tokens = tokens[self._shift.order]
+        heads = self._qkv(tokens).unflatten(-1, (3, self._heads, -1))
+        query, key, value = heads.unflatten(0, (-1, self._area)).permute(2, 0, 3, 1, 4)
+        bias = self._bias.to(query.dtype)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        tokens = self._out(mixed.transpose(1, 2).flatten(2).flatten(0, 1))
+        return tokens if self._shift.back is None else tokens[self._shift.back]
+
+
+class Merging:
+    """Four neighbours become one token of the next stage, in the order of its windows."""
+
+    def __init__(self, module: nn.Module, neighbours: Tensor, precision: str) -> None:
+        self._neighbours, self._norm = neighbours, module.norm
+        self._reduce = of(module.reduction, precision=precision)
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        return self._reduce(self._norm(tokens[self._neighbours].flatten(1)))
+
+
+class Htsat:
+    """`__call__(decibels [1, 1, frames, mels]) -> [1, D]`, L2-normalised, of one clip at a time."""
+
+    def __init__(self, model: "ClapModel", precision: str = "float32") -> None:
+        """Raises ValueError for a grid of patches that its windows do not tile."""
+        encoder = model.audio_model.audio_encoder
+        self._encoder = encoder
+        grids = [Grid(*size, encoder.config.window_size) for size in encoder.input_resolutions]
+        device = encoder.patch_embed.proj.weight.device
+        self._order = grids[0].windows().to(device)
+        self._layers: list[Layer] = []
+        for stage, grid, merged in zip(encoder.layers, grids, [*grids[1:], None], strict=True):
+            for index, layer in enumerate(stage.blocks):
+                self._layers.append(Block(layer, grid.shifted(index % 2 == 1, device), precision))
+            if merged:
+                neighbours = grid.neighbours()[merged.windows()].to(device)
+                self._layers.append(Merging(stage.downsample, neighbours, precision))
+        projection = model.audio_projection
+        self._wide = of(projection.linear1, "relu", precision)
+        self._narrow = of(projection.linear2, precision=precision)
+
+    def __call__(self, decibels: Tensor) -> Tensor:
+        maps = self._encoder.batch_norm(decibels.transpose(1, 3)).transpose(1, 3)
+        images = self._encoder.reshape_mel2img(maps)
+        tokens = self._encoder.patch_embed(images)[0][self._order]
+        for layer in self._layers:
+            tokens = layer(tokens)
+        pooled = self._encoder.norm(tokens).mean(0, keepdim=True)
+        return F.normalize(self._narrow(self._wide(pooled)).float(), dim=-1)
+
+
+def _joined(attention: nn.Module) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias of query, key and value, one under the other."""
+    parts = (attention.query, attention.key, attention.value)
+    weight = torch.cat([part.weight for part in parts]).detach()
+    biases = [part.bias for part in parts]
+    return weight, None if biases[0] is None else torch.cat(biases).detach()
+
+
+def _position_bias(attention: nn.Module) -> Tensor:
+    """[heads, area, area] of one window."""
+    table = attention.relative_position_bias_table.detach()
+    index = attention.relative_position_index
+    return table[index.flatten()].view(*index.shape, -1).permute(2, 0, 1).contiguous()

@@ -1,0 +1,94 @@
+"""What the embedders share: where the weights are from, what decides the result, how it is run."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, get_args
+
+import torch
+
+from metrics.contract import Precision
+from metrics.embedders.sources import Source
+
+VERSION = 1
+"""Rises when the same weights and settings would give other features."""
+
+
+class NetworkEmbedder:
+    """Half of `metrics.contract.Embedder`; a subclass adds `rate_hz`, `settings`, `embed`."""
+
+    precision: Precision = "float32"
+    _device = "cpu"
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    @property
+    def origin(self) -> str:
+        return self.source.origin
+
+    @property
+    def licence(self) -> str:
+        return self.source.licence
+
+    @cached_property
+    def sha256(self) -> str:
+        return self.source.sha256
+
+    @property
+    def identity(self) -> str:
+        """Hex digest of the weights and of every setting that changes a feature."""
+        parts = {
+            "version": VERSION,
+            "kind": type(self).__name__,
+            "sha256": self.sha256,
+            "precision": self.precision,
+            "settings": self.settings(),
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def settings(self) -> dict[str, Any]:
+        """What changes the result beside the weights, in values of JSON."""
+        raise NotImplementedError
+
+    def load(self, device: str, precision: Precision | None = None) -> None:
+        """Read the weights. Raises FileNotFoundError, or ValueError for what does not fit."""
+        self.precision = check_precision(precision or self.precision)
+        self._device = device
+        with torch.inference_mode(), exact():
+            self._build()
+
+    def _build(self) -> None:
+        raise NotImplementedError
+
+    @contextmanager
+    def _mixed(self) -> Iterator[None]:
+        """bfloat16 where that was asked for."""
+        wanted = self.precision == "bfloat16"
+        with torch.autocast(torch.device(self._device).type, torch.bfloat16, enabled=wanted):
+            yield
+
+
+def check_precision(precision: str) -> Precision:
+    """Raises ValueError unless it is one of `Precision`."""
+    if precision not in get_args(Precision):
+        allowed = " or ".join(f"'{name}'" for name in get_args(Precision))
+        raise ValueError(f"precision is '{precision}', expected {allowed}")
+    return precision
+
+
+@contextmanager
+def exact() -> Iterator[None]:
+    """No TF32, which cuDNN uses by default, and the same kernels at every call."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = matmul.allow_tf32
+    matmul.allow_tf32 = False
+    try:
+        with cudnn.flags(
+            enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False
+        ):
+            yield
+    finally:
+        matmul.allow_tf32 = before

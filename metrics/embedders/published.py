@@ -1,0 +1,220 @@
+"""The networks of the papers, by name; `weights` says where their tensors come from.
+
+"published": the author's file, where `checkpoints.store` finds it. "random": full size and seeded,
+valid for speed, never for quality. Anything else: a path to such a file or folder.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from metrics.embedders.clap import ClapEmbedder
+    from metrics.embedders.cnn14 import Cnn14Config, Cnn14Tagger
+    from metrics.embedders.sources import Source
+    from metrics.embedders.tokens import Tokenizer
+    from metrics.embedders.vggish import Pca, VggishEmbedder
+
+PUBLISHED, RANDOM = "published", "random"
+PCA_FILE = "vggish_pca_params-970ea276.pth"
+TINY, BASE = (96, (2, 2, 6, 2)), (128, (2, 2, 12, 2))
+"""Width and depths of the audio branch of 630k-audioset-best and of music_speech_audioset."""
+AUDIOSET = tuple(str(index) for index in range(527))
+"""PANNs numbers its classes as AudioSet's class_labels_indices.csv does; names are not in it."""
+
+
+class Origin(NamedTuple):
+    """A file or folder, what it is called in the provenance, and its licence."""
+
+    path: Path
+    origin: str
+    licence: str
+
+
+def vggish(weights: str = PUBLISHED) -> "VggishEmbedder":
+    """The embedding of FAD, as every FAD tool takes it: no PCA, no last ReLU."""
+    from metrics.embedders.vggish import VggishConfig, VggishEmbedder
+
+    return VggishEmbedder(_vggish(weights), VggishConfig())
+
+
+def vggish_pca(weights: str = PUBLISHED) -> "VggishEmbedder":
+    """VGGish as AudioSet released it: last ReLU, PCA with whitening, 8-bit steps.
+
+    The PCA parameters lie beside a `weights` file under their published name.
+    """
+    from metrics.embedders.vggish import VggishConfig, VggishEmbedder
+
+    return VggishEmbedder(_vggish(weights), VggishConfig(), _pca(weights))
+
+
+def cnn14_16k(weights: str = PUBLISHED) -> "Cnn14Tagger":
+    """FD, KL and IS of the papers: PANNs CNN14 at 16 kHz. Classes are numbered, not named."""
+    from metrics.embedders.cnn14 import Cnn14Config
+
+    return _cnn14("cnn14-16k", weights, Cnn14Config())
+
+
+def cnn14_32k(weights: str = PUBLISHED) -> "Cnn14Tagger":
+    """PANNs CNN14 at 32 kHz, the same network behind another front end."""
+    from metrics.embedders.cnn14 import Cnn14Config
+
+    config = Cnn14Config(rate_hz=32000, window=1024, hop=320, fmin=50, fmax=14000)
+    return _cnn14("cnn14-32k", weights, config)
+
+
+def clap_630k(weights: str = PUBLISHED) -> "ClapEmbedder":
+    """LAION-CLAP 630k-audioset-best: the author's file, or else transformers' port of it.
+
+    LayerNorm of the port's text branch has another epsilon (1e-12 for 1e-5): their identities
+    differ, and so do their last digits.
+    """
+    names = ("clap-630k-audioset-best", "clap-htsat-unfused")
+    return _clap(names, weights, TINY)
+
+
+def clap_music_speech(weights: str = PUBLISHED) -> "ClapEmbedder":
+    """LAION-CLAP music_speech_audioset_epoch_15_esc_89.98, with the larger HTSAT-base."""
+    return _clap(("clap-music-speech-audioset",), weights, BASE)
+
+
+def _vggish(weights: str) -> "Source":
+    from metrics.embedders.vggish import Vggish, VggishConfig
+
+    return _source(("vggish",), weights, dict, lambda: Vggish(VggishConfig()))
+
+
+def _pca(weights: str) -> "Pca":
+    """The PCA parameters that go with `weights`. Raises FileNotFoundError, ValueError."""
+    import torch
+
+    from metrics.embedders import weights as store
+    from metrics.embedders.vggish import Pca, VggishConfig
+
+    size = VggishConfig().embedding
+    if weights == RANDOM:
+        generator = torch.Generator().manual_seed(0)
+        components = torch.randn(size, size, generator=generator) / size**0.5
+        return Pca(components, torch.zeros(size), "random, seed 0")
+    if weights == PUBLISHED:
+        path = _located(("vggish-pca",)).path
+    else:
+        path = Path(weights).parent / PCA_FILE
+    return Pca(*_pca_tensors(path, size), store.sha256(_existing(path)))
+
+
+def _pca_tensors(path: Path, size: int) -> "tuple[Tensor, Tensor]":
+    import torch
+
+    from checkpoints.torch_file import read
+
+    content = read(_existing(path))
+    try:
+        components = torch.as_tensor(content["pca_eigen_vectors"], dtype=torch.float32)
+        means = torch.as_tensor(content["pca_means"], dtype=torch.float32).flatten()
+        if components.shape != (size, size) or means.shape != (size,):
+            raise KeyError(f"of size {size}")
+    except KeyError as error:
+        raise ValueError(
+            f"{path}: holds {', '.join(content)}, expected pca_eigen_vectors [{size}, {size}] and "
+            f"pca_means [{size}]; fetch {PCA_FILE}"
+        ) from error
+    return components, means
+
+
+def _cnn14(name: str, weights: str, config: "Cnn14Config") -> "Cnn14Tagger":
+    from metrics.embedders.cnn14 import Cnn14, Cnn14Tagger
+
+    def model(checkpoint: Mapping[str, Any]) -> "Mapping[str, Tensor]":
+        return checkpoint["model"]
+
+    source = _source((name,), weights, model, lambda: Cnn14(config))
+    return Cnn14Tagger(source, config, AUDIOSET, ())
+
+
+def _clap(
+    names: tuple[str, ...], weights: str, size: tuple[int, tuple[int, ...]]
+) -> "ClapEmbedder":
+    from metrics.embedders import laion
+    from metrics.embedders import weights as store
+    from metrics.embedders.clap import ClapEmbedder
+    from metrics.embedders.sources import Folder, Published, Seeded
+    from metrics.embedders.tokens import StandInTokens
+
+    config = laion.config(*size)
+    if weights == RANDOM:
+        return ClapEmbedder(Seeded(lambda: _clap_model(config)), StandInTokens(), None, config)
+    found = _located(names) if weights == PUBLISHED else _own(weights)
+    tokens = _tokens(found.path)
+    if found.path.is_dir():
+        return ClapEmbedder(Folder(*found), tokens, None, store.config_text(found.path))
+    source = Published(found.path, laion.translate, found.origin, found.licence)
+    return ClapEmbedder(source, tokens, None, config)
+
+
+def _clap_model(config: str) -> "nn.Module":
+    import json
+
+    from transformers import ClapConfig, ClapModel
+
+    return ClapModel(ClapConfig.from_dict(json.loads(config)))
+
+
+def _tokens(weights: Path) -> "Tokenizer":
+    """RoBERTa's files beside the weights, or those of roberta-base."""
+    from checkpoints.store import locate
+    from metrics.embedders.tokens import FILES, RobertaTokens
+
+    beside = weights if weights.is_dir() else weights.parent
+    whole = all((beside / name).is_file() for name in FILES)
+    return RobertaTokens(beside if whole else locate("roberta-base"))
+
+
+def _source(
+    names: tuple[str, ...],
+    weights: str,
+    translate: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+    build: Callable[[], "nn.Module"],
+) -> "Source":
+    from metrics.embedders.sources import Published, Seeded
+
+    if weights == RANDOM:
+        return Seeded(build)
+    found = _located(names) if weights == PUBLISHED else _own(weights)
+    return Published(found.path, translate, found.origin, found.licence)
+
+
+def _located(names: tuple[str, ...]) -> Origin:
+    """The first that is there, checked by its sha256.
+
+    Raises FileNotFoundError, of the first, when none is there; ValueError for a file that is not
+    the published one.
+    """
+    from checkpoints.catalogue import entry
+    from checkpoints.store import locate, verify
+
+    missing = None
+    for name in names:
+        try:
+            path = locate(name)
+        except FileNotFoundError as error:
+            missing = missing or error
+            continue
+        verify(path, entry(name))
+        return Origin(path, f"{PUBLISHED}: {name}", entry(name).licence)
+    raise missing
+
+
+def _own(weights: str) -> Origin:
+    path = _existing(Path(weights))
+    return Origin(path, f"own file {path.name}", "unknown")
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise FileNotFoundError(
+            f"weights '{path}' are missing; give '{PUBLISHED}', '{RANDOM}' or the path of a file"
+        )
+    return path
