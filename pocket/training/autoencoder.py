@@ -10,23 +10,26 @@ from torch.nn import functional
 from metrics.embedders.mel import slaney_bank
 from pocket.configs import VAE
 from pocket.training.corpus import Corpus
+from pocket.training.device import send
 from pocket.training.loop import Recipe, Stage, fit
+from pocket.training.workplace import Workplace
 from systems.star.vae import SpectrogramVae, init_for_training
 
 BATCH, CROP_FRAMES = 20, 128
 KL_WEIGHT, MEL_WEIGHT = 3e-3, 1.0
 
 
-def train_vae(data: Corpus, work: Path, steps: int = 3600) -> SpectrogramVae:
+def train_vae(data: Corpus, work: Workplace, steps: int = 3600) -> SpectrogramVae:
     torch.manual_seed(30)
     vae = SpectrogramVae(VAE)
     init_for_training(vae)
-    mel = torch.from_numpy(slaney_bank(16_000, VAE.n_fft, 64, 50, 8000)).float()
+    mel = work.send(slaney_bank(16_000, VAE.n_fft, 64, 50, 8000))
 
     def loss(rng: np.random.Generator) -> Tensor:
         features = vae.spectrogram(_crops(data, rng))
         posterior = vae.posterior(features)
-        rebuilt = vae.expand(posterior.sample())
+        noise = work.send(torch.randn(posterior.mean.shape))
+        rebuilt = vae.expand(posterior.mean + posterior.std * noise)
         return (
             functional.l1_loss(rebuilt, features)
             + MEL_WEIGHT * functional.l1_loss(_logmel(rebuilt, mel), _logmel(features, mel))
@@ -51,9 +54,9 @@ def encode(vae: SpectrogramVae, data: Corpus, path: Path) -> tuple[np.ndarray, n
         means, stds = [], []
         for start in range(0, len(data.audio), 50):
             index = np.arange(start, min(start + 50, len(data.audio)))
-            posterior = vae.encode(torch.from_numpy(data.clips(index))[:, None])
-            means.append(posterior.mean.half().numpy())
-            stds.append(posterior.std.half().numpy())
+            posterior = vae.encode(data.clips(index)[:, None])
+            means.append(posterior.mean.half().cpu().numpy())
+            stds.append(posterior.std.half().cpu().numpy())
         part = path.with_suffix(".part.npy")
         np.save(part, np.stack([np.concatenate(means), np.concatenate(stds)]))
         part.replace(path)
@@ -66,10 +69,9 @@ def _crops(data: Corpus, rng: np.random.Generator) -> Tensor:
     length = CROP_FRAMES * VAE.hop
     index = np.sort(rng.integers(len(data.audio), size=BATCH))
     starts = rng.integers(0, data.audio.shape[1] - length, size=BATCH)
-    clips = [data.audio[i, s : s + length] for i, s in zip(index, starts, strict=True)]
-    waveforms = np.stack(clips).astype(np.float32) / 32767
     gains = 10 ** (rng.uniform(-9, 3, (BATCH, 1)) / 20)
-    return torch.from_numpy((waveforms * gains).astype(np.float32))[:, None]
+    waveforms = data.excerpts(index, starts, length) * send(gains, data.device)
+    return waveforms.float()[:, None]
 
 
 def _logmel(features: Tensor, mel: Tensor) -> Tensor:

@@ -1,7 +1,5 @@
 """Training of the pocket CLAP: captions and clips in one space, by contrast within a batch."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,8 +11,10 @@ from pocket.captions import caption
 from pocket.configs import TEXT_LENGTH
 from pocket.training.corpus import Corpus
 from pocket.training.degrade import degrade
+from pocket.training.device import send
 from pocket.training.generators import tokenizer
 from pocket.training.loop import Recipe, Stage, fit
+from pocket.training.workplace import Workplace
 
 FRONT_END = ClapFrontEnd(rate_hz=16_000, window=1024, hop=252, mels=64, fmax=8000, longest_s=4.0)
 BATCH = 40
@@ -47,16 +47,17 @@ def clap_config() -> ClapConfig:
     return ClapConfig(audio_config=audio, text_config=text, projection_dim=128)
 
 
-def train_clap(data: Corpus, work: Path, steps: int = 800) -> ClapModel:
+def train_clap(data: Corpus, work: Workplace, steps: int = 800) -> ClapModel:
     torch.manual_seed(90)
-    model, logmel, words = ClapModel(clap_config()), LogMel(FRONT_END), tokenizer()
+    model, words = ClapModel(clap_config()), tokenizer()
+    logmel = LogMel(FRONT_END).to(work.device)
     recipe = Recipe(steps, 1e-3, warmup=200, ema=0.996)
 
     def loss(rng: np.random.Generator) -> Tensor:
         index = np.sort(rng.integers(len(data.items), size=BATCH))
         scenes = [data.items[i].scene for i in index]
         texts = [caption(scene.events, scene.relation, "train", rng) for scene in scenes]
-        ids, mask = words.encode(texts, TEXT_LENGTH)
+        ids, mask = map(work.send, words.encode(texts, TEXT_LENGTH))
         mel = logmel(degrade(data.clips(index), rng))
         sound = model.get_audio_features(input_features=mel).pooler_output
         text = model.get_text_features(input_ids=ids, attention_mask=mask.long()).pooler_output
@@ -70,7 +71,7 @@ def train_clap(data: Corpus, work: Path, steps: int = 800) -> ClapModel:
 def _contrast(scores: Tensor, keys: list[tuple[str, ...]]) -> Tensor:
     """Symmetric cross-entropy over [B, B]; clips that say the same share the target."""
     same = torch.tensor([[float(a == b) for b in keys] for a in keys])
-    target = same / same.sum(1, keepdim=True)
+    target = send(same / same.sum(1, keepdim=True), scores.device)
     return 0.5 * (
         functional.cross_entropy(scores, target) + functional.cross_entropy(scores.T, target)
     )

@@ -1,7 +1,5 @@
 """Training of the small DAC whose features the "DAC encoder" ablation hears instead of HuBERT's."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -10,7 +8,9 @@ from transformers import DacConfig, DacModel
 
 from pocket.configs import CODEC
 from pocket.training.corpus import Corpus
+from pocket.training.device import send
 from pocket.training.loop import Recipe, Stage, fit, write
+from pocket.training.workplace import Workplace
 from systems.star.speech_encoder import CodecEncoder, build_speech_encoder
 
 BATCH, CROP_SAMPLES = 12, 8_000
@@ -41,7 +41,7 @@ class Codec(nn.Module):
         return self.decoder(self.encoder.model.encoder(waveform)).reshape(len(waveform), 1, -1)
 
 
-def train_codec(data: Corpus, work: Path, steps: int = 400) -> CodecEncoder:
+def train_codec(data: Corpus, work: Workplace, steps: int = 400) -> CodecEncoder:
     """A codec of spoken captions: first its networks, then its codebooks.
 
     Trained together, as DAC is, the codes of a network this small collapse within minutes.
@@ -59,7 +59,7 @@ def train_codec(data: Corpus, work: Path, steps: int = 400) -> CodecEncoder:
 
     recipe = Recipe(steps, 8e-4, warmup=50)
     fit(Stage("codec", codec, recipe, work), loss, seed=8)
-    quantised = work / "codec-quantised.pt"
+    quantised = work.folder / "codec-quantised.pt"
     if quantised.exists():
         codec.encoder.load_state_dict(torch.load(quantised, weights_only=True))
     else:
@@ -94,7 +94,8 @@ def fit_codebooks(encoder: CodecEncoder, latents: Tensor, rounds: int = 8) -> fl
 
 def _spherical_means(points: Tensor, count: int, rounds: int, generator: torch.Generator) -> Tensor:
     """`count` cluster means [K, D] of points [M, D] that are grouped by direction."""
-    codes = points[torch.randperm(len(points), generator=generator)[:count]].clone()
+    drawn = torch.randperm(len(points), generator=generator)[:count]
+    codes = points[send(drawn, points.device)].clone()
     for _ in range(rounds):
         nearest = _nearest(points, codes)
         sums = torch.zeros_like(codes).index_add_(0, nearest, points)
@@ -138,11 +139,11 @@ def _excerpts(data: Corpus, rng: np.random.Generator) -> Tensor:
         speech = data.utterances[int(index)]
         start = int(rng.integers(0, len(speech) - CROP_SAMPLES))
         pieces.append(speech[start : start + CROP_SAMPLES])
-    return torch.from_numpy(np.stack(pieces))[:, None]
+    return send(np.stack(pieces), data.device)[:, None]
 
 
 def _spectral(rebuilt: Tensor, target: Tensor, n_fft: int) -> Tensor:
-    window = torch.hann_window(n_fft)
+    window = torch.hann_window(n_fft, device=target.device)
     one, other = (
         torch.stft(x, n_fft, n_fft // 4, window=window, return_complex=True).abs().clamp_min(1e-4)
         for x in (rebuilt, target)

@@ -2,17 +2,21 @@
 
 import json
 import os
-from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from pocket import speech
 from pocket.captions import Split
 from pocket.scenes import Item, items
 from pocket.sounds.events import LABELS
 from pocket.sounds.scene import CLIP_SAMPLES, render, to_pcm16
+from pocket.training.device import send
+from pocket.training.workplace import Workplace
 
 COUNTS: dict[Split, int] = {"train": 10_000, "validation": 400}
 CAPTIONS = 2
@@ -36,32 +40,59 @@ class Utterances(NamedTuple):
 
 
 class Corpus(NamedTuple):
-    """One split: `audio` int16 [N, 64000], `labels` float32 [N, 20], its items and utterances."""
+    """One split: `audio` int16 [N, 64000], `labels` float32 [N, 20], its items and utterances.
 
-    audio: np.ndarray
-    labels: np.ndarray
+    Audio and labels lie on the device (on a CPU the audio is mapped from its file), speech does
+    not: what is drawn of it goes through NumPy.
+    """
+
+    audio: Tensor
+    labels: Tensor
     items: list[Item]
     utterances: Utterances
 
-    def clips(self, index: np.ndarray) -> np.ndarray:
+    @property
+    def device(self) -> torch.device:
+        return self.audio.device
+
+    def clips(self, index: np.ndarray) -> Tensor:
         """Waveforms float32 [len(index), 64000]."""
-        return self.audio[index].astype(np.float32) / 32767
+        return self.audio[send(index, self.device)].float() / 32767
+
+    def excerpts(self, index: np.ndarray, starts: np.ndarray, length: int) -> Tensor:
+        """`length` samples of each clip from its start on, float32 [len(index), length]."""
+        columns = send(starts, self.device)[:, None] + torch.arange(length, device=self.device)
+        return self.audio[send(index, self.device)[:, None], columns].float() / 32767
+
+    def labelled(self, index: np.ndarray) -> Tensor:
+        """Event labels float32 [len(index), 20]."""
+        return self.labels[send(index, self.device)]
 
 
-def corpus(split: Split, work: Path) -> Corpus:
-    """Open a split, rendering it first where it is not there (a minute for 3,000 clips)."""
-    folder = work / "corpus" / split
+def corpus(split: Split, work: Workplace) -> Corpus:
+    """Open a split, rendering it first where it is not there (a minute for 3,000 clips).
+
+    Raises ValueError when the folder holds a split of another size.
+    """
+    folder = work.folder / "corpus" / split
+    listed = items(split, work.clips(COUNTS[split]), CAPTIONS)
     if not (folder / "done").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _render(split, folder)
+        _render(split, listed, folder)
         (folder / "done").touch()
-    listed = items(split, COUNTS[split], CAPTIONS)
     marks = json.loads((folder / "marks.json").read_text())
     utterances = Utterances(
         np.load(folder / "speech.npy", mmap_mode="r"), np.load(folder / "offsets.npy"), marks
     )
-    audio = np.load(folder / "audio.npy", mmap_mode="r")
-    return Corpus(audio, multi_hot([item.scene.events for item in listed]), listed, utterances)
+    # Mapped as "c" (writes would stay in memory), since torch has no read-only tensors.
+    audio = torch.from_numpy(np.load(folder / "audio.npy", mmap_mode="c"))
+    if len(audio) != len(listed):
+        raise ValueError(
+            f"{folder} holds {len(audio)} clips, --scale {work.scale:g} has {len(listed)}; "
+            "give every scale its own --work"
+        )
+    labels = torch.from_numpy(multi_hot([item.scene.events for item in listed]))
+    return Corpus(audio.to(work.device), labels.to(work.device), listed, utterances)
 
 
 def multi_hot(events: list[tuple[str, ...]]) -> np.ndarray:
@@ -73,15 +104,17 @@ def multi_hot(events: list[tuple[str, ...]]) -> np.ndarray:
     return out
 
 
-def _render(split: Split, folder: Path) -> None:
-    listed = items(split, COUNTS[split], CAPTIONS)
+def _render(split: Split, listed: list[Item], folder: Path) -> None:
     chunks = [listed[i : i + _CHUNK] for i in range(0, len(listed), _CHUNK)]
     audio = np.lib.format.open_memmap(
         folder / "audio.npy", "w+", "<i2", (len(listed), CLIP_SAMPLES)
     )
     spoken, marks = [], []
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for number, (clips, lines, timed) in enumerate(pool.map(_chunk, chunks)):
+    # espeak-ng carries noise over from one utterance to the next: in a fork of its own, a chunk
+    # does not depend on what a process spoke before.
+    speech.start()
+    with get_context("fork").Pool(os.cpu_count(), maxtasksperchild=1) as pool:
+        for number, (clips, lines, timed) in enumerate(pool.imap(_chunk, chunks)):
             audio[number * _CHUNK : number * _CHUNK + len(clips)] = clips
             spoken += lines
             marks += timed

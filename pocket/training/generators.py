@@ -1,7 +1,6 @@
 """Training of what makes sound: text-to-audio first, then the STAR systems from it (stage 2)."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +11,10 @@ from transformers import T5Config, T5EncoderModel
 from pocket.captions import caption, every_word
 from pocket.configs import TEXT_ENCODER, TEXT_LENGTH, UDIT
 from pocket.training.corpus import CAPTIONS, Corpus
+from pocket.training.device import send
 from pocket.training.hearing import Frames
 from pocket.training.loop import Recipe, Stage, fit
+from pocket.training.workplace import Workplace
 from systems.cascade.tta.words import WordTokenizer
 from systems.star.bridge import Bridge
 from systems.star.training import flow_matching_loss, toward_noise
@@ -28,17 +29,19 @@ UNKNOWN = 0.03
 
 
 class Latents(NamedTuple):
-    """Posterior `means` and `stds`, [N, C, T], and the scale that training latents get."""
+    """Posterior `means` and `stds`, float16 [N, C, T] on the device, and the scale that training
+    latents get."""
 
-    means: np.ndarray
-    stds: np.ndarray
+    means: Tensor
+    stds: Tensor
     normalise: Callable[[Tensor], Tensor]
 
     def batch(self, index: np.ndarray, rng: np.random.Generator) -> Tensor:
         """Sampled latents float32 [B, C, T], normalised."""
-        mean, std = (part[index].astype(np.float32) for part in (self.means, self.stds))
-        drawn = mean + std * rng.standard_normal(mean.shape, dtype=np.float32)
-        return self.normalise(torch.from_numpy(drawn))
+        rows = send(index, self.means.device)
+        mean, std = self.means[rows].float(), self.stds[rows].float()
+        noise = send(rng.standard_normal(mean.shape, dtype=np.float32), mean.device)
+        return self.normalise(mean + std * noise)
 
 
 class TextToAudio(nn.Module):
@@ -60,7 +63,7 @@ def tokenizer() -> WordTokenizer:
 
 
 def train_text_to_audio(
-    data: Corpus, latents: Latents, work: Path, steps: int = 3600
+    data: Corpus, latents: Latents, work: Workplace, steps: int = 3600
 ) -> TextToAudio:
     torch.manual_seed(60)
     words = tokenizer()
@@ -72,7 +75,8 @@ def train_text_to_audio(
         texts = [caption(scene.events, scene.relation, "train", rng) for scene in scenes]
         ids, mask = words.encode(texts, TEXT_LENGTH)
         hidden = torch.from_numpy(rng.random(ids.shape) < UNKNOWN) & mask
-        context = network.context(ids.masked_fill(hidden, 1), mask)
+        ids, mask = work.send(ids.masked_fill(hidden, 1)), work.send(mask)
+        context = network.context(ids, mask)
         return _matching(network.udit, latents.batch(index, rng), context, mask, rng)
 
     recipe = Recipe(steps, 1e-3, warmup=300, decay=0.5, ema=0.9993)
@@ -99,7 +103,7 @@ def train_star(
     frames: Frames,
     bridge: Bridge | None,
     start: UDiT,
-    work: Path,
+    work: Workplace,
     steps: int = 1500,
 ) -> UDiT:
     """Stage 2: the text-to-audio DiT learns to follow speech. Changes `bridge.projection` too."""
@@ -129,10 +133,10 @@ def read_tokens(bridge: Bridge, frames: Frames) -> Frames:
     projection, bridge.projection = bridge.projection, nn.Identity()
     for start in range(0, len(frames.offsets) - 1, 64):
         index = np.arange(start, min(start + 64, len(frames.offsets) - 1))
-        rows.append(bridge(*frames.batch(index)).flatten(0, 1).half().numpy())
+        rows.append(bridge(*frames.batch(index)).flatten(0, 1).half())
     bridge.projection = projection
     queries = bridge.config.queries
-    return Frames(np.concatenate(rows), np.arange(len(frames.offsets)) * queries)
+    return Frames(torch.cat(rows), np.arange(len(frames.offsets)) * queries)
 
 
 def _matching(

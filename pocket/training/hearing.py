@@ -1,6 +1,7 @@
 """Training of what hears speech: the encoder with auxiliary targets, then the bridges (stage 1)."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,7 +11,9 @@ from torch.nn import functional
 from pocket.configs import BRIDGE, ENCODER, WIDTH
 from pocket.sounds.events import LABELS
 from pocket.training.corpus import CAPTIONS, Corpus, Utterances
+from pocket.training.device import send
 from pocket.training.loop import Recipe, Stage, fit
+from pocket.training.workplace import Workplace
 from systems.star.bridge import Bridge, BridgeClassifier
 from systems.star.speech_encoder import SpeechEncoder, build_speech_encoder
 
@@ -18,21 +21,23 @@ FRAME_S = 0.04
 BATCH = 24
 
 
-class Frames:
-    """Encoded utterances of a split: float16 rows end to end, [sum of T, W]."""
+class Frames(NamedTuple):
+    """Encoded utterances of a split: float16 `rows` end to end, [sum of T, W], on the device.
 
-    def __init__(self, rows: np.ndarray, offsets: np.ndarray) -> None:
-        self.rows, self.offsets = rows, offsets
+    Utterance i has rows[offsets[i]:offsets[i+1]].
+    """
+
+    rows: Tensor
+    offsets: np.ndarray
 
     def batch(self, index: np.ndarray) -> tuple[Tensor, Tensor]:
         """Frames float32 [B, T, W], zero-padded, and their mask [B, T]."""
-        parts = [self.rows[self.offsets[i] : self.offsets[i + 1]] for i in index]
-        frames = torch.zeros(len(parts), max(map(len, parts)), self.rows.shape[1])
-        mask = torch.zeros(frames.shape[:2], dtype=torch.bool)
-        for row, part in enumerate(parts):
-            frames[row, : len(part)] = torch.from_numpy(part.astype(np.float32))
-            mask[row, : len(part)] = True
-        return frames, mask
+        first, counts = self.offsets[index], self.offsets[index + 1] - self.offsets[index]
+        place = np.arange(counts.max())
+        inside = place < counts[:, None]
+        rows = send(np.where(inside, first[:, None] + place, 0), self.rows.device)
+        mask = send(inside, self.rows.device)
+        return self.rows[rows].float().masked_fill(~mask[..., None], 0.0), mask
 
 
 class Pretraining(nn.Module):
@@ -82,7 +87,7 @@ class Targets:
         return sorted({name for marks in self.marks for _, what, name in marks if what == kind})
 
 
-def train_encoder(data: Corpus, work: Path, steps: int = 1400) -> SpeechEncoder:
+def train_encoder(data: Corpus, work: Workplace, steps: int = 1400) -> SpeechEncoder:
     torch.manual_seed(40)
     targets = Targets(data.utterances)
     network = Pretraining(targets.size("phoneme"), targets.size("word"))
@@ -91,12 +96,12 @@ def train_encoder(data: Corpus, work: Path, steps: int = 1400) -> SpeechEncoder:
     def loss(rng: np.random.Generator) -> Tensor:
         index = rng.integers(len(data.utterances.marks), size=BATCH)
         speeds = rng.uniform(0.87, 1.15, BATCH)
-        waveforms, lengths = _heard(data.utterances, index, speeds, rng)
-        phoneme, word, event, mask = network(waveforms, lengths)
+        heard = _heard(data.utterances, index, speeds, rng)
+        phoneme, word, event, mask = network(*map(work.send, heard))
         frames = phoneme.shape[1]
-        said = targets.rows("phoneme", index, speeds, frames)[mask]
-        meant = targets.rows("word", index, speeds, frames)[mask]
-        labels = torch.from_numpy(data.labels[index // CAPTIONS])
+        said = work.send(targets.rows("phoneme", index, speeds, frames))[mask]
+        meant = work.send(targets.rows("word", index, speeds, frames))[mask]
+        labels = data.labelled(index // CAPTIONS)
         return (
             functional.cross_entropy(phoneme[mask], said)
             + functional.cross_entropy(word[mask], meant)
@@ -107,7 +112,7 @@ def train_encoder(data: Corpus, work: Path, steps: int = 1400) -> SpeechEncoder:
 
 
 def train_bridge(
-    name: str, data: Corpus, frames: Frames, work: Path, steps: int = 2000
+    name: str, data: Corpus, frames: Frames, work: Workplace, steps: int = 2000
 ) -> tuple[Bridge, BridgeClassifier]:
     """Stage 1 (paper section 3.2): events from the mean of the bridge's tokens, encoder frozen."""
     torch.manual_seed(50)
@@ -117,7 +122,7 @@ def train_bridge(
     def loss(rng: np.random.Generator) -> Tensor:
         index = rng.integers(len(data.utterances.marks), size=2 * BATCH)
         tokens = network[0](*frames.batch(index))
-        labels = torch.from_numpy(data.labels[index // CAPTIONS])
+        labels = data.labelled(index // CAPTIONS)
         return functional.binary_cross_entropy_with_logits(network[1](tokens), labels)
 
     bridge, classifier = fit(Stage(f"bridge-{name}", network, recipe, work), loss, seed=5)
@@ -125,22 +130,26 @@ def train_bridge(
 
 
 @torch.inference_mode()
-def encode_speech(encoder: nn.Module, utterances: Utterances, path: Path) -> Frames:
-    """Frames of every utterance of a split; kept in `path` (.npz)."""
+def encode_speech(
+    encoder: nn.Module, utterances: Utterances, path: Path, device: torch.device
+) -> Frames:
+    """Frames of every utterance of a split; kept in `path` (.npz). The encoder is on `device`."""
     if not path.exists():
         rows, order = [], np.argsort(np.diff(utterances.offsets), kind="stable")
         parts: list[np.ndarray | None] = [None] * len(order)
         for start in range(0, len(order), BATCH):
             index = order[start : start + BATCH]
-            frames, mask = encoder(*pad([utterances[i] for i in index]))
+            waveforms, lengths = pad([utterances[i] for i in index])
+            frames, mask = encoder(send(waveforms, device), send(lengths, device))
+            frames, mask = frames.half().cpu(), mask.cpu()
             for i, row, valid in zip(index, frames, mask, strict=True):
-                parts[i] = row[valid].half().numpy()
+                parts[i] = row[valid].numpy()
         rows = np.concatenate(parts)
         part = path.with_suffix(".part.npz")
         np.savez(part, rows=rows, offsets=np.cumsum([0, *map(len, parts)]))
         part.replace(path)
     stored = np.load(path)
-    return Frames(stored["rows"], stored["offsets"])
+    return Frames(torch.from_numpy(stored["rows"]).to(device), stored["offsets"])
 
 
 def pad(waveforms: list[np.ndarray]) -> tuple[Tensor, Tensor]:

@@ -1,14 +1,17 @@
 """One optimisation loop for every stage: seeded by step, saved as it goes, resumed where it was."""
 
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pocket.training.device import tf32, to_cpu
+from pocket.training.workplace import Workplace
 from systems.star.training import Ema
 
 SAVE_EVERY_S = 60
@@ -30,23 +33,31 @@ class Recipe:
         falling = (self.steps - step) / max(1.0, self.decay * self.steps)
         return self.rate * min(1.0, (step + 1) / self.warmup, falling)
 
+    def at(self, work: Workplace) -> "Recipe":
+        """In as many steps as `work` makes of them; the rate rises no faster than in the full run
+        (networks diverge if it does)."""
+        return replace(self, steps=work.steps(self.steps))
+
 
 @dataclass(frozen=True)
 class Stage:
-    """What is trained: `network` (its trainable parameters), and where its state is kept."""
+    """What is trained: `network` (its trainable parameters), and where (on which device, too).
+
+    `recipe` is that of the full run.
+    """
 
     name: str
     network: nn.Module
     recipe: Recipe
-    work: Path
+    work: Workplace
 
     @property
     def state(self) -> Path:
-        return self.work / f"{self.name}.state.pt"
+        return self.work.folder / f"{self.name}.state.pt"
 
     @property
     def result(self) -> Path:
-        return self.work / f"{self.name}.pt"
+        return self.work.folder / f"{self.name}.pt"
 
 
 Loss = Callable[[np.random.Generator], Tensor]
@@ -56,20 +67,30 @@ Loss = Callable[[np.random.Generator], Tensor]
 def fit(stage: Stage, loss: Loss, seed: int = 0) -> nn.Module:
     """Train `stage.network` in place (to its averaged weights with `ema`) and return it.
 
-    A finished stage is loaded, an interrupted one goes on at its last saved step. The batch of a
-    step depends on the seed and the step alone.
+    It is moved to the stage's device and stays there; files hold CPU tensors, so another device
+    can go on with them. A finished stage is loaded, an interrupted one goes on at its last saved
+    step. The batch of a step depends on the seed and the step alone.
     """
-    network, recipe = stage.network, stage.recipe
+    network = stage.network.to(stage.work.device)
     if stage.result.exists():
         network.load_state_dict(torch.load(stage.result, weights_only=True))
         return network.eval()
+    with tf32(allowed=True):
+        _train(stage, loss, seed)
+    write(network.state_dict(), stage.result)
+    stage.state.unlink(missing_ok=True)
+    return network.eval()
+
+
+def _train(stage: Stage, loss: Loss, seed: int) -> None:
+    network, recipe = stage.network, stage.recipe.at(stage.work)
     trainable = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(
         trainable, lr=recipe.rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.99)
     )
     average = Ema(network, recipe.ema) if recipe.ema else None
     first = _resume(stage, optimiser, average)
-    watch = _Watch(stage, first)
+    watch = _Watch(stage.name, first, recipe.steps)
     for step in range(first, recipe.steps):
         optimiser.param_groups[0]["lr"] = recipe.rate_at(step)
         torch.manual_seed(seed * 1_000_003 + step)
@@ -81,42 +102,49 @@ def fit(stage: Stage, loss: Loss, seed: int = 0) -> nn.Module:
         optimiser.zero_grad(set_to_none=True)
         if average:
             average.update(network)
-        if watch.tick(step, float(value.detach())):
+        if watch.tick(step, value.detach()):
             _save(stage, optimiser, average, step + 1)
     if average:
         average.copy_to(network)
-    write(network.state_dict(), stage.result)
-    stage.state.unlink(missing_ok=True)
-    return network.eval()
 
 
 class _Watch:
     """Prints the mean loss about every fifteen seconds and says when it is time to save."""
 
-    def __init__(self, stage: Stage, first: int) -> None:
-        self.stage, self.first = stage, first
+    def __init__(self, name: str, first: int, steps: int) -> None:
+        self.name, self.first, self.steps = name, first, steps
         self.started = self.printed = self.saved = time.monotonic()
-        self.losses: list[float] = []
+        self.losses: list[Tensor] = []
 
-    def tick(self, step: int, loss: float) -> bool:
+    def tick(self, step: int, loss: Tensor) -> bool:
+        # Not read until it is printed: reading makes the CPU wait for the GPU.
         self.losses.append(loss)
         now = time.monotonic()
-        if now - self.printed > 15 or step + 1 == self.stage.recipe.steps:
+        if now - self.printed > 15 or step + 1 == self.steps:
             each = (now - self.started) / (step + 1 - self.first)
-            mean = sum(self.losses) / len(self.losses)
-            done = f"{step + 1}/{self.stage.recipe.steps}"
-            print(f"{self.stage.name} {done} loss {mean:.4f} {each:.3f} s/step", flush=True)
+            mean = self._mean(step)
+            done = f"{step + 1}/{self.steps}"
+            print(f"{self.name} {done} loss {mean:.4f} {each:.3f} s/step", flush=True)
             self.printed, self.losses = now, []
         if now - self.saved > SAVE_EVERY_S:
             self.saved = now
             return True
         return False
 
+    def _mean(self, step: int) -> float:
+        mean = float(torch.stack(self.losses).mean())
+        if not math.isfinite(mean):
+            raise FloatingPointError(
+                f"{self.name}: the loss is {mean} by step {step + 1}, expected a finite number; "
+                "delete the stage's .state.pt and lower its rate"
+            )
+        return mean
+
 
 def _resume(stage: Stage, optimiser: torch.optim.Optimizer, average: Ema | None) -> int:
     if not stage.state.exists():
         return 0
-    saved = torch.load(stage.state, weights_only=True)
+    saved = torch.load(stage.state, weights_only=True)  # load_state_dict moves it to the device
     stage.network.load_state_dict(saved["network"])
     optimiser.load_state_dict(saved["optimiser"])
     if average:
@@ -132,8 +160,8 @@ def _save(stage: Stage, optimiser: torch.optim.Optimizer, average: Ema | None, s
 
 
 def write(state: dict, path: Path) -> None:
-    """Save tensors atomically."""
+    """Save tensors atomically, as CPU tensors."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    torch.save(state, part)
+    torch.save(to_cpu(state), part)
     part.replace(path)

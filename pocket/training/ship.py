@@ -26,7 +26,8 @@ def ship_part(folder: Path, name: str, network: nn.Module) -> None:
 def ship_overlay(folder: Path, name: str, network: nn.Module, shared: str) -> None:
     """As `ship_part`, without the tensors whose names hold `shared`: another file has those."""
     folder.mkdir(parents=True, exist_ok=True)
-    state = {key: value.half() for key, value in network.state_dict().items() if shared not in key}
+    own = network.state_dict()
+    state = {key: value.half().cpu() for key, value in own.items() if shared not in key}
     save_file(state, folder / f"{name}.safetensors")
     _check_size(folder / f"{name}.safetensors")
 

@@ -1,7 +1,5 @@
 """Training of the judges: the CNN14-shaped tagger and the VGGish-shaped embedder."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -12,7 +10,9 @@ from metrics.embedders.vggish import Vggish, VggishConfig
 from pocket.sounds.events import LABELS
 from pocket.training.corpus import Corpus
 from pocket.training.degrade import degrade, negatives
+from pocket.training.device import send
 from pocket.training.loop import Recipe, Stage, fit
+from pocket.training.workplace import Workplace
 
 TAGGER = Cnn14Config(channels=(16, 32, 64, 128, 128), embedding=256, classes=len(LABELS))
 VGGISH = VggishConfig(channels=(16, 32, 64, 128), hidden=256, embedding=128)
@@ -36,7 +36,7 @@ class VggishClassifier(nn.Module):
         return self.head(functional.relu(rows)).unflatten(0, examples.shape[:2]).mean(1)
 
 
-def train_tagger(data: Corpus, work: Path, steps: int = 800) -> Cnn14:
+def train_tagger(data: Corpus, work: Workplace, steps: int = 800) -> Cnn14:
     torch.manual_seed(10)
     network = Cnn14(TAGGER)
     recipe = Recipe(steps, 2e-3, ema=0.995)
@@ -48,7 +48,7 @@ def train_tagger(data: Corpus, work: Path, steps: int = 800) -> Cnn14:
     return fit(Stage("tagger", network, recipe, work), loss, seed=1)
 
 
-def refine_tagger(network: Cnn14, data: Corpus, work: Path, steps: int = 600) -> Cnn14:
+def refine_tagger(network: Cnn14, data: Corpus, work: Workplace, steps: int = 600) -> Cnn14:
     """More steps, with two thirds of the clips undamaged."""
     recipe = Recipe(steps, 1e-3, decay=0.8, ema=0.995)
 
@@ -59,7 +59,7 @@ def refine_tagger(network: Cnn14, data: Corpus, work: Path, steps: int = 600) ->
     return fit(Stage("tagger-refined", network, recipe, work), loss, seed=11)
 
 
-def train_vggish(data: Corpus, work: Path, steps: int = 500) -> Vggish:
+def train_vggish(data: Corpus, work: Workplace, steps: int = 500) -> Vggish:
     torch.manual_seed(20)
     network = VggishClassifier()
     recipe = Recipe(steps, 1e-3, ema=0.995)
@@ -72,16 +72,17 @@ def train_vggish(data: Corpus, work: Path, steps: int = 500) -> Vggish:
 
 
 @torch.inference_mode()
-def logits(network: Cnn14, waveforms: np.ndarray) -> np.ndarray:
-    """Tagger logits [N, C] of waveforms [N, T]."""
-    batches = torch.from_numpy(waveforms).split(32)
-    return torch.cat([network(batch).logits for batch in batches]).numpy()
+def logits(network: Cnn14, waveforms: Tensor) -> np.ndarray:
+    """Tagger logits [N, C] of waveforms [N, T] that lie where the network does."""
+    batches = waveforms.split(32)
+    return torch.cat([network(batch).logits for batch in batches]).cpu().numpy()
 
 
 def thresholds(network: Cnn14, data: Corpus) -> np.ndarray:
     """Logits [C] above which 2 % of the validation clips without the event lie."""
     scores = logits(network, data.clips(np.arange(len(data.audio))))
-    columns = [scores[data.labels[:, c] == 0, c] for c in range(scores.shape[1])]
+    absent = data.labels.cpu().numpy() == 0
+    columns = [scores[absent[:, c], c] for c in range(scores.shape[1])]
     return np.array([np.quantile(column, 1 - FALSE_ALARMS) for column in columns])
 
 
@@ -94,6 +95,6 @@ def recall(scores: np.ndarray, limits: np.ndarray, labels: np.ndarray) -> float:
 def _batch(data: Corpus, rng: np.random.Generator, clean: float = 0.0) -> tuple[Tensor, Tensor]:
     index = rng.integers(len(data.audio), size=BATCH)
     heard = degrade(data.clips(index), rng, clean)
-    waveforms = torch.cat([heard, torch.from_numpy(negatives(NEGATIVES, rng))])
-    labels = np.concatenate([data.labels[index], np.zeros((NEGATIVES, len(LABELS)), np.float32)])
-    return waveforms, torch.from_numpy(labels)
+    waveforms = torch.cat([heard, send(negatives(NEGATIVES, rng), data.device)])
+    labels = data.labelled(index)
+    return waveforms, torch.cat([labels, labels.new_zeros(NEGATIVES, len(LABELS))])

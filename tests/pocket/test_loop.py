@@ -5,8 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from pocket.training.loop import Recipe, Stage, fit
+from pocket.training.loop import Recipe, Stage, fit, write
+from pocket.training.workplace import Workplace
 
+CPU = torch.device("cpu")
 RECIPE = Recipe(steps=12, rate=0.05, warmup=3, ema=0.9)
 
 
@@ -14,7 +16,7 @@ class Interrupted(Exception):
     """Stands for a kill."""
 
 
-def train(work, steps_until_kill=None):
+def train(work, steps_until_kill=None, scale=1.0):
     torch.manual_seed(0)
     network = nn.Linear(3, 1)
     done = 0
@@ -27,7 +29,7 @@ def train(work, steps_until_kill=None):
         x = torch.from_numpy(rng.standard_normal((8, 3))).float()
         return (network(x) - x.sum(1, keepdim=True)).square().mean()
 
-    return fit(Stage("toy", network, RECIPE, work), loss), done
+    return fit(Stage("toy", network, RECIPE, Workplace(work, CPU, scale)), loss), done
 
 
 def test_resumed_equals_undisturbed(tmp_path, monkeypatch):
@@ -63,3 +65,26 @@ def test_rate_rises_stays_and_falls():
     assert (rates[10:60] == 1.0).all()
     assert (np.diff(rates[60:]) < 0).all()
     assert rates[-1] < 0.03
+
+
+def test_scale_takes_a_share_of_the_steps(tmp_path):
+    assert train(tmp_path, scale=0.5)[1] == 6
+    recipe = Recipe(steps=100, rate=1.0, warmup=10).at(Workplace(tmp_path, CPU, 0.1))
+    assert (recipe.steps, recipe.warmup, recipe.rate) == (10, 10, 1.0)
+
+
+def test_a_stage_that_diverges_fails(tmp_path):
+    network = nn.Linear(1, 1)
+    stage = Stage("toy", network, RECIPE, Workplace(tmp_path, CPU))
+    with pytest.raises(FloatingPointError, match="toy: the loss is nan"):
+        fit(stage, lambda rng: network(torch.ones(1)).sum() * float("nan"))
+    assert not stage.result.exists()
+
+
+def test_files_hold_what_any_device_can_read(tmp_path):
+    state = {"a": [torch.ones(2), 3], "b": {"c": torch.zeros(1)}, "d": None}
+    write(state, tmp_path / "x.pt")
+    again = torch.load(tmp_path / "x.pt", weights_only=True)
+    assert torch.equal(again["a"][0], torch.ones(2))
+    assert (again["a"][1], again["d"]) == (3, None)
+    assert torch.equal(again["b"]["c"], torch.zeros(1))
