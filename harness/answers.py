@@ -5,155 +5,192 @@ differences are paired. Failed clips are left out of a system's numbers; the ref
 and FD stays whole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from harness import registry
 from harness.estimate import Estimate
-from harness.exam import Exam
+from harness.exam import Exam, Item
 from harness.features import Heard
-from metrics.bootstrap import (
-    Interval,
-    Replicates,
-    centred_interval,
-    inception_replicates,
-    mean_interval,
-    paired_difference,
-    replicate_difference,
-)
-from metrics.clap import clap_score
+from metrics import bootstrap
+from metrics.bootstrap import Interval, Statistic, shares
+from metrics.contract import Features
 from metrics.declarations import METRICS
-from metrics.frechet import frechet_distance
-from metrics.inception import SPLITS, inception_score
-from metrics.kl import kl_divergence
-from metrics.recall import event_recall
+from metrics.influence import Tested, TwoSample
+from metrics.protocol import ROLES
+from metrics.sets import NotMeasurable, Pair
 
-PER_CLIP = ("kl", "clap", "recall")
-"""Columns that are means over clips; the others belong to a set as a whole."""
-EMBEDDINGS = {"fad": "fad", "fd": "tagger"}
-"""Which network's embeddings a Frechet distance is taken over."""
-BOUND = {"fad": 0.0, "fd": 0.0, "is": 1.0}
-"""What a column of a whole set cannot be below."""
-LEAST = {"is": 2 * SPLITS}
-"""Clips below which a column is not measured, where 2 are not enough: one in a split scores 1."""
-NO_INTERVAL = "too few clips for an interval"
+T = TypeVar("T")
+
+
+class Measured(NamedTuple):
+    """A column of one set: its statistic, and the value of each clip where it is a mean of them."""
+
+    statistic: Statistic
+    per_clip: dict[str, float]
+    p_value: float | None = None
 
 
 class Answers:
-    """One set of sounds (a system's, or a sanity row's) against the exam."""
+    """One set of sounds (a system's, or a sanity row's) against the exam, by its `items`."""
 
-    def __init__(self, exam: Exam, heard: Heard) -> None:
-        self._exam, self._heard = exam, heard
-        self._replicates: dict[tuple[str, tuple[str, ...]], Replicates] = {}
+    def __init__(self, exam: Exam, items: Mapping[str, Item], heard: Heard) -> None:
+        self._exam, self._items, self._heard = exam, items, heard
+        self._measured: dict[tuple[str, tuple[str, ...]], Measured] = {}
 
     def clips(self, column: str) -> list[str]:
         """Clips with everything the column needs, sorted by id."""
-        needs, exam = METRICS[column].needs, self._exam
-        roles = [role for role in needs if role in exam.networks]
-        sets = [self._heard.features[role].keys() for role in roles]
-        if "reference" in needs:
-            sets += [exam.references.features[role].keys() for role in roles]
-        if "caption" in needs:
-            sets.append(exam.captions.keys())
-        if "labels" in needs:
-            sets.append({name for name, clip in exam.clips.items() if clip.labels})
-        return sorted(set(exam.ids).intersection(*sets))
+        needs, recordings = METRICS[column].needs, self._exam.references.keys
+        found = []
+        for clip in sorted(self._items.keys() & self._heard.keys.keys()):
+            item = self._items[clip]
+            whole = (
+                ("pair" not in needs or any(name in recordings for name in item.references))
+                and ("caption" not in needs or item.captions)
+                and ("labels" not in needs or item.labels)
+            )
+            found += [clip] if whole else []
+        return found
 
     def estimate(self, column: str) -> Estimate:
         """The column's value and interval, or why there is none."""
-        if reason := self._exam.lack(column):
-            return Estimate.missing(reason)
         clips = self.clips(column)
-        if reason := too_few(column, len(clips)):
+        if reason := self._lack(column, clips):
             return Estimate.missing(reason, len(clips))
-        if column in PER_CLIP:
-            return of(mean_interval(self.values(column, clips), self._exam.drawn(clips)))
-        if self._too_few_drawn(column, clips):
-            return Estimate(self._whole(column, clips), n=len(clips), reason=NO_INTERVAL)
-        return of(centred_interval(self.replicates(column, clips)), BOUND[column])
+        try:
+            found = self.measured(column, clips)
+        except NotMeasurable as error:
+            return Estimate.missing(str(error), len(clips))
+        ends = bootstrap.interval(found.statistic, self._exam.draws)
+        return of(ends, METRICS[column].lowest)._replace(p_value=found.p_value)
 
     def per_clip(self, column: str) -> dict[str, float]:
-        """The value of each clip, for a column that is a mean over clips."""
-        if self._exam.lack(column) or not (clips := self.clips(column)):
+        """The value of each clip; nothing for a column that belongs to a set as a whole."""
+        clips = self.clips(column)
+        if self._lack(column, clips):
             return {}
-        return dict(zip(clips, self.values(column, clips).tolist(), strict=True))
+        try:
+            return self.measured(column, clips).per_clip
+        except NotMeasurable:
+            return {}
 
     def minus(self, other: "Answers", column: str) -> Estimate:
         """This minus the other, over the clips that both have."""
-        if reason := self._exam.lack(column):
-            return Estimate.missing(reason)
         clips = sorted({*self.clips(column)} & {*other.clips(column)})
-        if reason := too_few(column, len(clips)):
+        if reason := self._lack(column, clips):
             return Estimate.missing(reason, len(clips))
-        if column in PER_CLIP:
-            mine, theirs = self.values(column, clips), other.values(column, clips)
-            return of(paired_difference(mine, theirs, self._exam.drawn(clips)))
-        if self._too_few_drawn(column, clips):
-            value = self._whole(column, clips) - other._whole(column, clips)
-            return Estimate(value, n=len(clips), reason=NO_INTERVAL)
-        mine, theirs = self.replicates(column, clips), other.replicates(column, clips)
-        return of(replicate_difference(mine, theirs))
+        try:
+            mine, theirs = (one.measured(column, clips).statistic for one in (self, other))
+        except NotMeasurable as error:
+            return Estimate.missing(str(error), len(clips))
+        return of(bootstrap.interval(bootstrap.difference(mine, theirs), self._exam.draws))
 
-    def values(self, column: str, clips: Sequence[str]) -> np.ndarray:
-        """The column of each clip [N]; `column` is one of PER_CLIP."""
-        exam = self._exam
-        if column == "clap":
-            text = np.stack([exam.captions[clip] for clip in clips])
-            return clap_score(text, self._embeddings("clap", clips))
-        logits = self._logits(clips)
-        if column == "recall":
-            return event_recall(
-                logits, exam.networks["tagger"].embedder.thresholds, exam.events(clips)
+    def frames(self) -> dict[str, int]:
+        """How many rows of embeddings each network gave for these sounds."""
+        return {
+            role: sum(
+                len(one.embeddings) for one in self._heard.features(role, [*self._heard.keys])
             )
-        references = exam.references.features["tagger"]
-        return kl_divergence(logits, np.stack([references[clip].logits for clip in clips]))
+            for role in self._exam.networks
+        }
 
-    def replicates(self, column: str, clips: Sequence[str]) -> Replicates:
-        """The column of the whole set and of each resample; `column` is not one of PER_CLIP."""
+    def measured(self, column: str, clips: list[str]) -> Measured:
+        """The column over `clips`, measured once. Raises NotMeasurable with the reason."""
         key = (column, tuple(clips))
-        if key not in self._replicates:
-            drawn = self._exam.drawn(clips)
-            if column == "is":
-                self._replicates[key] = inception_replicates(self._logits(clips), drawn)
-            else:
-                reference = self._exam.reference_sets[EMBEDDINGS[column]]
-                frames = [
-                    self._heard.features[EMBEDDINGS[column]][clip].embeddings for clip in clips
-                ]
-                self._replicates[key] = reference.replicates(frames, drawn)
-        return self._replicates[key]
+        if key not in self._measured:
+            metric = METRICS[column]
+            measure = registry.attribute(metric.measure)
+            found = measure(metric, _Sets(self._exam, self._items, self._heard, clips))
+            self._measured[key] = self._stated(found, clips)
+        return self._measured[key]
 
-    def _whole(self, column: str, clips: Sequence[str]) -> float:
-        if column == "is":
-            return inception_score(self._logits(clips)).mean
-        role = EMBEDDINGS[column]
-        references = self._exam.references.features[role].values()
-        frames = np.concatenate([found.embeddings for found in references])
-        return frechet_distance(self._embeddings(role, clips), frames)
+    def _stated(self, found: Tested | TwoSample | np.ndarray, clips: list[str]) -> Measured:
+        if isinstance(found, Tested):
+            return self._stated(found.sample, clips)._replace(p_value=found.p_value)
+        groups = self._exam.groups
+        own = np.array([self._group(clip) for clip in clips])
+        if isinstance(found, np.ndarray):
+            per_clip = dict(zip(clips, found.tolist(), strict=True))
+            return Measured(bootstrap.mean(found, own, groups.count), per_clip)
+        total = shares(found.gen, own, groups.count)
+        if len(found.ref):
+            theirs = np.array([groups.recordings[name] for name in self._exam.recordings])
+            total = total + shares(found.ref, theirs, groups.count)
+        return Measured(Statistic(found.value, total, len(clips)), {})
 
-    def _too_few_drawn(self, column: str, clips: Sequence[str]) -> bool:
-        fewest = self._exam.drawn(clips).counts.sum(axis=1).min()
-        return fewest < (SPLITS if column == "is" else 2)
+    def _group(self, clip: str) -> int:
+        """A sanity row's clip is a recording."""
+        known = self._exam.groups
+        return known.clips[clip] if self._items is self._exam.items else known.recordings[clip]
 
-    def _embeddings(self, role: str, clips: Sequence[str]) -> np.ndarray:
-        return np.concatenate([self._heard.features[role][clip].embeddings for clip in clips])
+    def _lack(self, column: str, clips: list[str]) -> str | None:
+        metric = METRICS[column]
+        if reason := self._exam.lack(metric):
+            return reason
+        own = [self._items[clip] for clip in self._heard.keys if clip in self._items]
+        if "pair" in metric.needs and own and not any(item.references for item in own):
+            return "the outputs are not paired with the recordings"
+        if "caption" in metric.needs and own and not any(item.captions for item in own):
+            return "the outputs have no captions"
+        return too_few(column, len(clips))
 
-    def _logits(self, clips: Sequence[str]) -> np.ndarray:
-        return np.stack([self._heard.features["tagger"][clip].logits for clip in clips])
+
+class _Sets:
+    """`metrics.sets.Sets` over some clips of one set of sounds."""
+
+    def __init__(
+        self, exam: Exam, items: Mapping[str, Item], heard: Heard, clips: list[str]
+    ) -> None:
+        self._exam, self._heard, self._clips = exam, heard, clips
+        self._own = [items[clip] for clip in clips]
+        self.rules = exam.protocol
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self._exam.events(self._own)
+
+    @property
+    def thresholds(self) -> np.ndarray:
+        return self._exam.networks["tagger"].embedder.thresholds
+
+    def gen(self, role: str) -> list[Features]:
+        return self._heard.features(role, self._clips)
+
+    def ref(self, role: str) -> list[Features]:
+        return self._exam.references.features(role, self._exam.recordings)
+
+    def pairs(self, role: str) -> list[Pair]:
+        references, known = self._exam.references, self._exam.references.keys
+        return [
+            Pair(
+                gen, references.features(role, [name for name in item.references if name in known])
+            )
+            for gen, item in zip(self.gen(role), self._own, strict=True)
+        ]
+
+    def captions(self, role: str) -> list[np.ndarray]:
+        rows = self._exam.heard_captions[role]
+        return [np.stack([rows[caption] for caption in item.captions]) for item in self._own]
+
+    def once(self, key: str, make: Callable[[], T]) -> T:
+        return self._exam.once(key, make)
 
 
 def too_few(column: str, clips: int) -> str | None:
     """Why `clips` are not enough for the column, or None."""
-    least = LEAST.get(column, 2)
-    if clips >= least:
-        return None
-    return f"needs at least {least} clips, has {clips}"
+    least = METRICS[column].least
+    return None if clips >= least else f"needs at least {least} clips, has {clips}"
 
 
 def of(interval: Interval, least: float | None = None) -> Estimate:
-    """The metric's interval as the report's estimate.
-
-    A centred interval may reach below the `least` possible value; it is cut there.
-    """
+    """The metric's interval as the report's estimate; it is cut at the `least` possible value."""
     low = interval.low if least is None else max(interval.low, least)
     return Estimate(interval.value, low, interval.high, interval.n)
+
+
+def needed_roles(columns: tuple[str, ...]) -> list[str]:
+    """The networks that columns need, in the order of roles."""
+    needs = {need for column in columns for need in METRICS[column].needs}
+    return [role for role in ROLES if role in needs]

@@ -1,15 +1,16 @@
-"""The command line: `stabench run | score | report | list | doctor`; heavy imports come late."""
+"""The command line: `stabench run | score | report | ...`; heavy imports come late."""
 
 import errno
+import os
 import sys
 import traceback
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from harness.errors import StabenchError
+from harness import options
+from harness.errors import StabenchError, unknown
 
 INTERNAL = 70
 """Exit code of a fault of our own (EX_SOFTWARE of sysexits.h)."""
@@ -22,68 +23,29 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-class Device(StrEnum):
-    """Where systems run."""
-
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class Phase(StrEnum):
-    """`represent` stops after the processing latency: no audio, no scores."""
-
-    represent = "represent"
-    all = "all"
-
-
-Suite = Annotated[str, typer.Argument(metavar="SUITE", help="Registered suite, or a .toml file.")]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help='A run folder, or "latest".')]
-SystemOption = Annotated[
-    list[str] | None,
-    typer.Option("--system", metavar="NAME|path.py:Class", help="Run only this one; repeatable."),
-]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N clips.")]
-DeviceOption = Annotated[Device | None, typer.Option("--device", help="Default: cpu.")]
-PhaseOption = Annotated[Phase | None, typer.Option("--phase", help="Default: all.")]
-Resume = Annotated[
-    Path | None,
-    typer.Option("--resume", metavar="RUN", help='Take up a run folder again, or "latest".'),
-]
-InProcess = Annotated[
-    bool, typer.Option("--in-process", help="No worker processes (debugging; no time-outs).")
-]
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the run folder is made.")]
-Speech = Annotated[
-    Path | None, typer.Option("--speech", metavar="DIR", help="WAVs in place of the dataset.")
-]
-Captions = Annotated[
-    Path | None, typer.Option("--captions", metavar="CSV", help="Columns id, caption.")
-]
-RUNS = Path("results/runs")
-SCORES = Path("results/scores")
+weights_app = typer.Typer(no_args_is_help=True, add_completion=False)
+app.add_typer(
+    weights_app, name="weights", help="Published weights: what is here, and how to get it."
+)
 
 
 @app.callback()
-def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks (any place).")] = False,
-) -> None:
+def callback(debug: options.Debug = False) -> None:
     """Benchmark and evaluate speech-to-audio generation."""
 
 
 @app.command()
 def run(
-    suite: Suite,
-    system: SystemOption = None,
-    limit: Limit = None,
-    device: DeviceOption = None,
-    resume: Resume = None,
-    phase: PhaseOption = None,
-    in_process: InProcess = False,
-    out: Out = RUNS,
-    speech: Speech = None,
-    captions: Captions = None,
+    suite: options.Suite,
+    system: options.Systems = None,
+    limit: options.Limit = None,
+    device: options.OnDevice = None,
+    resume: options.Resume = None,
+    phase: options.Until = None,
+    in_process: options.InProcess = False,
+    out: options.OutRuns = options.RUNS,
+    speech: options.Speech = None,
+    captions: options.Captions = None,
 ) -> None:
     """Run a suite, score it and report it."""
     from harness import plan
@@ -123,66 +85,108 @@ def _execute(suite: str, folder: Any) -> None:
         again = f"stabench run {suite} --resume {folder.path}"
         raise Interrupted(f"{error}; continue with {again}") from None
     if folder.record.request.phase == "all":
-        _score(folder)
+        _score(folder.path)
     report(folder.path)
     check_failures(folder)
 
 
-def _score(folder: Any) -> None:
-    from harness.progress import Scoring
-    from harness.scoring import score_run
-
-    score_run(folder.path, Scoring(sys.stderr), folder.record.request.device)
-
-
 @app.command()
 def score(
-    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help='Or "latest".')] = None,
-    reference: Annotated[
-        Path | None, typer.Option("--reference", metavar="DIR", help="Recordings to compare with.")
-    ] = None,
-    outputs: Annotated[
-        list[str] | None,
-        typer.Option("--outputs", metavar="NAME=DIR", help="WAVs of a system; repeatable."),
-    ] = None,
-    captions: Captions = None,
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Where scores of folders are written.")
-    ] = SCORES,
+    run: options.MaybeRun = None,
+    reference: options.Reference = None,
+    outputs: options.Outputs = None,
+    captions: options.Pairs = None,
+    out: options.OutScores = options.SCORES,
+    protocol: options.Protocol = "pocket",
+    columns: options.Columns = None,
+    fad_backend: options.FadBackend = None,
+    tagger_backend: options.TaggerBackend = None,
+    clap_backend: options.ClapBackend = None,
+    weights: options.WeightsOption = options.Weights.published,
+    unpaired: options.Unpaired = False,
+    sanity: options.Sanity = True,
+    seed: options.Seed = 0,
+    bootstrap: options.Bootstrap = 1000,
+    device: options.OnDevice = None,
+    bf16: options.Bf16 = False,
+    threads: options.Threads = None,
 ) -> None:
     """Score a run again, or folders of WAVs paired by file name; then report."""
+    from harness import protocols
     from harness.report import report
-    from harness.run_folder import RunFolder
 
     if run is not None and reference is None and not outputs:
-        folder = RunFolder.open(run)
-        _score(folder)
-        report(folder.path)
-    elif run is None and reference is not None and outputs:
-        report(_score_folders(reference, dict(map(_named_folder, outputs)), captions, out))
-    else:
+        report(_score(run))
+        return
+    if run is not None or reference is None or not outputs:
         raise StabenchError("score takes RUN, or --reference DIR with --outputs NAME=DIR")
+    backends = {"fad": fad_backend, "tagger": tagger_backend, "clap": clap_backend}
+    wanted = protocols.load(protocol, {role: name for role, name in backends.items() if name})
+    _score_folders(
+        (reference, _named_folders(outputs), captions, out, wanted),
+        _hearing(device, bf16, threads, weights),
+        columns=_columns(columns),
+        sanity=sanity,
+        seed=seed,
+        bootstrap=bootstrap,
+        unpaired=unpaired,
+    )
+    report(out)
 
 
-def _score_folders(
-    reference: Path, outputs: dict[str, Path], captions: Path | None, out: Path
-) -> Path:
+def _score(run: Path) -> Path:
     from harness.progress import Scoring
-    from harness.scoring import score_folders
+    from harness.run_folder import RunFolder
+    from harness.scoring import score_run
 
-    progress = Scoring(sys.stderr)
-    return score_folders(reference, outputs, captions, out, progress=progress).parent
+    folder = RunFolder.open(run)
+    score_run(folder.path, Scoring(sys.stderr), folder.record.request.device)
+    return folder.path
 
 
-def _named_folder(text: str) -> tuple[str, Path]:
-    name, equals, path = text.partition("=")
-    if not (name and equals and path):
-        raise StabenchError(f"--outputs '{text}': expected NAME=DIR, such as star=outputs/star")
-    return name, Path(path)
+def _score_folders(what: tuple[Any, ...], hearing: Any, *, sanity: bool, **how: Any) -> None:
+    from harness.progress import Scoring
+    from harness.scoring import ROWS, score_folders
+
+    rows = ROWS if sanity else ()
+    score_folders(*what, sanity=rows, hearing=hearing, progress=Scoring(sys.stderr), **how)
+
+
+def _hearing(device: Any, bf16: bool, threads: int | None, weights: str) -> Any:
+    from harness.scoring import Hearing
+
+    precision = "bfloat16" if bf16 else "float32"
+    return Hearing(device or "cpu", precision, threads or os.cpu_count() or 1, str(weights))
+
+
+def _columns(text: str | None) -> tuple[str, ...] | None:
+    """The columns of --columns. Raises StabenchError for one that nothing measures."""
+    from metrics.declarations import METRICS
+
+    if text is None:
+        return None
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        if name not in METRICS:
+            raise StabenchError(f"--columns: {unknown('column', name, METRICS)}")
+    return names
+
+
+def _named_folders(texts: list[str]) -> dict[str, Path]:
+    """NAME=DIR of each --outputs. Raises StabenchError for another form or a name twice."""
+    found: dict[str, Path] = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path):
+            raise StabenchError(f"--outputs '{text}': expected NAME=DIR, such as star=outputs/star")
+        if name in found:
+            raise StabenchError(f"--outputs '{text}': name '{name}' is used twice; rename one")
+        found[name] = Path(path)
+    return found
 
 
 @app.command("report")
-def report_(run: RunArgument) -> None:
+def report_(run: options.Run) -> None:
     """Write and print the report of a run, or of scored folders."""
     from harness.report import report
 
@@ -190,15 +194,27 @@ def report_(run: RunArgument) -> None:
 
 
 @app.command("list")
-def list_(
-    kind: Annotated[
-        str | None, typer.Argument(metavar="[systems|suites|datasets|embedders|metrics]")
-    ] = None,
-) -> None:
+def list_(kind: options.Kind = None) -> None:
     """List what is registered."""
     from harness.listing import listing, show
 
     show(listing(kind))
+
+
+@weights_app.command()
+def status() -> None:
+    """Which published weights are here and right, and where the others come from."""
+    from harness import weights
+
+    weights.show(weights.status())
+
+
+@weights_app.command()
+def fetch(names: options.Names = None, everything: options.Everything = False) -> None:
+    """Download published weights; each file is checked by its sha256."""
+    from harness import weights
+
+    weights.fetch(names or [], everything)
 
 
 @app.command()
@@ -206,7 +222,7 @@ def doctor() -> None:
     """Say what this machine offers and what is missing."""
     from harness.doctor import examine
 
-    for line in examine(RUNS):
+    for line in examine(options.RUNS):
         print(line)
 
 

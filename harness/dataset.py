@@ -5,6 +5,7 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.errors import MissingError, StabenchError
 
@@ -30,7 +31,7 @@ class Dataset:
     label_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_ids(f"dataset '{self.name}'", [clip.id for clip in self.clips])
+        check_ids(f"dataset '{self.name}'", [clip.id for clip in self.clips])
 
     def limited(self, count: int | None) -> "Dataset":
         """The first `count` clips, or all of them."""
@@ -53,7 +54,7 @@ def folder(
     speech = _folder(speech, "speech")
     reference = None if reference is None else _folder(reference, "reference")
     wavs = _wavs(speech)
-    _check_ids(f"speech folder '{speech}'", [path.stem for path in wavs])
+    check_ids(f"speech folder '{speech}'", [path.stem for path in wavs])
     spoken = {path.stem: path for path in wavs}
     texts = {} if captions is None else read_captions(Path(captions))
     ids = sorted(spoken.keys() | texts.keys() if captioned_only else spoken.keys())
@@ -80,12 +81,29 @@ def spoken_folder(speech: Path, captions: Path | None) -> Dataset:
 
 def read_captions(path: Path) -> dict[str, str]:
     """Captions by clip id, from a CSV with columns `id` and `caption` (others are ignored)."""
+    rows = read_rows(path).rows
+    check_ids(f"captions '{path}'", [row["id"] or "" for row in rows])
+    return {row["id"]: (row["caption"] or "").strip() for row in rows}
+
+
+class Rows(NamedTuple):
+    """A table of captions as it stands: its `columns`, and a value of each for every row."""
+
+    columns: list[str]
+    rows: list[dict[str, str | None]]
+
+
+def read_rows(path: Path) -> Rows:
+    """A CSV with columns `id` and `caption`, and any others.
+
+    Raises StabenchError for a bad CSV, MissingError without the file.
+    """
     if not path.is_file():
         raise MissingError(f"captions '{path}': no such file; give a CSV with columns id, caption")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
-            columns = reader.fieldnames or []
+            columns = list(reader.fieldnames or [])
             rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise StabenchError(f"captions '{path}': not a UTF-8 CSV file ({error})") from None
@@ -94,13 +112,13 @@ def read_captions(path: Path) -> dict[str, str]:
             f"captions '{path}': found columns {', '.join(columns) or 'none'}; "
             "needs columns id, caption"
         )
-    _check_ids(f"captions '{path}'", [row["id"] or "" for row in rows])
-    return {row["id"]: (row["caption"] or "").strip() for row in rows}
+    return Rows(columns, rows)
 
 
-def _check_ids(what: str, ids: list[str]) -> None:
+def check_ids(what: str, ids: list[str], *, repeated: bool = False) -> None:
+    """Raises StabenchError for an id that stands twice (unless `repeated`) or names no file."""
     twice = [name for name, count in Counter(ids).items() if count > 1]
-    if twice:
+    if twice and not repeated:
         raise StabenchError(f"{what}: clip id '{twice[0]}' is used twice; every id must be unique")
     for name in ids:
         if (

@@ -11,6 +11,7 @@ class Estimate(NamedTuple):
     """`value` with its 95 % interval over `n` clips; without a value, `reason` says why.
 
     An interval may be missing where a value is not (one clip, a single number for a whole set).
+    `p_value` is of a test, for the columns that have one, that there is no difference.
     """
 
     value: float | None
@@ -18,6 +19,7 @@ class Estimate(NamedTuple):
     high: float | None = None
     n: int = 0
     reason: str | None = None
+    p_value: float | None = None
 
     @classmethod
     def missing(cls, reason: str, n: int = 0) -> "Estimate":
@@ -27,14 +29,15 @@ class Estimate(NamedTuple):
     def scaled(self, factor: float) -> "Estimate":
         """The same in another unit (nanoseconds to milliseconds: 1e-6)."""
         ends = [None if end is None else end * factor for end in self[:3]]
-        return Estimate(*ends, n=self.n, reason=self.reason)
+        return Estimate(*ends, n=self.n, reason=self.reason, p_value=self.p_value)
 
     def to_json(self) -> dict[str, Any]:
         """The cell of metrics.json: value, low, high, n; or value null, n, reason."""
         if self.value is None:
             return {"value": None, "n": self.n, "reason": self.reason}
         cell = {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
-        return cell | ({"reason": self.reason} if self.reason else {})
+        cell |= {"reason": self.reason} if self.reason else {}
+        return cell | ({} if self.p_value is None else {"p_value": self.p_value})
 
     @classmethod
     def from_json(cls, cell: dict[str, Any]) -> "Estimate":

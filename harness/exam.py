@@ -1,84 +1,120 @@
-"""The exam: the clips, references, captions and bootstrap that every system of a run shares."""
+"""The exam: what every system of a run is scored against: clips, recordings, captions, draws."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from harness.dataset import Clip
 from harness.errors import StabenchError, unknown
 from harness.features import Heard, Network
+from harness.groups import Groups, groups
 from metrics.bootstrap import Draws
-from metrics.declarations import METRICS
-from metrics.frechet_bootstrap import FrechetReference
+from metrics.metric import Metric
+from metrics.protocol import ROLES, Protocol
+
+T = TypeVar("T")
+
+
+class Item(NamedTuple):
+    """What one clip is judged by: captions, recordings (by id), labels; each may be missing.
+
+    A caption may have several recordings, a recording several captions.
+    """
+
+    captions: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Exam:
-    """What every system of a run is scored against: clips, their references, captions, draws."""
+    """`items` are all clips of all systems; `references` what networks made of the recordings."""
 
-    clips: Mapping[str, Clip]
+    items: Mapping[str, Item]
+    protocol: Protocol
     networks: Mapping[str, Network]
     references: Heard
     seed: int = 0
     bootstrap: int = 1000
+    _kept: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def ids(self) -> list[str]:
         """Clip ids, sorted: the order of rows in every array."""
-        return sorted(self.clips)
+        return sorted(self.items)
 
     @cached_property
-    def captions(self) -> dict[str, np.ndarray]:
-        """Text embedding [D] of each clip that has a caption."""
-        texts = {name: clip.caption for name, clip in self.clips.items() if clip.caption}
-        if not texts or "clap" not in self.networks:
-            return {}
-        rows = self.networks["clap"].text(set(texts.values()))
-        return {name: rows[caption] for name, caption in texts.items()}
+    def recordings(self) -> list[str]:
+        """Ids of the recordings that were heard, sorted."""
+        return sorted(self.references.keys)
+
+    @cached_property
+    def probes(self) -> dict[str, Item]:
+        """The recordings as clips of their own, for sanity rows: captions of all clips on them."""
+        captions: dict[str, dict[str, None]] = defaultdict(dict)
+        labels: dict[str, dict[str, None]] = defaultdict(dict)
+        for item in self.items.values():
+            for name in item.references:
+                captions[name].update(dict.fromkeys(item.captions))
+                labels[name].update(dict.fromkeys(item.labels))
+        return {
+            name: Item(tuple(captions[name]), (name,), tuple(labels[name]))
+            for name in self.recordings
+        }
+
+    @cached_property
+    def groups(self) -> Groups:
+        """Which clips and recordings are drawn together."""
+        own = {name: self.items[name].references for name in self.ids}
+        every = {name for references in own.values() for name in references}
+        return groups(own, tuple(sorted(every | set(self.references.keys))))
 
     @cached_property
     def draws(self) -> Draws:
         """The resamples that all systems share."""
-        return Draws.of(len(self.ids), replicates=self.bootstrap, seed=self.seed)
+        return Draws.of(self.groups.count, replicates=self.bootstrap, seed=self.seed)
 
-    def drawn(self, clips: Sequence[str]) -> Draws:
-        """The same draws for some of the clips."""
-        positions = {name: index for index, name in enumerate(self.ids)}
-        return self.draws.at([positions[name] for name in clips])
-
-    def events(self, clips: Sequence[str]) -> np.ndarray:
-        """Which of the tagger's classes each clip should hold: booleans [N, C]."""
-        names = self.networks["tagger"].embedder.labels
-        for clip in clips:
-            for label in self.clips[clip].labels:
-                if label not in names:
-                    raise StabenchError(f"clip '{clip}': {unknown('label', label, names)}")
-        return np.array([[name in self.clips[clip].labels for name in names] for clip in clips])
+    def counts(self, clips: Sequence[str]) -> np.ndarray:
+        """How often each of some clips is drawn in each replicate, int [B, N]."""
+        return self.draws.counts[:, [self.groups.clips[clip] for clip in clips]]
 
     @cached_property
-    def reference_sets(self) -> dict[str, FrechetReference]:
-        """The references' embeddings of each network, with their draws."""
-        return {
-            role: FrechetReference([found[clip].embeddings for clip in clips], self.drawn(clips))
-            for role, found in self.references.features.items()
-            if (clips := sorted(found))
-        }
+    def heard_captions(self) -> dict[str, dict[str, np.ndarray]]:
+        """Role -> caption -> text embedding [D]."""
+        texts = {caption for item in self.items.values() for caption in item.captions}
+        roles = [role for role in self.networks if role.startswith("clap")]
+        return {role: self.networks[role].text(texts) for role in roles} if texts else {}
 
-    def lack(self, column: str) -> str | None:
-        """Why no system can have this column here, or None."""
-        needs = METRICS[column].needs
-        roles = [role for role in needs if role not in ("reference", "caption", "labels")]
-        for role in roles:
+    def events(self, items: list[Item]) -> np.ndarray:
+        """Which of the tagger's classes each item should hold: booleans [N, C]."""
+        names = self.networks["tagger"].embedder.labels
+        for item in items:
+            for label in item.labels:
+                if label not in names:
+                    raise StabenchError(f"clips: {unknown('label', label, names)}")
+        return np.array([[name in item.labels for name in names] for item in items])
+
+    def once(self, key: str, make: Callable[[], T]) -> T:
+        """What depends on the recordings alone, made for the first system."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+    def lack(self, metric: Metric) -> str | None:
+        """Why no system can have this metric here, or None."""
+        for role in (need for need in metric.needs if need in ROLES):
             if role not in self.networks:
-                return f"the suite names no {role} network"
-        if "labels" in needs and not len(self.networks["tagger"].embedder.thresholds):
+                return f"no {role} network is named"
+        if "labels" in metric.needs and not len(self.networks["tagger"].embedder.thresholds):
             return "the tagger has no thresholds"
-        if "reference" in needs and not any(self.references.features.values()):
+        if {"reference", "pair"} & {*metric.needs} and not self.references.keys:
             return "no reference recordings"
-        if "caption" in needs and not self.captions:
+        items = self.items.values()
+        if "caption" in metric.needs and not any(item.captions for item in items):
             return "no captions"
-        if "labels" in needs and not any(clip.labels for clip in self.clips.values()):
+        if "labels" in metric.needs and not any(item.labels for item in items):
             return "the clips have no event labels"
         return None

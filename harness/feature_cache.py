@@ -1,79 +1,84 @@
 """Features kept on disk by content, so that scoring again is quick and gives the same bits.
 
 A feature is found by the sound itself (sha256 of its samples, and their rate) in the file of one
-network (sha256 of its weights): new audio or new weights never meet old features.
+network as it hears (weights, front end, protocol's rule, resampler, torch, processor): new audio,
+new weights or another rule never meet old features. A file is an SQLite database: what a killed
+run had heard stays, and two runs may share it.
 """
 
 import hashlib
-import io
-import zipfile
+import sqlite3
 from pathlib import Path
 
 import numpy as np
 
-from harness import atomic
 from harness.errors import StabenchError
 from metrics.contract import Features
 
+TABLE = (
+    "CREATE TABLE IF NOT EXISTS features (key TEXT PRIMARY KEY, frames INT, rows BLOB, logits BLOB)"
+)
+WAIT_S = 60.0
+"""How long one run waits for another that is writing."""
+
 
 class FeatureCache:
-    """Features of one network by key, in `<folder>/<name>-<digest of identity>.npz`.
+    """Features of one network by key, in `<folder>/<name>-<digest of identity>.sqlite`.
 
-    Without a folder they live in memory only. Raises StabenchError for a file that is damaged.
+    Without a folder they live in memory only. Raises StabenchError for a file that is damaged or
+    cannot be written.
     """
 
     def __init__(self, folder: Path | None, name: str, identity: str) -> None:
         digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[-60:]
-        self.path = folder and folder / f"{safe}-{digest}.npz"
-        self._features: dict[str, Features] = {}
-        self._unsaved = False
-        if self.path and self.path.exists():
-            self._features = _read(self.path)
+        self.path = folder and folder / f"{safe}-{digest}.sqlite"
+        try:
+            if folder:
+                folder.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(self.path or ":memory:", timeout=WAIT_S)
+            self._database.execute(TABLE)
+        except (sqlite3.Error, OSError) as error:
+            raise self._refused(error) from error
 
     def __contains__(self, key: str) -> bool:
-        return key in self._features
+        return self._row("SELECT 1 FROM features WHERE key = ?", key) is not None
 
     def __getitem__(self, key: str) -> Features:
-        return self._features[key]
+        """Raises KeyError for a sound that was not heard."""
+        row = self._row("SELECT frames, rows, logits FROM features WHERE key = ?", key)
+        if row is None:
+            raise KeyError(key)
+        frames, embeddings, logits = row
+        table = np.frombuffer(embeddings, "<f4").reshape(frames, -1)
+        return Features(table, None if logits is None else np.frombuffer(logits, "<f4"))
 
-    def __setitem__(self, key: str, features: Features) -> None:
-        self._features[key] = features
-        self._unsaved = True
+    def update(self, found: dict[str, Features]) -> None:
+        """Keep features, all or none of them."""
+        lines = [
+            (key, len(one.embeddings), _blob(one.embeddings), _blob(one.logits))
+            for key, one in found.items()
+        ]
+        try:
+            with self._database:
+                self._database.executemany(
+                    "INSERT OR REPLACE INTO features VALUES (?,?,?,?)", lines
+                )
+        except sqlite3.Error as error:
+            raise self._refused(error) from error
 
-    def save(self) -> None:
-        """Write what is new, atomically."""
-        if self.path and self._unsaved:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            atomic.write_bytes(self.path, _bytes(self._features))
-        self._unsaved = False
+    def _row(self, query: str, key: str) -> tuple | None:
+        try:
+            return self._database.execute(query, (key,)).fetchone()
+        except sqlite3.Error as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: Exception) -> StabenchError:
+        return StabenchError(
+            f"kept features '{self.path}' cannot be read or written ({error}); remove the file, or "
+            "set STABENCH_CACHE to a folder with room"
+        )
 
 
-def _bytes(features: dict[str, Features]) -> bytes:
-    """Arrays: keys [K], frames [K], embeddings [sum of frames, D], and logits [K, C] if any."""
-    values = list(features.values())
-    arrays = {
-        "keys": np.array(list(features)),
-        "frames": np.array([len(value.embeddings) for value in values]),
-        "embeddings": np.concatenate([value.embeddings for value in values]),
-    }
-    if values[0].logits is not None:
-        arrays["logits"] = np.stack([value.logits for value in values])
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
-    return buffer.getvalue()
-
-
-def _read(path: Path) -> dict[str, Features]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        ends = np.cumsum(arrays["frames"])
-        embeddings = np.split(arrays["embeddings"], ends[:-1])
-        logits = arrays.get("logits", [None] * len(ends))
-        found = zip(arrays["keys"].tolist(), embeddings, logits, strict=True)
-        return {key: Features(rows, classes) for key, rows, classes in found}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise StabenchError(
-            f"kept features '{path}' cannot be read ({error}); remove the file"
-        ) from error
+def _blob(array: np.ndarray | None) -> bytes | None:
+    return None if array is None else np.ascontiguousarray(array, "<f4").tobytes()

@@ -1,10 +1,10 @@
 """Features: every sound decoded once, resampled once per rate, heard by all networks in batches."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +13,12 @@ from harness.errors import MissingError, StabenchError
 from harness.feature_cache import FeatureCache
 from metrics.audio import Audio, content_sha256
 from metrics.contract import Embedder, Features
+from metrics.listening import Ear
+from metrics.protocol import Listening
 from metrics.resample import NAME as RESAMPLER
-from metrics.resample import resample
 
-VERSION = 1
-"""Rises when the same file would give other features (mean removal, resampling)."""
+VERSION = 2
+"""Rises when the same file would give other features (mixing, mean removal, windows)."""
 BATCH = 16
 
 Sounds = Mapping[str, Callable[[], Audio]]
@@ -26,27 +27,26 @@ Progress = Callable[[str, int, int], None]
 """Told what is being done, how many are done, and of how many."""
 
 
-class Heard(NamedTuple):
-    """What networks made of a set of sounds: role -> clip -> features; and why some are broken."""
-
-    features: dict[str, dict[str, Features]]
-    broken: dict[str, str]
-
-
 @dataclass(eq=False)
 class Network:
-    """One embedder in its role of a suite (`fad`, `tagger`, `clap`), with its kept features.
+    """One embedder in its role of a protocol, the rule by which it hears, its kept features.
 
     Its weights are read at the first sound or caption that is not kept.
     """
 
     role: str
-    name: str
+    rule: Listening
     embedder: Any
     folder: Path | None = None
     device: str = "cpu"
+    precision: str = "float32"
+    threads: int = 1
     package: str = ""
     """The package that registered it, where that is not the harness itself."""
+
+    @property
+    def name(self) -> str:
+        return self.rule.network
 
     @property
     def rate_hz(self) -> int:
@@ -55,9 +55,13 @@ class Network:
     @cached_property
     def cache(self) -> FeatureCache:
         """Features by sound or caption. Raises MissingError when the weights are not there."""
-        kind = type(self.embedder).__qualname__
-        identity = f"{VERSION} {kind} {self.sha256} {self.rate_hz} {RESAMPLER}"
-        return FeatureCache(self.folder, self.name, identity)
+        import torch
+
+        rule = self.rule.model_dump_json(exclude={"network"})
+        processor = torch.backends.cpu.get_cpu_capability()
+        parts = (VERSION, type(self.embedder).__qualname__, self.identity, rule, RESAMPLER)
+        where = (torch.__version__, processor, self.device, self.precision, self.threads)
+        return FeatureCache(self.folder, self.name, " ".join(map(str, (*parts, *where))))
 
     @cached_property
     def sha256(self) -> str:
@@ -65,16 +69,33 @@ class Network:
         return self._whole(lambda: self.embedder.sha256)
 
     @cached_property
+    def identity(self) -> str:
+        """Of everything in the embedder that decides a feature."""
+        return self._whole(lambda: self.embedder.identity)
+
+    @cached_property
     def _loaded(self) -> Embedder:
-        self._whole(lambda: self.embedder.load(self.device))
+        self._whole(lambda: self.embedder.load(self.device, self.precision))
         return self.embedder
 
-    def hear(self, waveforms: dict[str, np.ndarray]) -> None:
-        """Keep the features of waveforms [T] at this network's rate, by their keys."""
-        if waveforms:
-            found = self._loaded.embed(list(waveforms.values()))
-            for key, features in zip(waveforms, found, strict=True):
-                self.cache[key] = features
+    def hear(self, ears: Mapping[str, Ear]) -> dict[str, str]:
+        """Keep the features of sounds by their keys; returns why some have none, by key."""
+        longest_s = getattr(self.embedder, "longest_s", None)
+        windows: dict[str, list[np.ndarray]] = {}
+        refused: dict[str, str] = {}
+        for key, ear in ears.items():
+            try:
+                windows[key] = ear.waveforms(self.rule, self.rate_hz, longest_s)
+            except ValueError as error:  # a rate that cannot be resampled
+                refused[key] = str(error)
+        if windows:
+            found = iter(self._loaded.embed([part for parts in windows.values() for part in parts]))
+            features = {key: _mean([next(found) for _ in parts]) for key, parts in windows.items()}
+            whole = {key: one for key, one in features.items() if _finite(one)}
+            self.cache.update(whole)
+            nan = f"the {self.role} network gives NaN or infinity for this sound"
+            refused |= dict.fromkeys(features.keys() - whole.keys(), nan)
+        return refused
 
     def text(self, captions: set[str]) -> dict[str, np.ndarray]:
         """Embedding [D] of each caption. Raises StabenchError when the network reads no text."""
@@ -82,9 +103,12 @@ class Network:
             raise StabenchError(f"embedder '{self.name}' reads no text; name a CLAP in [metrics]")
         new = sorted(caption for caption in captions if f"text {caption}" not in self.cache)
         if new:
-            for caption, row in zip(new, self._loaded.embed_text(new), strict=True):
-                self.cache[f"text {caption}"] = Features(row[None])
-            self.cache.save()
+            rows = self._loaded.embed_text(new)
+            kept = {
+                f"text {caption}": Features(row[None])
+                for caption, row in zip(new, rows, strict=True)
+            }
+            self.cache.update(kept)
         return {caption: self.cache[f"text {caption}"].embeddings[0] for caption in captions}
 
     def _whole(self, read: Callable[[], Any]) -> Any:
@@ -94,14 +118,98 @@ class Network:
             raise MissingError(f"embedder '{self.name}': {error}") from error
 
 
-def network(role: str, name: str, folder: Path | None = None, device: str = "cpu") -> Network:
-    """The registered embedder `name` in `role`; features are kept in `folder`."""
-    target = registry.target("embedders", name)
+def network(
+    role: str,
+    rule: Listening,
+    *,
+    folder: Path | None = None,
+    device: str = "cpu",
+    precision: str = "float32",
+    threads: int = 1,
+    options: Mapping[str, Any] | None = None,
+) -> Network:
+    """The registered embedder of a rule, in its role; features are kept in `folder`."""
+    target = registry.target("embedders", rule.network)
+    make = registry.attribute(target)
+    registry.check_options(f"embedder '{rule.network}'", make, dict(options or {}))
     try:
-        embedder = registry.attribute(target)()
+        embedder = make(**(options or {}))
     except FileNotFoundError as error:
-        raise MissingError(f"embedder '{name}': {error}") from error
-    return Network(role, name, embedder, folder, device, _package(name, target))
+        raise MissingError(f"embedder '{rule.network}': {error}") from error
+    except ValueError as error:
+        raise StabenchError(f"embedder '{rule.network}': {error}") from error
+    embedder.precision = precision
+    package = _package(rule.network, target)
+    return Network(role, rule, embedder, folder, device, precision, threads, package)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Sounds that all networks heard: the key of each by clip; and why others are broken.
+
+    The features themselves stay in the caches until a metric asks for them.
+    """
+
+    networks: Mapping[str, Network]
+    keys: Mapping[str, str] = field(default_factory=dict)
+    broken: Mapping[str, str] = field(default_factory=dict)
+
+    def features(self, role: str, clips: list[str]) -> list[Features]:
+        """What one network made of these clips."""
+        cache = self.networks[role].cache
+        return [cache[self.keys[clip]] for clip in clips]
+
+    def some(self, clips: list[str]) -> "Heard":
+        """Only these clips."""
+        return Heard(self.networks, {clip: self.keys[clip] for clip in clips})
+
+    def renamed(self, names: Mapping[str, str]) -> "Heard":
+        """The same sounds under other clips: `names` is new clip -> clip that was heard."""
+        return Heard(self.networks, {new: self.keys[old] for new, old in names.items()})
+
+
+def hear(what: str, sounds: Sounds, networks: Mapping[str, Network], progress: Progress) -> Heard:
+    """Let all networks hear every sound; one that is broken is named with its reason."""
+    keys: dict[str, str] = {}
+    broken: dict[str, str] = {}
+    clips = list(sounds)
+    for start in range(0, len(clips), BATCH):
+        batch = clips[start : start + BATCH]
+        ears = dict(_ears({clip: sounds[clip] for clip in batch}, networks, keys, broken))
+        for net in networks.values():
+            refused = net.hear({key: ear for key, ear in ears.items() if key not in net.cache})
+            for clip in [clip for clip, key in keys.items() if key in refused]:
+                broken[clip] = refused[keys.pop(clip)]
+            ears = {key: ear for key, ear in ears.items() if key not in refused}
+        progress(what, start + len(batch), len(clips))
+    return Heard(networks, keys, broken)
+
+
+def _ears(
+    sounds: Sounds, networks: Mapping[str, Network], keys: dict[str, str], broken: dict[str, str]
+) -> Iterator[tuple[str, Ear]]:
+    """Decode a batch, note the key of each sound, yield those that some network has not heard."""
+    for clip, decode in sounds.items():
+        try:
+            audio = decode()
+        except ValueError as error:  # AudioError
+            broken[clip] = str(error)
+            continue
+        key = keys[clip] = f"{content_sha256(audio.samples)} {audio.rate_hz}"
+        if any(key not in net.cache for net in networks.values()):
+            yield key, Ear(audio)
+
+
+def _finite(features: Features) -> bool:
+    return all(np.isfinite(array).all() for array in features if array is not None)
+
+
+def _mean(parts: list[Features]) -> Features:
+    """One clip's features from those of its windows: means, which a CLAP brings to unit length."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = np.mean([part.embeddings for part in parts], axis=0)
+    return Features(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
 def _package(name: str, target: str) -> str:
@@ -109,60 +217,3 @@ def _package(name: str, target: str) -> str:
         return ""
     where = target.rpartition(":")[0]
     return Path(where).stem if registry.is_file(target) else where.partition(".")[0]
-
-
-class Prepared(NamedTuple):
-    """One decoded sound: the key of its features, its samples [T] at each rate still asked for."""
-
-    key: str
-    at_rate: dict[int, np.ndarray]
-
-
-def hear(what: str, sounds: Sounds, networks: list[Network], progress: Progress) -> Heard:
-    """Features of every sound in every network; a sound that is broken is named with its reason."""
-    heard = Heard({net.role: {} for net in networks}, {})
-    clips = list(sounds)
-    for start in range(0, len(clips), BATCH):
-        batch = clips[start : start + BATCH]
-        prepared = _prepare({clip: sounds[clip] for clip in batch}, networks, heard.broken)
-        for net in networks:
-            net.hear(
-                {key: at[net.rate_hz] for key, at in prepared.values() if key not in net.cache}
-            )
-        for clip, (key, _) in prepared.items():
-            _add(heard, clip, {net.role: net.cache[key] for net in networks})
-        progress(what, start + len(batch), len(clips))
-    for net in networks:
-        net.cache.save()
-    return heard
-
-
-def _prepare(
-    sounds: Sounds, networks: list[Network], broken: dict[str, str]
-) -> dict[str, Prepared]:
-    prepared = {}
-    for clip, decode in sounds.items():
-        try:
-            prepared[clip] = _prepared(decode(), networks)
-        except ValueError as error:  # AudioError, or a rate that cannot be resampled
-            broken[clip] = str(error)
-    return prepared
-
-
-def _prepared(audio: Audio, networks: list[Network]) -> Prepared:
-    key = f"{content_sha256(audio.samples)} {audio.rate_hz}"
-    rates = {net.rate_hz for net in networks if key not in net.cache}
-    # The mean goes before resampling, as in audioldm_eval.
-    centred = audio.samples - audio.samples.mean(dtype=np.float64).astype(np.float32)
-    return Prepared(key, {rate: resample(centred, audio.rate_hz, rate) for rate in rates})
-
-
-def _add(heard: Heard, clip: str, found: dict[str, Features]) -> None:
-    """Enter one clip everywhere, or nowhere when a network's output for it is not finite."""
-    for role, (embeddings, logits) in found.items():
-        arrays = [embeddings] if logits is None else [embeddings, logits]
-        if not all(np.isfinite(array).all() for array in arrays):
-            heard.broken[clip] = f"the {role} network gives NaN or infinity for this sound"
-            return
-    for role, features in found.items():
-        heard.features[role][clip] = features

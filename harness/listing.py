@@ -6,9 +6,10 @@ from typing import TextIO
 from harness import registry
 from harness.errors import StabenchError, unknown
 from harness.registry import Entry
-from metrics.declarations import METRICS, Metric
+from metrics.declarations import METRICS
+from metrics.metric import Metric
 
-KINDS = ("systems", "suites", "datasets", "embedders", "metrics")
+KINDS = ("systems", "suites", "datasets", "embedders", "protocols", "metrics")
 
 
 def listing(kind: str | None) -> dict[str, list[Entry]]:

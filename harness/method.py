@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.environment import Environment
 from harness.figures import counted, figure
-from harness.metrics_file import MetricsFile
+from harness.metrics_file import EmbedderRecord, MetricsFile
 from harness.page import Grid, Head, Line, Printed, Section
 from harness.results import Results
 from harness.run_folder import Record
@@ -91,29 +91,38 @@ def _systems(results: Results) -> Section:
 def _columns(metrics: MetricsFile) -> Section:
     lines = []
     for about in metrics.columns.values():
-        extra = dict(about.model_extra or {})
-        net = extra.pop("embedder", {})
-        rate = f"{net['rate_hz']} Hz, {net['channels']} channel" if net else ""
-        resampler = str(net.get("resampler", ""))
+        net = metrics.provenance.embedders.get(about.embedder or "")
+        rules = ", ".join(f"{name} {value}" for name, value in about.rules.items())
         cells = (
             f"{about.label} (v{about.version})",
-            str(net.get("name", "")),
-            str(net.get("sha256", ""))[:DIGEST],
-            rate,
-            resampler,
-            _compact(extra),
+            about.protocol or "",
+            f"{net.name} ({net.origin})" if net else "",
+            net.sha256[:DIGEST] if net else "",
+            _heard(net) if net else "",
+            "; ".join(filter(None, (about.about, rules))),
         )
         lines.append(Line(tuple(map(Printed, cells))))
-    heads = ("Column", "Network", "Weights (sha256)", "Audio", "Resampler", "Rule")
+    heads = ("Column", "Protocol", "Network", "Weights (sha256)", "Audio", "Rules")
     shared = metrics.provenance
     text = (
-        f"Intervals are at {figure(100 * shared['level'], 0)} %, by {shared['bootstrap']} "
-        f"resamples of clips (seed {shared['seed']}); clips are paired {shared['pairing']}; "
+        f"Protocol {shared.protocol.title}: {shared.protocol.about}.",
+        f"Intervals are at {figure(100 * shared.level, 0)} %, by {shared.bootstrap} resamples "
+        f"(seed {shared.seed}), {shared.interval}; clips are paired {shared.pairing}; "
         f"{counted(metrics.references.n, 'recording')} as references. Versions: "
-        f"{', '.join(f'{name} {version}' for name, version in shared['versions'].items())}.",
+        f"{', '.join(f'{name} {version}' for name, version in shared.versions.items())}.",
     )
     grid = Grid(tuple(map(Head, heads)), tuple(lines))
     return Section("How it was scored", text, grid, only="markdown")
+
+
+def _heard(net: EmbedderRecord) -> str:
+    """How sounds were brought to a network, in a few words."""
+    channels = "first channel" if net.channels == "first" else "mean of channels"
+    said = [f"{net.rate_hz} Hz by {net.resampler}", channels]
+    said += ["mean removed"] * net.mean_removed + ["16-bit steps"] * net.int16
+    said += [] if net.long == "whole" else [f"long clips: {net.long}"]
+    said += [] if net.precision == "float32" else [net.precision]
+    return ", ".join(said)
 
 
 def _compact(value: Any) -> str:
@@ -161,15 +170,27 @@ def _of_machine(environment: Environment, resumed: tuple[Any, ...]) -> Iterable[
         yield "The source had changes that are in no commit."
 
 
+def _sizes(metrics: MetricsFile) -> str:
+    """Rows and dimensions behind the distances of the recordings."""
+    found = []
+    for column in metrics.columns.keys() & {"fad", "fd"}:
+        about = metrics.columns[column]
+        net = metrics.provenance.embedders.get(about.embedder or "")
+        if net and net.width:
+            rows = metrics.references.frames[about.embedder or ""]
+            found.append(f"{about.label}: {rows} in {net.width}")
+    return ", ".join(sorted(found))
+
+
 def _of_scores(metrics: MetricsFile) -> Iterable[str]:
     shown = metrics.columns.keys()
     if shown & {"fad", "fd"}:
         yield (
-            "FAD and FD grow as clips get fewer, the more so with fewer clips than dimensions: "
-            "compare rows of the same n only."
+            "FAD and FD grow as clips get fewer, the more so with fewer rows of embeddings than "
+            f"dimensions ({_sizes(metrics)}): compare rows of the same n only."
         )
     if "is" in shown:
-        splits = (metrics.columns["is"].model_extra or {}).get("splits", "its")
+        splits = metrics.columns["is"].rules["is_splits"]
         yield f"IS is a mean over {splits} splits and cannot exceed the clips in one."
     if "clap" in shown:
         yield "CLAP scores of different checkpoints can order systems differently."

@@ -1,7 +1,8 @@
-"""metrics.json as the report reads it: strict, and without the packages that wrote it."""
+"""metrics.json: strict, with a published schema, read without the packages that wrote it."""
 
+import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
@@ -9,6 +10,7 @@ from harness.errors import StabenchError
 from harness.estimate import Estimate
 
 NAME = "metrics.json"
+SCHEMA = 2
 
 
 class Strict(BaseModel):
@@ -18,28 +20,58 @@ class Strict(BaseModel):
 
 
 class CellRecord(Strict):
-    """One number; `value` is null where there is none, and `reason` says why."""
+    """One number; `value` is null where there is none, and `reason` says why.
+
+    `p_value` is by permutation, that both sets come from one distribution.
+    """
 
     value: FiniteFloat | None
     low: FiniteFloat | None = None
     high: FiniteFloat | None = None
     n: int = 0
     reason: str | None = None
+    p_value: float | None = Field(None, gt=0, le=1)
 
     @property
     def estimate(self) -> Estimate:
-        return Estimate(self.value, self.low, self.high, self.n, self.reason)
+        return Estimate(self.value, self.low, self.high, self.n, self.reason, self.p_value)
 
 
-class ColumnRecord(BaseModel):
-    """What a column is; the other keys (embedder, splits, ...) are provenance for the reader."""
+class EmbedderRecord(Strict):
+    """A network, what its weights are, and how sounds were brought to it.
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    `sha256` is of the weights; `identity` of everything in it that decides a feature. `width` is
+    the length of an embedding.
+    """
+
+    name: str
+    origin: str
+    licence: str
+    sha256: str
+    identity: str
+    width: int | None
+    rate_hz: int
+    resampler: str
+    channels: Literal["first", "mean"]
+    mean_removed: bool
+    int16: bool
+    long: Literal["whole", "first", "windows"]
+    device: str
+    precision: str
+
+
+class ColumnRecord(Strict):
+    """What a column is. `rules` are the constants of the protocol that decide it."""
+
     label: str
     better: Literal["lower", "higher"]
     unit: str
     digits: int = Field(ge=0, le=9)
     version: int
+    about: str = ""
+    protocol: str | None = None
+    embedder: str | None = None
+    rules: dict[str, float | int | None] = {}
 
 
 class RowRecord(Strict):
@@ -52,10 +84,11 @@ class RowRecord(Strict):
 
 
 class SystemRecord(RowRecord):
-    """A system: also why clips failed, and the values of each clip."""
+    """A system: also why clips failed, rows of embeddings by network, the values of each clip."""
 
     paradigm: str
     failures: dict[str, str]
+    frames: dict[str, int]
     per_clip: dict[str, dict[str, float]]
 
 
@@ -77,23 +110,59 @@ class DifferenceRecord(Strict):
 
 
 class ReferencesRecord(Strict):
-    """How many recordings were heard, and why others were not."""
+    """How many recordings were heard, their rows of embeddings, and why others were not."""
 
     n: int
+    frames: dict[str, int]
     failures: dict[str, str]
+
+
+class ProtocolRecord(Strict):
+    """The rules of all columns; `replaced` are roles whose network is not the protocol's own."""
+
+    name: str
+    version: int
+    digest: str
+    about: str
+    replaced: tuple[str, ...]
+    kl_epsilon: float | None
+    is_splits: int
+    is_seed: int
+    subset_seed: int
+
+    @property
+    def title(self) -> str:
+        """Name, version and the first digits of the digest."""
+        changed = f", {' and '.join(self.replaced)} replaced" if self.replaced else ""
+        return f"{self.name} {self.version} ({self.digest[:8]}{changed})"
+
+
+class ProvenanceRecord(Strict):
+    """What all columns share; `groups` of clips that share a recording are drawn together."""
+
+    protocol: ProtocolRecord
+    clips: int
+    groups: int
+    seed: int
+    bootstrap: int
+    level: float
+    interval: str
+    pairing: str
+    embedders: dict[str, EmbedderRecord]
+    versions: dict[str, str]
 
 
 class MetricsFile(Strict):
     """metrics.json."""
 
-    schema_version: Literal[1] = Field(alias="schema")
+    schema_version: Literal[2] = Field(alias="schema")
     n_clips: int
     columns: dict[str, ColumnRecord]
     systems: dict[str, SystemRecord]
     sanity: dict[str, RowRecord]
     paired: tuple[DifferenceRecord, ...]
     references: ReferencesRecord
-    provenance: dict[str, Any]
+    provenance: ProvenanceRecord
     notes: tuple[str, ...]
 
 
@@ -108,3 +177,17 @@ def read(folder: Path) -> MetricsFile | None:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
         raise StabenchError(f"{path}: key '{key}': {first['msg']}; score the run again") from None
+
+
+def json_schema() -> str:
+    """The schema as docs/metrics.schema.json holds it."""
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "metrics.schema.json",
+        **MetricsFile.model_json_schema(),
+    }
+    return json.dumps(schema, indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    print(json_schema(), end="")

@@ -1,6 +1,6 @@
 """Provenance: what each column of metrics.json is, and how its numbers were made."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
@@ -9,8 +9,6 @@ from harness.features import Network
 from harness.transcripts import NORMALISER
 from metrics.bootstrap import LEVEL
 from metrics.declarations import METRICS
-from metrics.inception import SEED as INCEPTION_SEED
-from metrics.inception import SPLITS
 from metrics.resample import NAME as RESAMPLER
 
 WER, SHARE = "wer", "ceiling_share"
@@ -23,70 +21,85 @@ OWN: dict[str, dict[str, Any]] = {
         "unit": "",
         "digits": 3,
         "version": 1,
-        "normaliser": NORMALISER,
+        "about": f"normalised: {NORMALISER}",
     },
 }
 """Columns that are no metric of an embedding."""
-RULES: dict[str, dict[str, Any]] = {
-    "is": {"splits": SPLITS, "seed": INCEPTION_SEED, "rows": "sorted by clip id"},
-    "kl": {"direction": "KL(reference || output) of softmaxed logits, no epsilon"},
-    "clap": {"caption": "the true caption"},
-}
 
 
-def columns_about(exam: Exam, columns: Sequence[str], channels: str) -> dict[str, dict[str, Any]]:
-    """Of each column: label, direction, unit, digits, version, and the network behind it."""
-    return {
-        name: dict(OWN[name]) if name in OWN else _metric(exam, name, channels) for name in columns
-    }
+def columns_about(exam: Exam, columns: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Of each column: label, direction, unit, digits, version, protocol, network, rules."""
+    return {name: dict(OWN[name]) if name in OWN else _metric(exam, name) for name in columns}
 
 
-def _metric(exam: Exam, name: str, channels: str) -> dict[str, Any]:
+def _metric(exam: Exam, name: str) -> dict[str, Any]:
     metric = METRICS[name]
-    about: dict[str, Any] = {
+    return {
         "label": metric.label,
         "better": metric.better,
         "unit": metric.unit,
         "digits": metric.digits,
         "version": metric.version,
+        "about": metric.about,
+        "protocol": exam.protocol.title,
+        "embedder": next((role for role in metric.needs if role in exam.networks), None),
+        "rules": {rule: getattr(exam.protocol, rule) for rule in metric.rules},
     }
-    for network in (exam.networks[role] for role in metric.needs if role in exam.networks):
-        about["embedder"] = embedder(network, channels)
-    return about | RULES.get(name, {})
 
 
-def embedder(network: Network, channels: str) -> dict[str, Any]:
+def embedder(exam: Exam, network: Network) -> dict[str, Any]:
     """Which network heard the sounds, and how they were brought to it."""
+    rule = network.rule
+    first = exam.references.features(network.role, exam.recordings[:1])
     return {
         "name": network.name,
+        "origin": network.embedder.origin,
+        "licence": network.embedder.licence,
         "sha256": network.sha256,
+        "identity": network.identity,
+        "width": first[0].embeddings.shape[1] if first else None,
         "rate_hz": network.rate_hz,
         "resampler": RESAMPLER,
-        "channels": channels,
-        "mean_removed": True,
+        "channels": rule.channels,
+        "mean_removed": rule.remove_dc,
+        "int16": rule.int16,
+        "long": rule.long,
+        "device": network.device,
+        "precision": network.precision,
     }
 
 
-def provenance(exam: Exam, channels: str) -> dict[str, Any]:
+def provenance(exam: Exam) -> dict[str, Any]:
     """What all columns share. It holds no date: scoring again writes the same bytes."""
+    protocol = exam.protocol
+    rules = protocol.model_dump(mode="json", exclude={"networks", "columns"})
     return {
+        "protocol": {**rules, "digest": protocol.digest},
         "clips": len(exam.ids),
+        "groups": exam.groups.count,
         "seed": exam.seed,
         "bootstrap": exam.bootstrap,
         "level": LEVEL,
+        "interval": "bootstrap over clips of influence values; clips of one recording together",
         "pairing": "by clip id",
-        "embedders": {role: embedder(net, channels) for role, net in exam.networks.items()},
+        "embedders": {role: embedder(exam, net) for role, net in exam.networks.items()},
         "versions": {name: found for name in VERSIONS if (found := _version(name))},
     }
 
 
-def comparability(networks: Mapping[str, Network]) -> list[str]:
-    """A note for each package that brings networks of its own: nobody else's yardstick."""
-    packages = sorted({network.package for network in networks.values() if network.package})
-    return [
+def comparability(exam: Exam) -> list[str]:
+    """What keeps the numbers from being compared with others', the gravest first."""
+    networks = exam.networks.values()
+    random = sorted({net.name for net in networks if net.embedder.origin.startswith("random")})
+    packages = sorted({net.package for net in networks if net.package})
+    notes = [
+        f"{', '.join(random)}: random weights. These numbers only show that the code runs"
+    ] * bool(random)
+    notes += [
         f"{package} embedders: numbers comparable only with each other, not with any paper's"
         for package in packages
     ]
+    return notes
 
 
 def _version(name: str) -> str | None:

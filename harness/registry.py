@@ -23,12 +23,26 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "datasets": {
         "folder": "harness.dataset:folder",
     },
-    "embedders": {},
+    "embedders": {
+        "clap-630k": "metrics.embedders.published:clap_630k",
+        "clap-music-speech": "metrics.embedders.published:clap_music_speech",
+        "cnn14-16k": "metrics.embedders.published:cnn14_16k",
+        "cnn14-32k": "metrics.embedders.published:cnn14_32k",
+        "frechet-audio-distance": "metrics.backends.frechet_audio_distance:embedder",
+        "laion-clap": "metrics.backends.laion_clap:embedder",
+        "vggish": "metrics.embedders.published:vggish",
+        "vggish-pca": "metrics.embedders.published:vggish_pca",
+    },
+    "protocols": {
+        "paper": "metrics",
+        "stabench": "metrics",
+    },
     "suites": {
         "demo": "harness",
     },
 }
-"""Kind -> name -> "module:attribute"; of a suite the package whose `suites/<name>.toml` it is."""
+"""Kind -> name -> "module:attribute"; of a suite or a protocol the package in whose folder
+`suites/` or `protocols/` it is `<name>.toml`."""
 
 
 class Entry(NamedTuple):
@@ -103,15 +117,17 @@ def check_options(what: str, function: Callable[..., Any], options: dict[str, An
             raise StabenchError(f"{what}: option '{one.name}' is missing; add it to the suite")
 
 
-def suite_path(name: str) -> Path:
-    """The TOML file of a suite: a path that ends in .toml, or a registered name."""
+def toml_path(kind: str, name: str) -> Path:
+    """The TOML file of a suite or protocol: a path that ends in .toml, or a registered name."""
     if name.endswith(".toml"):
         return Path(name)
-    package = target("suites", name)
+    package = target(kind, name)
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise MissingError(f"suite '{name}': package '{package}' is not installed")
-    return Path(spec.submodule_search_locations[0]) / "suites" / f"{name}.toml"
+        raise MissingError(
+            f"{kind.removesuffix('s')} '{name}': package '{package}' is not installed"
+        )
+    return Path(spec.submodule_search_locations[0]) / kind / f"{name}.toml"
 
 
 def _from_package(name: str) -> Any:

@@ -104,4 +104,5 @@ def _row(row: Row) -> dict[str, Any]:
 def _json_cell(cell: Cell) -> dict[str, Any]:
     value = {name: getattr(cell, name) for name in ("value", "low", "high", "unit", "better", "n")}
     value |= {} if cell.spread is None else {"sd": cell.spread}
+    value |= {} if cell.p_value is None else {"p_value": cell.p_value}
     return value | ({"reason": cell.reason} if cell.reason else {})

@@ -7,6 +7,7 @@ from typing import Any, TextIO
 
 from harness import atomic
 from harness.differences import differences
+from harness.extremes import extremes
 from harness.method import lead, method, notes
 from harness.page import Page, Section
 from harness.render import to_csv, to_json, to_markdown
@@ -56,11 +57,17 @@ def page_of(results: Results, table: Table) -> Page:
         latencies(results, table),
         time_shares(results, table),
         stage_table(results, table),
+        metrics and extremes(metrics, _captions(results)),
         metrics and failures(metrics),
         Section("Notes", points=said) if said else None,
         *method(results),
     )
     return Page(_title(results), lead(results), tuple(one for one in sections if one))
+
+
+def _captions(results: Results) -> dict[str, str]:
+    clips = results.run.clips if results.run else ()
+    return {clip.id: clip.caption for clip in clips if clip.caption}
 
 
 def _title(results: Results) -> str:
@@ -80,7 +87,7 @@ def report_json(results: Results, table: Table) -> dict[str, Any]:
         "metrics": {k: v.model_dump(mode="json") for k, v in metrics.columns.items()}
         if metrics
         else {},
-        "provenance": metrics.provenance if metrics else {},
+        "provenance": metrics.provenance.model_dump(mode="json") if metrics else {},
         "systems": results.run.about_systems() if results.run else {},
         "suite": record.suite.resolved() if record else None,
         "dataset": record.dataset.model_dump(mode="json", exclude={"clips"}) if record else None,

@@ -1,7 +1,7 @@
 """The run folder: everything one run did, and the way for score and report to read it.
 
 run.json  systems.json  journal.jsonl  audio/<system>/<clip>.wav  logs/<system>.log
-metrics.json (score)  report.{md,csv,json} (report)
+metrics.json clips.parquet (score)  report.{md,csv,json} (report)
 """
 
 import json

@@ -11,14 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.answers import EMBEDDINGS, NO_INTERVAL, Answers, of
+from harness.answers import Answers
 from harness.estimate import Estimate
-from harness.exam import Exam
+from harness.exam import Exam, Item
 from harness.features import Heard, Progress, Sounds, hear
-from metrics.audio import Audio
-from metrics.bootstrap import centred_interval
-from metrics.frechet import frechet_distance
-from metrics.frechet_bootstrap import FrechetReference
+from metrics.audio import Audio, mono
+from metrics.declarations import METRICS
 
 ROWS = ("other-half", "noise", "silence", "shuffled")
 CEILING = "ceiling"
@@ -48,10 +46,12 @@ class Sanity:
         self, names: tuple[str, ...], ceiling: Reconstruct | None = None
     ) -> Iterator[tuple[str, SanityRow]]:
         """The named rows in their order; none of them without two recordings."""
-        if len(self._recordings) < 2:
+        if len(self.exam.recordings) < 2:
             return
         if ceiling:
-            sounds = self._made(lambda _clip, audio: ceiling(audio))
+            sounds = self._made(
+                lambda _clip, audio: ceiling(Audio(mono(audio.samples, "mean"), audio.rate_hz))
+            )
             yield CEILING, self._of_sounds("Recordings, autoencoded", sounds)
         for name in names:
             yield name, self._row(name)
@@ -66,64 +66,62 @@ class Sanity:
         return self._of_sounds("Silence", self._made(silence))
 
     def _of_sounds(self, label: str, sounds: Sounds) -> SanityRow:
-        heard = hear(label, sounds, list(self.exam.networks.values()), self.progress)
-        return self._of_heard(label, heard)
+        return self._of_heard(label, hear(label, sounds, self.exam.networks, self.progress))
 
     def _of_heard(
         self, label: str, heard: Heard, known: dict[str, Estimate] | None = None
     ) -> SanityRow:
         """The row of these sounds; the cells that are `known` are not measured again."""
-        answers = Answers(self.exam, heard)
+        answers = Answers(self.exam, self.exam.probes, heard)
         given = known or {}
         cells = {
             column: given[column] if column in given else answers.estimate(column)
             for column in self.columns
         }
-        return SanityRow(label, cells, len(self._recordings) - len(heard.broken), answers)
+        return SanityRow(label, cells, len(heard.keys), answers)
 
     def _other_half(self) -> SanityRow:
-        """FAD and FD between two halves of the recordings; the rest of all recordings."""
-        known = {"kl": Estimate.missing("a recording against itself is 0 by definition")}
-        for column in EMBEDDINGS.keys() & set(self.columns):
-            lack = self.exam.lack(column)
-            known[column] = Estimate.missing(lack) if lack else self._between_halves(column)
-        return self._of_heard("Recordings, half and half", self.exam.references, known)
-
-    def _between_halves(self, column: str) -> Estimate:
-        found = self.exam.references.features[EMBEDDINGS[column]]
-        order = shuffled(sorted(found), self.exam.seed)
-        halves = sorted(order[: len(order) // 2]), sorted(order[len(order) // 2 :])
-        if len(halves[0]) < 2:
-            return Estimate.missing(f"needs at least 4 recordings, has {len(order)}", len(order))
-        note = f"{len(halves[1])} clips against {len(halves[0])}: higher than with all {len(order)}"
-        one, other = ([found[clip].embeddings for clip in half] for half in halves)
-        drawn = [self.exam.drawn(half) for half in halves]
-        if min(draws.counts.sum(axis=1).min() for draws in drawn) < 2:
-            value = frechet_distance(np.concatenate(other), np.concatenate(one))
-            return Estimate(value, n=len(other), reason=f"{note}; {NO_INTERVAL}")
-        replicates = FrechetReference(one, drawn[0]).replicates(other, drawn[1])
-        return of(centred_interval(replicates), least=0)._replace(reason=note)
+        """Distances of sets between two halves of the recordings; the rest of all recordings."""
+        order = shuffled(self.exam.recordings, self.exam.seed)
+        one, other = order[: len(order) // 2], order[len(order) // 2 :]
+        few = f"needs at least 2 recordings in each half, has {len(one)}"
+        references = self.exam.references
+        halves = Exam(
+            dict.fromkeys(other, Item()),
+            self.exam.protocol,
+            self.exam.networks,
+            references.some(sorted(one)),
+            self.exam.seed,
+            self.exam.bootstrap,
+        )
+        answers = Answers(halves, halves.items, references.some(sorted(other)))
+        note = f"{len(other)} clips against {len(one)}: higher than with all {len(order)}"
+        known = dict.fromkeys(self._paired, Estimate.missing("a recording against itself is 0"))
+        for column in self._distances:
+            found = Estimate.missing(few) if len(one) < 2 else answers.estimate(column)
+            known[column] = found if found.value is None else found._replace(reason=note)
+        return self._of_heard("Recordings, half and half", references, known)
 
     def _shuffled(self) -> SanityRow:
         """Each recording in the place of another: wrong captions, wrong labels, same set."""
-        order = shuffled(self._recordings, self.exam.seed)
+        order = shuffled(self.exam.recordings, self.exam.seed)
         place = dict(zip(order, [*order[1:], order[0]], strict=True))
-        features = {
-            role: {clip: found[place[clip]] for clip in place}
-            for role, found in self.exam.references.features.items()
-        }
         same = Estimate.missing("the same set of recordings: 0 by definition")
-        heard = Heard(features, {})
-        return self._of_heard("Recordings, shuffled", heard, dict.fromkeys(EMBEDDINGS, same))
+        heard = self.exam.references.renamed(place)
+        return self._of_heard("Recordings, shuffled", heard, dict.fromkeys(self._distances, same))
 
     @property
-    def _recordings(self) -> list[str]:
-        """Clips whose recording every network heard, sorted."""
-        return sorted(set(self.references) - set(self.exam.references.broken))
+    def _distances(self) -> list[str]:
+        """Columns that compare whole sets."""
+        return [column for column in self.columns if "reference" in METRICS[column].needs]
+
+    @property
+    def _paired(self) -> list[str]:
+        return [column for column in self.columns if "pair" in METRICS[column].needs]
 
     def _made(self, make: Callable[[str, Audio], Audio]) -> Sounds:
         """A sound made of each recording, when it is asked for."""
-        return {clip: self._maker(clip, make) for clip in self._recordings}
+        return {clip: self._maker(clip, make) for clip in self.exam.recordings}
 
     def _maker(self, clip: str, make: Callable[[str, Audio], Audio]) -> Callable[[], Audio]:
         return lambda: make(clip, self.references[clip]())

@@ -7,17 +7,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness.answers import PER_CLIP, Answers
+from harness.answers import Answers
 from harness.estimate import Estimate, ratio
 from harness.exam import Exam
 from harness.features import Progress, Sounds, hear
+from harness.metrics_file import SCHEMA
 from harness.provenance import SHARE, WER, columns_about, comparability, provenance
 from harness.sanity import CEILING, Reconstruct, Sanity
 from harness.transcripts import word_error_rate
+from metrics.declarations import METRICS
 
-SCHEMA = 1
-PAIRED = ("fad", "fd", "kl", "clap", "recall")
-"""Columns of paired differences."""
+UNPAIRED = ("is", "fad_inf")
+"""Columns without paired differences: their bias differs from system to system."""
 MOST_PAIRED = 6
 """Up to so many systems all pairs are compared, beyond it those that answer a question."""
 FIRST = ("end-to-end", "oracle", "cascade", "unstated")
@@ -26,7 +27,7 @@ FIRST = ("end-to-end", "oracle", "cascade", "unstated")
 
 @dataclass(frozen=True)
 class Entrant:
-    """One system to score: its outputs, why clips failed before, what it heard."""
+    """One system to score: its outputs by clip, why others failed, what it heard."""
 
     name: str
     label: str
@@ -39,12 +40,11 @@ class Entrant:
 
 
 class Choice(NamedTuple):
-    """What to score: columns, sanity rows, the channel rule of the files, notes for the reader."""
+    """What to score: columns, sanity rows, the ceiling, notes for the reader."""
 
     columns: tuple[str, ...]
     sanity: tuple[str, ...] = ()
     ceiling: Reconstruct | None = None
-    channels: str = "first"
     notes: tuple[str, ...] = ()
 
 
@@ -71,7 +71,7 @@ def scores(
     return {
         "schema": SCHEMA,
         "n_clips": len(exam.ids),
-        "columns": columns_about(exam, (*choice.columns, *extra), choice.channels),
+        "columns": columns_about(exam, (*choice.columns, *extra)),
         "systems": {one.entrant.name: one.part for one in scored},
         "sanity": {
             name: {
@@ -83,9 +83,13 @@ def scores(
             for name, row in sanity.items()
         },
         "paired": [line for a, b in pairs(scored) for line in _differences(a, b, choice.columns)],
-        "references": {"n": len(references) - len(broken), "failures": broken},
-        "provenance": provenance(exam, choice.channels),
-        "notes": [*choice.notes, *comparability(exam.networks)],
+        "references": {
+            "n": len(references) - len(broken),
+            "frames": Answers(exam, exam.probes, exam.references).frames(),
+            "failures": dict(broken),
+        },
+        "provenance": provenance(exam),
+        "notes": [*choice.notes, *comparability(exam)],
     }
 
 
@@ -96,8 +100,8 @@ def _scored(
     ceiling: Answers | None,
     progress: Progress,
 ) -> Scored:
-    heard = hear(entrant.name, entrant.sounds, list(exam.networks.values()), progress)
-    answers = Answers(exam, heard)
+    heard = hear(entrant.name, entrant.sounds, exam.networks, progress)
+    answers = Answers(exam, exam.items, heard)
     failures = {**entrant.failures, **heard.broken}
     cells = {column: answers.estimate(column) for column in columns}
     if ceiling and "recall" in columns:
@@ -109,6 +113,7 @@ def _scored(
         "n": (len(entrant.sounds) or entrant.clips) - len(heard.broken),
         "failed": len(failures),
         "failures": failures,
+        "frames": answers.frames(),
         "cells": {column: cell.to_json() for column, cell in cells.items()},
         "per_clip": _per_clip(answers, columns),
     }
@@ -117,19 +122,22 @@ def _scored(
 
 def _share(exam: Exam, answers: Answers, ceiling: Answers) -> Estimate:
     """Event recall of a system over that of the ceiling, on the clips that both have."""
-    if reason := exam.lack("recall"):
+    if reason := exam.lack(METRICS["recall"]):
         return Estimate.missing(reason)
-    clips = sorted({*answers.clips("recall")} & {*ceiling.clips("recall")})
+    own, top = answers.per_clip("recall"), ceiling.per_clip("recall")
+    recordings = {clip: exam.items[clip].references for clip in own}
+    clips = sorted(clip for clip, names in recordings.items() if names and names[0] in top)
     if len(clips) < 2:
         return Estimate.missing(f"needs at least 2 clips, has {len(clips)}", len(clips))
-    own, top = (np.array(one.values("recall", clips)) for one in (answers, ceiling))
-    return ratio(own, top, exam.drawn(clips).counts)
+    above = np.array([own[clip] for clip in clips])
+    below = np.array([top[recordings[clip][0]] for clip in clips])
+    return ratio(above, below, exam.counts(clips))
 
 
 def _per_clip(answers: Answers, columns: tuple[str, ...]) -> dict[str, dict[str, float]]:
     """Clip -> column -> value, for the columns that are means over clips."""
     values: dict[str, dict[str, float]] = {}
-    for column in (column for column in columns if column in PER_CLIP):
+    for column in columns:
         for clip, value in answers.per_clip(column).items():
             values.setdefault(clip, {})[column] = value
     return dict(sorted(values.items()))
@@ -150,7 +158,7 @@ def pairs(scored: list[Scored]) -> list[tuple[Scored, Scored]]:
 
 def _differences(a: Scored, b: Scored, columns: tuple[str, ...]) -> list[dict[str, Any]]:
     lines = []
-    for column in (column for column in columns if column in PAIRED):
+    for column in (column for column in columns if column not in UNPAIRED):
         cell = a.answers.minus(b.answers, column).to_json()
         names = {"a": a.entrant.name, "b": b.entrant.name, "column": column}
         lines.append({**names, "difference": cell.pop("value"), **cell})

@@ -1,30 +1,45 @@
 """Scoring: a run folder, or folders of WAV files, into metrics.json. One pass over the audio."""
 
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from harness import atomic, registry
-from harness.dataset import Clip, read_captions
+from checkpoints.cache import cache_folder
+from harness import atomic, protocols, registry
+from harness.answers import needed_roles
+from harness.clip_table import NAME as CLIP_TABLE
+from harness.clip_table import clip_table
+from harness.dataset import Clip, read_rows
 from harness.device import limit_threads
 from harness.errors import MissingError, StabenchError
-from harness.exam import Exam
-from harness.features import Heard, Network, Progress, Sounds, hear, network
-from harness.figures import counted
+from harness.exam import Exam, Item
+from harness.features import Network, Progress, Sounds, hear, network
 from harness.journal import Row
+from harness.pairing import REFERENCE, pair, read_items
 from harness.run_folder import RunFolder
 from harness.sanity import ROWS, Reconstruct
 from harness.scores import Choice, Entrant, scores
 from harness.suite import Metrics, SystemUse
-from harness.wav_folders import WavFolder, sounds, wav_folder
+from harness.wav_folders import sounds, wav_folder
 from metrics.audio import Audio, AudioError, content_sha256, decode
-from metrics.declarations import METRICS
+from metrics.protocol import Protocol
 
-EMBEDDERS = {"fad": "pocket-vggish", "tagger": "pocket-cnn14", "clap": "pocket-clap"}
-"""What folders are scored with, by registered name, when nothing else is asked for."""
-FOLDER_COLUMNS = ("fad", "fd", "kl", "is", "clap")
 FEATURES = "features"
+"""Folder of kept features in the cache folder."""
+
+
+class Hearing(NamedTuple):
+    """How networks run: device, precision, CPU threads, what their weights are."""
+
+    device: str = "cpu"
+    precision: str = "float32"
+    threads: int = 1
+    weights: str = "published"
+
+
+ON_CPU = Hearing()
 
 
 def silent(_what: str, _done: int, _of: int) -> None:
@@ -38,22 +53,20 @@ def score_run(run: Path, progress: Progress = silent, device: str = "cpu") -> Pa
     MissingError for weights that are not there, StabenchError for names that are not known.
     """
     folder = RunFolder.open(run)
-    suite = folder.suite
-    networks = _networks(_embedders(suite.metrics), folder.path / FEATURES, device)
-    # As many as the systems had: the same run scored twice gives the same digits.
-    limit_threads(suite.protocol.threads)
-    references: Sounds = {
-        clip.id: partial(decode, clip.reference) for clip in folder.clips if clip.reference
-    }
-    heard = _references(references, networks, progress)
-    clips = {clip.id: clip for clip in folder.clips}
-    protocol = suite.protocol
-    exam = Exam(clips, networks, heard, protocol.seed, protocol.bootstrap)
-    choice = Choice(
-        tuple(suite.metrics.columns), tuple(suite.metrics.sanity), _ceiling(suite.metrics)
-    )
+    suite, metrics = folder.suite, folder.suite.metrics
+    protocol = protocols.load(metrics.protocol, metrics.networks)
+    # As many threads as the systems had: the same run scored twice gives the same digits.
+    hearing = Hearing(device, threads=suite.protocol.threads, weights=metrics.weights)
+    networks = _networks(protocol, tuple(metrics.columns), hearing)
+    names = _recording_names(folder.clips)
+    references: Sounds = {name: partial(decode, path) for path, name in names.items()}
+    items = {clip.id: _item(clip, names) for clip in folder.clips}
+    heard = hear("references", references, networks, progress)
+    exam = Exam(items, protocol, networks, heard, suite.protocol.seed, suite.protocol.bootstrap)
+    choice = Choice(tuple(metrics.columns), tuple(metrics.sanity), _ceiling(metrics))
     entrants = [_entrant(folder, use) for use in suite.systems]
-    return _write(folder.metrics_path, exam, entrants, references, choice, progress)
+    trials = {(row.system, row.clip): row for row in folder.rows() if not row.repeat}
+    return _write(folder.metrics_path, exam, entrants, references, choice, progress, trials)
 
 
 def score_folders(
@@ -61,52 +74,72 @@ def score_folders(
     outputs: Mapping[str, Path],
     captions: Path | None,
     out: Path,
-    embedders: Mapping[str, str] = EMBEDDERS,
+    protocol: Protocol,
     *,
+    columns: tuple[str, ...] | None = None,
     sanity: tuple[str, ...] = ROWS,
     seed: int = 0,
     bootstrap: int = 1000,
-    channels: str = "first",
+    unpaired: bool = False,
+    hearing: Hearing = ON_CPU,
     progress: Progress = silent,
-    device: str = "cpu",
 ) -> Path:
-    """Score folders of WAVs against a folder of recordings, paired by file stem; writes `out`.
+    """Score folders of WAVs against a folder of recordings; writes metrics.json into `out`.
 
-    The clips are the stems of `reference`. `captions` is a CSV with columns id, caption. A file
-    that is missing or broken counts as failed. Raises MissingError for a folder that is not there,
-    StabenchError for a stem twice or a CSV without these columns.
+    Clips are paired by file stem, or as the CSV `captions` (columns id, caption, reference) says.
+    A file that is missing or broken counts as failed. Raises MissingError for a folder that is
+    not there, StabenchError for a stem twice or a CSV without its columns.
     """
     recordings = wav_folder("reference", Path(reference))
     systems = [wav_folder(name, Path(path)) for name, path in outputs.items()]
-    texts = read_captions(Path(captions)) if captions else {}
-    clips = {
-        stem: Clip(stem, texts.get(stem) or None, None, path)
-        for stem, path in recordings.files.items()
-    }
-    networks = _networks(embedders, out / FEATURES, device)
-    wanted = sounds(recordings, clips, channels)
-    exam = Exam(clips, networks, _references(wanted, networks, progress), seed, bootstrap)
-    choice = Choice(FOLDER_COLUMNS, sanity, None, channels, _notes(clips, texts, systems))
+    table = read_items(Path(captions)) if captions else None
+    named = captions is not None and REFERENCE in read_rows(Path(captions)).columns
+    pairs = pair(recordings, systems, table, named, unpaired)
+    wanted = tuple(columns or protocol.columns)
+    networks = _networks(protocol, wanted, hearing)
+    named_too = {name for item in pairs.items.values() for name in item.references}
+    references = sounds(recordings, sorted(named_too | recordings.files.keys()))
+    heard = hear("references", references, networks, progress)
+    exam = Exam(pairs.items, protocol, networks, heard, seed, bootstrap)
     entrants = [
-        Entrant(each.name, each.name, "unstated", sounds(each, clips, channels)) for each in systems
+        Entrant(each.name, each.name, "unstated", sounds(each, pairs.asked[each.name]))
+        for each in systems
     ]
     out.mkdir(parents=True, exist_ok=True)
-    return _write(out / "metrics.json", exam, entrants, wanted, choice, progress)
+    choice = Choice(wanted, sanity, None, pairs.notes)
+    return _write(out / "metrics.json", exam, entrants, references, choice, progress)
 
 
-def _networks(embedders: Mapping[str, str], kept: Path, device: str) -> dict[str, Network]:
-    return {role: network(role, name, kept, device) for role, name in embedders.items()}
+def _networks(protocol: Protocol, columns: tuple[str, ...], hearing: Hearing) -> dict[str, Network]:
+    """The networks that the columns need, by role."""
+    limit_threads(hearing.threads)
+    options = {} if hearing.weights == "published" else {"weights": hearing.weights}
+    return {
+        role: network(
+            role,
+            protocol.networks[role],
+            folder=cache_folder() / FEATURES,
+            device=hearing.device,
+            precision=hearing.precision,
+            threads=hearing.threads,
+            options=options,
+        )
+        for role in needed_roles(columns)
+        if role in protocol.networks
+    }
 
 
-def _embedders(metrics: Metrics) -> dict[str, str]:
-    """Role -> name of the networks that the suite's columns need."""
-    needed = {role for column in metrics.columns for role in METRICS[column].needs}
-    named = {"fad": metrics.fad, "tagger": metrics.tagger, "clap": metrics.clap}
-    return {role: name for role, name in named.items() if name and role in needed}
+def _recording_names(clips: tuple[Clip, ...]) -> dict[Path, str]:
+    """A name for every recording of a dataset: its stem, or its path where stems repeat."""
+    paths = list(dict.fromkeys(clip.reference for clip in clips if clip.reference))
+    stems = Counter(path.stem for path in paths)
+    return {path: path.stem if stems[path.stem] == 1 else str(path) for path in paths}
 
 
-def _references(recordings: Sounds, networks: dict[str, Network], progress: Progress) -> Heard:
-    return hear("references", recordings, list(networks.values()), progress)
+def _item(clip: Clip, names: Mapping[Path, str]) -> Item:
+    captions = (clip.caption,) if clip.caption else ()
+    references = (names[clip.reference],) if clip.reference else ()
+    return Item(captions, references, clip.labels)
 
 
 def _ceiling(metrics: Metrics) -> Reconstruct | None:
@@ -153,22 +186,6 @@ def _output(path: Path, sha256: str) -> Audio:
     return audio
 
 
-def _notes(
-    clips: Mapping[str, Clip], texts: Mapping[str, str], systems: list[WavFolder]
-) -> tuple[str, ...]:
-    """What was given and could not be used."""
-    notes = [
-        f"{folder.name}: {counted(len(extra), 'file')} without a reference left out "
-        f"(first: {extra[0]})"
-        for folder in systems
-        if (extra := sorted(folder.files.keys() - clips.keys()))
-    ]
-    mute = [name for name, clip in clips.items() if not clip.caption]
-    if texts and mute:
-        notes.append(f"{counted(len(mute), 'clip')} without a caption (first: {mute[0]})")
-    return tuple(notes)
-
-
 def _write(
     path: Path,
     exam: Exam,
@@ -176,8 +193,11 @@ def _write(
     references: Sounds,
     choice: Choice,
     progress: Progress,
+    trials: Mapping[tuple[str, str], Row] | None = None,
 ) -> Path:
     content: dict[str, Any] = _one_line(exam, entrants, references, choice, progress)
+    table = clip_table(exam, content["systems"], trials or {})
+    atomic.write_bytes(path.with_name(CLIP_TABLE), table)
     atomic.write_json(path, content)
     return path
 

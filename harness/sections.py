@@ -51,7 +51,13 @@ def _line(row: Row, columns: Sequence[Column]) -> Line:
 def _printed(cell: Cell, digits: int) -> Printed:
     if cell.text is None:
         return Printed(NOT_MEASURED if cell.reason == NOT_MEASURED else NOTHING)
-    return Printed(cell.text, interval(cell.low, cell.high, digits))
+    ends = interval(cell.low, cell.high, digits)
+    return Printed(cell.text, ends if cell.p_value is None else f"{ends} {_p(cell.p_value)}")
+
+
+def _p(p_value: float) -> str:
+    """A permutation's p: three decimals, as 1,000 permutations allow."""
+    return "p < 0.002" if p_value < 0.002 else f"p {p_value:.3f}"
 
 
 def _reasons(rows: Iterable[Row], columns: Sequence[Column]) -> Iterable[str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metrics.audio import AudioError, decode
+from metrics.audio import AudioError, decode, mono
 from metrics.resample import resample
 
 
@@ -25,7 +25,8 @@ def read_speech(path: Path | None, rate_hz: int) -> np.ndarray:
     if path.stat().st_size == 0:
         raise SpeechError(f"speech '{path}': the file is empty (0 bytes)")
     try:
-        samples, from_hz = decode(path, channels="mean")
+        channels, from_hz = decode(path)
+        samples = mono(channels, "mean")
         _check_scale(path, samples)
         return np.clip(resample(samples, from_hz, rate_hz), -1, 1)
     except (AudioError, ValueError) as error:

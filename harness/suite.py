@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from harness import registry
 from harness.errors import MissingError, StabenchError, unknown
 from metrics.declarations import METRICS
+from metrics.protocol import ROLES
 
 Name = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)
 """Names that become folder names."""
@@ -57,17 +58,21 @@ class Protocol(BaseModel):
 
 
 class Metrics(BaseModel):
-    """Columns of the table, and the registered embedders behind them.
+    """Columns of the table, the protocol of its numbers, and networks put in place of its own.
 
+    `weights = "random"` builds published networks with random weights, to show that all runs.
     `ceiling` names a function ("module:function") that takes a recording through the systems'
     codec and back: no system can sound better.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     columns: tuple[str, ...] = ()
+    protocol: str = "stabench"
     fad: str | None = None
     tagger: str | None = None
     clap: str | None = None
+    clap_music: str | None = None
+    weights: Literal["published", "random"] = "published"
     ceiling: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
     sanity: tuple[Literal["other-half", "noise", "silence", "shuffled"], ...] = ()
 
@@ -78,6 +83,12 @@ class Metrics(BaseModel):
             if name not in METRICS:
                 raise ValueError(unknown("column", name, METRICS))
         return columns
+
+    @property
+    def networks(self) -> dict[str, str]:
+        """The networks that replace the protocol's, by role."""
+        named = {role: getattr(self, role) for role in ROLES}
+        return {role: name for role, name in named.items() if name}
 
 
 class SystemUse(BaseModel):
@@ -121,7 +132,8 @@ class Suite(BaseModel):
         registry.target("datasets", self.dataset.use)
         for system in self.systems:
             registry.target("systems", system.use)
-        for embedder in filter(None, (self.metrics.fad, self.metrics.tagger, self.metrics.clap)):
+        registry.toml_path("protocols", self.metrics.protocol)
+        for embedder in self.metrics.networks.values():
             registry.target("embedders", embedder)
 
     def selected(self, wanted: tuple[str, ...]) -> "Suite":
@@ -141,7 +153,7 @@ def load(name: str) -> Suite:
 
     Raises StabenchError with one line for whatever is wrong in it, MissingError without the file.
     """
-    path = registry.suite_path(name)
+    path = registry.toml_path("suites", name)
     try:
         value = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:

@@ -48,6 +48,7 @@ class Cell(NamedTuple):
     spread: float | None = None
     digits: int = 2
     n: int = 0
+    p_value: float | None = None
 
 
 class Row(NamedTuple):
@@ -217,6 +218,7 @@ def _cell(column: Column, number: Estimate) -> Cell:
         number.reason,
         digits=column.digits,
         n=number.n,
+        p_value=number.p_value,
     )
 
 

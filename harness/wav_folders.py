@@ -35,15 +35,15 @@ def wav_folder(name: str, path: Path) -> WavFolder:
     return WavFolder(name, path, {file.stem: file for file in files})
 
 
-def sounds(folder: WavFolder, clips: Iterable[str], channels: str = "first") -> Sounds:
+def sounds(folder: WavFolder, clips: Iterable[str]) -> Sounds:
     """What decodes each clip; a clip without a file raises AudioError like a broken one."""
     return {
-        clip: partial(_decode, folder.files.get(clip, folder.path / f"{clip}.wav"), channels)
+        clip: partial(_decode, folder.files.get(clip, folder.path / f"{clip}.wav"))
         for clip in clips
     }
 
 
-def _decode(path: Path, channels: str) -> Audio:
+def _decode(path: Path) -> Audio:
     if not path.exists():
         raise AudioError(f"{path}: no such file; the clip counts as failed")
-    return decode(path, channels=channels)
+    return decode(path)

@@ -1,4 +1,4 @@
-"""WAV files as metrics hear them: decoded once, mono by a named rule, refused when broken.
+"""WAV files as they are: decoded once, with all channels, refused when broken.
 
 Other tools replace a broken file by its neighbour or shorten it quietly; here it is an error.
 """
@@ -23,7 +23,7 @@ class AudioError(ValueError):
 
 
 class Audio(NamedTuple):
-    """Mono `samples` float32 [T] and their rate."""
+    """Float32 `samples`, [T] or [T, channels], and their rate."""
 
     samples: np.ndarray
     rate_hz: int
@@ -36,19 +36,37 @@ def load(
 
     Defaults are audioldm_eval's. Raises AudioError.
     """
-    samples, from_hz = decode(path, channels=channels)
-    if remove_dc:
-        samples = samples - samples.mean(dtype=np.float64).astype(np.float32)
-    return resample(samples, from_hz, rate_hz)
+    samples, from_hz = decode(path)
+    mixed = mono(samples, channels)
+    return resample(without_dc(mixed) if remove_dc else mixed, from_hz, rate_hz)
 
 
-def decode(path: Path, *, channels: Channels = "first") -> Audio:
-    """The file as it is, but mono. Raises AudioError.
+def mono(samples: np.ndarray, channels: Channels) -> np.ndarray:
+    """Samples [T] or [T, channels] as one channel [T]."""
+    if channels not in ("first", "mean"):
+        raise ValueError(f"channel rule is '{channels}', expected 'first' or 'mean'")
+    if samples.ndim == 1:
+        return samples
+    mixed = samples[:, 0] if channels == "first" else samples.mean(axis=1)
+    return np.ascontiguousarray(mixed)
+
+
+def without_dc(samples: np.ndarray) -> np.ndarray:
+    """Samples [T] minus their mean."""
+    return samples - samples.mean(dtype=np.float64).astype(np.float32)
+
+
+def int16_round_trip(samples: np.ndarray) -> np.ndarray:
+    """Samples cut to -1 to 1 and to 16-bit steps towards zero, as laion_clap's loader does."""
+    steps = (np.clip(samples, -1, 1) * np.float32(32767)).astype(np.int16)
+    return (steps / 32767.0).astype(np.float32)
+
+
+def decode(path: Path) -> Audio:
+    """The file as it is: samples [T], or [T, channels] of several. Raises AudioError.
 
     Refused: missing, not WAV, empty, truncated, or holding NaN or infinity.
     """
-    if channels not in ("first", "mean"):
-        raise ValueError(f"channel rule is '{channels}', expected 'first' or 'mean'")
     content = _content(Path(path))
     try:
         samples, rate_hz = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
@@ -58,13 +76,18 @@ def decode(path: Path, *, channels: Channels = "first") -> Audio:
         raise AudioError(f"{path}: holds no samples, expected at least one; score it as failed")
     if not np.isfinite(samples).all():
         raise AudioError(f"{path}: holds NaN or infinity, expected finite samples")
-    mono = samples[:, 0] if channels == "first" else samples.mean(axis=1)
-    return Audio(np.ascontiguousarray(mono), rate_hz)
+    return Audio(samples[:, 0] if samples.shape[1] == 1 else samples, rate_hz)
 
 
 def content_sha256(samples: np.ndarray) -> str:
-    """Hex digest of the samples as little-endian float32: the same sound, whatever its header."""
-    return hashlib.sha256(np.ascontiguousarray(samples, "<f4").tobytes()).hexdigest()
+    """Hex digest of the samples as little-endian float32: the same sound, whatever its header.
+
+    Several channels are told from one channel of as many samples by their number.
+    """
+    digest = hashlib.sha256(np.ascontiguousarray(samples, "<f4").tobytes())
+    if samples.ndim > 1:
+        digest.update(f"{samples.shape[1]} channels".encode())
+    return digest.hexdigest()
 
 
 def _content(path: Path) -> bytes:

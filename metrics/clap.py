@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from metrics.metric import Metric
 from metrics.rows import rows, same_rows, same_width
+from metrics.sets import Sets
 
 
 def clap_score(text: np.ndarray, audio: np.ndarray) -> np.ndarray:
@@ -15,6 +17,16 @@ def clap_score(text: np.ndarray, audio: np.ndarray) -> np.ndarray:
     same_rows("text embeddings", text, "audio embeddings", audio)
     same_width("text embeddings", text, "audio embeddings", audio)
     return np.sum(_unit("text", text) * _unit("audio", audio), axis=1)
+
+
+def measure(metric: Metric, sets: Sets) -> np.ndarray:
+    """CLAP score [N] of each clip; the mean over its captions where it has several."""
+    role = metric.needs[0]
+    captions = sets.captions(role)
+    counts = [len(table) for table in captions]
+    audio = np.concatenate([one.embeddings for one in sets.gen(role)])
+    scores = clap_score(np.concatenate(captions), np.repeat(audio, counts, axis=0))
+    return np.bincount(np.repeat(np.arange(len(counts)), counts), scores) / counts
 
 
 def _unit(name: str, table: np.ndarray) -> np.ndarray:

@@ -1,35 +1,141 @@
-"""What each metric is called, which direction is better, and what it needs."""
+"""The metrics: what each is called, which direction is better, what it needs, where it is made."""
 
-from dataclasses import dataclass
-from typing import Literal
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One column. `version` rises when the same inputs would give another number.
-
-    `needs` names embedders of a suite (`fad`, `tagger`, `clap`) and parts of a clip (`reference`,
-    `caption`, `labels`).
-    """
-
-    name: str
-    label: str
-    better: Literal["lower", "higher"]
-    unit: str
-    digits: int
-    version: int
-    needs: tuple[str, ...]
-
+from metrics.metric import Metric
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("fad", "FAD", "lower", "", 2, 1, ("fad", "reference")),
-        Metric("fd", "FD", "lower", "", 2, 1, ("tagger", "reference")),
-        Metric("kl", "KL", "lower", "nats", 2, 1, ("tagger", "reference")),
-        Metric("is", "IS", "higher", "", 2, 1, ("tagger",)),
-        Metric("clap", "CLAP", "higher", "", 3, 1, ("clap", "caption")),
-        Metric("recall", "Event recall", "higher", "", 2, 1, ("tagger", "labels")),
+        Metric(
+            name="fad",
+            label="FAD",
+            better="lower",
+            unit="",
+            digits=2,
+            version=1,
+            needs=("fad", "reference"),
+            measure="metrics.frechet:measure",
+            lowest=0.0,
+            about="frames of all clips pooled",
+        ),
+        Metric(
+            name="fd",
+            label="FD",
+            better="lower",
+            unit="",
+            digits=2,
+            version=1,
+            needs=("tagger", "reference"),
+            measure="metrics.frechet:measure",
+            lowest=0.0,
+        ),
+        Metric(
+            name="kl",
+            label="KL",
+            better="lower",
+            unit="nats",
+            digits=2,
+            version=1,
+            needs=("tagger", "pair"),
+            measure="metrics.kl:measure",
+            rules=("kl_epsilon",),
+            about="KL(reference || output) of softmaxed logits",
+        ),
+        Metric(
+            name="is",
+            label="IS",
+            better="higher",
+            unit="",
+            digits=2,
+            version=1,
+            needs=("tagger",),
+            measure="metrics.inception:measure",
+            rules=("is_splits", "is_seed"),
+            least=20,
+            lowest=1.0,
+            about="rows sorted by clip id",
+        ),
+        Metric(
+            name="clap",
+            label="CLAP",
+            better="higher",
+            unit="",
+            digits=3,
+            version=1,
+            needs=("clap", "caption"),
+            measure="metrics.clap:measure",
+            about="the true caption",
+        ),
+        Metric(
+            name="clap_music",
+            label="CLAP (music-speech)",
+            better="higher",
+            unit="",
+            digits=3,
+            version=1,
+            needs=("clap_music", "caption"),
+            measure="metrics.clap:measure",
+            about="the true caption",
+        ),
+        Metric(
+            name="recall",
+            label="Event recall",
+            better="higher",
+            unit="",
+            digits=2,
+            version=1,
+            needs=("tagger", "labels"),
+            measure="metrics.recall:measure",
+        ),
+        Metric(
+            name="fad_inf",
+            label="FAD\N{INFINITY}",
+            better="lower",
+            unit="",
+            digits=2,
+            version=1,
+            needs=("fad", "reference"),
+            measure="metrics.frechet_infinity:measure",
+            rules=("subset_seed",),
+            least=30,
+            about="FAD extrapolated to infinitely many output frames",
+        ),
+        Metric(
+            name="kad",
+            label="KAD",
+            better="lower",
+            unit="",
+            digits=2,
+            version=1,
+            needs=("tagger", "reference"),
+            measure="metrics.kad:measure",
+            rules=("subset_seed",),
+            about="100 x unbiased MMD^2, Gaussian kernel, bandwidth of the reference; p by "
+            "permutation of clips",
+        ),
+        Metric(
+            name="kid",
+            label="KID",
+            better="lower",
+            unit="",
+            digits=4,
+            version=1,
+            needs=("tagger", "reference"),
+            measure="metrics.kid:measure",
+            rules=("subset_seed",),
+            about="unbiased MMD^2 of the whole sets, cubic kernel; p by permutation of clips",
+        ),
+        Metric(
+            name="kl_sigmoid",
+            label="KL (sigmoid)",
+            better="lower",
+            unit="nats",
+            digits=2,
+            version=1,
+            needs=("tagger", "pair"),
+            measure="metrics.kl:measure_sigmoid",
+            rules=("kl_epsilon",),
+            about="of sigmoids without their (1 - p) term: no divergence",
+        ),
     )
 }
-"""In the order of the paper's table; event recall is the pocket world's own."""
+"""Those of the paper's table in its order, then others."""

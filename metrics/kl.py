@@ -1,8 +1,12 @@
 """KL divergence between what a tagger hears in a generated clip and in its reference."""
 
+from collections.abc import Callable
+
 import numpy as np
 
+from metrics.metric import Metric
 from metrics.rows import rows, same_rows, same_width
+from metrics.sets import Sets
 
 AUDIOLDM_EVAL_EPSILON = 1e-6
 
@@ -16,16 +20,63 @@ def kl_divergence(
     generated probabilities as audioldm_eval does, which caps a term near 13.8 nats (0.4 % lower
     on the parity input). Raises ValueError for shapes that differ or values not finite.
     """
-    gen = log_softmax(rows("generated logits", gen_logits))
-    ref = log_softmax(rows("reference logits", ref_logits))
-    same_rows("generated logits", gen, "reference logits", ref)
-    same_width("generated logits", gen, "reference logits", ref)
-    if epsilon is not None:
-        gen = np.log(np.exp(gen) + epsilon)
-    return np.sum(np.exp(ref) * (ref - gen), axis=1)
+    gen, ref = _paired(gen_logits, ref_logits)
+    return _summed(log_softmax(gen), log_softmax(ref), epsilon)
+
+
+def kl_divergence_sigmoid(
+    gen_logits: np.ndarray, ref_logits: np.ndarray, *, epsilon: float | None = None
+) -> np.ndarray:
+    """Sum over classes of p log(p / q) [N], p and q the sigmoids of reference and generated logits.
+
+    The number that audioldm_eval (with its `epsilon`) and av-benchmark (without) call KL sigmoid.
+    It is no divergence: each class lacks its (1 - p) log((1 - p) / (1 - q)), so the value is below
+    0 where the generated clip is the surer one, and least where q is 1 for every class. Logits
+    [N, C] are paired by row. Raises ValueError as `kl_divergence`.
+    """
+    gen, ref = _paired(gen_logits, ref_logits)
+    return _summed(log_sigmoid(gen), log_sigmoid(ref), epsilon)
+
+
+def measure(metric: Metric, sets: Sets) -> np.ndarray:
+    """KL [N] of each clip; the mean over its recordings where it has several."""
+    return _by_clip(kl_divergence, metric, sets)
+
+
+def measure_sigmoid(metric: Metric, sets: Sets) -> np.ndarray:
+    """The sigmoid variant [N] of each clip, likewise."""
+    return _by_clip(kl_divergence_sigmoid, metric, sets)
+
+
+def _by_clip(divergence: Callable[..., np.ndarray], metric: Metric, sets: Sets) -> np.ndarray:
+    pairs = sets.pairs(metric.needs[0])
+    counts = [len(pair.ref) for pair in pairs]
+    gen = np.repeat(np.stack([pair.gen.logits for pair in pairs]), counts, axis=0)
+    ref = np.stack([one.logits for pair in pairs for one in pair.ref])
+    each = divergence(gen, ref, epsilon=sets.rules.kl_epsilon)
+    return np.bincount(np.repeat(np.arange(len(counts)), counts), each) / counts
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Log-probabilities over the last axis."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def log_sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Log-probabilities of classes that do not exclude each other."""
+    return -np.logaddexp(0.0, -logits)
+
+
+def _paired(gen_logits: np.ndarray, ref_logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    gen, ref = rows("generated logits", gen_logits), rows("reference logits", ref_logits)
+    same_rows("generated logits", gen, "reference logits", ref)
+    same_width("generated logits", gen, "reference logits", ref)
+    return gen, ref
+
+
+def _summed(gen: np.ndarray, ref: np.ndarray, epsilon: float | None) -> np.ndarray:
+    """Sum of p (log p - log q) [N] over classes, from log q [N, C] and log p [N, C]."""
+    if epsilon is not None:
+        gen = np.log(np.exp(gen) + epsilon)
+    return np.sum(np.exp(ref) * (ref - gen), axis=1)

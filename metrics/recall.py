@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from metrics.metric import Metric
 from metrics.rows import rows, same_rows, same_width
+from metrics.sets import Sets
 
 
 def event_recall(logits: np.ndarray, thresholds: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -18,6 +20,12 @@ def false_alarm_rate(logits: np.ndarray, thresholds: np.ndarray, labels: np.ndar
     """Share [N] of the events absent from each clip that are heard all the same."""
     heard, expected = _heard_and_expected(logits, thresholds, labels)
     return _share(heard & ~expected, ~expected)
+
+
+def measure(metric: Metric, sets: Sets) -> np.ndarray:
+    """Event recall [N] of each clip by the network that the metric needs."""
+    logits = np.stack([one.logits for one in sets.gen(metric.needs[0])])
+    return event_recall(logits, sets.thresholds, sets.labels)
 
 
 def _heard_and_expected(

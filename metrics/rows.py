@@ -1,6 +1,11 @@
 """Rows [N, D]: the checks that every metric makes of its embeddings or logits."""
 
+from collections.abc import Sequence
+
 import numpy as np
+
+Clips = Sequence[np.ndarray] | np.ndarray
+"""Embeddings of each clip, [F, D]; F may differ from clip to clip."""
 
 
 def rows(name: str, array: np.ndarray, *, least: int = 1) -> np.ndarray:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from checkpoints.cache import cache_folder
 from harness.dataset import Clip, Dataset
 from harness.errors import MissingError
 
@@ -34,14 +35,6 @@ def pocket() -> Dataset:
         for row in manifest["clips"]
     )
     return Dataset("pocket", manifest["version"], clips, tuple(manifest["labels"]))
-
-
-def cache_folder() -> Path:
-    """Where rendered audio is kept: $STABENCH_CACHE, else stabench/ in the user's cache folder."""
-    chosen = os.environ.get("STABENCH_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stabench"
 
 
 def checksums(folder: Path, clip_id: str) -> dict[str, str]:

@@ -96,7 +96,7 @@ class FakeRun:
             "title": "Tones, a test",
             "dataset": {"use": "folder"},
             "protocol": {"bootstrap": 100, **self.protocol},
-            "metrics": {"columns": columns, **EMBEDDERS, **self.metrics},
+            "metrics": {"columns": columns, "protocol": "pocket", **EMBEDDERS, **self.metrics},
             "system": [
                 {"name": name, "label": label, "paradigm": paradigm, **self.use}
                 for name, paradigm, label in self.systems

@@ -21,10 +21,16 @@ class Listener:
 
     rate_hz = 16_000
     sha256 = "ab" * 32
+    origin = "made for a test"
+    licence = "Apache-2.0"
     calls: ClassVar[list[int]] = []
     loads: ClassVar[list[str]] = []
 
-    def load(self, device: str) -> None:
+    @property
+    def identity(self) -> str:
+        return f"{type(self).__name__} {self.sha256}"
+
+    def load(self, device: str, precision: str = "float32") -> None:
         self.loads.append(type(self).__name__)
 
     def embed(self, waveforms: list[np.ndarray]) -> list[Features]:
@@ -75,7 +81,7 @@ class Matcher(Listener):
 class Absent(Frames):
     """A network whose weights were never fetched."""
 
-    def load(self, device: str) -> None:
+    def load(self, device: str, precision: str = "float32") -> None:
         raise FileNotFoundError("weights file /nowhere/model.safetensors is missing")
 
 

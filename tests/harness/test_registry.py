@@ -33,8 +33,8 @@ def test_entry_points_are_listed_with_their_source_and_not_imported(package: Pat
 
 
 def test_a_suite_lies_in_its_package(package: Path) -> None:
-    assert registry.suite_path("safari") == package / "zoo/suites/safari.toml"
-    assert registry.suite_path("mine.toml") == Path("mine.toml")
+    assert registry.toml_path("suites", "safari") == package / "zoo/suites/safari.toml"
+    assert registry.toml_path("suites", "mine.toml") == Path("mine.toml")
     assert "zoo" not in sys.modules
 
 
@@ -101,7 +101,7 @@ def test_options_are_checked_against_the_function() -> None:
 def test_every_built_in_target_is_a_module_and_an_attribute() -> None:
     for kind, entries in registry.BUILT_IN.items():
         for name, target in entries.items():
-            if kind == "suites":
-                assert registry.suite_path(name).is_file()
+            if kind in ("suites", "protocols"):
+                assert registry.toml_path(kind, name).is_file()
             else:
                 assert registry.attribute(target) is not None

@@ -121,7 +121,7 @@ def test_json_holds_rows_differences_and_provenance(run):
     assert row["cells"]["rel"] | {"value": None, "reason": "not measured"} == row["cells"]["rel"]
     assert row["cells"]["processing"]["unit"] == "ms"
     assert [row["system"] for row in found["sanity"]] == ["other-half", "noise", "shuffled"]
-    assert found["metrics"]["fad"]["embedder"]["sha256"] == "ab" * 32
+    assert found["provenance"]["embedders"]["fad"]["sha256"] == "ab" * 32
     assert found["provenance"]["bootstrap"] == 100
     assert found["environment"]["cpu_usable"] >= 1
     assert {line["column"] for line in found["paired"]} == {"fad", "fd", "kl", "clap", "recall"}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from harness import protocols
 from harness.errors import MissingError, StabenchError
 from harness.report import report
 from harness.scoring import score_folders
@@ -41,7 +42,7 @@ def score(tmp_path: Path, **given: Any) -> dict[str, Any]:
         "outputs": {"a": tmp_path / "a", "b": tmp_path / "b"},
         "captions": None,
         "out": tmp_path / "out",
-        "embedders": EMBEDDERS,
+        "protocol": protocols.load("pocket", EMBEDDERS),
         "bootstrap": 60,
     } | given
     return json.loads(score_folders(**asked).read_text())
@@ -98,7 +99,8 @@ def test_a_broken_recording_is_left_out_and_named(folders):
     metrics = score(folders, sanity=())
     assert metrics["references"]["n"] == 11
     assert "Y_00" in metrics["references"]["failures"]
-    assert metrics["systems"]["a"]["cells"]["fad"]["n"] == 11
+    cells = metrics["systems"]["a"]["cells"]
+    assert [cells[column]["n"] for column in ("fad", "kl")] == [12, 11]
 
 
 def test_extra_files_and_missing_captions_are_noted(folders):
@@ -131,16 +133,16 @@ def test_a_csv_without_its_columns_is_refused(folders):
         score(folders, captions=folders / "captions.csv")
 
 
-def test_the_first_channel_counts_unless_the_mean_is_asked_for(folders):
+def test_channels_are_mixed_by_the_rule_of_the_protocol(folders):
     for file in (folders / "a").glob("*.wav"):
         samples, rate_hz = soundfile.read(file)
         noise = np.random.default_rng(0).uniform(-0.5, 0.5, len(samples))
         soundfile.write(file, np.stack([samples, noise], axis=1), rate_hz)
-    first = score(folders, sanity=())
-    mean = score(folders, sanity=(), channels="mean")
+    first = score(folders, sanity=(), protocol=protocols.load("paper", EMBEDDERS))
+    mean = score(folders, sanity=())
     kl = [metrics["systems"]["a"]["cells"]["kl"]["value"] for metrics in (first, mean)]
     assert kl[0] != pytest.approx(kl[1])
-    assert mean["columns"]["kl"]["embedder"]["channels"] == "mean"
+    assert mean["provenance"]["embedders"]["tagger"]["channels"] == "mean"
 
 
 def test_the_report_of_folders_shows_scores_without_times(folders, capsys):
@@ -154,3 +156,95 @@ def test_the_report_of_folders_shows_scores_without_times(folders, capsys):
     assert rows["a"].paradigm == "unstated"
     assert rows["a"].cells["processing"].value is None
     assert rows["noise"].paradigm == "sanity"
+
+
+def named(path: Path, rows: list[tuple[str, str, str]]) -> Path:
+    """A table that names the recording of each output."""
+    lines = [",".join(row) for row in rows]
+    path.write_text("\n".join(["id,caption,reference", *lines]) + "\n")
+    return path
+
+
+def test_several_captions_of_one_recording_are_several_outputs_of_one_group(folders):
+    """As AudioCaps has it: outputs are named by caption, and share their recording."""
+    ids = [f"{name}-{k}" for name in IDS for k in range(2)]
+    folder = folders / "many"
+    for index, name in enumerate(ids):
+        sounds(folder, [name], seed=index)
+        samples = tone(EVENTS[index // 2 % 4], np.random.default_rng(index))
+        soundfile.write(folder / f"{name}.wav", samples, 16_000, subtype="PCM_16")
+    table = named(folders / "many.csv", [(name, "a tone", name[:-2]) for name in ids])
+    metrics = score(folders, outputs={"many": folder}, captions=table, sanity=("noise",))
+    cells = metrics["systems"]["many"]["cells"]
+    assert {cells[column]["n"] for column in ("fad", "kl", "clap")} == {24}
+    assert metrics["references"]["n"] == 12
+    assert (metrics["n_clips"], metrics["provenance"]["groups"]) == (24, 12)
+    assert metrics["sanity"]["noise"]["n"] == 12
+    alone = {
+        name: score(folders, outputs={"one": _copy(folders, folder, name)}, sanity=())
+        for name in "01"
+    }
+    halves = [alone[name]["systems"]["one"]["cells"]["kl"]["value"] for name in "01"]
+    assert cells["kl"]["value"] == pytest.approx(np.mean(halves))
+
+
+def _copy(folders: Path, folder: Path, k: str) -> Path:
+    """The outputs for one caption of each recording, under the recording's name."""
+    target = folders / f"only{k}"
+    target.mkdir()
+    for name in IDS:
+        (target / f"{name}.wav").write_bytes((folder / f"{name}-{k}.wav").read_bytes())
+    return target
+
+
+def test_several_recordings_of_one_caption_share_their_clip(folders):
+    rows = [(name, "a tone", name) for name in IDS] + [("Y_00", "a tone", "Y_04")]
+    table = named(folders / "two.csv", rows)
+    metrics = score(folders, captions=table, sanity=())
+    one = score(folders, captions=named(folders / "one.csv", rows[:-1]), sanity=())
+    swapped = [("Y_00", "a tone", "Y_04"), *rows[1:-1]]
+    other = score(folders, captions=named(folders / "other.csv", swapped), sanity=())
+    each = [m["systems"]["a"]["per_clip"]["Y_00"]["kl"] for m in (metrics, one, other)]
+    assert each[0] == pytest.approx((each[1] + each[2]) / 2)
+    assert metrics["provenance"]["groups"] == 11
+
+
+def test_a_table_with_the_same_row_twice_or_an_unknown_recording(folders):
+    rows = [(name, "a tone", name) for name in IDS]
+    with pytest.raises(StabenchError, match="'Y_03' has the same caption and reference twice"):
+        score(folders, captions=named(folders / "t.csv", [*rows, rows[3]]))
+    lost = named(folders / "t.csv", [*rows[1:], ("Y_00", "a tone", "Y_77")])
+    metrics = score(folders, captions=lost, sanity=())
+    assert "no such file" in metrics["references"]["failures"]["Y_77"]
+    assert metrics["systems"]["a"]["cells"]["kl"]["n"] == 11
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_unpaired_folders_are_compared_as_sets(folders, asked):
+    """Other file names, or the same ones that mean nothing."""
+    names = IDS if asked else [f"gen{index}" for index in range(12)]
+    sounds(folders / "set", [*names, "more"], seed=5)
+    table = folders / "captions.csv" if asked else None
+    metrics = score(folders, outputs={"set": folders / "set"}, captions=table, unpaired=asked)
+    cells = metrics["systems"]["set"]["cells"]
+    assert metrics["systems"]["set"]["failed"] == 0
+    assert {cells[column]["n"] for column in ("fad", "fd")} == {13}
+    assert cells["fad"]["low"] < cells["fad"]["value"] < cells["fad"]["high"]
+    assert cells["kl"]["reason"] == "the outputs are not paired with the recordings"
+    assert cells["clap"]["value" if asked else "reason"] != 0
+    assert any("scored as a set; KL needs pairs" in note for note in metrics["notes"])
+    assert metrics["sanity"]["noise"]["n"] == 12
+
+
+def test_pairing_makes_the_interval_of_a_distance_narrower(folders):
+    """Outputs that are nearly the recordings: what moves one moves the other."""
+    near = folders / "near"
+    near.mkdir()
+    for name in IDS:
+        samples, rate_hz = soundfile.read(folders / "reference" / f"{name}.wav")
+        soundfile.write(near / f"{name}.wav", 0.8 * samples, rate_hz, subtype="FLOAT")
+    asked = {"outputs": {"near": near}, "sanity": ()}
+    paired, apart = (score(folders, **asked, unpaired=unpaired) for unpaired in (False, True))
+    cells = [m["systems"]["near"]["cells"]["fd"] for m in (paired, apart)]
+    assert cells[0]["value"] == cells[1]["value"]
+    assert cells[0]["high"] - cells[0]["low"] < 0.7 * (cells[1]["high"] - cells[1]["low"])

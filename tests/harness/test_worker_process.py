@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -154,10 +155,18 @@ def test_files_of_the_users_folder_do_not_shadow_ours(
 
 def test_the_number_of_threads_is_set_before_the_worker_starts(tmp_path: Path) -> None:
     worker = WorkerProcess(None, 3, tmp_path / "log")
-    given = Path(f"/proc/{worker.pid}/environ").read_bytes().split(b"\0")
+    given = _environment(worker.pid)
     worker.kill()
     for name in ("OMP", "MKL", "OPENBLAS"):
         assert f"{name}_NUM_THREADS=3".encode() in given
+
+
+def _environment(pid: int) -> list[bytes]:
+    """What a process was started with; a child that has not begun its program yet shows nothing."""
+    path, deadline = Path(f"/proc/{pid}/environ"), time.monotonic() + LONG_S
+    while not (found := path.read_bytes()) and time.monotonic() < deadline:
+        os.sched_yield()
+    return found.split(b"\0")
 
 
 ENGINE = """

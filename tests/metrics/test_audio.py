@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from metrics.audio import AudioError, content_sha256, decode, load
+from metrics.audio import AudioError, content_sha256, decode, int16_round_trip, load, mono
 from metrics.resample import resample
 
 
@@ -38,11 +38,25 @@ def test_integer_samples_are_within_a_step(wav, signal, subtype, step):
 
 def test_channel_rules(wav):
     stereo = np.stack([np.full(50, 0.5), np.full(50, -0.25)], axis=1)
-    path = wav(stereo)
-    assert decode(path).samples == pytest.approx(np.full(50, 0.5))
-    assert decode(path, channels="mean").samples == pytest.approx(np.full(50, 0.125))
+    samples = decode(wav(stereo)).samples
+    assert (samples == stereo).all()
+    assert mono(samples, "first") == pytest.approx(np.full(50, 0.5))
+    assert mono(samples, "mean") == pytest.approx(np.full(50, 0.125))
+    assert (mono(samples[:, 0], "mean") == samples[:, 0]).all()
     with pytest.raises(ValueError, match="channel rule is 'left', expected 'first' or 'mean'"):
-        decode(path, channels="left")
+        mono(samples, "left")
+
+
+def test_channels_are_part_of_a_sound(wav):
+    """One channel of 100 samples is not two channels of 50 of the same bytes."""
+    samples = np.linspace(-0.5, 0.5, 100, dtype=np.float32)
+    assert content_sha256(samples) != content_sha256(samples.reshape(50, 2))
+
+
+def test_int16_round_trip_cuts_towards_zero():
+    samples = np.array([0.5 / 32767, 1.9 / 32767, -1.9 / 32767, 2.0, -2.0], np.float32)
+    steps = int16_round_trip(samples) * 32767
+    assert steps == pytest.approx([0, 1, -1, 32767, -32767])
 
 
 def test_load_removes_the_mean_before_it_resamples(wav, signal):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metrics.inception import inception_score, order
+from metrics.inception import inception_score, inception_statistic
 
 # audioldm_eval.<key>.seed2020; av_bench.splits10.shuffleTrue returns the first too
 PEERS = {
@@ -24,8 +24,28 @@ def test_peers(parity, splits, shuffle, mean, std):
     assert score.std == pytest.approx(std, rel=1e-9, abs=1e-12)
 
 
-def test_the_permutation_is_the_one_of_others():
-    assert order(63)[:10].tolist() == FIRST_10_OF_63
+def test_the_permutation_is_the_one_of_others(parity):
+    """The first split of ten holds rows 12, 53, 37, ...: its score is that of these rows alone."""
+    gen = parity("logits527")["gen"]
+    first = inception_score(gen[FIRST_10_OF_63[:6]], splits=1, shuffle=False).mean
+    rest = np.random.RandomState(2020).permutation(63)
+    assert rest[:10].tolist() == FIRST_10_OF_63
+    others = [
+        inception_score(gen[rest[i * 63 // 10 : (i + 1) * 63 // 10]], 1, shuffle=False).mean
+        for i in range(1, 10)
+    ]
+    assert inception_score(gen).mean == pytest.approx(np.mean([first, *others]), rel=1e-12)
+
+
+def test_influence_is_what_the_score_of_a_split_loses_without_the_row(parity):
+    logits = parity("logits527")["gen"][:12]
+    found = inception_statistic(logits, splits=1)
+    assert found.value == pytest.approx(inception_score(logits, 1).mean, rel=1e-12)
+    lost = [
+        11 * (found.value - inception_score(np.delete(logits, row, axis=0), 1).mean)
+        for row in range(12)
+    ]
+    assert found.gen == pytest.approx(lost - np.mean(lost), rel=1e-9)
 
 
 def test_another_seed_gives_another_value(parity):

@@ -1,0 +1,62 @@
+"""The extremes: the clips that a system did best and worst, to be listened to first."""
+
+from collections.abc import Mapping, Sequence
+
+from harness.figures import figure
+from harness.metrics_file import ColumnRecord, MetricsFile, SystemRecord
+from harness.page import Grid, Head, Line, Printed, Section
+
+JUDGES = ("kl", "clap")
+"""Columns by which clips are ranked, as far as they were measured."""
+SHOWN = 5
+FEWEST = 4 * SHOWN
+"""With fewer clips there is nothing to choose."""
+
+
+def extremes(metrics: MetricsFile, captions: Mapping[str, str]) -> Section | None:
+    """The best and worst clips of each system by each judge, with their captions where known."""
+    lines: list[Line] = []
+    judges = [column for column in JUDGES if column in metrics.columns]
+    for system in metrics.systems.values():
+        for column in judges:
+            ranked = _ranked(system, column, metrics.columns[column])
+            if len(ranked) >= FEWEST:
+                lines.append(Line(heading=f"{system.label}, by {metrics.columns[column].label}"))
+                lines += _lines("best", ranked[:SHOWN], system, judges, metrics, captions)
+                lines += _lines(
+                    "worst", ranked[: -SHOWN - 1 : -1], system, judges, metrics, captions
+                )
+    if not lines:
+        return None
+    heads = ("", "Clip", *(metrics.columns[column].label for column in judges), "Caption")
+    text = ("The clips to listen to first; all of them are in clips.parquet.",)
+    return Section(
+        "Best and worst clips", text, Grid(tuple(map(Head, heads)), tuple(lines)), only="markdown"
+    )
+
+
+def _ranked(system: SystemRecord, column: str, about: ColumnRecord) -> list[str]:
+    """Clips, the best first; equal ones by id."""
+    values = {clip: found[column] for clip, found in system.per_clip.items() if column in found}
+    sign = -1 if about.better == "higher" else 1
+    return sorted(values, key=lambda clip: (sign * values[clip], clip))
+
+
+def _lines(
+    which: str,
+    clips: Sequence[str],
+    system: SystemRecord,
+    judges: Sequence[str],
+    metrics: MetricsFile,
+    captions: Mapping[str, str],
+) -> list[Line]:
+    lines = []
+    for clip in clips:
+        found = system.per_clip[clip]
+        numbers = [
+            figure(found[column], metrics.columns[column].digits) if column in found else ""
+            for column in judges
+        ]
+        cells = (which, clip, *numbers, captions.get(clip, ""))
+        lines.append(Line(tuple(map(Printed, cells))))
+    return lines

@@ -1,0 +1,106 @@
+"""The words of the command line: every argument and option, with what `--help` says of it."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RUNS = Path("results/runs")
+SCORES = Path("results/scores")
+
+
+class Device(StrEnum):
+    """Where networks run."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Phase(StrEnum):
+    """`represent` stops after the processing latency: no audio, no scores."""
+
+    represent = "represent"
+    all = "all"
+
+
+class Weights(StrEnum):
+    """`random` builds published networks with random weights: a dry run."""
+
+    published = "published"
+    random = "random"
+
+
+Suite = Annotated[str, typer.Argument(metavar="SUITE", help="Registered suite, or a .toml file.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help='A run folder, or "latest".')]
+MaybeRun = Annotated[Path | None, typer.Argument(metavar="[RUN]", help='Or "latest".')]
+Kind = Annotated[
+    str | None,
+    typer.Argument(metavar="[systems|suites|datasets|embedders|protocols|metrics]"),
+]
+Systems = Annotated[
+    list[str] | None,
+    typer.Option("--system", metavar="NAME|path.py:Class", help="Run only this one; repeatable."),
+]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N clips.")]
+OnDevice = Annotated[Device | None, typer.Option("--device", help="Default: cpu.")]
+Until = Annotated[Phase | None, typer.Option("--phase", help="Default: all.")]
+Resume = Annotated[
+    Path | None,
+    typer.Option("--resume", metavar="RUN", help='Take up a run folder again, or "latest".'),
+]
+InProcess = Annotated[
+    bool, typer.Option("--in-process", help="No worker processes (debugging; no time-outs).")
+]
+OutRuns = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Where the run folder is made.")
+]
+Speech = Annotated[
+    Path | None, typer.Option("--speech", metavar="DIR", help="WAVs in place of the dataset.")
+]
+Captions = Annotated[
+    Path | None, typer.Option("--captions", metavar="CSV", help="Columns id, caption.")
+]
+Pairs = Annotated[
+    Path | None,
+    typer.Option("--captions", metavar="CSV", help="Columns id, caption[, reference]."),
+]
+Reference = Annotated[
+    Path | None, typer.Option("--reference", metavar="DIR", help="Recordings to compare with.")
+]
+Outputs = Annotated[
+    list[str] | None,
+    typer.Option("--outputs", metavar="NAME=DIR", help="WAVs of a system; repeatable."),
+]
+OutScores = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Where scores of folders are written.")
+]
+Protocol = Annotated[
+    str, typer.Option("--protocol", help="paper, stabench, pocket, or a .toml file.")
+]
+Columns = Annotated[
+    str | None, typer.Option("--columns", metavar="A,B", help="Default: the protocol's.")
+]
+FadBackend = Annotated[
+    str | None,
+    typer.Option("--fad-backend", metavar="NAME", help="Embedder of FAD, not the protocol's."),
+]
+TaggerBackend = Annotated[
+    str | None,
+    typer.Option("--tagger-backend", metavar="NAME", help="Likewise of FD, KL and IS."),
+]
+ClapBackend = Annotated[
+    str | None, typer.Option("--clap-backend", metavar="NAME", help="Likewise of CLAP.")
+]
+WeightsOption = Annotated[Weights, typer.Option("--weights", help="random: a dry run.")]
+Unpaired = Annotated[
+    bool, typer.Option("--unpaired", help="File names mean nothing: compare sets only.")
+]
+Sanity = Annotated[bool, typer.Option(help="Rows of known sounds: noise, silence, ...")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of the intervals.")]
+Bootstrap = Annotated[int, typer.Option("--bootstrap", min=100, help="Replicates.")]
+Bf16 = Annotated[bool, typer.Option("--bf16", help="Networks in bfloat16: not as the papers.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Default: all cores.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks (any place).")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Of `status`.")]
+Everything = Annotated[bool, typer.Option("--all", help="All that are missing.")]

@@ -1,0 +1,52 @@
+"""Protocols by name: read from their TOML file, with the networks that a suite puts in."""
+
+import tomllib
+
+from pydantic import ValidationError
+
+from harness import registry
+from harness.errors import MissingError, StabenchError, unknown
+from metrics.declarations import METRICS
+from metrics.protocol import Listening, Protocol
+
+SECTIONS = {"networks": Listening}
+
+
+def load(name: str, networks: dict[str, str] | None = None) -> Protocol:
+    """The protocol of a registered name or a .toml file, with other `networks` by role.
+
+    Raises StabenchError with one line for whatever is wrong in it, MissingError without the file.
+    """
+    path = registry.toml_path("protocols", name)
+    try:
+        protocol = Protocol.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        raise MissingError(f"protocol '{name}': no file '{path}'") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise StabenchError(f"protocol '{path}': not a TOML file ({error})") from None
+    except ValidationError as error:
+        raise StabenchError(f"protocol '{path}': {_line(error)}") from None
+    for column in protocol.columns:
+        if column not in METRICS:
+            raise StabenchError(f"protocol '{path}': {unknown('column', column, METRICS)}")
+    for role in networks or {}:
+        if role not in protocol.networks:
+            known = ", ".join(protocol.networks)
+            raise StabenchError(
+                f"protocol '{name}' says nothing of a {role} network, only of {known}; add "
+                f"[networks.{role}] to a protocol of your own"
+            )
+    return protocol.using(networks or {})
+
+
+def _line(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    *place, name = map(str, first["loc"])
+    if first["type"] == "extra_forbidden":
+        model = SECTIONS[place[0]] if place else Protocol
+        return (
+            f"{'.'.join(place) + ': ' if place else ''}{unknown('key', name, model.model_fields)}"
+        )
+    if first["type"] == "missing":
+        return f"key '{'.'.join([*place, name])}' is missing; add it"
+    return f"{'.'.join([*place, name])} is {first['input']!r}; {first['msg'].lower()}"

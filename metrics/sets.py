@@ -1,0 +1,47 @@
+"""What a metric may ask of the engine: sets of features, paired by clip."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from metrics.contract import Features
+
+T = TypeVar("T")
+
+
+class NotMeasurable(ValueError):
+    """These clips cannot give this metric a number; the message is the reason in the table."""
+
+
+class Pair(NamedTuple):
+    """A generated clip, and the recordings or captions that it is paired with (at least one)."""
+
+    gen: Features
+    ref: list[Features]
+
+
+class Sets(Protocol):
+    """The clips that have everything a metric needs, in the order of their sorted ids."""
+
+    rules: Any
+    """The protocol's fields: `kl_epsilon`, `is_splits`, ..."""
+    labels: np.ndarray
+    """Which events each clip should hold: booleans [N, C]."""
+    thresholds: np.ndarray
+    """The tagger's logits [C] that mean "heard"."""
+
+    def gen(self, role: str) -> list[Features]:
+        """What a network made of each generated clip."""
+
+    def ref(self, role: str) -> list[Features]:
+        """What it made of each recording of the whole reference set."""
+
+    def pairs(self, role: str) -> list[Pair]:
+        """Each generated clip with its own recordings."""
+
+    def captions(self, role: str) -> list[np.ndarray]:
+        """Text embeddings [K, D] of each clip's captions."""
+
+    def once(self, key: str, make: Callable[[], T]) -> T:
+        """What depends on the reference set alone: made for the first system, then kept."""

@@ -1,0 +1,95 @@
+"""Protocols: data with a name, a version and a digest; and what they do to a sound."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness import protocols
+from harness.errors import MissingError, StabenchError
+from metrics.audio import Audio, int16_round_trip
+from metrics.listening import Ear, parts
+from metrics.protocol import Listening
+from metrics.resample import resample
+
+ROOT = Path(__file__).resolve().parents[2]
+PINNED = json.loads((Path(__file__).parent / "versions.json").read_text())["protocols"]
+
+
+@pytest.mark.parametrize("name", ["paper", "stabench", "pocket"])
+def test_what_a_protocol_says_changes_only_with_its_version(name):
+    """Change a rule: raise `version` in the TOML, then its line in tests/metrics/versions.json."""
+    protocol = protocols.load(name)
+    assert {"version": protocol.version, "digest": protocol.digest} == PINNED[name]
+
+
+def test_the_paper_s_protocol_is_audioldm_eval_s_and_laion_clap_s():
+    paper = protocols.load("paper")
+    assert (paper.kl_epsilon, paper.is_splits, paper.is_seed) == (1e-6, 10, 2020)
+    assert paper.networks["fad"] == Listening(network="vggish", channels="first", remove_dc=True)
+    assert paper.networks["tagger"].network == "cnn14-16k"
+    clap = paper.networks["clap"]
+    assert (clap.network, clap.channels, clap.int16, clap.long) == (
+        "clap-630k",
+        "mean",
+        True,
+        "first",
+    )
+
+
+def test_another_network_changes_digest_and_title():
+    own, other = protocols.load("paper"), protocols.load("paper", {"fad": "pocket-vggish"})
+    assert own.digest != other.digest
+    assert own.title == f"paper 1 ({own.digest[:8]})"
+    assert other.title == f"paper 1 ({other.digest[:8]}, fad replaced)"
+    assert protocols.load("paper", {"fad": "vggish"}) == own
+
+
+def write(path, text):
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_protocol_of_one_s_own_and_what_may_be_wrong_in_it(tmp_path):
+    text = (ROOT / "metrics/protocols/paper.toml").read_text()
+    mine = write(tmp_path / "mine.toml", text.replace('name = "paper"', 'name = "mine"'))
+    assert protocols.load(mine).name == "mine"
+    broken = {
+        'chanels = "mean"': ('channels = "mean"', r"networks.clap: unknown key 'chanels'; did you"),
+        '"fads"': ('"fad",', "unknown column 'fads'"),
+        "is_splits = 0": ("is_splits = 10", "is_splits is 0; input should be greater"),
+        'channels = "left"': ('channels = "first"', "networks.fad.channels is 'left'"),
+    }
+    for new, (old, message) in broken.items():
+        path = write(tmp_path / "b.toml", text.replace(old, new + ("," if old[-1] == "," else "")))
+        with pytest.raises(StabenchError, match=message):
+            protocols.load(path)
+    with pytest.raises(StabenchError, match="unknown protocol 'papr'; did you mean 'paper'"):
+        protocols.load("papr")
+    with pytest.raises(MissingError, match="no file"):
+        protocols.load(str(tmp_path / "none.toml"))
+    with pytest.raises(StabenchError, match="says nothing of a clap_music network"):
+        protocols.load("pocket", {"clap_music": "clap-630k"})
+
+
+def test_a_sound_is_mixed_centred_resampled_and_cut_to_steps_in_this_order(signal):
+    stereo = np.stack([signal(44100, 22050), 0.3 * signal(44100, 22050, seed=2)], axis=1)
+    ear = Ear(Audio(stereo, 44100))
+    rule = Listening(network="x", channels="mean", remove_dc=True, int16=True)
+    mixed = stereo.mean(axis=1)
+    centred = mixed - mixed.mean(dtype=np.float64).astype(np.float32)
+    [heard] = ear.waveforms(rule, 16000)
+    assert (heard == int16_round_trip(resample(centred, 44100, 16000))).all()
+    [first] = ear.waveforms(Listening(network="x", channels="first"), 48000)
+    assert (first == resample(stereo[:, 0], 44100, 48000)).all()
+
+
+def test_long_clips_are_cut_or_covered():
+    clip = np.arange(25.0)
+    assert [part.tolist() for part in parts(clip, 10, "first")] == [list(range(10))]
+    assert [part[0] for part in parts(clip, 10, "windows")] == [0, 15]
+    assert [len(part) for part in parts(clip, 10, "windows")] == [10, 10]
+    assert [part[0] for part in parts(np.arange(35.0), 10, "windows")] == [0, 8, 17, 25]
+    assert [part.tolist() for part in parts(clip[:14], 10, "windows")] == [list(range(10))]
+    assert parts(clip[:4], 10, "windows")[0].tolist() == [0, 1, 2, 3]
