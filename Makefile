@@ -6,8 +6,9 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	&& echo $$p && break; done)
 BIN := .venv/bin
 INSTALLED := .venv/installed
+CROSSCHECKED := .venv-crosscheck/installed
 .DEFAULT_GOAL := help
-.PHONY: help install bench test lint benchmark pocket clean
+.PHONY: help install bench test lint benchmark crosscheck pocket clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,11 +28,14 @@ lint: $(INSTALLED) ## Check style and formatting
 benchmark: $(INSTALLED) ## Measure the speed of the harness and the metrics
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only
 
+crosscheck: $(CROSSCHECKED) ## Compare values with other projects' packages (an environment of its own)
+	TORCHVGGISH="$${TORCHVGGISH:-.venv-crosscheck/torchvggish}" .venv-crosscheck/bin/python -m crosscheck
+
 pocket: $(INSTALLED) ## Train the pocket world's weights again, from nothing (hours)
 	$(BIN)/python -m pocket.training
 
-clean: ## Remove .venv and caches; runs and weights stay
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .benchmarks build *.egg-info
+clean: ## Remove both environments and caches; runs and weights stay
+	rm -rf .venv .venv-crosscheck .pytest_cache .ruff_cache .hypothesis .benchmarks build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -39,4 +43,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing about 90 pinned packages into .venv; a few minutes the first time"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+$(CROSSCHECKED): pyproject.toml constraints.txt crosscheck/requirements.txt crosscheck/peers.txt crosscheck/setup.sh
+	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 found; install one, or make PYTHON=/path/to/python" >&2; exit 2; }
+	sh crosscheck/setup.sh .venv-crosscheck $(PYTHON)
 	@touch $@

@@ -1,0 +1,1 @@
+"""The same audio and the same weights through other projects' packages and through ours."""

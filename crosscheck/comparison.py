@@ -1,0 +1,112 @@
+"""One number twice, from a peer and from us: how far apart, how far they may be, and the table."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+HEADER = ("quantity", "peer", "peer's value", "ours", "difference", "tolerance", "verdict")
+"""Of arrays the value is one element. Differences are relative."""
+
+
+class Comparison(NamedTuple):
+    """`theirs` and `ours` of one `quantity`; `tolerance` None shows a difference that must be.
+
+    Without `theirs` the comparison was not run, and `note` says why.
+    """
+
+    quantity: str
+    peer: str
+    theirs: float | None
+    ours: float | None
+    difference: float | None
+    tolerance: float | None
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """ "ok", "OUT" of tolerance (NaN is), "shown" without one, or "not run"."""
+        if self.difference is None:
+            return "not run"
+        if self.tolerance is None:
+            return "shown"
+        return "ok" if self.difference <= self.tolerance else "OUT"
+
+
+def numbers(
+    quantity: str,
+    peer: str,
+    theirs: float,
+    ours: float,
+    tolerance: float | None,
+    note: str = "",
+) -> Comparison:
+    """Two numbers; their difference is relative to the peer's."""
+    difference = abs(ours - theirs) / abs(theirs) if theirs else abs(ours)
+    return Comparison(quantity, peer, theirs, ours, float(difference), tolerance, note)
+
+
+def arrays(
+    quantity: str,
+    peer: str,
+    theirs: np.ndarray,
+    ours: np.ndarray,
+    tolerance: float | None,
+    note: str = "",
+) -> Comparison:
+    """Two arrays, shown by the element that is largest in the peer's.
+
+    Their difference is the largest of any element, relative to it. Raises ValueError for shapes
+    that differ.
+    """
+    theirs, ours = np.asarray(theirs, np.float64), np.asarray(ours, np.float64)
+    if theirs.shape != ours.shape:
+        raise ValueError(f"{quantity}: {peer} gives {theirs.shape}, ours {ours.shape}")
+    at = np.unravel_index(np.abs(theirs).argmax(), theirs.shape)
+    difference = np.abs(theirs - ours).max() / np.abs(theirs[at])
+    shown = float(theirs[at]), float(ours[at])
+    return Comparison(quantity, peer, *shown, float(difference), tolerance, note)
+
+
+def not_run(quantity: str, peer: str, reason: str) -> Comparison:
+    """A comparison that something missing prevented."""
+    return Comparison(quantity, peer, None, None, None, None, reason)
+
+
+def to_markdown(comparisons: Iterable[Comparison]) -> str:
+    """A table with a row for each comparison, its columns aligned, and numbered notes below."""
+    comparisons = list(comparisons)
+    notes = list(dict.fromkeys(each.note for each in comparisons if each.note))
+    rows = [HEADER, *(_cells(each, notes) for each in comparisons)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [_line(row, widths) for row in rows]
+    lines.insert(1, "|".join(["", *("-" * (width + 2) for width in widths), ""]))
+    return "\n".join([*lines, "", *(f"[{n}] {note}" for n, note in enumerate(notes, 1))])
+
+
+def exit_code(comparisons: Iterable[Comparison]) -> int:
+    """1 when one is out of tolerance, else 3 when one was not run, else 0."""
+    verdicts = {each.verdict for each in comparisons}
+    return 1 if "OUT" in verdicts else 3 if "not run" in verdicts else 0
+
+
+def _cells(each: Comparison, notes: list[str]) -> tuple[str, ...]:
+    mark = f" [{notes.index(each.note) + 1}]" if each.note else ""
+    return (
+        each.quantity + mark,
+        each.peer,
+        _figure(each.theirs, ".9g"),
+        _figure(each.ours, ".9g"),
+        _figure(each.difference, ".1e"),
+        _figure(each.tolerance, ".0e"),
+        each.verdict,
+    )
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+    padded = (f" {cell:<{width}} " for cell, width in zip(cells, widths, strict=True))
+    return "|".join(["", *padded, ""])

@@ -1,0 +1,146 @@
+"""`python -m crosscheck.speed`: features by the peers' packages and by our one pass, timed.
+
+The peers' chain is frechet-audio-distance for VGGish, for CNN14 and for CLAP (its CLAPScore, over
+laion_clap): each reads, resamples and hears every file by itself. Ours is harness.features. All
+networks have full size and random weights; rounds alternate in one process.
+"""
+
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crosscheck import sounds
+from crosscheck.sounds import Shape
+from harness.features import Network, hear
+from metrics.audio import decode
+from metrics.backends.packages import clap_module, package, vggish_distance
+from metrics.protocol import Listening
+
+CLIPS, ROUNDS = 6, 5
+CAPTION = "a dog barks while rain falls on a tin roof and a train passes"
+CASES = {
+    "16 kHz mono": (Shape(16000, 1, 10),),
+    "44.1 kHz stereo": (Shape(44100, 2, 10),),
+    "16 and 48 kHz mono": (Shape(16000, 1, 10), Shape(48000, 1, 10)),
+}
+
+
+class Peers:
+    """The packages' own objects and the calls that their `score` makes."""
+
+    def __init__(self) -> None:
+        self.vggish = vggish_distance()
+        distance = package("frechet-audio-distance")
+        from frechet_audio_distance.models.pann import Cnn14_16k
+
+        self.cnn14 = object.__new__(distance.FrechetAudioDistance)
+        self.cnn14.model_name, self.cnn14.verbose = "pann", False
+        self.cnn14.device = self.vggish.device
+        self.cnn14.model = Cnn14_16k(16000, 512, 160, 64, 50, 8000, 527).eval()
+        self.clap = object.__new__(distance.CLAPScore)
+        self.clap.verbose, self.clap.device = False, self.vggish.device
+        self.clap.model = clap_module("HTSAT-tiny")
+        self.clap.model.tokenizer = _tensors
+
+    def __call__(self, paths: list[Path]) -> None:
+        self.vggish.get_embeddings(_loaded(paths, 16000), 16000)
+        self.cnn14.get_embeddings(_loaded(paths, 16000), 16000)
+        self.clap.get_audio_embeddings(_loaded(paths, 48000), 48000)
+        for number in range(len(paths)):
+            self.clap.get_text_embeddings([f"{CAPTION} {number}"])
+
+
+class Ours:
+    """The networks stay loaded; kept features are forgotten at every call."""
+
+    def __init__(self) -> None:
+        from metrics.embedders import published
+
+        self.embedders = {
+            "fad": published.vggish("random"),
+            "tagger": published.cnn14_16k("random"),
+            "clap": published.clap_630k("random"),
+        }
+        for embedder in self.embedders.values():
+            embedder.load("cpu")
+            embedder.load = lambda *_: None
+
+    def __call__(self, paths: list[Path]) -> None:
+        networks = {
+            role: Network(role, Listening(network=role), embedder)
+            for role, embedder in self.embedders.items()
+        }
+        hear("clips", {path.stem: partial(decode, path) for path in paths}, networks, _silent)
+        networks["clap"].text({f"{CAPTION} {number}" for number in range(len(paths))})
+
+
+def main() -> int:
+    """Time both sides in every case and print medians."""
+    warnings.simplefilter("ignore")
+    peers, ours = Peers(), Ours()
+    import torch
+
+    print(f"{CLIPS} clips of 10 s, {ROUNDS} rounds, {torch.get_num_threads()} threads; ms a clip")
+    for name, shapes in CASES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            times = _alternate(_write(Path(folder), shapes), (peers, ours))
+        theirs, own = 1000 * times / CLIPS
+        print(
+            f"{name}: peers median {np.median(theirs):.0f} (min {theirs.min():.0f}), "
+            f"ours {np.median(own):.0f} (min {own.min():.0f}), "
+            f"ratio {np.median(theirs) / np.median(own):.2f} (min by min "
+            f"{theirs.min() / own.min():.2f})"
+        )
+    return 0
+
+
+def _alternate(paths: list[Path], sides: tuple[Callable[[list[Path]], None], ...]) -> np.ndarray:
+    """Seconds [sides, ROUNDS]; a first round of each is not counted."""
+    seconds = [[_seconds(partial(side, paths)) for side in sides] for _ in range(ROUNDS + 1)]
+    return np.array(seconds[1:]).T
+
+
+def _write(folder: Path, shapes: tuple[Shape, ...]) -> list[Path]:
+    import soundfile
+
+    paths = [folder / f"{number}.wav" for number in range(CLIPS)]
+    for number, path in enumerate(paths):
+        shape = shapes[number % len(shapes)]
+        soundfile.write(path, sounds.sound(number, shape), shape.rate_hz, subtype="PCM_16")
+    return paths
+
+
+def _loaded(paths: list[Path], rate_hz: int) -> list[np.ndarray]:
+    from frechet_audio_distance.utils import load_audio_task
+
+    return [load_audio_task(str(path), rate_hz, 1) for path in paths]
+
+
+def _tensors(captions: list[str]) -> dict[str, Any]:
+    import torch
+
+    from metrics.embedders.tokens import StandInTokens
+
+    ids, mask = StandInTokens()(captions)
+    return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+
+
+def _seconds(run: Callable[[], None]) -> float:
+    start_ns = time.perf_counter_ns()
+    run()
+    return (time.perf_counter_ns() - start_ns) / 1e9
+
+
+def _silent(_what: str, _done: int, _of: int) -> None:
+    """Progress for nobody."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""CLAP by the package laion-clap, with its own front end and networks, as an embedder.
+
+A second opinion on `metrics.embedders.clap`. As there, of a long clip the first ten seconds are
+heard: the package alone would draw a random crop.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metrics.backends.backend import PUBLISHED, RANDOM, Backend
+from metrics.backends.packages import clap_module
+from metrics.contract import Features
+from metrics.embedders.network import exact
+from metrics.embedders.tokens import RobertaTokens, StandInTokens, Tokenizer
+from metrics.embedders.waveforms import check
+
+POSITION_IDS = "text_branch.embeddings.position_ids"
+"""An index tensor that the checkpoints hold and newer language models compute."""
+
+
+class LaionClapEmbedder(Backend):
+    """`metrics.contract.TextAudioEmbedder` over laion_clap's `CLAP_Module`, without fusion."""
+
+    distribution = "laion-clap"
+    checkpoint = "clap-630k-audioset-best"
+    rate_hz = 48000
+    longest_s = 10.0
+
+    def __init__(
+        self,
+        weights: str | Path = PUBLISHED,
+        architecture: str = "HTSAT-tiny",
+        tokenizer: Tokenizer | None = None,
+    ) -> None:
+        """Without a `tokenizer`, captions are read by roberta-base's, or by words if random.
+
+        Raises FileNotFoundError where the package, the weights or the tokenizer are not there.
+        """
+        self.architecture = architecture
+        super().__init__(weights)
+        self.tokenizer = tokenizer or _tokenizer(weights)
+
+    def parts(self) -> dict[str, Any]:
+        return {
+            "architecture": self.architecture,
+            "longest_s": self.longest_s,
+            "tokenizer": self.tokenizer.identity,
+        }
+
+    def peer(self) -> Any:
+        return clap_module(self.architecture)
+
+    def named(self, content: Mapping[str, Any]) -> Mapping[str, Tensor]:
+        state = content["state_dict"]
+        names = {name: name.removeprefix("module.") for name in state}
+        return {own: state[name] for name, own in names.items() if own != POSITION_IDS}
+
+    def embed(self, waveforms: list[np.ndarray]) -> list[Features]:
+        """One L2-normalised row [1, 512] of each clip, each alone in its batch."""
+        check(waveforms)
+        with torch.no_grad(), exact():
+            return [Features(self._one(waveform)) for waveform in waveforms]
+
+    def embed_text(self, captions: list[str]) -> np.ndarray:
+        """L2-normalised rows float32 [N, 512], each caption alone in its batch."""
+        with torch.no_grad(), exact():
+            return np.concatenate([self._text(caption) for caption in captions])
+
+    def _one(self, waveform: np.ndarray) -> np.ndarray:
+        heard = waveform[: round(self.longest_s * self.rate_hz)]
+        samples = torch.from_numpy(np.ascontiguousarray(heard, np.float32))[None]
+        # A tensor is not rounded to int16 here: that belongs to the protocol, before.
+        return self._peer.get_audio_embedding_from_data(samples, use_tensor=True).cpu().numpy()
+
+    def _text(self, caption: str) -> np.ndarray:
+        return self._peer.get_text_embedding([caption], tokenizer=self._tensors)
+
+    def _tensors(self, captions: list[str]) -> dict[str, Tensor]:
+        ids, mask = self.tokenizer(captions)
+        return {"input_ids": torch.as_tensor(ids), "attention_mask": torch.as_tensor(mask)}
+
+
+def _tokenizer(weights: str | Path) -> Tokenizer:
+    if weights == RANDOM:
+        return StandInTokens()
+    from checkpoints.store import locate
+
+    return RobertaTokens(locate("roberta-base"))
+
+
+def embedder(weights: str = PUBLISHED) -> LaionClapEmbedder:
+    """What is registered as "laion-clap": 630k-audioset-best. Raises FileNotFoundError."""
+    return LaionClapEmbedder(weights)
