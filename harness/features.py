@@ -131,7 +131,7 @@ def network(
     """The registered embedder of a rule, in its role; features are kept in `folder`."""
     target = registry.target("embedders", rule.network)
     make = registry.attribute(target)
-    registry.check_options(f"embedder '{rule.network}'", make, dict(options or {}))
+    _check_weights(rule.network, make, options or {})
     try:
         embedder = make(**(options or {}))
     except FileNotFoundError as error:
@@ -141,6 +141,17 @@ def network(
     embedder.precision = precision
     package = _package(rule.network, target)
     return Network(role, rule, embedder, folder, device, precision, threads, package)
+
+
+def _check_weights(name: str, make: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Raises StabenchError for an embedder that has no weights but its own."""
+    try:
+        registry.check_options(f"embedder '{name}'", make, dict(options))
+    except StabenchError:
+        raise StabenchError(
+            f"embedder '{name}' has only its own weights, not '{options.get('weights')}'; use a "
+            "protocol with published networks, or leave --weights out"
+        ) from None
 
 
 @dataclass(frozen=True)

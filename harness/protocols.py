@@ -36,6 +36,8 @@ def load(name: str, networks: dict[str, str] | None = None) -> Protocol:
                 f"protocol '{name}' says nothing of a {role} network, only of {known}; add "
                 f"[networks.{role}] to a protocol of your own"
             )
+    for network in (networks or {}).values():
+        registry.target("embedders", network)
     return protocol.using(networks or {})
 
 

@@ -11,7 +11,7 @@ import soundfile
 from harness import protocols
 from harness.errors import MissingError, StabenchError
 from harness.report import report
-from harness.scoring import score_folders
+from harness.scoring import Hearing, score_folders
 from harness.table import table
 from tests.harness.fake_run import EMBEDDERS, tone
 
@@ -248,3 +248,14 @@ def test_pairing_makes_the_interval_of_a_distance_narrower(folders):
     cells = [m["systems"]["near"]["cells"]["fd"] for m in (paired, apart)]
     assert cells[0]["value"] == cells[1]["value"]
     assert cells[0]["high"] - cells[0]["low"] < 0.7 * (cells[1]["high"] - cells[1]["low"])
+
+
+def test_names_that_nothing_registers_and_weights_that_are_not_there(folders, monkeypatch):
+    with pytest.raises(StabenchError, match="unknown embedder 'vgish'; did you mean 'vggish'"):
+        protocols.load("paper", {"fad": "vgish"})
+    with pytest.raises(StabenchError, match=r"Frames' has only its own weights, not 'random'"):
+        score(folders, hearing=Hearing(weights="random"))
+    monkeypatch.setenv("STABENCH_WEIGHTS", str(folders / "nothing"))
+    monkeypatch.setenv("TORCH_HOME", str(folders / "nothing"))
+    with pytest.raises(MissingError, match="stabench weights fetch vggish"):
+        score(folders, protocol=protocols.load("paper"), columns=("fad",))
