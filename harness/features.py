@@ -183,7 +183,7 @@ def hear(what: str, sounds: Sounds, networks: Mapping[str, Network], progress: P
     """Let all networks hear every sound; one that is broken is named with its reason."""
     keys: dict[str, str] = {}
     broken: dict[str, str] = {}
-    clips = list(sounds)
+    clips = list(sounds) if networks else []
     for start in range(0, len(clips), BATCH):
         batch = clips[start : start + BATCH]
         ears = dict(_ears({clip: sounds[clip] for clip in batch}, networks, keys, broken))

@@ -8,9 +8,9 @@ from harness.environment import Environment
 from harness.figures import counted, figure
 from harness.metrics_file import EmbedderRecord, MetricsFile
 from harness.page import Grid, Head, Line, Printed, Section
+from harness.random_weights import REFUSED as RANDOM
 from harness.results import Results
 from harness.run_folder import Record
-from harness.table import RANDOM
 
 DIGEST = 12
 """Digits of a sha256 that are shown; all of them are in report.json."""

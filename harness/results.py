@@ -1,15 +1,15 @@
 """Results: what a folder holds, read for the report without torch or the metrics."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from harness import metrics_file
 from harness.journal import Row as Trial
 from harness.latency import Latency, timed
 from harness.metrics_file import DifferenceRecord, MetricsFile
+from harness.random_weights import on_random_weights
 from harness.run_folder import RunFolder
 from harness.suite import SystemUse
 
@@ -73,18 +73,5 @@ class Results:
         return tuple(one for one in found if not {one.a, one.b} & random)
 
     def random(self, use: SystemUse) -> bool:
-        """Whether a system ran on random weights, by its own word or the suite's options."""
-        about = self.run.about_systems().get(use.name, {}) if self.run else {}
-        return "random" in {*_weights(use.options), *_weights(about.get("provenance"))}
-
-
-def _weights(value: Any) -> Iterator[str]:
-    """Every string under a key `weights`, however deep."""
-    if isinstance(value, list):
-        for item in value:
-            yield from _weights(item)
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if key == "weights" and isinstance(item, str):
-                yield item
-            yield from _weights(item)
+        """Whether a system ran on random weights."""
+        return self.run is not None and on_random_weights(self.run, use)

@@ -37,6 +37,8 @@ class Entrant:
     transcripts: Mapping[str, str] = field(default_factory=dict)
     clips: int = 0
     """Clips it finished, where they have no sound (`--phase represent`)."""
+    refused: str | None = None
+    """Why its quality is not to be measured, where that is so."""
 
 
 class Choice(NamedTuple):
@@ -104,6 +106,8 @@ def _scored(
     answers = Answers(exam, exam.items, heard)
     failures = {**entrant.failures, **heard.broken}
     cells = {column: answers.estimate(column) for column in columns}
+    if entrant.refused:
+        cells = dict.fromkeys(columns, Estimate.missing(entrant.refused))
     if ceiling and "recall" in columns:
         cells[SHARE] = _share(exam, answers, ceiling)
     cells[WER] = word_error_rate(exam, entrant.transcripts)

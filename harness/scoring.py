@@ -18,6 +18,7 @@ from harness.exam import Exam, Item
 from harness.features import Network, Progress, Sounds, hear, network
 from harness.journal import Row
 from harness.pairing import REFERENCE, pair, read_items
+from harness.random_weights import REFUSED, on_random_weights
 from harness.run_folder import RunFolder
 from harness.sanity import ROWS, Reconstruct
 from harness.scores import Choice, Entrant, scores
@@ -149,7 +150,10 @@ def _ceiling(metrics: Metrics) -> Reconstruct | None:
 
 
 def _entrant(folder: RunFolder, use: SystemUse) -> Entrant:
-    """What the journal says of one system's first repeat of each clip."""
+    """What the journal says of one system's first repeat of each clip.
+
+    Of a system on random weights nothing is heard: its sounds say nothing.
+    """
     rows = {row.clip: row for row in folder.rows() if row.system == use.name and not row.repeat}
     done = {clip: row for clip, row in rows.items() if row.ok}
     failures = {clip.id: _reason(rows.get(clip.id)) for clip in folder.clips if clip.id not in done}
@@ -157,7 +161,9 @@ def _entrant(folder: RunFolder, use: SystemUse) -> Entrant:
         use.name,
         use.label or use.name,
         use.paradigm,
-        {
+        {}
+        if on_random_weights(folder, use)
+        else {
             clip: partial(_output, folder.audio_path(use.name, clip), row.audio_sha256)
             for clip, row in done.items()
             if row.audio_sha256
@@ -169,6 +175,7 @@ def _entrant(folder: RunFolder, use: SystemUse) -> Entrant:
             if row.text is not None and use.paradigm != "oracle"
         },
         len(done),
+        REFUSED if on_random_weights(folder, use) else None,
     )
 
 

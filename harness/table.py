@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from harness.estimate import Estimate
 from harness.figures import decimals, figure
 from harness.metrics_file import CellRecord
+from harness.random_weights import REFUSED as RANDOM
 from harness.results import Phase, Results
 
 Better = Literal["lower", "higher"]
@@ -84,7 +85,6 @@ PAPER = (
     Column("rel", "REL", "", "higher", 2, "listeners"),
 )
 NOT_MEASURED = "not measured"
-RANDOM = "random weights: latency only"
 PARADIGMS = ("cascade", "end-to-end", "oracle", "unstated", "sanity")
 """Groups of rows, in their order."""
 

@@ -225,6 +225,17 @@ def test_a_network_that_gives_nan_fails_the_clip_not_the_run(tmp_path):
     assert [cells[column]["n"] for column in ("fad", "kl", "clap")] == [12, 11, 12]
 
 
+def test_nothing_is_heard_of_a_system_on_random_weights(tmp_path):
+    use = {"use": "recorded", "options": {"tta": {"weights": "random"}}}
+    folder = FakeRun(tmp_path, n=4, use=use).make()
+    folder.audio_path("star", "clip001").unlink()
+    star = score(folder)["systems"]["star"]
+    assert {cell["reason"] for name, cell in star["cells"].items() if name != "wer"} == {
+        "random weights: latency only"
+    }
+    assert (star["n"], star["failed"], star["per_clip"]) == (4, 0, {})
+
+
 def test_without_references_and_captions_the_columns_say_why(tmp_path):
     run = FakeRun(tmp_path, n=20, references=False, captions=False, metrics={"sanity": SANITY})
     metrics = score(run.make())
