@@ -22,7 +22,7 @@ NEARLY_ORTHOGONAL = 0.1
 
 
 class Gaussian(NamedTuple):
-    """`mean` [D] and `factor` [min(N, D), D], whose Gram matrix is the covariance (ddof 1).
+    """`mean` [D] and `factor` [<= min(N, D), D], whose Gram matrix is the covariance (ddof 1).
 
     `rows` [N, D] are the centred rows divided by sqrt(N - 1): the factor itself where N <= D.
     `frames` [clips] counts the rows of each clip.
@@ -60,8 +60,21 @@ def fit_clips(name: str, clips: Clips) -> Gaussian:
 def _gaussian(table: np.ndarray, frames: tuple[int, ...]) -> Gaussian:
     mean = table.mean(axis=0)
     centred = (table - mean) / np.sqrt(len(table) - 1)
-    factor = centred if len(centred) <= centred.shape[1] else _triangular(centred)
+    factor = centred if len(centred) <= centred.shape[1] else _fewer(centred)
     return Gaussian(mean, factor, centred, frames)
+
+
+def _fewer(table: np.ndarray) -> np.ndarray:
+    """At most D rows with the Gram matrix of [N, D]; columns of zeros (dead units) take no part."""
+    alive = table.any(axis=0)
+    if alive.all():
+        return _triangular(table)
+    if not alive.any():
+        return table[:1]
+    triangle = _triangular(table[:, alive])
+    factor = np.zeros((len(triangle), len(alive)))
+    factor[:, alive] = triangle
+    return factor
 
 
 def _triangular(table: np.ndarray) -> np.ndarray:
@@ -69,7 +82,7 @@ def _triangular(table: np.ndarray) -> np.ndarray:
 
     A root of the covariance would lose half of the digits; Cholesky's of it, corrected by that of
     what is left (CholeskyQR2; Fukaya et al., 2014), loses none while the columns are well apart.
-    Others, dead units among them, take Householder's way, which is ten times slower.
+    Others take Householder's way, which is slower.
     """
     try:
         first = np.linalg.cholesky(table.T @ table).T

@@ -21,7 +21,7 @@ def sets(rows: int, width: int) -> np.ndarray:
     rng = np.random.default_rng(0)
     mixing = rng.standard_normal((width, width)) / np.sqrt(width)
     found = np.maximum(rng.standard_normal((2, rows, width)) @ mixing, 0)
-    found[..., :: max(width // 40, 2)] = 0
+    found[..., ::50] = 0
     return found
 
 

@@ -6,7 +6,7 @@ import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metrics.frechet import distance, fit, frechet_distance
+from metrics.frechet import distance, fit, frechet_distance, frechet_two_sample
 
 PEERS = {
     "audioldm_eval.calculate_fid": 32.72382714412106,
@@ -70,6 +70,29 @@ def test_unequal_counts_around_the_width_agree_with_the_matrix_root():
     traces = np.trace(np.cov(gen.T)) + np.trace(np.cov(ref.T)) - 2 * root.real.sum()
     expected = np.sum((gen.mean(0) - ref.mean(0)) ** 2) + traces
     assert frechet_distance(gen, ref) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("decay", [0, 3, 6, 9])
+def test_many_frames_of_any_conditioning_lose_no_digits(decay):
+    """Against Householder's triangles, where the quick way holds and where it gives up."""
+    rng = np.random.default_rng(decay)
+    rotation = np.linalg.qr(rng.standard_normal((48, 48)))[0]
+    scale = np.logspace(0, -decay, 48)
+    gen, ref = (rng.standard_normal((n, 48)) * scale @ rotation for n in (400, 300))
+    gen, ref = np.insert(1.1 * gen, [5, 20], 0.7, axis=1), np.insert(ref, [5, 20], 0.7, axis=1)
+    triangles = [np.linalg.qr((x - x.mean(0)) / np.sqrt(len(x) - 1), mode="r") for x in (gen, ref)]
+    overlap = scipy.linalg.svdvals(triangles[0] @ triangles[1].T).sum()
+    traces = sum(np.sum(triangle**2) for triangle in triangles)
+    direct = np.sum((gen.mean(0) - ref.mean(0)) ** 2) + traces - 2 * overlap
+    assert abs(frechet_distance(gen, ref) - direct) < 1e-13 * traces
+
+
+def test_sets_that_do_not_vary_differ_by_their_means():
+    gen, ref = np.full((9, 3), 1.0), np.full((7, 3), 3.0)
+    assert frechet_distance(gen, ref) == 12
+    found = frechet_two_sample(gen[:, None], ref[:, None])
+    assert found.value == 12
+    assert not found.gen.any()
 
 
 @settings(max_examples=40, deadline=None)
