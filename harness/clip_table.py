@@ -57,8 +57,9 @@ def _row(
     columns: tuple[str, ...],
 ) -> dict[str, Any]:
     captions = exam.items[clip].captions if clip in exam.items else ()
+    said = exam.items[clip].said if clip in exam.items else None
     text = trial.text if trial else None
-    wrong = word_errors(captions[0], text) if captions and text is not None else (None, None)
+    wrong = word_errors(said, text) if said and text is not None else (None, None)
     values = part["per_clip"].get(clip, {})
     return {
         "system": system,

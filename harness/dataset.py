@@ -3,7 +3,8 @@
 import csv
 import hashlib
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,23 +13,40 @@ from harness.errors import MissingError, StabenchError
 
 @dataclass(frozen=True)
 class Clip:
-    """One test item. `id` names its files; `caption` is the true text; `labels` what is heard."""
+    """One test item. `id` names its files; `caption` is the true text; `labels` what is heard.
+
+    `judged_by` are the captions that outputs are compared with, where that is not `caption` alone.
+    """
 
     id: str
     caption: str | None
     speech: Path | None
     reference: Path | None
     labels: tuple[str, ...] = ()
+    judged_by: tuple[str, ...] = ()
+
+
+class Absent(NamedTuple):
+    """A test item that was asked for and cannot be had; `reason` is one line."""
+
+    id: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Clips in their order. Raises StabenchError for an id that is used twice or names no file."""
+    """Clips in their order. Raises StabenchError for an id that is used twice or names no file.
+
+    `missing` are the items that cannot be had. `prepare` makes the files of some clips that are
+    not there yet; it is called with those that a run takes.
+    """
 
     name: str
     version: str
     clips: tuple[Clip, ...]
     label_names: tuple[str, ...] = ()
+    missing: tuple[Absent, ...] = ()
+    prepare: Callable[[tuple[Clip, ...]], None] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         check_ids(f"dataset '{self.name}'", [clip.id for clip in self.clips])

@@ -21,12 +21,19 @@ T = TypeVar("T")
 class Item(NamedTuple):
     """What one clip is judged by: captions, recordings (by id), labels; each may be missing.
 
-    A caption may have several recordings, a recording several captions.
+    A caption may have several recordings, a recording several captions. `spoken` is what was said
+    to the systems, where that is not the first caption.
     """
 
     captions: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    spoken: str | None = None
+
+    @property
+    def said(self) -> str | None:
+        """The text that a transcript is compared with."""
+        return self.spoken or next(iter(self.captions), None)
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,9 @@ def _of_run(results: Results) -> Iterable[str]:
             yield f"{use.name}: {RANDOM}; its quality is not shown."
     if record.finished_at is None:
         yield "The run is not finished: some clips were not run. Resume it."
+    if missing := record.dataset.missing:
+        first = f"{missing[0].id}: {missing[0].reason}"
+        yield f"{counted(len(missing), 'clip')} of the dataset could not be had (first: {first})."
     if record.request.limit:
         yield f"Limited to the first {counted(record.request.limit, 'clip')} of the dataset."
     yield from _of_machine(record.environment, record.resumed)

@@ -58,7 +58,10 @@ def resolve(name: str, request: Request) -> Plan:
     elif request.captions is not None:
         raise StabenchError(f"--captions '{request.captions}' needs --speech DIR; add it")
     chosen.check_names()
-    return Plan(chosen, _dataset(chosen, request).limited(request.limit))
+    dataset = _dataset(chosen, request).limited(request.limit)
+    if dataset.prepare is not None:
+        dataset.prepare(dataset.clips)
+    return Plan(chosen, dataset)
 
 
 def _dataset(chosen: Suite, request: Request) -> Dataset:
@@ -88,6 +91,7 @@ def _recorded(dataset: Dataset) -> DatasetRecord:
         n=len(dataset.clips),
         label_names=dataset.label_names,
         clips=dataset.clips,
+        missing=dataset.missing,
     )
 
 

@@ -21,7 +21,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "star": "systems.star.star:Star",
     },
     "datasets": {
+        "audiocaps": "harness.audiocaps:audiocaps",
         "folder": "harness.dataset:folder",
+        "latency-speech": "harness.latency_speech:latency_speech",
     },
     "embedders": {
         "clap-630k": "metrics.embedders.published:clap_630k",

@@ -1,6 +1,6 @@
 """The run folder: everything one run did, and the way for score and report to read it.
 
-run.json  systems.json  journal.jsonl  audio/<system>/<clip>.wav  logs/<system>.log
+run.json  systems.json  journal.jsonl  audio/<system>/<clip>.wav  logs/<system>.log  costs.json
 metrics.json clips.parquet (score)  report.{md,csv,json} (report)
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness import atomic, journal
-from harness.dataset import Clip, Dataset
+from harness.dataset import Absent, Clip, Dataset
 from harness.environment import Environment
 from harness.errors import MissingError, StabenchError
 from harness.suite import Suite
@@ -41,7 +41,7 @@ class Request(BaseModel):
 
 
 class DatasetRecord(BaseModel):
-    """The clips of the run, `n` of them, with the paths a later score needs."""
+    """The clips of the run, `n` of them, with the paths a later score needs; what is `missing`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
@@ -49,6 +49,7 @@ class DatasetRecord(BaseModel):
     n: int
     label_names: tuple[str, ...] = ()
     clips: tuple[Clip, ...]
+    missing: tuple[Absent, ...] = ()
 
 
 class Resumption(BaseModel):
@@ -144,7 +145,7 @@ class RunFolder:
     def dataset(self) -> Dataset:
         """The dataset as run."""
         kept = self.record.dataset
-        return Dataset(kept.name, kept.version, kept.clips, kept.label_names)
+        return Dataset(kept.name, kept.version, kept.clips, kept.label_names, kept.missing)
 
     @property
     def journal_path(self) -> Path:

@@ -138,9 +138,9 @@ def _recording_names(clips: tuple[Clip, ...]) -> dict[Path, str]:
 
 
 def _item(clip: Clip, names: Mapping[Path, str]) -> Item:
-    captions = (clip.caption,) if clip.caption else ()
+    captions = clip.judged_by or ((clip.caption,) if clip.caption else ())
     references = (names[clip.reference],) if clip.reference else ()
-    return Item(captions, references, clip.labels)
+    return Item(captions, references, clip.labels, clip.caption)
 
 
 def _ceiling(metrics: Metrics) -> Reconstruct | None:
