@@ -7,9 +7,10 @@ from harness import registry
 from harness.adapter import Order
 from harness.errors import StabenchError, TooManyFailures
 from harness.journal import Journal, timestamp
+from harness.profiles import Profiles
 from harness.progress import Progress
 from harness.run_folder import RunFolder
-from harness.schedule import Batch, Task, batches, blocks, warmups
+from harness.schedule import Batch, Task, batches, blocks, clip_seed, warmups
 from harness.suite import SystemUse
 from harness.supervisor import Connection, Limits, Supervisor
 from harness.worker import Job
@@ -31,6 +32,7 @@ class Engine:
         self._request = folder.record.request
         self._progress = progress
         self._clips = {clip.id: clip for clip in folder.clips}
+        self._profiles = Profiles(folder)
 
     def run(self) -> None:
         """Run every clip that is not done yet.
@@ -48,6 +50,8 @@ class Engine:
                     for rows in supervisors[batch[0].system].run(self._jobs(batch)):
                         journal.append(rows)
                         self._progress.add(rows)
+                self._profiles.run(supervisors, self._profiled)
+            self._profiles.measure_ceilings()
         except KeyboardInterrupt:
             raise Interrupted(f"interrupted: {self._done()} of {self._planned()} done") from None
         finally:
@@ -73,7 +77,7 @@ class Engine:
     @contextmanager
     def _supervisors(self, pending: list[Batch]) -> Iterator[dict[str, Supervisor]]:
         """A started worker for each system with work to do; all are ended on the way out."""
-        wanted = {batch[0].system for batch in pending}
+        wanted = {batch[0].system for batch in pending} | {*self._profiles.wanted()}
         crew = {
             use.name: self._supervisor(use) for use in self._suite.systems if use.name in wanted
         }
@@ -124,6 +128,11 @@ class Engine:
         clip = self._clips[task.clip]
         speech = None if clip.speech is None else str(clip.speech)
         return Job(task.clip, task.repeat, task.warmup, task.seed, speech, clip.caption)
+
+    def _profiled(self, clip: str) -> Job:
+        """The clip as its first repeat runs it."""
+        seed = clip_seed(self._suite.protocol.seed, clip, 0)
+        return self._job(Task("", clip, 0, False, seed))
 
     def _done(self) -> int:
         return sum(row.ok for row in self._folder.rows())

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from harness import atomic
+from harness.costs import costs
 from harness.differences import differences
 from harness.extremes import extremes
 from harness.method import lead, method, notes
@@ -57,6 +58,7 @@ def page_of(results: Results, table: Table) -> Page:
         latencies(results, table),
         time_shares(results, table),
         stage_table(results, table),
+        costs(results, table),
         metrics and extremes(metrics, _captions(results)),
         metrics and failures(metrics),
         Section("Notes", points=said) if said else None,

@@ -30,7 +30,8 @@ class Protocol(BaseModel):
     """How clips are run: `block` clips at a time per system, times out after `timeout_s` a clip.
 
     `max_failed_share` is the share (0 to 1) of a system's clips that may fail; `bootstrap` counts
-    the resamples behind an interval.
+    the resamples behind an interval. `profile` is the number of clips (0 or 1) that each system
+    runs once more, untimed, to count what its stages cost.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,6 +47,7 @@ class Protocol(BaseModel):
     startup_timeout_s: float = Field(300, gt=0)
     max_failed_share: float = Field(0.0, ge=0, le=1)
     bootstrap: int = Field(1000, ge=100)
+    profile: Literal[0, 1] = 0
 
     @model_validator(mode="after")
     def _one_at_a_time(self) -> "Protocol":

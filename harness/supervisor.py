@@ -6,11 +6,16 @@ from typing import Any, NamedTuple, Protocol
 from harness.adapter import LoadFailed, Order
 from harness.errors import StabenchError
 from harness.journal import Failure, Row, timestamp
+from harness.profile import Profile, unprofiled
 from harness.worker import Job
 from harness.worker_process import WorkerLost
 
 MOST_DEATHS = 3
 """Deaths without a successful clip between them after which a system is given up."""
+
+
+PROFILE_CLIPS = 10
+"""Time-outs of one clip that a profile may take: several passes, each slower than a clip."""
 
 
 class Connection(Protocol):
@@ -23,6 +28,8 @@ class Connection(Protocol):
     def ready(self, timeout_s: float) -> dict[str, Any]: ...
 
     def run(self, jobs: Sequence[Job], timeout_s: float) -> list[Row]: ...
+
+    def profile(self, job: Job, timeout_s: float) -> Profile: ...
 
     def close(self) -> None: ...
 
@@ -91,6 +98,18 @@ class Supervisor:
             yield self._attempt([next(self._warmups)])
             self._restart()
         yield self._attempt(jobs)
+
+    def profile(self, job: Job) -> Profile:
+        """What one clip costs beyond time; of a worker that dies, why it is not known."""
+        self._restart()
+        if self._given_up is not None:
+            return unprofiled(self._given_up.message, job.clip)
+        try:
+            timeout_s = self._limits.startup_s + PROFILE_CLIPS * self._limits.clip_s
+            return self._worker.profile(job, timeout_s)
+        except WorkerLost as death:
+            self._bury(death)
+            return unprofiled(str(death), job.clip)
 
     def close(self) -> None:
         """End the worker."""

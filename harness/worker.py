@@ -7,7 +7,7 @@ import queue
 import sys
 import threading
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -17,6 +17,7 @@ from harness.clock import Clock
 from harness.device import device, limit_threads
 from harness.errors import MissingError, StabenchError
 from harness.journal import Failure, Row, timestamp
+from harness.profile import Profile, Work, profile, unprofiled
 from harness.speech import SpeechError, read_speech
 from metrics.audio import content_sha256
 
@@ -97,6 +98,15 @@ class Worker:
             self._generate([draft for draft in drafts if draft.error is None])
         peak_bytes = self._device.peak_bytes()
         return [draft.finish(self._order.system, peak_bytes) for draft in drafts]
+
+    def profile(self, job: Job) -> Profile:
+        """What the clip costs beyond time; a system that fails leaves the reason alone."""
+        try:
+            utterance = self._utterance(job)
+            work = Work(self._system, utterance, job.seed, self._order.phase == "all")
+            return profile(job.clip, work, self._device)
+        except (Exception, SystemExit) as error:
+            return unprofiled(_failure(error).message, job.clip)
 
     def usable(self) -> bool:
         """False when the device is broken for good, as CUDA is after an illegal access."""
@@ -181,7 +191,7 @@ def _failure(error: BaseException) -> Failure:
 
 
 class Service:
-    """Answers requests: the first is {"order"}, the others {"jobs"}; a value per request."""
+    """Answers requests, a value each: first {"order"}, then {"jobs"} and {"profile"}."""
 
     def __init__(self) -> None:
         self._worker: Worker | None = None
@@ -191,6 +201,9 @@ class Service:
             if self._worker is None:
                 self._worker = Worker(Order(**request["order"]))
                 return {"about": self._worker.about()}
+            if "profile" in request:
+                found = self._worker.profile(Job(*request["profile"]))
+                return {"profile": asdict(found), "usable": self._worker.usable()}
             rows = self._worker.run([Job(*job) for job in request["jobs"]])
             return {"rows": [journal.to_json(row) for row in rows], "usable": self._worker.usable()}
         except (StabenchError, adapter.LoadFailed) as error:

@@ -12,10 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from harness import journal
 from harness.adapter import LoadFailed, Order
 from harness.errors import MissingError, StabenchError
 from harness.journal import Row
+from harness.profile import Profile
 from harness.worker import Job, Worker
 
 SOURCE = Path(__file__).resolve().parents[1]
@@ -47,7 +50,7 @@ class WorkerProcess:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=output,
-                    env=_environment(threads),
+                    env=environment(threads),
                     bufsize=0,
                     start_new_session=True,
                 )
@@ -80,6 +83,14 @@ class WorkerProcess:
         if not reply["usable"]:
             self.kill()
         return [journal.from_json(row) for row in reply["rows"]]
+
+    def profile(self, job: Job, timeout_s: float) -> Profile:
+        """What one clip costs beyond time. Raises WorkerLost."""
+        self._send({"profile": job})
+        reply = self._reply(timeout_s)
+        if not reply["usable"]:
+            self.kill()
+        return TypeAdapter(Profile).validate_python(reply["profile"])
 
     def close(self) -> None:
         """Let the process end by closing its input; kill it when it does not."""
@@ -158,13 +169,16 @@ class InProcess:
     def run(self, jobs: Sequence[Job], timeout_s: float) -> list[Row]:
         return self._worker.run(list(jobs))
 
+    def profile(self, job: Job, timeout_s: float) -> Profile:
+        return self._worker.profile(job)
+
     def close(self) -> None:
         self._worker = None
 
     kill = close
 
 
-def _environment(threads: int) -> dict[str, str]:
+def environment(threads: int) -> dict[str, str]:
     """Ours, with the number of CPU threads fixed, and imports from this source, not from cwd."""
     path = os.pathsep.join(filter(None, (str(SOURCE), os.environ.get("PYTHONPATH"))))
     fixed = dict.fromkeys(THREAD_VARIABLES, str(threads))
