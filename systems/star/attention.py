@@ -17,9 +17,8 @@ class RotaryTable(NamedTuple):
 
     def rotate(self, heads: Tensor) -> Tensor:
         """Rotate [B, T, heads, head width] by position, in float32, and return its dtype."""
-        wide = heads.float()
-        swapped = wide.roll(wide.shape[-1] // 2, dims=-1)
-        return torch.addcmul(wide * self.cosine, swapped, self.sine).to(heads.dtype)
+        swapped = heads.roll(heads.shape[-1] // 2, dims=-1)
+        return torch.addcmul(heads * self.cosine, swapped, self.sine).to(heads.dtype)
 
 
 class KeysValues(NamedTuple):

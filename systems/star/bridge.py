@@ -45,11 +45,17 @@ class Bridge(nn.Module):
 
     def forward(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
         """`mask` is bool [B, T], True where a frame is speech; None: all are."""
-        queries = self.query_tokens.expand(frames.shape[0], -1, -1)
+        return self._read(frames, None if mask is None else mask.long())
+
+    def padded(self, frames: Tensor, mask: Tensor) -> Tensor:
+        """As forward, but without a look at `mask`: the host waits for nothing."""
+        return self._read(frames, mask[:, None, None].expand(-1, 1, self.config.queries, -1))
+
+    def _read(self, frames: Tensor, mask: Tensor | None) -> Tensor:
         read = self.qformer(
-            query_embeds=queries,
+            query_embeds=self.query_tokens.expand(frames.shape[0], -1, -1),
             encoder_hidden_states=frames,
-            encoder_attention_mask=None if mask is None else mask.long(),
+            encoder_attention_mask=mask,
         )
         return self.projection(read.last_hidden_state)
 

@@ -1,7 +1,7 @@
 """From context tokens to sound: the DiT's sampler and the VAE's decoder."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,8 +14,12 @@ from systems.star.udit import UDiT
 from systems.star.vae import Vae
 
 
-class LatentGenerator(NamedTuple):
-    """The second phase of STAR and of its text-fed twin; marks "sampler" and "decoder"."""
+@dataclass(frozen=True)
+class LatentGenerator:
+    """The second phase of STAR and of its text-fed twin; marks "sampler" and "decoder".
+
+    The host waits for the device once, for the sound.
+    """
 
     udit: UDiT
     vae: Vae
@@ -32,15 +36,25 @@ class LatentGenerator(NamedTuple):
         if not contexts:
             return []
         with spans("sampler"):
-            context, mask = batched(contexts)
-            latents = sampler.sample(
-                self.udit, context, mask, seeds, self.latent_frames, self.config
-            )
+            latents = self.latents(contexts, seeds)
         with spans("decoder"):
-            latents = self.vae.denormalise(latents).to(context.dtype)
-            sound = self.vae.decode(latents)[:, 0].float().cpu().numpy()
+            sound = self.sound(latents).cpu().numpy()
         rate = self.vae.sample_rate_hz
         return [Waveform(np.ascontiguousarray(samples), rate) for samples in sound]
+
+    def latents(self, contexts: Sequence[Tensor], seeds: Sequence[int]) -> Tensor:
+        """Latents float32 [B, C, T], as scaled in training."""
+        context, mask = batched(contexts)
+        return sampler.sample(self.udit, context, mask, seeds, self.latent_frames, self.config)
+
+    def sound(self, latents: Tensor) -> Tensor:
+        """Waveforms float32 [B, N] on the device."""
+        return self.vae.invert(self.expanded(latents))[:, 0].float()
+
+    def expanded(self, latents: Tensor) -> Tensor:
+        """The decoder network's output."""
+        dtype = self.udit.time_ada.weight.dtype
+        return self.vae.expand(self.vae.denormalise(latents).to(dtype))
 
 
 def batched(contexts: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
@@ -48,7 +62,14 @@ def batched(contexts: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
     lengths = [context.shape[1] for context in contexts]
     if len(set(lengths)) == 1:
         return torch.cat(list(contexts)), None
-    rows = [context[0] for context in contexts]
-    padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-    counts = torch.tensor(lengths, device=padded.device)
-    return padded, torch.arange(max(lengths), device=padded.device) < counts[:, None]
+    return padded(contexts, max(lengths))
+
+
+def padded(contexts: Sequence[Tensor], size: int) -> tuple[Tensor, Tensor]:
+    """Contexts [1, S, W] to one [B, size, W] and its mask bool [B, size]."""
+    together = contexts[0].new_zeros(len(contexts), size, contexts[0].shape[2])
+    inside = torch.zeros(len(contexts), size, dtype=torch.bool)
+    for row, context in enumerate(contexts):
+        together[row, : context.shape[1]] = context[0]
+        inside[row, : context.shape[1]] = True
+    return together, inside.to(together.device)

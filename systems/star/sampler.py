@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from systems.star.config import SamplerConfig
-from systems.star.udit import UDiT
+from systems.star.udit import Modulations, UDiT
 
 TIME_SCALE = 1000
 Velocity = Callable[[Tensor, int], Tensor]
@@ -65,30 +65,46 @@ def sample(
     config: SamplerConfig,
 ) -> Tensor:
     """Latents float32 [B, C, latent_frames] for context [B, S, W], as scaled in training."""
-    times = schedule(config)
     start = noise(seeds, (udit.config.in_channels, latent_frames)).to(context.device)
-    velocity = guided_velocity(udit, context, context_mask, times, config)
-    return euler(velocity, start, times)
+    return integrate(udit, start, context, context_mask, modulations(udit, config), config)
+
+
+def modulations(udit: UDiT, config: SamplerConfig) -> Modulations:
+    """Those of all steps: they depend on the schedule alone."""
+    fed = network_times(schedule(config), config.integer_time)
+    return udit.modulations(fed.to(udit.time_ada.weight.device))
+
+
+def integrate(
+    udit: UDiT,
+    start: Tensor,
+    context: Tensor,
+    context_mask: Tensor | None,
+    modulations: Modulations,
+    config: SamplerConfig,
+) -> Tensor:
+    """From noise float32 [B, C, T] to latents of that shape. Only launches work: nothing waits for
+    the device, nothing comes from the host."""
+    velocity = guided_velocity(udit, context, context_mask, modulations, config.guidance)
+    return euler(velocity, start, schedule(config))
 
 
 def guided_velocity(
     udit: UDiT,
     context: Tensor,
     context_mask: Tensor | None,
-    times: Tensor,
-    config: SamplerConfig,
+    modulations: Modulations,
+    guidance: float,
 ) -> Velocity:
     """v = v_null + w (v_context - v_null); the null context is all zeros, with the same mask.
 
     Both halves go through the network in one call, the unconditional first; w = 1 needs one half.
     """
-    guided = config.guidance != 1.0
+    guided = guidance != 1.0
     if guided:
         context = torch.cat([torch.zeros_like(context), context])
         context_mask = None if context_mask is None else context_mask.repeat(2, 1)
     cache = udit.precompute(context, context_mask)
-    fed = network_times(times, config.integer_time).to(context.device)
-    modulations = udit.modulations(fed)
 
     def velocity(latent: Tensor, index: int) -> Tensor:
         batch = latent.repeat(2, 1, 1) if guided else latent
@@ -96,6 +112,6 @@ def guided_velocity(
         if not guided:
             return predicted
         null, conditional = predicted.chunk(2)
-        return torch.lerp(null, conditional, config.guidance)
+        return torch.lerp(null, conditional, guidance)
 
     return velocity

@@ -1,6 +1,6 @@
 """Speech to frames: HuBERT (raw or log-mel), WavLM or DAC, with padding that changes nothing."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,8 @@ CONV_STRIDES = (5, 2, 2, 2, 2, 2, 2)
 CONV_WIDTH = 512
 MIN_SAMPLES = 400
 """25 ms: one frame of either front end; shorter speech is padded with zeros."""
+
+SamplesT = TypeVar("SamplesT", int, Tensor)
 
 
 class Frames(NamedTuple):
@@ -46,25 +48,48 @@ class SpeechEncoder(nn.Module):
     def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Frames:
         """Waveforms [B, N], zero-padded to a batch; `lengths` int [B] in samples, None: all N."""
         waveform, lengths, whole = _prepared(waveform, lengths)
-        if self.normalises:
-            waveform = _normalised(waveform, lengths)
-        features, counts = self._features(waveform, lengths)
-        mask = torch.arange(features.shape[1], device=features.device) < counts[:, None]
-        projected = self.model.feature_projection(features)
-        hidden = projected[0] if isinstance(projected, tuple) else projected
-        encoded = self.model.encoder(hidden, attention_mask=None if whole else mask)
+        hidden = self._features(waveform, lengths)
+        if whole:
+            encoded = self.model.encoder(hidden)
+            return Frames(encoded.last_hidden_state, _all(hidden))
+        mask = _mask(self.count(lengths), hidden.shape[1])
+        encoded = self.model.encoder(hidden, attention_mask=mask)
         return Frames(encoded.last_hidden_state, mask)
 
-    def _features(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Front-end features [B, T, channels] and how many are valid [B]."""
+    def padded(self, waveform: Tensor, lengths: Tensor) -> Tensor:
+        """As forward, but without a look at `lengths`: the host waits for nothing, and only work
+        is launched. Waveforms are zero past their lengths; frames past the speech mean nothing."""
+        hidden = self._features(waveform, lengths)
+        encoder, count = self.model.encoder, hidden.shape[1]
+        mask = _mask(self.count(lengths), count)
+        hidden = hidden * mask[..., None]
+        hidden = hidden + encoder.pos_conv_embed(hidden)
+        keys = mask[:, None, None].expand(-1, 1, count, -1)
+        for layer in encoder.layers:
+            hidden = layer(hidden, attention_mask=keys)
+        return encoder.layer_norm(hidden)
+
+    def count(self, samples: SamplesT) -> SamplesT:
+        """Number of frames of so many samples, at least MIN_SAMPLES."""
         front_end = self.model.feature_extractor
         if isinstance(front_end, LogMelFrontEnd):
-            return front_end(waveform, lengths).transpose(1, 2), front_end.frames(lengths)
-        dtype = self.model.feature_projection.projection.weight.dtype
-        counts = lengths
+            return front_end.frames(samples)
         for kernel, stride in zip(CONV_KERNELS, CONV_STRIDES, strict=True):
-            counts = (counts - kernel) // stride + 1
-        return front_end(waveform.to(dtype)).transpose(1, 2), counts
+            samples = (samples - kernel) // stride + 1
+        return samples
+
+    def _features(self, waveform: Tensor, lengths: Tensor) -> Tensor:
+        """What the transformer is fed, [B, T, width]."""
+        if self.normalises:
+            waveform = _normalised(waveform, lengths)
+        front_end = self.model.feature_extractor
+        if isinstance(front_end, LogMelFrontEnd):
+            features = front_end(waveform, lengths)
+        else:
+            dtype = self.model.feature_projection.projection.weight.dtype
+            features = front_end(waveform.to(dtype))
+        projected = self.model.feature_projection(features.transpose(1, 2))
+        return projected[0] if isinstance(projected, tuple) else projected
 
     def fuse(self) -> "SpeechEncoder":
         """Multiply the position convolution's gain into its weight, for inference."""
@@ -96,22 +121,43 @@ class CodecEncoder(nn.Module):
                 f"{self.model.config.hidden_size} (codec_base doubled per stride); make them equal"
             )
         self.model.decoder = None
+        # Distances to a thousand codes lie closer together than half precision tells apart.
+        self.model.quantizer.keeps_float32 = True
+        self._valid: Tensor | None = None
+        for module in self.model.encoder.modules():
+            if isinstance(module, nn.Conv1d) and module.kernel_size != (1,):
+                module.register_forward_pre_hook(self._silence)
 
     def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Frames:
         """As SpeechEncoder. A convolutional codec sees padding, so unequal clips go one by one."""
         waveform, lengths, whole = _prepared(waveform, lengths)
         if whole:
             frames = self._encode(waveform)
-            return Frames(frames, frames.new_ones(frames.shape[:2], dtype=torch.bool))
+            return Frames(frames, _all(frames))
         rows = [
             self._encode(row[None, :length])[0]
             for row, length in zip(waveform, lengths.tolist(), strict=True)
         ]
         counts = torch.tensor([len(row) for row in rows], device=waveform.device)
         frames = nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        return Frames(
-            frames, torch.arange(frames.shape[1], device=waveform.device) < counts[:, None]
-        )
+        return Frames(frames, _mask(counts, frames.shape[1]))
+
+    def padded(self, waveform: Tensor, lengths: Tensor) -> Tensor:
+        """As SpeechEncoder's: convolutions see the zeros that a clip alone is padded with."""
+        sound = self._resampled(waveform)
+        self._length = sound.shape[-1]
+        heard = _ceil_ratio(lengths, self.config.codec_rate_hz, self.config.speech_rate_hz)
+        sound = sound * _mask(heard, self._length)
+        self._valid = self.count(lengths) * self.model.config.hop_length
+        try:
+            return self._quantised(sound)
+        finally:
+            self._valid = None
+
+    def count(self, samples: SamplesT) -> SamplesT:
+        """Number of frames of so many samples."""
+        sound = _ceil_ratio(samples, self.config.codec_rate_hz, self.config.speech_rate_hz)
+        return -(-sound // self.model.config.hop_length)
 
     def fuse(self) -> "CodecEncoder":
         """Nothing to fuse: the codec is stored without weight norm."""
@@ -119,12 +165,30 @@ class CodecEncoder(nn.Module):
 
     def _encode(self, waveform: Tensor) -> Tensor:
         """[B, N] at the speech rate to [B, T, width]."""
+        return self._quantised(self._resampled(waveform))
+
+    def _resampled(self, waveform: Tensor) -> Tensor:
+        """At the codec's rate, zero-padded to whole frames."""
         sound = resample(waveform, self.config.speech_rate_hz, self.config.codec_rate_hz)
-        hop = self.model.config.hop_length
-        sound = functional.pad(sound, (0, -sound.shape[-1] % hop))
+        return functional.pad(sound, (0, -sound.shape[-1] % self.model.config.hop_length))
+
+    def _quantised(self, sound: Tensor) -> Tensor:
         dtype = next(self.model.encoder.parameters()).dtype
-        encoded = self.model.encode(sound[:, None].to(dtype))
-        return encoded.quantized_representation.transpose(1, 2)
+        encoded = self.model.encoder(sound[:, None].to(dtype))
+        quantised = self.model.quantizer(encoded.to(self._quantiser_dtype))[0]
+        return quantised.to(dtype).transpose(1, 2)
+
+    def _silence(self, convolution: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor] | None:
+        """Zero what lies past the speech in a convolution's input [B, C, L]."""
+        if self._valid is None:
+            return None
+        length = inputs[0].shape[-1]
+        inside = _mask(self._valid * length // self._length, length)
+        return (inputs[0] * inside[:, None],)
+
+    @property
+    def _quantiser_dtype(self) -> torch.dtype:
+        return next(self.model.quantizer.parameters()).dtype
 
 
 def _transformer(config: SpeechEncoderConfig) -> nn.Module:
@@ -169,14 +233,28 @@ def _prepared(waveform: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor,
     longest = int(lengths.max())
     if longest > size:
         raise ValueError(f"speech of {longest} samples in a batch of {size}; pad to the longest")
-    inside = torch.arange(size, device=waveform.device) < lengths[:, None]
-    return waveform * inside, lengths, bool((lengths == size).all())
+    return waveform * _mask(lengths, size), lengths, bool((lengths == size).all())
 
 
 def _normalised(waveform: Tensor, lengths: Tensor) -> Tensor:
     """Zero mean and unit variance over each row's first `lengths` samples, zero beyond."""
-    inside = torch.arange(waveform.shape[-1], device=waveform.device) < lengths[:, None]
+    inside = _mask(lengths, waveform.shape[-1])
     count = lengths[:, None].to(waveform.dtype)
     centred = (waveform - (waveform * inside).sum(1, keepdim=True) / count) * inside
     variance = centred.square().sum(1, keepdim=True) / count
     return centred * torch.rsqrt(variance + 1e-5)
+
+
+def _mask(counts: Tensor, size: int) -> Tensor:
+    """Bool [B, size], True in the first `counts` [B]."""
+    return torch.arange(size, device=counts.device) < counts[:, None]
+
+
+def _all(frames: Tensor) -> Tensor:
+    """The mask of frames [B, T, width] that are all speech."""
+    return frames.new_ones(frames.shape[:2], dtype=torch.bool)
+
+
+def _ceil_ratio(samples: SamplesT, up: int, down: int) -> SamplesT:
+    """samples * up / down, rounded up."""
+    return -(-samples * up // down)

@@ -3,27 +3,22 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
 from systems.contract import Representation, Spans, Utterance, Waveform
-from systems.star.config import StarConfig, from_dict, read_config, to_dict
-from systems.weights import sha256
+from systems.star.config import (
+    SpeechEncoderConfig,
+    StarConfig,
+    from_dict,
+    read_config,
+    to_dict,
+)
 
 RANDOM = "random"
-Files = str | Path | Sequence[str | Path]
-"""One file of tensors, or several of which the later ones overrule the earlier."""
 DTYPES = ("float32", "bfloat16", "float16")
-
-
-class Parts(NamedTuple):
-    """The loaded networks; `bridge` is None for "w/o BridgeNet"."""
-
-    speech_encoder: Any
-    bridge: Any
-    udit: Any
-    vae: Any
+VARIANTS = ("eager", "graph", "compiled")
 
 
 class Star:
@@ -31,86 +26,149 @@ class Star:
 
     `config`: a StarConfig, a (partial) table, a JSON file, or None: the config.json beside the
     weights, or the full-size paper system. `weights`: a folder of `<part>.safetensors`, a table of
-    part to file (or files, merged in order), or "random" (seeded, valid for latency only). The
-    remaining options overrule the config.
+    part to file (or files, merged in order), or "random" (seeded, valid for latency only; sampler
+    and decoder are then built by the first `generate`, so that `represent` alone stays small).
+
+    `variant`: "eager" launches operation by operation; "graph" replays CUDA graphs, captured
+    beforehand (for the generator: for the batch sizes `graph_batches`); "compiled" also fuses
+    the operations of sampler and decoder with torch.compile. On a CPU "graph" only keeps the
+    buffers of graphs. The remaining options overrule the config.
     """
 
     speech_rate_hz: ClassVar[int] = 16_000
     reads_caption: ClassVar[bool] = False
+    default: ClassVar[StarConfig] = StarConfig()
 
     def __init__(
         self,
         config: StarConfig | Mapping[str, Any] | str | Path | None = None,
-        weights: str | Path | Mapping[str, Files] = RANDOM,
+        weights: str | Path | Mapping[str, Any] = RANDOM,
         without_bridge: bool = False,
         steps: int | None = None,
         guidance: float | None = None,
         seed: int = 0,
+        variant: str = "eager",
+        graph_batches: Sequence[int] = (1,),
     ) -> None:
-        self.weights = weights
-        self.seed = seed
-        self.config = _overruled(_config(config, weights), without_bridge, steps, guidance)
+        if variant not in VARIANTS:
+            raise ValueError(f"variant is {variant!r}, allowed are {', '.join(VARIANTS)}")
+        self.weights, self.seed = weights, seed
+        self.variant, self.graph_batches = variant, tuple(graph_batches)
+        given = _config(config, weights, self.default)
+        bridgeless = without_bridge or self.default.bridge is None
+        self.config = _overruled(given, bridgeless, steps, guidance)
+        _check_kind(self.config.encoder.kind, self.default.encoder.kind)
         self.sample_rate = self.config.vae.sample_rate_hz
-        self.parts: Parts | None = None
+        self._reader: Any = None
+        self._generator: Any = None
 
     def load(self, device: str, dtype: str) -> None:
         """Build the networks, fill them and move them; see systems.contract.System."""
         import torch
 
+        from systems.star.graphed import new_pool
+
         if dtype not in DTYPES:
             raise ValueError(f"precision is {dtype!r}, allowed are {', '.join(DTYPES)}")
-        parts = build_parts(self.config, self.seed)
+        self.device, self.dtype = device, getattr(torch, dtype)
+        self._pool = None if self.variant == "eager" else new_pool(torch.device(device))
+        self._generator = None
+        self._reader = self._new_reader()
         if self.weights != RANDOM:
-            _fill(parts, self.weights)
-        parts.speech_encoder.fuse()
-        parts.vae.fuse()
-        kind = getattr(torch, dtype)
-        self.parts = Parts(
-            *(None if part is None else part.eval().to(device, kind) for part in parts)
-        )
-        self.device, self.dtype = device, kind
+            self._generator = self._new_generator()
 
     def represent(self, speech: Utterance, spans: Spans) -> Representation:
         """16 kHz speech to context tokens [1, S, W] on the device."""
-        import torch
-
         if speech.rate_hz != self.speech_rate_hz:
             raise ValueError(
                 f"clip {speech.clip_id!r}: speech is {speech.rate_hz} Hz, expected "
                 f"{self.speech_rate_hz} Hz; resample it before"
             )
-        parts = self._loaded()
-        with torch.inference_mode():
-            with spans("speech_encoder"):
-                samples = np.ascontiguousarray(speech.samples, dtype=np.float32)
-                waveform = torch.from_numpy(samples).to(self.device)[None]
-                tokens = parts.speech_encoder(waveform).frames
-            if parts.bridge is not None:
-                with spans("bridge"):
-                    tokens = parts.bridge(tokens)
-        return Representation(tokens.to(self.dtype))
+        self._check_loaded()
+        samples = np.ascontiguousarray(speech.samples, dtype=np.float32)
+        return Representation(self._reader.read(samples, spans))
 
     def generate(
         self, representations: list[Representation], seeds: list[int], spans: Spans
     ) -> list[Waveform]:
         """One waveform a clip, float32, of latent_frames at the VAE's rate."""
-        from systems.star.latent_generator import LatentGenerator
-
-        parts, config = self._loaded(), self.config
-        generator = LatentGenerator(parts.udit, parts.vae, config.sampler, config.latent_frames)
-        return generator.generate([clip.payload for clip in representations], seeds, spans)
+        contexts = [clip.payload for clip in representations]
+        return self.generator.generate(contexts, seeds, spans)
 
     def provenance(self) -> dict[str, Any]:
-        """The config, and where each part's weights come from (sha256, or "random")."""
-        return {"config": to_dict(self.config), "weights": _digests(self.weights)}
+        """The config, the variant, and where each part's weights come from (sha256, "random")."""
+        from systems.star.parts import digests
 
-    def _loaded(self) -> Parts:
-        if self.parts is None:
+        return {
+            "config": to_dict(self.config),
+            "variant": self.variant,
+            "weights": digests(self.weights),
+        }
+
+    @property
+    def generator(self) -> Any:
+        """The second phase, a LatentGenerator; built now if nobody has asked before."""
+        self._check_loaded()
+        if self._generator is None:
+            self._generator = self._new_generator()
+        return self._generator
+
+    @property
+    def parts(self) -> Any:
+        """All networks, as systems.star.parts.Parts."""
+        from systems.star.parts import Parts
+
+        generator, reader = self.generator, self._reader
+        return Parts(reader.encoder, reader.bridge, generator.udit, generator.vae)
+
+    def _new_reader(self) -> Any:
+        from systems.star.speech_reader import GraphedSpeechReader, SpeechReader
+
+        encoder, bridge = self._part("speech_encoder"), self._part("bridge")
+        if self.variant == "eager":
+            return SpeechReader(encoder, bridge)
+        return GraphedSpeechReader(encoder, bridge, self._pool)
+
+    def _new_generator(self) -> Any:
+        from systems.star.graphed_generator import Contexts, GraphedGenerator
+        from systems.star.latent_generator import LatentGenerator
+
+        config = self.config
+        parts = (self._part("udit"), self._part("vae"), config.sampler, config.latent_frames)
+        if self.variant == "eager":
+            return LatentGenerator(*parts)
+        tokens = config.bridge.queries if config.bridge else None
+        contexts = Contexts(config.udit.context_width, tokens)
+        return GraphedGenerator(*parts, contexts, self.graph_batches, self._pool)
+
+    def _part(self, name: str) -> Any:
+        from systems.star.parts import load
+
+        part = load(self.config, name, self.weights, self.seed, self.device, self.dtype)
+        if self.variant == "compiled" and hasattr(part, "compile_blocks"):
+            part.compile_blocks()
+        return part
+
+    def _check_loaded(self) -> None:
+        if self._reader is None:
             raise RuntimeError("STAR is not loaded; call load(device, dtype) first")
-        return self.parts
 
 
-def _config(config: StarConfig | Mapping[str, Any] | str | Path | None, weights: Any) -> StarConfig:
+class StarWithoutBridge(Star):
+    """The ablation "w/o BridgeNet": speech frames go straight into the DiT's context."""
+
+    default = StarConfig(bridge=None)
+
+
+class StarDac(Star):
+    """The ablation with a codec's encoder (DAC, 24 kHz) in place of the speech encoder."""
+
+    default = StarConfig(encoder=SpeechEncoderConfig(kind="dac"))
+
+
+def _config(
+    config: StarConfig | Mapping[str, Any] | str | Path | None, weights: Any, default: StarConfig
+) -> StarConfig:
     """The StarConfig that the options mean."""
     if isinstance(config, StarConfig):
         return config
@@ -119,9 +177,14 @@ def _config(config: StarConfig | Mapping[str, Any] | str | Path | None, weights:
     if config is not None:
         return read_config(Path(config))
     if weights == RANDOM:
-        return StarConfig()
+        return default
     if isinstance(weights, Mapping):
         raise ValueError("weights is a table of files, so config must be given; add config = ...")
+    if weights == "published":
+        raise FileNotFoundError(
+            "STAR's bridge and DiT were never published; set weights to a folder of trained ones, "
+            "or to 'random' for latency"
+        )
     return read_config(Path(weights) / "config.json")
 
 
@@ -134,47 +197,6 @@ def _overruled(
     return dataclasses.replace(config, bridge=None) if without_bridge else config
 
 
-def build_parts(config: StarConfig, seed: int) -> Parts:
-    """The networks on the CPU, initialised from `seed`: the same weights on every device."""
-    import torch
-
-    from systems.star.bridge import Bridge
-    from systems.star.speech_encoder import build_speech_encoder
-    from systems.star.udit import UDiT
-    from systems.star.vae import build_vae
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        bridge = None if config.bridge is None else Bridge(config.bridge)
-        encoder = build_speech_encoder(config.encoder)
-        return Parts(encoder, bridge, UDiT(config.udit), build_vae(config.vae))
-
-
-def _fill(parts: Parts, weights: str | Path | Mapping[str, Files]) -> None:
-    """Read every part from its file, or files."""
-    from systems.star.checkpoint import load_part, part_file
-
-    for name, part in parts._asdict().items():
-        if part is None:
-            continue
-        if not isinstance(weights, Mapping):
-            path = part_file(Path(weights), name)
-        elif name in weights:
-            path = _paths(weights[name])
-        else:
-            raise ValueError(f"weights names no file for {name!r}; add {name} = ... to the table")
-        load_part(path, part)
-
-
-def _paths(files: Files) -> Path | list[Path]:
-    return Path(files) if isinstance(files, str | Path) else [Path(each) for each in files]
-
-
-def _digests(weights: str | Path | Mapping[str, Files]) -> str | dict[str, str]:
-    """sha256 of every weights file, by part."""
-    if weights == RANDOM:
-        return RANDOM
-    if isinstance(weights, Mapping):
-        return {part: sha256(_paths(files)) for part, files in weights.items()}
-    files = sorted(Path(weights).glob("*.safetensors"))
-    return {path.stem: sha256(path) for path in files}
+def _check_kind(given: str, default: str) -> None:
+    if default == "dac" != given:
+        raise ValueError(f"encoder.kind is {given!r}, but this ablation is 'dac'; set it in config")

@@ -270,6 +270,14 @@ class UDiT(nn.Module):
                 skips.append(frames)
         return self.final_block(frames, modulations.final)
 
+    def compile_blocks(self) -> None:
+        """Fuse the operations of each block with torch.compile, at its first use.
+
+        Block by block: equal blocks share what was compiled.
+        """
+        for block in self.blocks:
+            block.compile(fullgraph=True)
+
     def _token_mask(self, latent_mask: Tensor | None) -> Tensor | None:
         """Frame mask [B, T] to key mask [B, 1, 1, T / patch]: a token is valid if a frame is."""
         if latent_mask is None:

@@ -76,6 +76,10 @@ class _Vae(nn.Module):
                 remove_weight_norm(module)
         return self
 
+    def compile_blocks(self) -> None:
+        """Fuse the decoder's operations with torch.compile, at its first use."""
+        self.oobleck.decoder.compile(fullgraph=True)
+
 
 class WaveformVae(_Vae):
     """EzAudio's VAE: waveform [B, 1, N] <-> latents [B, 128, N / 480] (24 kHz, 50 Hz latents)."""
@@ -87,6 +91,10 @@ class WaveformVae(_Vae):
     def encode(self, waveform: Tensor) -> Posterior:
         """Posterior over raw latents; the tail is zero-padded to a whole latent frame."""
         return self.posterior(waveform)
+
+    def invert(self, features: Tensor) -> Tensor:
+        """The network's output is the waveform."""
+        return features
 
     def decode(self, latent: Tensor) -> Tensor:
         """Raw (denormalised) latents [B, C, T] to waveform [B, 1, hop T]."""

@@ -9,6 +9,7 @@ from systems.star.config import SamplerConfig
 from systems.star.sampler import (
     euler,
     guided_velocity,
+    modulations,
     network_times,
     noise,
     sample,
@@ -71,11 +72,10 @@ def test_the_quirk_costs_a_21st_evaluation(udit, monkeypatch):
 
 
 def velocity_of(udit, context, mask, guidance):
-    config = SamplerConfig(guidance=guidance)
-    times = schedule(config)
     latent = noise([1, 2], (8, 10))
     with torch.no_grad():
-        return guided_velocity(udit, context, mask, times, config)(latent, 4)
+        steps = modulations(udit, SamplerConfig())
+        return guided_velocity(udit, context, mask, steps, guidance)(latent, 4)
 
 
 def test_guidance_mixes_the_null_and_the_conditional_velocity(udit):

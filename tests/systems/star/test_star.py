@@ -10,8 +10,9 @@ import torch
 
 from systems.contract import Utterance
 from systems.star.checkpoint import load_part, part_file, save_part, write_config
-from systems.star.config import VaeConfig, to_dict
-from systems.star.star import Star, build_parts
+from systems.star.config import SpeechEncoderConfig, VaeConfig, to_dict
+from systems.star.parts import build_parts
+from systems.star.star import VARIANTS, Star, StarDac, StarWithoutBridge
 
 
 def utterance(seed: int, duration_s: float = 1.0) -> Utterance:
@@ -163,3 +164,68 @@ def test_misuse_is_named(small_config, spans):
 def test_importing_the_system_does_not_import_torch():
     check = "import sys, systems.star.star; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_variants_are_stages_lengths_and_provenance_apart_the_same(small_config, spans):
+    sounds = {}
+    for variant in ("eager", "graph"):
+        star = loaded(small_config, variant=variant)
+        (sounds[variant],) = star.generate([star.represent(utterance(0), spans)], [3], spans)
+        assert star.provenance()["variant"] == variant
+    assert spans.names == ["speech_encoder", "bridge", "sampler", "decoder"] * 2
+    difference = np.linalg.norm(sounds["graph"].samples - sounds["eager"].samples)
+    assert difference < 1e-2 * np.linalg.norm(sounds["eager"].samples)
+
+
+def test_the_generator_on_random_weights_is_built_when_it_is_needed(small_config, folder, spans):
+    star = loaded(small_config)
+    clip = star.represent(utterance(0), spans)
+    assert star._generator is None
+    star.generate([clip], [3], spans)
+    assert star._generator is star.generator
+    assert loaded(None, weights=folder)._generator is not None
+
+
+def test_ablations_at_full_size():
+    assert Star().config.bridge is not None
+    without = StarWithoutBridge().config
+    assert without.bridge is None
+    assert without.encoder.kind == "hubert"
+    dac = StarDac().config
+    assert (dac.encoder.kind, dac.encoder.codec_rate_hz, dac.bridge.queries) == ("dac", 24_000, 32)
+
+
+def test_ablations_keep_their_word_whatever_the_config(small_config, spans):
+    star = StarWithoutBridge(small_config)
+    star.load("cpu", "float32")
+    star.represent(utterance(0), spans)
+    assert spans.names == ["speech_encoder"]
+    with pytest.raises(ValueError, match="'hubert-logmel', but this ablation is 'dac'"):
+        StarDac(small_config)
+    codec = SpeechEncoderConfig("dac", width=32, heads=2, codec_base=2, codec_books=2)
+    star = StarDac(dataclasses.replace(small_config, encoder=codec), variant="graph")
+    star.load("cpu", "float32")
+    assert star.represent(utterance(0), spans).payload.shape == (1, 8, 32)
+
+
+def test_what_cannot_be_had_is_said_at_once():
+    assert VARIANTS == ("eager", "graph", "compiled")
+    with pytest.raises(ValueError, match="'graphs', allowed are eager, graph, compiled"):
+        Star(variant="graphs")
+    with pytest.raises(FileNotFoundError, match="never published; set weights to a folder"):
+        Star(weights="published")
+
+
+def test_compiled_blocks_are_traced_whole_and_change_no_bit(small_config, spans, monkeypatch):
+    """Traced without code generation, which a compiler's rounding would hide."""
+    compile_module = torch.nn.Module.compile
+    monkeypatch.setattr(
+        torch.nn.Module, "compile", lambda *a, **k: compile_module(*a, **k, backend="eager")
+    )
+    sounds = []
+    for variant in ("graph", "compiled"):
+        star = loaded(small_config, variant=variant, steps=2)
+        clip = star.represent(utterance(0), spans)
+        sounds.append(star.generate([clip], [3], spans)[0].samples)
+    assert np.array_equal(*sounds)
+    torch._dynamo.reset()

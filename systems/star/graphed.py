@@ -1,0 +1,75 @@
+"""One function of fixed shapes, launched as one CUDA graph."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+WARM_UPS = 3
+"""Runs before a capture: the first compile, choose kernels and fill caches."""
+Pool = tuple[int, int] | None
+"""Where graphs that share it keep what they compute on the way; None on a CPU."""
+
+
+def new_pool(device: torch.device) -> Pool:
+    """A memory pool for graphs that never run at the same time."""
+    return torch.cuda.graph_pool_handle() if device.type == "cuda" else None
+
+
+class Graphed:
+    """`function` of tensors shaped like `examples`, and of nothing else that changes.
+
+    On a GPU it is captured here, and a call copies its inputs into fixed buffers, replays the graph
+    and copies the output out: the time of hundreds of launches goes. `function` must only launch
+    work (no waiting for the device, no copies from the host). On a CPU the same buffers are used,
+    and `function` runs as it is.
+    """
+
+    def __init__(
+        self, function: Callable[..., Tensor], *examples: Tensor, pool: Pool = None
+    ) -> None:
+        self._function = function
+        self._buffers = [example.clone() for example in examples]
+        self._graph: torch.cuda.CUDAGraph | None = None
+        if self._buffers[0].is_cuda:
+            with torch.inference_mode(), torch.cuda.device(self._buffers[0].device):
+                self._capture(pool)
+
+    @torch.inference_mode()
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """The output for inputs of the examples' shapes; they may lie on the host."""
+        for buffer, given in zip(self._buffers, inputs, strict=True):
+            if given.shape != buffer.shape:
+                raise ValueError(
+                    f"input is {tuple(given.shape)}, captured was {tuple(buffer.shape)}; "
+                    "pad it, or run it without a graph"
+                )
+            buffer.copy_(given, non_blocking=True)
+        if self._graph is None:
+            return self._function(*self._buffers).clone()
+        self._graph.replay()
+        # Any other graph of the pool may overwrite the graph's own output.
+        return self._output.clone()
+
+    def _capture(self, pool: Pool) -> None:
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream), _fastest_convolutions():
+            for _ in range(WARM_UPS):
+                self._function(*self._buffers)
+        torch.cuda.current_stream().wait_stream(stream)
+        self._graph = torch.cuda.CUDAGraph()
+        with _fastest_convolutions(), torch.cuda.graph(self._graph, pool=pool):
+            self._output = self._function(*self._buffers)
+
+
+@contextmanager
+def _fastest_convolutions() -> Iterator[None]:
+    """Let cuDNN time its algorithms: a captured choice is kept, so it is worth the search."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before

@@ -1,0 +1,110 @@
+"""The four networks of a STAR: built, filled from files or at random, put on a device."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from systems.star.bridge import Bridge
+from systems.star.checkpoint import load_part, part_file
+from systems.star.config import StarConfig
+from systems.star.random_weights import allocate, hollow, randomise
+from systems.star.speech_encoder import build_speech_encoder
+from systems.star.udit import UDiT
+from systems.star.vae import build_vae
+from systems.weights import sha256
+
+RANDOM = "random"
+Files = str | Path | Sequence[str | Path]
+"""One file of tensors, or several of which the later ones overrule the earlier."""
+Weights = str | Path | Mapping[str, Files]
+"""A folder of `<part>.safetensors`, a table of part to file (or files), or "random"."""
+NAMES = ("speech_encoder", "bridge", "udit", "vae")
+
+
+class Parts(NamedTuple):
+    """The loaded networks; `bridge` is None for "w/o BridgeNet"."""
+
+    speech_encoder: Any
+    bridge: Any
+    udit: Any
+    vae: Any
+
+
+def build_parts(config: StarConfig, seed: int) -> Parts:
+    """All parts in float32 on the CPU with the random weights of `seed`."""
+    return Parts(*(_filled(config, name, RANDOM, seed) for name in NAMES))
+
+
+def load(
+    config: StarConfig, name: str, weights: Weights, seed: int, device: str, dtype: torch.dtype
+) -> nn.Module | None:
+    """One part, ready for inference; None for the bridge of a system without.
+
+    Raises FileNotFoundError or ValueError as `load_part`.
+    """
+    part = _filled(config, name, weights, seed)
+    if part is None:
+        return None
+    if hasattr(part, "fuse"):
+        part.fuse()
+    return cast(part.eval(), device, dtype)
+
+
+def cast(part: nn.Module, device: str, dtype: torch.dtype) -> nn.Module:
+    """Move to `device`, parameters to `dtype`.
+
+    Buffers (mel filters, windows, latent scales) stay float32, as does every module whose
+    `keeps_float32` is set: half of their digits would be felt, and they cost nothing.
+    """
+    part.to(device)
+    if getattr(part, "keeps_float32", False):
+        return part
+    for parameter in part.parameters(recurse=False):
+        parameter.data = parameter.data.to(dtype)
+    for child in part.children():
+        cast(child, device, dtype)
+    return part
+
+
+def digests(weights: Weights) -> str | dict[str, str]:
+    """sha256 of every weights file, by part; "random" for none."""
+    if weights == RANDOM:
+        return RANDOM
+    if isinstance(weights, Mapping):
+        return {part: sha256(_paths(files)) for part, files in weights.items()}
+    files = sorted(Path(weights).glob("*.safetensors"))
+    return {path.stem: sha256(path) for path in files}
+
+
+def _filled(config: StarConfig, name: str, weights: Weights, seed: int) -> nn.Module | None:
+    if name == "bridge" and config.bridge is None:
+        return None
+    part = hollow(_builder(config, name))
+    if weights == RANDOM:
+        return randomise(part, seed, f"{name}.")
+    load_part(_files(weights, name), allocate(part))
+    return part
+
+
+def _builder(config: StarConfig, name: str) -> Callable[[], nn.Module]:
+    return {
+        "speech_encoder": lambda: build_speech_encoder(config.encoder),
+        "bridge": lambda: Bridge(config.bridge),
+        "udit": lambda: UDiT(config.udit),
+        "vae": lambda: build_vae(config.vae),
+    }[name]
+
+
+def _files(weights: Weights, name: str) -> Path | list[Path]:
+    if not isinstance(weights, Mapping):
+        return part_file(Path(weights), name)
+    if name not in weights:
+        raise ValueError(f"weights names no file for {name!r}; add {name} = ... to the table")
+    return _paths(weights[name])
+
+
+def _paths(files: Files) -> Path | list[Path]:
+    return Path(files) if isinstance(files, str | Path) else [Path(each) for each in files]
