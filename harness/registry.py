@@ -17,8 +17,18 @@ from harness.errors import MissingError, StabenchError, unknown
 
 BUILT_IN: dict[str, dict[str, str]] = {
     "systems": {
+        "oracle-audioldm2": "systems.cascade.published:oracle_audioldm2",
+        "oracle-audit": "systems.cascade.published:oracle_audit",
+        "oracle-ezaudio": "systems.cascade.published:oracle_ezaudio",
+        "oracle-tango2": "systems.cascade.published:oracle_tango2",
         "recorded": "systems.recorded:Recorded",
         "star": "systems.star.star:Star",
+        "star-dac": "systems.star.star:StarDac",
+        "star-nobridge": "systems.star.star:StarWithoutBridge",
+        "whisper-audioldm2": "systems.cascade.published:whisper_audioldm2",
+        "whisper-audit": "systems.cascade.published:whisper_audit",
+        "whisper-ezaudio": "systems.cascade.published:whisper_ezaudio",
+        "whisper-tango2": "systems.cascade.published:whisper_tango2",
     },
     "datasets": {
         "audiocaps": "harness.audiocaps:audiocaps",

@@ -1,0 +1,201 @@
+"""EzAudio against its original: the same checkpoint gives the same latents and waveform.
+
+golden_ezaudio.npz was made by haidog-yaqub/EzAudio (commit 1a5b1e8) outside this repository: its
+own interface class read the tiny checkpoint of tiny_ezaudio.py (modules of other autoencoders
+replaced by empty ones). Stored are the names and shapes of its tensors, seed and text, latents and
+waveform of 1 s with its defaults (guidance 5, rescale 0.75, eta 1), and `plain`: latents with
+guidance 3, no rescale and eta 0.
+"""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler
+
+from systems.cascade.tta.ezaudio import EzAudio
+from systems.cascade.tta.ezaudio_networks import udit_config, vae_config
+from systems.cascade.tta.ezaudio_sampler import SCHEDULE, EzSampler
+from systems.cascade.tta.ldm_prompt import gather
+from systems.star.config import UDiTConfig, VaeConfig
+from systems.star.udit import UDiT
+from tests.systems.cascade import tiny_ezaudio
+from tests.systems.cascade.tiny_weights import golden
+
+FRAMES = 50
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Digests of these files are not for the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STABENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def made():
+    return golden("ezaudio")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tiny_ezaudio.write(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def model(home, made):
+    model = EzAudio(steps=int(made["steps"]), weights=home, latent_frames=FRAMES)
+    model.load("cpu", "float32")
+    return model
+
+
+@pytest.fixture
+def prompt(model, made, spans):
+    return model.encode(str(made["texts"][0]), spans)
+
+
+@pytest.mark.parametrize(
+    ("name", "guidance", "rescale", "eta"), [("latents", 5.0, 0.75, 1.0), ("plain", 3.0, 0, 0)]
+)
+def test_latents_are_those_of_the_original(model, made, prompt, name, guidance, rescale, eta):
+    sampler = EzSampler(int(made["steps"]), guidance, rescale, eta, FRAMES)
+    latents = sampler.sample(model.networks.udit, gather([prompt]), made["seeds"].tolist())
+    np.testing.assert_allclose(latents, made[name], atol=5e-5)
+
+
+def test_sound_is_that_of_the_original(model, made, prompt, spans) -> None:
+    (sound,) = model.generate([prompt], made["seeds"].tolist(), spans)
+    np.testing.assert_allclose(sound.samples, made["wave"], atol=5e-5)
+    assert made["wave"].std() > 0.1
+    assert sound.samples.shape == (FRAMES * 480,)
+    assert sound.samples.dtype == np.float32
+    assert sound.rate_hz == model.sample_rate == 24_000
+    assert spans.names == ["text_encoder.cond", "text_encoder.uncond", "sampler", "decoder"]
+
+
+def test_ten_seconds_are_the_default() -> None:
+    assert EzAudio(weights="random").latent_frames * 480 == 240_000
+
+
+def test_a_batch_equals_its_clips(model, prompt, spans) -> None:
+    prompts = [prompt, model.encode("wind", spans), model.encode("", spans)]
+    batch = model.generate(prompts, [5, 6, 7], spans)
+    for index, one in enumerate(prompts):
+        (alone,) = model.generate([one], [5 + index], spans)
+        np.testing.assert_allclose(batch[index].samples, alone.samples, atol=5e-5)
+    assert model.generate([], [], spans) == []
+    with pytest.raises(ValueError, match="1 clips, but 2 seeds"):
+        model.generate([prompt], [1, 2], spans)
+
+
+def test_text_is_padded_and_the_padding_hidden(model, prompt) -> None:
+    assert prompt.words.shape == prompt.empty.shape == (1, 100, 32)
+    assert prompt.words_mask.sum() == 7
+    assert prompt.empty_mask.sum() == 1
+    sampler = EzSampler(2, 5.0, 0.75, 1.0, FRAMES)
+    short = prompt._replace(
+        words=prompt.words[:, :7],
+        words_mask=prompt.words_mask[:, :7],
+        empty=prompt.empty[:, :1],
+        empty_mask=prompt.empty_mask[:, :1],
+    )
+    padded, cut = (
+        sampler.sample(model.networks.udit, gather([one]), [1]) for one in (prompt, short)
+    )
+    np.testing.assert_allclose(padded, cut, atol=2e-5)
+
+
+def test_cached_empty_text_is_the_same(home, model, prompt, made, spans) -> None:
+    cached = EzAudio(weights=home, cache_unconditional=True)
+    cached.load("cpu", "float32")
+    spans.names.clear()
+    again = cached.encode(str(made["texts"][0]), spans)
+    assert spans.names == ["text_encoder.cond"]
+    assert all(torch.equal(one, other) for one, other in zip(prompt, again, strict=True))
+    assert cached.provenance()["unconditional"] == "cached"
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("steps", [7, 50, 100])
+def test_steps_are_those_of_diffusers_bit_for_bit(steps, eta) -> None:
+    stock = DDIMScheduler(**SCHEDULE)
+    stock.set_timesteps(steps)
+    generator = torch.Generator().manual_seed(1)
+    noise = torch.randn(steps, 1, 3, 5, generator=generator)
+    output, latents = torch.randn(2, 1, 3, 5, generator=generator)
+    times, step = EzSampler(steps, 5.0, 0.75, eta, FRAMES).schedule(noise)
+    assert torch.equal(times, stock.timesteps)
+    for index in (0, 1, steps // 2, steps - 1):
+        given = {"variance_noise": noise[index]} if eta else {}
+        expected = stock.step(output, times[index], latents, eta=eta, **given).prev_sample
+        assert torch.equal(step(output, index, latents), expected)
+
+
+@pytest.mark.parametrize("steps", range(1, 30))
+def test_no_number_of_steps_gives_nan(steps) -> None:
+    """The stock step does at 6, 10, 13, ...: its root of a rounded zero is negative."""
+    noise = torch.ones(steps, 1)
+    _, step = EzSampler(steps, 5.0, 0.75, 1.0, FRAMES).schedule(noise)
+    sample = torch.ones(1)
+    for index in range(steps):
+        sample = step(sample, index, sample)
+        assert torch.isfinite(sample).all()
+
+
+def test_guidance_is_rescaled_clip_by_clip() -> None:
+    empty, words = torch.randn(2, 4, 6, 8, generator=torch.Generator().manual_seed(2))
+    raw = empty + 5 * (words - empty)
+    full = EzSampler(1, 5.0, 1.0, 0, 8).guided(empty, words)
+    torch.testing.assert_close(full.std(dim=(1, 2)), words.std(dim=(1, 2)))
+    half = EzSampler(1, 5.0, 0.5, 0, 8).guided(empty, words)
+    torch.testing.assert_close(half, (raw + full) / 2)
+    assert torch.equal(EzSampler(1, 5.0, 0, 0, 8).guided(empty, words), raw)
+
+
+def test_published_shapes_are_told_by_tensors_and_configuration(tmp_path) -> None:
+    with torch.device("meta"):
+        assert udit_config(UDiT(UDiTConfig()).state_dict()) == UDiTConfig()
+    side = tiny_ezaudio.SIDE | {"channels": 128}
+    table = json.loads(json.dumps(tiny_ezaudio.VAE))
+    table["model"]["decoder"]["config"] |= side
+    (tmp_path / "config.json").write_text(json.dumps(table))
+    assert vae_config(tmp_path / "config.json") == VaeConfig()
+
+
+def test_options_and_order_of_calls_are_checked(spans) -> None:
+    with pytest.raises(ValueError, match="steps is 0, allowed are 1 to 1000"):
+        EzAudio(steps=0)
+    with pytest.raises(ValueError, match="eta is 2, allowed are 0 to 1"):
+        EzAudio(eta=2)
+    with pytest.raises(RuntimeError, match="not loaded"):
+        EzAudio().encode("rain", spans)
+    with pytest.raises(ValueError, match="precision is 'int8'"):
+        EzAudio(weights="random").load("cpu", "int8")
+    assert EzAudio(weights="random").provenance()["weights"] == "random"
+
+
+def test_damaged_and_missing_files_are_named(tmp_path) -> None:
+    home = tiny_ezaudio.write(tmp_path)
+    udit = home / "ezaudio-l" / "ezaudio_s3_l.pt"
+    vae = home / "ezaudio-vae" / "ckpts" / "vae" / "1m.pt"
+    model = EzAudio(weights=home)
+    whole = torch.load(vae)["state_dict"]
+    torch.save({"state_dict": whole | {"autoencoder.decoder.layers.9.bias": torch.ones(1)}}, vae)
+    with pytest.raises(ValueError, match=r"1m\.pt: a tensor of no known layer"):
+        model.load("cpu", "float32")
+    state = torch.load(udit)["model"]
+    torch.save({"model": state | {"model.odd": torch.zeros(1)}}, udit)
+    with pytest.raises(ValueError, match=r"s3_l\.pt: 1 tensors left over, first 'odd'"):
+        model.load("cpu", "float32")
+    torch.save({"model": {"mask_embed": torch.zeros(1)}}, udit)
+    with pytest.raises(ValueError, match=r"s3_l\.pt: no EzAudio DiT"):
+        model.load("cpu", "float32")
+    t5 = home / "flan-t5-large" / "model.safetensors"
+    t5.write_bytes(t5.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"model\.safetensors: not a safetensors file"):
+        model.load("cpu", "float32")
+    udit.unlink()
+    with pytest.raises(FileNotFoundError, match=r"'ezaudio-l': ezaudio_s3_l\.pt not found"):
+        model.load("cpu", "float32")
