@@ -105,7 +105,7 @@ class Engine:
             target=registry.target("systems", use.use),
             options=use.options,
             device=self._request.device,
-            dtype=protocol.precision,
+            dtype=use.precision or protocol.precision,
             threads=protocol.threads,
             audio=str(audio.resolve()),
             phase=self._request.phase,

@@ -77,7 +77,7 @@ def _systems(results: Results) -> Section:
         cells = (
             use.name,
             use.use,
-            _compact(use.options),
+            _compact({**use.options, **({"precision": use.precision} if use.precision else {})}),
             str(said.get("sample_rate_hz", "")),
             _compact(said.get("provenance", {})),
         )

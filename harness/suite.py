@@ -15,6 +15,9 @@ Name = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)
 """Names that become folder names."""
 
 
+Precision = Literal["float32", "float16", "bfloat16"]
+
+
 class DatasetUse(BaseModel):
     """A registered dataset; every other key is an option of its function."""
 
@@ -39,7 +42,7 @@ class Protocol(BaseModel):
     warmups: int = Field(2, ge=0)
     repeats: int = Field(1, ge=1)
     batch_size: int = Field(1, ge=1)
-    precision: Literal["float32", "float16", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     seed: int = 0
     threads: int = Field(2, ge=1)
     block: int = Field(12, ge=1)
@@ -94,7 +97,10 @@ class Metrics(BaseModel):
 
 
 class SystemUse(BaseModel):
-    """One system of the suite: `name` in files and tables, `use` in the registry."""
+    """One system of the suite: `name` in files and tables, `use` in the registry.
+
+    `precision` is its own where it is not the protocol's.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str = Name
@@ -102,6 +108,7 @@ class SystemUse(BaseModel):
     paradigm: Literal["cascade", "end-to-end", "oracle", "unstated"] = "unstated"
     use: str
     options: dict[str, Any] = {}
+    precision: Precision | None = None
     python: str | None = None
     note: str = ""
 

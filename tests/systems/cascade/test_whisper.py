@@ -1,5 +1,6 @@
 """Whisper as a recogniser: its variants write what openai-whisper's own code writes."""
 
+import json
 import math
 
 import numpy as np
