@@ -43,6 +43,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing about 90 pinned packages into .venv; a few minutes the first time"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@# Whisper asks for triton, a gigabyte that only its word timestamps on CUDA use.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt more-itertools numba tiktoken tqdm
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps openai-whisper
 	@touch $@
 
 $(CROSSCHECKED): pyproject.toml constraints.txt crosscheck/requirements.txt crosscheck/peers.txt crosscheck/setup.sh

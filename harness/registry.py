@@ -51,6 +51,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "suites": {
         "demo": "harness",
+        "latency": "harness",
+        "table2": "harness",
     },
 }
 """Kind -> name -> "module:attribute"; of a suite or a protocol the package in whose folder

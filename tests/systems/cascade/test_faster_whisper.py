@@ -116,10 +116,8 @@ def test_a_checkpoint_of_openai_whisper_is_converted_while_loading(checkpoint, f
     assert list(recogniser.provenance()["weights"]) == ["base.pt"]
 
 
-def test_vocabulary_is_openai_whispers(folder):
-    from tokenizers import Tokenizer
-
-    ours, theirs = Tokenizer.from_file(str(folder / "tokenizer.json")), tokenizer(TINY, "en")
+def test_vocabulary_is_openai_whispers(fast):
+    ours, theirs = fast.engine.whisper.hf_tokenizer, tokenizer(TINY, "en")
     text = " A dog's bark, 23 times -- then  rain (überall)."
     assert ours.encode(text, add_special_tokens=False).ids == theirs.encode(text)
     for word, i in theirs.special_tokens.items():

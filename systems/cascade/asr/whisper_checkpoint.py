@@ -1,0 +1,157 @@
+"""Whisper's weights: found, read and checked, or drawn at random, into openai-whisper's network."""
+
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+from zlib import crc32
+
+from systems.cascade.asr.whisper_sizes import SIZES, Dimensions, dimensions
+
+PUBLISHED, RANDOM = "published", "random"
+EMBEDDING_STD = 0.02
+KEYS = {"dims", "model_state_dict"}
+
+
+class Loaded(NamedTuple):
+    """openai-whisper's network with float32 weights, and where they come from."""
+
+    network: Any
+    dims: Dimensions
+    source: str | dict[str, str]
+    """The word "random", or the sha256 of the file by its name."""
+
+
+def load(name: str, weights: str | Path, device: str, seed: int = 0) -> Loaded:
+    """The network of a size on `device`, in evaluation mode.
+
+    Raises FileNotFoundError with what to do, and ValueError naming the file for a truncated file,
+    another format, another size than `name` among the published ones and tensors that do not fit.
+    """
+    if weights == RANDOM:
+        network = hollow(SIZES[name])
+        _assign(network, draw(network, seed), device)
+        return Loaded(network, SIZES[name], RANDOM)
+    path, digest = find(name, weights)
+    dims, state = read(path)
+    if weights == PUBLISHED and dims != SIZES[name]:
+        raise ValueError(f"{path}: dims are {dims}, published are {SIZES[name]}; fetch it again")
+    network = hollow(dims)
+    _fit(path, network, state)
+    _assign(network, state, device)
+    return Loaded(network, dims, {path.name: digest})
+
+
+def find(name: str, weights: str | Path) -> tuple[Path, str]:
+    """The file of a size and its sha256. Raises FileNotFoundError where it was looked for.
+
+    `weights`: "published", the file itself, or a folder that holds `base.pt` or
+    `whisper-base/base.pt`.
+    """
+    from checkpoints import catalogue, store
+    from systems.weights import sha256
+
+    if weights == PUBLISHED:
+        entry = catalogue.entry(f"whisper-{name}")
+        path = store.locate(entry.name)
+        return path, next(iter(store.verify(path, entry).values()))
+    given = Path(weights)
+    places = (
+        [given]
+        if not given.is_dir()
+        else [given / f"{name}.pt", given / f"whisper-{name}" / f"{name}.pt"]
+    )
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise FileNotFoundError(
+            f"Whisper {name}: no file {' or '.join(map(str, places))}; put the checkpoint of "
+            "openai-whisper there, or leave weights out"
+        )
+    return path, sha256(path)
+
+
+def read(path: Path) -> tuple[Dimensions, dict[str, Any]]:
+    """Dimensions and tensors of a checkpoint of openai-whisper; no pickle is executed."""
+    from checkpoints import torch_file
+
+    content = torch_file.read(path)
+    if set(content) != KEYS:
+        found = ", ".join(sorted(map(str, content))[:4]) or "nothing"
+        raise ValueError(
+            f"{path} holds {found}; expected are {' and '.join(sorted(KEYS))}: "
+            "give a checkpoint of openai-whisper"
+        )
+    return dimensions(path, content["dims"]), content["model_state_dict"]
+
+
+def hollow(dims: Dimensions) -> Any:
+    """openai-whisper's network without memory for weights."""
+    import torch
+    from whisper.model import AudioEncoder, ModelDimensions, TextDecoder, Whisper
+
+    # The whole cannot be built on the meta device: it makes a sparse table of timing heads.
+    shell = dims._replace(n_audio_layer=0, n_text_layer=0, n_vocab=1)
+    network = Whisper(ModelDimensions(**shell._asdict()))
+    network.dims = ModelDimensions(**dims._asdict())
+    with torch.device("meta"):
+        network.encoder = AudioEncoder(*dims[:5])
+        network.decoder = TextDecoder(*dims[5:])
+    return network
+
+
+def draw(network: Any, seed: int) -> dict[str, Any]:
+    """Seeded values for every tensor of a hollow network, each from its own name.
+
+    Matrices and kernels are N(0, 1 / fan-in), embeddings N(0, 0.02), norms one and biases zero,
+    rounded to float16 as the published ones are (their files have two bytes a parameter).
+    """
+    from whisper.model import sinusoids
+
+    state = {
+        name: _draw(name, tuple(empty.shape), seed) for name, empty in network.state_dict().items()
+    }
+    table = "encoder.positional_embedding"
+    return state | {table: sinusoids(*state[table].shape).half().float()}
+
+
+def _draw(name: str, shape: tuple[int, ...], seed: int) -> Any:
+    import torch
+
+    if len(shape) == 1:
+        return torch.full(shape, 0.0 if name.endswith("bias") else 1.0)
+    fan_in = math.prod(shape[1:])
+    deviation = EMBEDDING_STD if "embedding" in name else 1 / math.sqrt(fan_in)
+    generator = torch.Generator().manual_seed(crc32(f"{name}.{seed}".encode()))
+    return torch.empty(shape).normal_(0.0, deviation, generator=generator).half().float()
+
+
+def _fit(path: Path, network: Any, state: dict[str, Any]) -> None:
+    """Raises ValueError with the first tensors that are missing, too many or of another shape."""
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    found = {name: tuple(getattr(value, "shape", ())) for name, value in state.items()}
+    wrong = [
+        *(f"{name} is missing" for name in wanted.keys() - found.keys()),
+        *(f"{name} is unknown" for name in found.keys() - wanted.keys()),
+        *(
+            f"{name} is {found[name]}, expected {shape}"
+            for name, shape in wanted.items()
+            if found.get(name, shape) != shape
+        ),
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 2} more" if len(wrong) > 2 else ""
+        raise ValueError(
+            f"{path}: its tensors do not fit its dims: {'; '.join(sorted(wrong)[:2])}{more}; "
+            "fetch it again"
+        )
+
+
+def _assign(network: Any, state: dict[str, Any], device: str) -> None:
+    """Give the network these tensors, in float32 on `device`, and its causal mask."""
+    import torch
+
+    moved = {name: value.to(device, torch.float32) for name, value in state.items()}
+    network.load_state_dict(moved, assign=True)
+    positions = network.dims.n_text_ctx
+    mask = torch.full((positions, positions), -torch.inf, device=device).triu_(1)
+    network.decoder.register_buffer("mask", mask, persistent=False)
+    network.eval().requires_grad_(False)
