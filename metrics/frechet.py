@@ -19,6 +19,11 @@ from metrics.sets import Sets
 
 NEARLY_ORTHOGONAL = 0.1
 """Largest deviation from orthogonal columns that a second pass makes good."""
+LARGE = 256
+"""Rows and columns from which singular values are slow enough to be avoided."""
+ROUNDINGS = 10
+LARGEST_ERROR = 1e-11
+"""Of a distance, relative, that the quick way may bring; else the slow one is taken."""
 
 
 class Gaussian(NamedTuple):
@@ -97,8 +102,29 @@ def _triangular(table: np.ndarray) -> np.ndarray:
 
 def distance(gen: Gaussian, ref: Gaussian) -> float:
     """Distance between two fitted Gaussians. Raises ValueError when their widths differ."""
-    overlap = np.linalg.svd(_products(gen, ref), compute_uv=False).sum()
-    return _assemble(gen, ref, overlap)
+    products = _products(gen, ref)
+    if min(products.shape) >= LARGE:
+        overlap, error = _from_squares(products, gen, ref)
+        value = _assemble(gen, ref, overlap) if np.isfinite(error) else 0.0
+        if 2 * error < LARGEST_ERROR * value:
+            return value
+    return _assemble(gen, ref, np.linalg.svd(products, compute_uv=False).sum())
+
+
+def _from_squares(products: np.ndarray, gen: Gaussian, ref: Gaussian) -> tuple[float, float]:
+    """The sum of singular values as roots of eigenvalues, and a bound of its error.
+
+    Three times as quick as the singular values themselves. An eigenvalue of M M^T is off by some
+    eps times the largest, which its root magnifies where it is small; one that must be 0, since
+    centred rows sum to 0, is left out.
+    """
+    own, wide = (gen, products) if len(products) <= products.shape[1] else (ref, products.T)
+    squares = np.linalg.eigvalsh(wide @ wide.T)[int(own.rows is own.factor) :]
+    if squares[0] <= 0:
+        return 0.0, np.inf
+    values = np.sqrt(squares)
+    spread = ROUNDINGS * np.finfo(float).eps * squares[-1]
+    return float(values.sum()), float(spread * np.sum(0.5 / values))
 
 
 def frechet_two_sample(gen: Gaussian | Clips, ref: Gaussian | Clips) -> TwoSample:

@@ -87,6 +87,26 @@ def test_many_frames_of_any_conditioning_lose_no_digits(decay):
     assert abs(frechet_distance(gen, ref) - direct) < 1e-13 * traces
 
 
+@pytest.mark.parametrize(("gen_rows", "ref_rows"), [(300, 300), (280, 400), (400, 280), (700, 300)])
+@pytest.mark.parametrize("decay", [0.0, 1.0, 3.0])
+def test_roots_of_eigenvalues_are_taken_only_where_they_are_exact(gen_rows, ref_rows, decay):
+    """Against gesvd; spectra that fall steeply, and sets with copies, must go the slow way."""
+    rng = np.random.default_rng(gen_rows)
+    scale = np.arange(1, 601.0) ** -decay
+    gen, ref = (rng.standard_normal((n, 600)) * scale for n in (gen_rows, ref_rows))
+    gen[7] = gen[8] if decay == 1 else gen[7]
+    a, b = ((x - x.mean(0)) / np.sqrt(len(x) - 1) for x in (1.2 * gen, ref))
+    nuclear = scipy.linalg.svd(a @ b.T, compute_uv=False, lapack_driver="gesvd").sum()
+    direct = np.sum((1.2 * gen.mean(0) - ref.mean(0)) ** 2) + np.sum(a**2) + np.sum(b**2)
+    assert frechet_distance(1.2 * gen, ref) == pytest.approx(direct - 2 * nuclear, rel=1e-10)
+
+
+def test_a_large_set_against_itself_is_at_zero():
+    rows = np.maximum(np.random.default_rng(0).standard_normal((400, 900)), 0)
+    assert frechet_distance(rows, rows) < 1e-9
+    assert frechet_distance(rows, rows[::-1]) < 1e-9
+
+
 def test_sets_that_do_not_vary_differ_by_their_means():
     gen, ref = np.full((9, 3), 1.0), np.full((7, 3), 3.0)
     assert frechet_distance(gen, ref) == 12
