@@ -8,6 +8,7 @@ run had heard stays, and two runs may share it.
 
 import hashlib
 import sqlite3
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ class FeatureCache:
             if folder:
                 folder.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(self.path or ":memory:", timeout=WAIT_S)
+            weakref.finalize(self, self._database.close)
             self._database.execute(TABLE)
         except (sqlite3.Error, OSError) as error:
             raise self._refused(error) from error

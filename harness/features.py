@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness import registry
+from harness.device import limit_threads
 from harness.errors import MissingError, StabenchError
 from harness.feature_cache import FeatureCache
 from metrics.audio import Audio, content_sha256
@@ -54,9 +55,13 @@ class Network:
 
     @cached_property
     def cache(self) -> FeatureCache:
-        """Features by sound or caption. Raises MissingError when the weights are not there."""
+        """Features by sound or caption. Raises MissingError when the weights are not there.
+
+        Asked for before anything is heard, so that from here on torch has `threads` threads.
+        """
         import torch
 
+        limit_threads(self.threads)
         rule = self.rule.model_dump_json(exclude={"network"})
         processor = torch.backends.cpu.get_cpu_capability()
         parts = (VERSION, type(self.embedder).__qualname__, self.identity, rule, RESAMPLER)

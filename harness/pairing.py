@@ -16,6 +16,8 @@ from harness.figures import counted
 from harness.wav_folders import WavFolder
 
 REFERENCE = "reference"
+MOST_NAMED = 5
+"""Clips that a note names; of more it names the first."""
 
 
 class Pairs(NamedTuple):
@@ -95,11 +97,17 @@ def _extra(name: str, extra: list[str]) -> list[str]:
     if not extra:
         return []
     files = counted(len(extra), "file")
-    return [f"{name}: {files} without a reference left out (first: {extra[0]})"]
+    return [f"{name}: {files} without a reference left out ({_first(extra)})"]
 
 
 def _mute(items: Mapping[str, Item], table: Mapping[str, Item]) -> list[str]:
     mute = sorted(name for name, item in items.items() if not item.captions)
     if not (table and mute):
         return []
-    return [f"{counted(len(mute), 'clip')} without a caption (first: {mute[0]})"]
+    return [f"{counted(len(mute), 'clip')} without a caption ({_first(mute)})"]
+
+
+def _first(names: list[str]) -> str:
+    """The first few of many names."""
+    more = ", ..." if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more

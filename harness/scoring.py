@@ -12,7 +12,6 @@ from harness.answers import needed_roles
 from harness.clip_table import NAME as CLIP_TABLE
 from harness.clip_table import clip_table
 from harness.dataset import Clip, read_rows
-from harness.device import limit_threads
 from harness.errors import MissingError, StabenchError
 from harness.exam import Exam, Item
 from harness.features import Network, Progress, Sounds, hear, network
@@ -113,7 +112,6 @@ def score_folders(
 
 def _networks(protocol: Protocol, columns: tuple[str, ...], hearing: Hearing) -> dict[str, Network]:
     """The networks that the columns need, by role."""
-    limit_threads(hearing.threads)
     options = {} if hearing.weights == "published" else {"weights": hearing.weights}
     return {
         role: network(

@@ -108,8 +108,8 @@ def test_extra_files_and_missing_captions_are_noted(folders):
     text = (folders / "captions.csv").read_text().splitlines()
     (folders / "captions.csv").write_text("\n".join(text[:-2]) + "\n")
     metrics = score(folders, captions=folders / "captions.csv", sanity=())
-    assert "a: 1 file without a reference left out (first: Y_99)" in metrics["notes"]
-    assert "2 clips without a caption (first: Y_10)" in metrics["notes"]
+    assert "a: 1 file without a reference left out (Y_99)" in metrics["notes"]
+    assert "2 clips without a caption (Y_10, Y_11)" in metrics["notes"]
     assert metrics["systems"]["a"]["cells"]["clap"]["n"] == 10
 
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -59,3 +61,25 @@ def test_noise_moves_every_column_from_its_best(folders, tmp_path, monkeypatch):
     assert all(cells[column]["value"] > 0.05 for column in ("fad", "fd", "kl"))
     assert cells["kad"]["p_value"] <= 1
     assert cells["is"]["value"] > 1
+
+
+FRESH = """
+import sys
+from pathlib import Path
+from harness import protocols
+from harness.scoring import Hearing, score_folders
+here, out = map(Path, sys.argv[1:])
+score_folders(here, {"same": here}, None, out, protocols.load("pocket"), columns=("kl",),
+              sanity=(), bootstrap=100, hearing=Hearing(threads=3))
+import torch
+print(torch.get_num_threads())
+"""
+
+
+def test_a_fresh_process_hears_with_the_threads_it_records(folders, tmp_path, monkeypatch):
+    monkeypatch.setenv("STABENCH_CACHE", str(tmp_path / "cache"))
+    given = [str(folders / "half-reference"), str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-c", FRESH, *given], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["3"]
