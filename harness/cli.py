@@ -96,7 +96,7 @@ def score(
     reference: options.Reference = None,
     outputs: options.Outputs = None,
     captions: options.Pairs = None,
-    out: options.OutScores = options.SCORES,
+    out: options.OutScores = None,
     protocol: options.Protocol = "pocket",
     columns: options.Columns = None,
     fad_backend: options.FadBackend = None,
@@ -114,6 +114,7 @@ def score(
     """Score a run again, or folders of WAVs paired by file name; then report."""
     from harness import protocols
     from harness.report import report
+    from harness.run_folder import stamped
 
     if run is not None and reference is None and not outputs:
         report(_score(run))
@@ -122,6 +123,7 @@ def score(
         raise StabenchError("score takes RUN, or --reference DIR with --outputs NAME=DIR")
     backends = {"fad": fad_backend, "tagger": tagger_backend, "clap": clap_backend}
     wanted = protocols.load(protocol, {role: name for role, name in backends.items() if name})
+    out = out or options.RUNS / stamped("scores")
     _score_folders(
         (reference, _named_folders(outputs), captions, out, wanted),
         _hearing(device, bf16, threads, weights),
@@ -131,6 +133,7 @@ def score(
         bootstrap=bootstrap,
         unpaired=unpaired,
     )
+    print(f"scores folder: {out}", file=sys.stderr)
     report(out)
 
 

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 RUNS = Path("results/runs")
-SCORES = Path("results/scores")
 
 
 class Device(StrEnum):
@@ -73,7 +72,8 @@ Outputs = Annotated[
     typer.Option("--outputs", metavar="NAME=DIR", help="WAVs of a system; repeatable."),
 ]
 OutScores = Annotated[
-    Path, typer.Option("--out", metavar="DIR", help="Where scores of folders are written.")
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Scores of folders; default: a new one beside runs."),
 ]
 Protocol = Annotated[
     str, typer.Option("--protocol", help="paper, stabench, pocket, or a .toml file.")

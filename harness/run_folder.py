@@ -27,6 +27,12 @@ LATEST = "latest"
 SCHEMA = 1
 
 
+def stamped(name: str) -> str:
+    """The name of a new folder: <name>-<UTC stamp>-<random>."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return f"{name}-{stamp}-{secrets.token_hex(3)}"
+
+
 class Request(BaseModel):
     """What the command line asked for beyond the suite; a resumed run keeps it."""
 
@@ -91,8 +97,7 @@ class RunFolder:
     @classmethod
     def create(cls, runs: Path, record: Record) -> "RunFolder":
         """Make a new folder <suite>-<UTC stamp>-<random> in `runs` and point `latest` at it."""
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        path = runs / f"{record.suite.name}-{stamp}-{secrets.token_hex(3)}"
+        path = runs / stamped(record.suite.name)
         try:
             runs.mkdir(parents=True, exist_ok=True)
             path.mkdir()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from harness import protocols
+from harness import cli, protocols
 from harness.scoring import score_folders
 
 CLIPS = 24
@@ -66,7 +66,7 @@ def test_noise_moves_every_column_from_its_best(folders, tmp_path, monkeypatch):
 FRESH = """
 import sys
 from pathlib import Path
-from harness import protocols
+from harness import cli, protocols
 from harness.scoring import Hearing, score_folders
 here, out = map(Path, sys.argv[1:])
 score_folders(here, {"same": here}, None, out, protocols.load("pocket"), columns=("kl",),
@@ -83,3 +83,18 @@ def test_a_fresh_process_hears_with_the_threads_it_records(folders, tmp_path, mo
         [sys.executable, "-c", FRESH, *given], capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["3"]
+
+
+def test_scores_of_folders_never_replace_earlier_ones(folders, tmp_path, monkeypatch):
+    monkeypatch.setenv("STABENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    words = ["score", "--reference", folders / "half-reference", "--outputs"]
+    words += [f"same={folders / 'half-out'}", "--columns", "kl", "--no-sanity", "--threads", "1"]
+    for _ in range(2):
+        monkeypatch.setattr(sys, "argv", ["stabench", *map(str, words)])
+        assert cli.main() == 0
+    made = sorted((tmp_path / "results/runs").iterdir())
+    assert len(made) == 2
+    for folder in made:
+        assert folder.name.startswith("scores-")
+        assert (folder / "report.md").is_file()
