@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
-from harness import atomic
+from harness import atomic, costs_file
 from harness.costs import costs
 from harness.differences import differences
 from harness.extremes import extremes
@@ -81,6 +81,7 @@ def _title(results: Results) -> str:
 def report_json(results: Results, table: Table) -> dict[str, Any]:
     """What report.json holds: rows, differences, and everything a number depends on."""
     metrics, record = results.metrics, results.run.record if results.run else None
+    found = costs_file.read(results.folder)
     return {
         "schema": SCHEMA,
         "title": _title(results),
@@ -94,5 +95,6 @@ def report_json(results: Results, table: Table) -> dict[str, Any]:
         "suite": record.suite.resolved() if record else None,
         "dataset": record.dataset.model_dump(mode="json", exclude={"clips"}) if record else None,
         "environment": record.model_dump(mode="json")["environment"] if record else None,
+        "costs": found.model_dump(mode="json", by_alias=True) if found else None,
         "notes": list(notes(results)),
     }

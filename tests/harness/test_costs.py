@@ -1,6 +1,7 @@
 """The section of costs: its arithmetic, what it leaves out, and the file it is read from."""
 
 import io
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from harness.latency import REMAINDER
 from harness.page import Page, Section
 from harness.profile import Profile, StageCost, unprofiled
 from harness.render import to_markdown
-from harness.report import report
+from harness.report import report, report_json
 from harness.results import Results
 from harness.run_folder import RunFolder
 from harness.table import tabulate
@@ -202,6 +203,14 @@ def test_the_section_is_in_the_report_and_on_the_terminal(write: Write) -> None:
 def test_a_run_without_profiles_has_no_such_section(tmp_path: Path) -> None:
     results = Results.read(FakeRun(tmp_path, n=3).make().path)
     assert costs(results, tabulate(results)) is None
+
+
+def test_the_json_report_holds_the_costs_as_they_are_filed(write: Write) -> None:
+    profile = Profile("clip001", (BUSY, QUIET), NO_ENERGY, eager=True, failures=())
+    folder = write({"star": profile}, ceilings=CEILINGS)
+    results = Results.read(folder.path)
+    kept = report_json(results, tabulate(results))["costs"]
+    assert CostsFile.model_validate_json(json.dumps(kept)).systems == {"star": profile}
 
 
 def test_the_file_is_strict_and_says_what_is_wrong(write: Write) -> None:
