@@ -196,6 +196,17 @@ def report_(run: options.Run) -> None:
     report(run)
 
 
+@app.command()
+def reproduce(
+    run: options.Run, papers: options.Papers = None, strict: options.Strict = False
+) -> None:
+    """Set every published figure beside a run's, with a verdict."""
+    from harness.papers import paper
+    from harness.papers.reproduce import reproduce_run
+
+    reproduce_run(run, papers=papers or paper.FOLDER, strict=strict)
+
+
 @app.command("list")
 def list_(kind: options.Kind = None) -> None:
     """List what is registered."""

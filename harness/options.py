@@ -104,3 +104,8 @@ Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Default: 
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks (any place).")]
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Of `status`.")]
 Everything = Annotated[bool, typer.Option("--all", help="All that are missing.")]
+Papers = Annotated[
+    Path | None,
+    typer.Option("--papers", metavar="DIR", help="Tables of papers; default: those of stabench."),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit 5 when inconclusive or not measured.")]

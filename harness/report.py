@@ -1,4 +1,4 @@
-"""The report: report.md, report.csv and report.json in the folder, a page on the terminal."""
+"""The report: report.md, .tex, .csv and .json in the folder, a page on the terminal."""
 
 import io
 import sys
@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from harness import atomic, costs_file
+from harness.clip_times import paired_latencies
 from harness.costs import costs
 from harness.differences import differences
 from harness.extremes import extremes
+from harness.latex import latex
+from harness.marks import marks
 from harness.method import lead, method, notes
 from harness.page import Page, Section
 from harness.render import to_csv, to_json, to_markdown
@@ -22,7 +25,7 @@ SCHEMA = 1
 
 
 def report(run: Path, stream: TextIO | None = None) -> Path:
-    """Write the three files, print the page to `stream` (standard output); return report.md.
+    """Write the files, print the page to `stream` (standard output); return report.md.
 
     Needs neither torch nor the audio. Raises MissingError when the folder holds no results.
     """
@@ -31,6 +34,7 @@ def report(run: Path, stream: TextIO | None = None) -> Path:
     page = page_of(results, table)
     folder = results.folder
     atomic.write_bytes(folder / "report.md", to_markdown(page).encode())
+    atomic.write_bytes(folder / "report.tex", latex(results, table).encode())
     atomic.write_bytes(folder / "report.csv", to_csv(table).encode())
     atomic.write_json(folder / "report.json", report_json(results, table))
     show(page, stream or sys.stdout)
@@ -52,8 +56,9 @@ def page_of(results: Results, table: Table) -> Page:
     """All sections that have something to say, the table first."""
     metrics = results.metrics
     said = notes(results)
+    found = marks(table, (*results.paired, *paired_latencies(results)))
     sections = (
-        results_section(table),
+        results_section(table, found),
         differences(results.paired, table),
         latencies(results, table),
         time_shares(results, table),

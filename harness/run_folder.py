@@ -1,7 +1,8 @@
 """The run folder: everything one run did, and the way for score and report to read it.
 
 run.json  systems.json  journal.jsonl  audio/<system>/<clip>.wav  logs/<system>.log  costs.json
-metrics.json clips.parquet (score)  report.{md,csv,json} (report)
+metrics.json clips.parquet influence.parquet (score)  report.{md,tex,csv,json,html} (report)
+reproduce.{md,json} (reproduce)  gate.{md,json} junit.xml (gate)
 """
 
 import json

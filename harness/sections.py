@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from harness.figures import NOTHING, interval
+from harness.marks import WORSE, Mark, Marks, legend
 from harness.metrics_file import MetricsFile
 from harness.page import Grid, Head, Line, Printed, Section
 from harness.table import NOT_MEASURED, Cell, Column, Row, Table
@@ -19,18 +20,19 @@ MOST_FAILURES = 5
 """Failed clips named for each system."""
 
 
-def results(table: Table) -> Section:
-    """The paper's table, with intervals, and why some of it is missing."""
+def results(table: Table, marks: Marks) -> Section:
+    """The paper's table, with intervals and marks, and why some of it is missing."""
     heads = [Head("System"), Head("clips"), *(Head(c.title, c.block) for c in table.columns)]
     lines = []
     for paradigm, label in GROUPS.items():
         group = [row for row in table.rows if row.paradigm == paradigm]
         lines += [Line(heading=label)] if group else []
-        lines += [_line(row, table.columns) for row in group]
+        lines += [_line(row, table.columns, marks) for row in group]
     text = (
         "Each value with its 95 % interval over clips; times are mean ± standard deviation, with "
         "the interval of the mean. ↓ lower is better, ↑ higher is better; "
         f"{NOTHING} not measured, see below.",
+        *legend(table, marks),
     )
     unheard = [column.label for column in table.columns if column.block == "listeners"]
     points = (
@@ -40,19 +42,23 @@ def results(table: Table) -> Section:
     return Section("Results", text, Grid(tuple(heads), tuple(lines)), points)
 
 
-def _line(row: Row, columns: Sequence[Column]) -> Line:
+def _line(row: Row, columns: Sequence[Column], marks: Marks) -> Line:
     sanity = row.paradigm == "sanity"
     name = "" if sanity or row.label == row.system else row.system
     of = f"/{row.n + row.failed}" if row.failed else ""
-    cells = [_printed(row.cells[column.key], column.digits) for column in columns]
+    cells = [
+        _printed(row.cells[column.key], column.digits, marks.of(row, column.key))
+        for column in columns
+    ]
     return Line((Printed(row.label, name), Printed(f"{row.n}{of}"), *cells), quiet=sanity)
 
 
-def _printed(cell: Cell, digits: int) -> Printed:
+def _printed(cell: Cell, digits: int, mark: Mark) -> Printed:
     if cell.text is None:
         return Printed(NOT_MEASURED if cell.reason == NOT_MEASURED else NOTHING)
     ends = interval(cell.low, cell.high, digits)
-    return Printed(cell.text, ends if cell.p_value is None else f"{ends} {_p(cell.p_value)}")
+    under = ends if cell.p_value is None else f"{ends} {_p(cell.p_value)}"
+    return Printed(f"{cell.text}{WORSE if mark.worse else ''}", under, strong=mark.best)
 
 
 def _p(p_value: float) -> str:

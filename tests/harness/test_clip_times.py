@@ -1,0 +1,53 @@
+"""Clip times: differences and ratios of mean times on the clips that two systems share."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.clip_times import clip_times, latency_ratio, paired_latencies
+from harness.journal import Row
+from harness.results import Results
+from tests.harness.fake_run import FakeRun
+
+SYSTEMS = (("a", "cascade", "A"), ("be", "end-to-end", "B"), ("cee", "oracle", "C"))
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    made = FakeRun(tmp_path_factory.mktemp("run"), systems=SYSTEMS, failed={"be": ["clip005"]})
+    return Results.read(Path(made.make().path))
+
+
+def test_repeats_are_averaged_and_clips_without_the_phase_left_out():
+    rows = [
+        Row("a", "x", 0, False, "ok", seed=0, represent_ns=10),
+        Row("a", "x", 1, False, "ok", seed=0, represent_ns=20),
+        Row("a", "y", 0, False, "ok", seed=0, represent_ns=40, generate_ns=7),
+    ]
+    assert clip_times(rows, "represent") == {"x": 15.0, "y": 40.0}
+    assert clip_times(rows, "generate") == {"y": 7.0}
+
+
+def test_differences_are_paired_in_the_units_of_the_table(results):
+    found = {(one.a, one.b, one.column): one for one in paired_latencies(results)}
+    assert len(found) == 3 * 2
+    a, b = (clip_times(results.timed(name), "represent") for name in ("a", "be"))
+    minus = np.array([a[clip] - b[clip] for clip in sorted(a.keys() & b.keys())]) / 1e6
+    one = found["a", "be", "processing"]
+    assert (one.n, one.difference) == (23, pytest.approx(minus.mean()))
+    half = 1.96 * minus.std(ddof=1) / np.sqrt(len(minus))
+    assert one.high - one.low == pytest.approx(2 * half, rel=0.35)
+    assert one.low < one.difference < one.high
+
+
+def test_a_ratio_of_a_system_to_itself_is_1_without_doubt(results):
+    assert latency_ratio(results, "a", "a", "generate")[:4] == (1.0, 1.0, 1.0, 24)
+
+
+def test_what_was_not_timed_has_no_ratio(results, tmp_path):
+    offline = FakeRun(tmp_path, n=2, systems=SYSTEMS, protocol={"scenario": "offline"}).make()
+    found = latency_ratio(Results.read(offline.path), "a", "be", "generate")
+    assert (found.value, found.reason) == (None, "offline run: a batch has no latency")
+    assert paired_latencies(Results.read(offline.path)) == ()
+    assert latency_ratio(results, "a", "nobody", "generate").value is None
