@@ -76,6 +76,17 @@ class Answers:
         except NotMeasurable:
             return {}
 
+    def shares(self, column: str) -> np.ndarray | None:
+        """The share of each group in a column of the set as a whole; None for other columns."""
+        clips = self.clips(column)
+        if self._lack(column, clips):
+            return None
+        try:
+            found = self.measured(column, clips)
+        except NotMeasurable:
+            return None
+        return None if found.per_clip else found.statistic.shares
+
     def minus(self, other: "Answers", column: str) -> Estimate:
         """This minus the other, over the clips that both have."""
         clips = sorted({*self.clips(column)} & {*other.clips(column)})

@@ -11,6 +11,7 @@ from harness.answers import Answers
 from harness.estimate import Estimate, ratio
 from harness.exam import Exam
 from harness.features import Progress, Sounds, hear
+from harness.influence_file import Influences, Shares, keys
 from harness.metrics_file import SCHEMA
 from harness.provenance import SHARE, WER, columns_about, comparability, provenance
 from harness.sanity import CEILING, Reconstruct, Sanity
@@ -58,23 +59,37 @@ class Scored(NamedTuple):
     part: dict[str, Any]
 
 
+class Sheet(NamedTuple):
+    """The content of metrics.json, and the shares of clips in it."""
+
+    content: dict[str, Any]
+    influences: Influences
+
+
 def scores(
     exam: Exam, entrants: list[Entrant], references: Sounds, choice: Choice, progress: Progress
 ) -> dict[str, Any]:
     """The content of metrics.json: the same bytes for the same sounds, weights and seed."""
+    return sheet(exam, entrants, references, choice, progress).content
+
+
+def sheet(
+    exam: Exam, entrants: list[Entrant], references: Sounds, choice: Choice, progress: Progress
+) -> Sheet:
+    """The scores of all systems, and what each clip adds to those of a set as a whole."""
     sanity = dict(
         Sanity(exam, references, choice.columns, progress).rows(choice.sanity, choice.ceiling)
     )
     ceiling = sanity[CEILING].answers if CEILING in sanity else None
-    scored = [_scored(exam, entrant, choice.columns, ceiling, progress) for entrant in entrants]
+    found = [_scored(exam, entrant, choice.columns, ceiling, progress) for entrant in entrants]
     broken = exam.references.broken
     extra = [SHARE] if ceiling and "recall" in choice.columns else []
     extra += [WER] if any(entrant.transcripts for entrant in entrants) else []
-    return {
+    content = {
         "schema": SCHEMA,
         "n_clips": len(exam.ids),
         "columns": columns_about(exam, (*choice.columns, *extra)),
-        "systems": {one.entrant.name: one.part for one in scored},
+        "systems": {one.entrant.name: one.part for one in found},
         "sanity": {
             name: {
                 "label": row.label,
@@ -84,7 +99,7 @@ def scores(
             }
             for name, row in sanity.items()
         },
-        "paired": [line for a, b in pairs(scored) for line in _differences(a, b, choice.columns)],
+        "paired": [line for a, b in pairs(found) for line in _differences(a, b, choice.columns)],
         "references": {
             "n": len(references) - len(broken),
             "frames": Answers(exam, exam.probes, exam.references).frames(),
@@ -93,6 +108,26 @@ def scores(
         "provenance": provenance(exam),
         "notes": [*choice.notes, *comparability(exam)],
     }
+    return Sheet(content, _influences(exam, found, choice.columns))
+
+
+def _influences(exam: Exam, found: list[Scored], columns: tuple[str, ...]) -> Influences:
+    """The shares of each system whose quality is measured, under the keys of their groups."""
+    groups = exam.groups
+    names = keys(groups.clips, groups.recordings, groups.count)
+    shares: Shares = {}
+    values: dict[str, dict[str, float]] = {}
+    for one in (one for one in found if not one.entrant.refused):
+        for column in columns:
+            part = one.answers.shares(column)
+            if part is not None:
+                own = dict(zip(names, part.tolist(), strict=True))
+                shares.setdefault(one.entrant.name, {})[column] = own
+                value = one.part["cells"][column]["value"]
+                values.setdefault(one.entrant.name, {})[column] = value
+    alike = {clip: names[index] for clip, index in sorted(groups.clips.items())}
+    shared = {clip: key for clip, key in alike.items() if key != clip}
+    return Influences(shares, values, shared)
 
 
 def _scored(

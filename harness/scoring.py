@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from checkpoints.cache import cache_folder
-from harness import atomic, protocols, registry
+from harness import atomic, influence_file, protocols, registry
 from harness.answers import needed_roles
 from harness.clip_table import NAME as CLIP_TABLE
 from harness.clip_table import clip_table
@@ -20,7 +20,7 @@ from harness.pairing import REFERENCE, pair, read_items
 from harness.random_weights import REFUSED, on_random_weights
 from harness.run_folder import RunFolder
 from harness.sanity import ROWS, Reconstruct
-from harness.scores import Choice, Entrant, scores
+from harness.scores import Choice, Entrant, Sheet, sheet
 from harness.suite import Metrics, SystemUse
 from harness.wav_folders import sounds, wav_folder
 from metrics.audio import Audio, AudioError, content_sha256, decode
@@ -57,10 +57,10 @@ def score_run(run: Path, progress: Progress = silent, device: str = "cpu") -> Pa
     protocol = protocols.load(metrics.protocol, metrics.networks)
     # As many threads as the systems had: the same run scored twice gives the same digits.
     hearing = Hearing(device, threads=suite.protocol.threads, weights=metrics.weights)
-    networks = _networks(protocol, tuple(metrics.columns), hearing)
-    names = _recording_names(folder.clips)
+    networks = networks_of(protocol, tuple(metrics.columns), hearing)
+    names = recording_names(folder.clips)
     references: Sounds = {name: partial(decode, path) for path, name in names.items()}
-    items = {clip.id: _item(clip, names) for clip in folder.clips}
+    items = {clip.id: item_of(clip, names) for clip in folder.clips}
     heard = hear("references", references, networks, progress)
     exam = Exam(items, protocol, networks, heard, suite.protocol.seed, suite.protocol.bootstrap)
     choice = Choice(tuple(metrics.columns), tuple(metrics.sanity), _ceiling(metrics))
@@ -96,7 +96,7 @@ def score_folders(
     named = captions is not None and REFERENCE in read_rows(Path(captions)).columns
     pairs = pair(recordings, systems, table, named, unpaired)
     wanted = tuple(columns or protocol.columns)
-    networks = _networks(protocol, wanted, hearing)
+    networks = networks_of(protocol, wanted, hearing)
     named_too = {name for item in pairs.items.values() for name in item.references}
     references = sounds(recordings, sorted(named_too | recordings.files.keys()))
     heard = hear("references", references, networks, progress)
@@ -110,7 +110,9 @@ def score_folders(
     return _write(out / "metrics.json", exam, entrants, references, choice, progress)
 
 
-def _networks(protocol: Protocol, columns: tuple[str, ...], hearing: Hearing) -> dict[str, Network]:
+def networks_of(
+    protocol: Protocol, columns: tuple[str, ...], hearing: Hearing
+) -> dict[str, Network]:
     """The networks that the columns need, by role."""
     options = {} if hearing.weights == "published" else {"weights": hearing.weights}
     return {
@@ -128,14 +130,14 @@ def _networks(protocol: Protocol, columns: tuple[str, ...], hearing: Hearing) ->
     }
 
 
-def _recording_names(clips: tuple[Clip, ...]) -> dict[Path, str]:
+def recording_names(clips: tuple[Clip, ...]) -> dict[Path, str]:
     """A name for every recording of a dataset: its stem, or its path where stems repeat."""
     paths = list(dict.fromkeys(clip.reference for clip in clips if clip.reference))
     stems = Counter(path.stem for path in paths)
     return {path: path.stem if stems[path.stem] == 1 else str(path) for path in paths}
 
 
-def _item(clip: Clip, names: Mapping[Path, str]) -> Item:
+def item_of(clip: Clip, names: Mapping[Path, str]) -> Item:
     captions = clip.judged_by or ((clip.caption,) if clip.caption else ())
     references = (names[clip.reference],) if clip.reference else ()
     return Item(captions, references, clip.labels, clip.caption)
@@ -162,7 +164,7 @@ def _entrant(folder: RunFolder, use: SystemUse) -> Entrant:
         {}
         if on_random_weights(folder, use)
         else {
-            clip: partial(_output, folder.audio_path(use.name, clip), row.audio_sha256)
+            clip: partial(output_of, folder.audio_path(use.name, clip), row.audio_sha256)
             for clip, row in done.items()
             if row.audio_sha256
         },
@@ -183,7 +185,7 @@ def _reason(row: Row | None) -> str:
     return f"{row.error.kind}: {row.error.message}" if row.error else row.status
 
 
-def _output(path: Path, sha256: str) -> Audio:
+def output_of(path: Path, sha256: str) -> Audio:
     """A system's output. Raises AudioError when it is not the sound that the run returned."""
     audio = decode(path)
     if content_sha256(audio.samples) != sha256:
@@ -200,17 +202,19 @@ def _write(
     progress: Progress,
     trials: Mapping[tuple[str, str], Row] | None = None,
 ) -> Path:
-    content: dict[str, Any] = _one_line(exam, entrants, references, choice, progress)
-    table = clip_table(exam, content["systems"], trials or {})
+    found = _one_line(exam, entrants, references, choice, progress)
+    table = clip_table(exam, found.content["systems"], trials or {})
     atomic.write_bytes(path.with_name(CLIP_TABLE), table)
-    atomic.write_json(path, content)
+    shares = influence_file.to_bytes(found.influences)
+    atomic.write_bytes(path.with_name(influence_file.NAME), shares)
+    atomic.write_json(path, found.content)
     return path
 
 
-def _one_line(exam: Exam, *given: Any) -> dict[str, Any]:
+def _one_line(exam: Exam, *given: Any) -> Sheet:
     """The scores; what a metric refuses ends in one line."""
     try:
-        return scores(exam, *given)
+        return sheet(exam, *given)
     except ValueError as error:
         raise StabenchError(f"scoring: {error}") from error
     except FileNotFoundError as error:

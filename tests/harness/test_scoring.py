@@ -13,6 +13,7 @@ from scipy.linalg import sqrtm
 from scipy.special import rel_entr, softmax
 
 from checkpoints.cache import cache_folder
+from harness import influence_file
 from harness.errors import MissingError, StabenchError
 from harness.run_folder import RunFolder
 from harness.scores import Entrant, Scored, pairs
@@ -346,3 +347,20 @@ def test_up_to_six_systems_are_all_compared_beyond_it_those_that_answer_a_questi
     assert ("oracle3", "cascade2") in names
     assert ("cascade0", "cascade1") not in names
     assert ("end-to-end5", "end-to-end6") not in names
+
+
+def test_shares_of_clips_are_kept_for_the_columns_of_whole_sets(scored):
+    folder, metrics = scored
+    kept = influence_file.read(folder.path)
+    assert list(kept.shares) == ["cascade", "star", "oracle"]
+    for name, columns in kept.shares.items():
+        assert set(columns) == {"fad", "fd", "is"}
+        for column, shares in columns.items():
+            assert kept.values[name][column] == metrics["systems"][name]["cells"][column]["value"]
+            assert sorted(shares) == sorted(clip.id for clip in folder.clips)
+            assert sum(shares.values()) == pytest.approx(0, abs=1e-9)
+    assert kept.shares["star"]["is"]["clip005"] == 0, "it failed, and IS has no references"
+    assert kept.groups == {}
+    before = (folder.path / influence_file.NAME).read_bytes()
+    score(folder)
+    assert (folder.path / influence_file.NAME).read_bytes() == before
