@@ -10,7 +10,9 @@ from typing import Any
 import typer
 
 from harness import options
+from harness.board import commands as board
 from harness.errors import StabenchError, unknown
+from harness.verdicts import commands as verdicts
 
 INTERNAL = 70
 """Exit code of a fault of our own (EX_SOFTWARE of sysexits.h)."""
@@ -189,11 +191,11 @@ def _named_folders(texts: list[str]) -> dict[str, Path]:
 
 
 @app.command("report")
-def report_(run: options.Run) -> None:
-    """Write and print the report of a run, or of scored folders."""
+def report_(run: options.Run, html: options.Html = True, sound_mb: options.SoundMb = 24.0) -> None:
+    """Write the report of a run or of scored folders, report.html too; print it."""
     from harness.report import report
 
-    report(run)
+    report(run, sound_mb=sound_mb if html else None)
 
 
 @app.command()
@@ -238,6 +240,10 @@ def doctor() -> None:
 
     for line in examine(options.RUNS):
         print(line)
+
+
+verdicts.register(app)
+board.register(app)
 
 
 def main() -> int:

@@ -104,6 +104,10 @@ Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Default: 
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks (any place).")]
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Of `status`.")]
 Everything = Annotated[bool, typer.Option("--all", help="All that are missing.")]
+Html = Annotated[bool, typer.Option(help="Write report.html, with sound.")]
+SoundMb = Annotated[
+    float, typer.Option("--sound-mb", min=0, metavar="MB", help="Sound in report.html; 0: none.")
+]
 Papers = Annotated[
     Path | None,
     typer.Option("--papers", metavar="DIR", help="Tables of papers; default: those of stabench."),

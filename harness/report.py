@@ -24,10 +24,12 @@ from harness.timings import latencies, stage_table, time_shares
 SCHEMA = 1
 
 
-def report(run: Path, stream: TextIO | None = None) -> Path:
+def report(run: Path, stream: TextIO | None = None, *, sound_mb: float | None = None) -> Path:
     """Write the files, print the page to `stream` (standard output); return report.md.
 
-    Needs neither torch nor the audio. Raises MissingError when the folder holds no results.
+    With `sound_mb` also report.html, with at most so many megabytes of previews of sound, which
+    take some seconds to encode. Needs no torch; without report.html no audio either.
+    Raises MissingError when the folder holds no results.
     """
     results = Results.read(run)
     table = tabulate(results)
@@ -37,6 +39,10 @@ def report(run: Path, stream: TextIO | None = None) -> Path:
     atomic.write_bytes(folder / "report.tex", latex(results, table).encode())
     atomic.write_bytes(folder / "report.csv", to_csv(table).encode())
     atomic.write_json(folder / "report.json", report_json(results, table))
+    if sound_mb is not None:
+        from harness.html.document import write_html
+
+        write_html(results, table, page, sound_mb=sound_mb)
     show(page, stream or sys.stdout)
     return folder / "report.md"
 

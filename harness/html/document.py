@@ -1,0 +1,251 @@
+"""report.html: the whole report in one file that needs no network and runs only its own script."""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from harness import atomic
+from harness.extremes import SHOWN
+from harness.figures import counted, plain
+from harness.html.clips import ClipView, Entrant, clip_views, entrants, judges
+from harness.html.facts import facts
+from harness.html.results_table import results_table
+from harness.html.scatter import HEIGHT, PHASES, charts
+from harness.html.script_json import script_json
+from harness.html.sounds import BUDGET_MB, Sounds, evenly, sources, within_budget
+from harness.html.waterfall import waterfalls
+from harness.page import Page, Section
+from harness.results import Results
+from harness.table import Table
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+NAME = "report.html"
+HERE = Path(__file__).parent
+SCRIPTS = ("spectrogram.js", "player.js", "clips.js", "page.js")
+EXTREMES = "Best and worst clips"
+
+
+FIRST = ("Notes",)
+BEFORE_CLIPS = ("Latency", "Paired differences")
+FOLDED = ("Packages",)
+
+
+class Place(NamedTuple):
+    """One section of this page; `kind` says how it is drawn, "section" from its text and grid."""
+
+    title: str
+    section: Section
+    kind: str = "section"
+    folded: bool = False
+
+    @property
+    def slug(self) -> str:
+        """Its address in the page."""
+        return "-".join("".join(c if c.isalnum() else " " for c in self.title.lower()).split())
+
+
+class Sheet(NamedTuple):
+    """A text in the page and the hash by which the page's policy lets it through."""
+
+    text: str
+    sha256: str
+
+
+def write_html(results: Results, table: Table, page: Page, *, sound_mb: float = BUDGET_MB) -> Path:
+    """Write report.html beside the other reports; `sound_mb` limits the previews (0: none)."""
+    path = results.folder / NAME
+    atomic.write_bytes(path, to_html(results, table, page, sound_mb=sound_mb).encode())
+    return path
+
+
+def to_html(results: Results, table: Table, page: Page, *, sound_mb: float = BUDGET_MB) -> str:
+    """The page. Every text in it is escaped, and without control characters."""
+    systems, clips = entrants(results), clip_views(results)
+    heard = _heard(results, page, clips, systems, sound_mb)
+    style, script = sheet("page.css"), sheet(*SCRIPTS)
+    drawn = charts(results, table)
+    falls, failed = waterfalls(results, table), _failures(clips, systems)
+    broken = results.metrics.references.failures if results.metrics else {}
+    places = _places(results, page, bool(falls), bool(failed or broken))
+    first = next(place for place in places if place.kind == "results")
+    return (
+        _templates()
+        .get_template("page.html")
+        .render(
+            title=page.title,
+            lead=page.lead,
+            csp=policy(style, script),
+            style=style.text,
+            script=script.text,
+            places=places,
+            results=results_table(table, first.section),
+            charts=drawn,
+            metrics={chart.metric: chart.metric_title for chart in drawn},
+            phases=PHASES,
+            height=HEIGHT,
+            untimed=results.untimed,
+            waterfalls=falls,
+            failures=failed,
+            references=broken,
+            ids={clip.id for clip in clips},
+            view=script_json(_view(results, clips, systems, heard)),
+            sounds=[(place, script_json(_sounds(one))) for place, one in heard.items()],
+            said=_said(len(heard), len(clips), bool(results.run), sound_mb),
+        )
+    )
+
+
+def _places(results: Results, page: Page, timed: bool, failed: bool) -> list[Place]:
+    """All sections in their order, those of this page between those of every report."""
+    own = {section.title: section for section in page.sections if section.only != "terminal"}
+    own |= {section.title: section for section in facts(results)}
+
+    def taken(*titles: str) -> list[Place]:
+        found = [own.pop(title) for title in titles if title in own]
+        return [Place(one.title, one, folded=one.title in FOLDED) for one in found]
+
+    results_, stages = own.pop("Results"), own.pop("Stages", Section("Stages"))
+    own.pop("Failed clips", None)
+    places = [Place("Results", results_, "results"), *taken(*FIRST)]
+    places.append(Place("Quality against latency", Section(""), "charts"))
+    places += [Place("Stages", stages, "stages")] if timed else []
+    places += taken(*BEFORE_CLIPS)
+    places += [Place("Clips", Section(""), "clips"), *taken(EXTREMES)]
+    places += [Place("Failed clips", Section(""), "failures")] if failed else []
+    return [*places, *taken(*list(own))]
+
+
+def sheet(*names: str) -> Sheet:
+    """Files of this folder as one text, with the hash that a browser will compute of it."""
+    text = "\n" + "\n".join((HERE / name).read_text("utf-8") for name in names)
+    digest = hashlib.sha256(text.encode()).digest()
+    return Sheet(text, base64.b64encode(digest).decode("ascii"))
+
+
+def policy(style: Sheet, script: Sheet) -> str:
+    """The content security policy: our one style and one script; sound and pictures from within."""
+    return (
+        f"default-src 'none'; script-src 'sha256-{script.sha256}'; "
+        f"style-src 'sha256-{style.sha256}'; img-src data:; media-src blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+@cache
+def _templates() -> "Environment":
+    """Templates that escape every text and print no control character."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    found = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalized,
+    )
+    found.filters["plain"] = plain
+    return found
+
+
+def _finalized(value: Any) -> Any:
+    """Texts made plain; markup (our sheets, JSON for a script, a template's own) stays as it is."""
+    return plain(value) if type(value) is str else value
+
+
+class Failed(NamedTuple):
+    """A clip that a system failed."""
+
+    system: str
+    clip: str
+    reason: str
+
+
+def _failures(clips: Sequence[ClipView], systems: Sequence[Entrant]) -> list[Failed]:
+    return [
+        Failed(system.label, clip.id, output.reason or "")
+        for index, system in enumerate(systems)
+        for clip in clips
+        if not (output := clip.outputs[index]).ok
+    ]
+
+
+def _heard(
+    results: Results,
+    page: Page,
+    clips: Sequence[ClipView],
+    systems: Sequence[Entrant],
+    budget_mb: float,
+) -> dict[int, Sounds]:
+    """Sounds of all clips; beyond the budget of the best and worst, then of clips spread evenly."""
+    if results.run is None:
+        return {}
+    index = {clip.id: place for place, clip in enumerate(clips)}
+    first = [index[name] for name in _extremes(page) if name in index]
+    order = dict.fromkeys([*first, *evenly(len(clips))])
+    found_at = sources(results, systems)
+    wanted = [(place, found_at[place]) for place in order]
+    found = within_budget(wanted, budget_mb)
+    return {place: found[place] for place in sorted(found)}
+
+
+def _extremes(page: Page) -> Iterable[str]:
+    """Clips of the list of best and worst ones: the very best and worst of each system first."""
+    listed = next((section for section in page.sections if section.title == EXTREMES), Section(""))
+    lines = [line for line in (listed.grid.lines if listed.grid else ()) if line.cells]
+    return (line.cells[1].main for rank in range(SHOWN) for line in lines[rank::SHOWN])
+
+
+def _view(
+    results: Results,
+    clips: Sequence[ClipView],
+    systems: Sequence[Entrant],
+    heard: dict[int, Sounds],
+) -> dict[str, Any]:
+    """What the script of the clips reads."""
+    return {
+        "systems": [system._asdict() for system in systems],
+        "judges": [judge._asdict() for judge in judges(results)],
+        "clips": [
+            {"id": c.id, "caption": c.caption, "labels": c.labels, "sound": place in heard}
+            | {"outputs": [_output(output) for output in c.outputs]}
+            for place, c in enumerate(clips)
+        ],
+    }
+
+
+def _output(output: Any) -> dict[str, Any]:
+    found = output.alignment
+    aligned = (
+        {"pieces": found.pieces, "errors": found.errors, "words": found.words} if found else None
+    )
+    values = {**output._asdict(), "alignment": aligned}
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _sounds(one: Sounds) -> dict[str, Any]:
+    return {
+        "speech": one.speech._asdict(),
+        "reference": one.reference._asdict(),
+        "outputs": [output._asdict() for output in one.outputs],
+    }
+
+
+def _said(heard: int, clips: int, run: bool, budget_mb: float) -> str:
+    """Which clips can be heard in the page."""
+    if not run:
+        return "Scores of folders keep no sound."
+    about = "Sounds here are previews, MP3 and so not exact; the WAV files in the run folder are."
+    if heard == clips:
+        return about
+    if not heard:
+        return "This page holds no sound; the WAV files lie in the run folder."
+    return (
+        f"{heard} of {counted(clips, 'clip')} have sound in this page (at most "
+        f"{budget_mb:g} MB): the best and the worst, then some spread evenly. {about}"
+    )
