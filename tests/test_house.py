@@ -114,7 +114,19 @@ def test_arrows_between_packages(package: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["harness", "harness.registry", "harness.cli", "harness.table", "harness.weights"]
+    "module",
+    [
+        "harness",
+        "harness.registry",
+        "harness.cli",
+        "harness.table",
+        "harness.weights",
+        "harness.report",
+        "harness.html.document",
+        "harness.verdicts.compare_runs",
+        "harness.papers.reproduce",
+        "harness.board.site",
+    ],
 )
 def test_light_modules_load_nothing_heavy(module: str) -> None:
     if module not in MODULES:

@@ -82,6 +82,15 @@ FAULTS = {
     "score": (["score"], 2, "score takes RUN, or --reference DIR"),
     "outputs": (["score", "--reference", ".", "--outputs", "x"], 2, "expected NAME=DIR"),
     "report": (["report", "none"], 3, "none"),
+    "compare": (["compare", "none", "also-none"], 3, "'none' is not there"),
+    "baseline": (["compare", "file", "file"], 2, "file"),
+    "reproduce": (["reproduce", "none"], 3, "run 'none'"),
+    "submit": (["submit", "none", "--system", "a", "--about", "none"], 3, "'none'"),
+    "package": (["check-submission", "none.zip"], 3, "none.zip"),
+    "no package": (["leaderboard", "add", "none.zip"], 3, "none.zip"),
+    "export": (["export", "none", "--format", "hf-eval-result"], 2, "did you mean 'hf-eval-resu"),
+    "history": (["history"], 2, "history takes METRIC, or --add RUN"),
+    "no history": (["history", "kl"], 3, "history.jsonl"),
 }
 
 
@@ -193,7 +202,11 @@ def test_folders_are_scored_by_name(stabench, tmp_path: Path) -> None:
     assert "none" in _said(done)
 
 
-@pytest.mark.parametrize("words", [[], *([name] for name in ("run", "score", "report", "list"))])
+COMMANDS = ("run", "score", "report", "compare", "reproduce", "list", "history", "export")
+COMMANDS += ("submit", "check-submission", "leaderboard", "weights", "doctor")
+
+
+@pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS)])
 def test_help_is_short_for_every_command(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,132 @@
+"""Audits of sounds: silence, constants, copies, and outputs that do not belong to their clips.
+
+Pure functions of samples, hashes and features; what they find is what a listener would notice.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.board.findings import Finding, error, note, warning
+from harness.board.submission import NAME, OutputCard
+from metrics.audio import Audio, mono
+from metrics.resample import resample
+
+QUIETEST = 1e-4
+"""Root mean square, about the mean, under which a sound is silence or a constant (-80 dBFS)."""
+FULL_SCALE = 0.999
+CLIPPED = 0.01
+"""Share of samples at full scale that is heard as distortion."""
+COPY = 0.99
+"""Correlation with the recording from which an output is taken for a copy of it."""
+FEW = 0.05
+"""Share of clips that may be silent, or equal, before it is the system and no accident."""
+FITS, DOUBTFUL = 0.01, 0.05
+"""P under which outputs belong to their clips, and up to which that is for a person to say."""
+DRAWS = 2_000
+LEAST = 10
+"""Clips under which matched and shuffled are not told apart."""
+
+
+def levels(sounds: Mapping[str, Audio]) -> Iterator[Finding]:
+    """Silent, constant and clipped sounds."""
+    quiet = [clip for clip, sound in sounds.items() if _deviation(sound) < QUIETEST]
+    for clip in quiet:
+        severe = len(quiet) > FEW * len(sounds)
+        level = f"silence or a constant ({len(quiet)} of {len(sounds)} sounds)"
+        yield (error if severe else warning)(f"audio/{clip}.wav", "samples", level)
+    shares = {clip: np.mean(np.abs(one.samples) >= FULL_SCALE) for clip, one in sounds.items()}
+    clipped = {clip: float(share) for clip, share in shares.items() if share > CLIPPED}
+    if clipped:
+        worst = max(clipped, key=clipped.get)
+        message = f"{100 * clipped[worst]:.0f} % of the samples are at full scale or beyond "
+        message += f"({len(clipped)} of {len(sounds)} sounds over {100 * CLIPPED:g} %, this most)"
+        yield warning(f"audio/{worst}.wav", "samples", message)
+
+
+def _deviation(sound: Audio) -> float:
+    return float(np.std(sound.samples, dtype=np.float64))
+
+
+def twins(
+    outputs: Mapping[str, OutputCard], captions: Mapping[str, str | None]
+) -> Iterator[Finding]:
+    """One sound for clips that ask for different ones."""
+    clips = defaultdict(list)
+    for clip, one in outputs.items():
+        clips[one.sha256].append(clip)
+    same = [group for group in clips.values() if len({captions.get(one, one) for one in group}) > 1]
+    count = sum(map(len, same))
+    for group in same:
+        severe = count > FEW * len(outputs)
+        message = f"the same sound as {group[1]} ({count} of {len(outputs)} clips share theirs)"
+        yield (error if severe else warning)(NAME, f"outputs.{group[0]}.sha256", message)
+
+
+def copies(sounds: Mapping[str, Audio], recordings: Mapping[str, Audio]) -> Iterator[Finding]:
+    """Outputs that are the recording itself: a system does not know it."""
+    for clip, recording in recordings.items():
+        found = _correlation(sounds[clip], recording)
+        if found > COPY:
+            message = f"is the reference recording (correlation {found:.4f})"
+            yield error(f"audio/{clip}.wav", "samples", message)
+
+
+def _correlation(one: Audio, other: Audio) -> float:
+    """Of two sounds over their common length, at the rate of the first."""
+    a, b = mono(one.samples, "mean"), mono(other.samples, "mean")
+    if one.rate_hz != other.rate_hz:
+        b = resample(b, other.rate_hz, one.rate_hz)
+    length = min(len(a), len(b))
+    a, b = (part[:length].astype(np.float64) for part in (a, b))
+    a, b = a - a.mean(), b - b.mean()
+    scale = np.sqrt((a @ a) * (b @ b))
+    return float(abs(a @ b) / scale) if scale else 0.0
+
+
+def durations(
+    outputs: Mapping[str, OutputCard], recordings_s: Mapping[str, float]
+) -> Iterator[Finding]:
+    """Sounds much shorter or longer than what they are compared with."""
+    for clip, one in outputs.items():
+        asked_s = recordings_s.get(clip)
+        if asked_s and not asked_s / 4 <= one.seconds <= asked_s * 4:
+            message = f"{one.seconds:.2f} s, the recording lasts {asked_s:.2f} s"
+            yield warning(NAME, f"outputs.{clip}.seconds", message)
+
+
+def input_dependence(scores: Mapping[str, NDArray[np.float64]]) -> Iterator[Finding]:
+    """Whether outputs fit their own clip better than the clips of others.
+
+    `scores` are tables [N, N] by measure: how well output i fits clip j, higher is better. By
+    permutation of the clips, one-sided; one measure that tells them apart is enough.
+    """
+    tables = {name: table for name, table in scores.items() if len(table) >= LEAST}
+    if not tables:
+        yield warning(NAME, "outputs", f"under {LEAST} clips: dependence on the input unchecked")
+        return
+    found = {name: shuffled_p(table) for name, table in tables.items()}
+    said = ", ".join(
+        f"{name} matched {np.trace(table) / len(table):.4g}, shuffled {table.mean():.4g}, "
+        f"p {found[name]:.4f}"
+        for name, table in tables.items()
+    )
+    p = min(found.values())
+    if p < FITS:
+        yield note(NAME, "outputs", f"fit their own clips: {said}")
+    elif p < DOUBTFUL:
+        yield warning(
+            NAME, "outputs", f"hardly fit their clips better than those of others: {said}"
+        )
+    else:
+        yield error(NAME, "outputs", f"fit their clips no better than those of others: {said}")
+
+
+def shuffled_p(table: NDArray[np.float64], seed: int = 0) -> float:
+    """P of a mean as high as the diagonal's when clips are permuted (with the observed one)."""
+    n, rng = len(table), np.random.default_rng(seed)
+    orders = rng.permuted(np.tile(np.arange(n), (DRAWS, 1)), axis=1)
+    means = table[np.arange(n), orders].mean(axis=1)
+    return float((1 + np.sum(means >= np.trace(table) / n)) / (1 + DRAWS))

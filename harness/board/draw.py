@@ -1,0 +1,26 @@
+"""Which clips' sounds are in a package: drawn by the hash of everything that was claimed before.
+
+The hashes of all outputs, the features and the journal are fixed first; their digest then orders
+the clips. Who changes a claim gets another sample. A team could still try many packages until a
+sample suits it: a board that must exclude this asks for all sounds.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+SAMPLE = 16
+"""Clips of a sample."""
+
+
+def root(outputs: Mapping[str, str], files: Mapping[str, str]) -> str:
+    """Digest of the outputs' sha256 by clip and the files' by name, hex."""
+    claims = [("clip", *pair) for pair in outputs.items()]
+    claims += [("file", *pair) for pair in files.items()]
+    text = "".join("\0".join(claim) + "\n" for claim in sorted(claims))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def drawn(root: str, clips: Iterable[str], size: int) -> tuple[str, ...]:
+    """`size` of the clips, or all when there are no more, sorted; nobody chooses them."""
+    ordered = sorted(clips, key=lambda clip: hashlib.sha256(f"{root} {clip}".encode()).digest())
+    return tuple(sorted(ordered[:size]))

@@ -1,0 +1,158 @@
+"""The judge: a suite's own networks, recordings and captions, ready to score anybody's outputs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from harness import protocols, scoring
+from harness.answers import Answers
+from harness.board.embeddings import ByClip
+from harness.board.submission import MetricCard, OutputCard, ScoringCard
+from harness.dataset import Clip
+from harness.estimate import Estimate
+from harness.exam import Exam
+from harness.features import Heard, Progress, Sounds, hear
+from harness.metrics_file import EmbedderRecord, ProtocolRecord
+from harness.provenance import WER, columns_about, provenance
+from harness.scoring import Hearing
+from harness.suite import Suite
+from harness.transcripts import word_error_rate
+from metrics.audio import decode
+from metrics.contract import Features
+from metrics.declarations import METRICS
+from metrics.kl import log_softmax
+
+
+class Verdict(NamedTuple):
+    """Every column of one system, and the value of each clip where a column has one."""
+
+    metrics: dict[str, MetricCard]
+    values: dict[str, dict[str, float]]
+
+
+class _Kept(NamedTuple):
+    """Features in place of a network, as `Heard` reads them."""
+
+    cache: Mapping[str, Features]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """`exam` of a suite's clips, its `columns`; `recordings` by id."""
+
+    exam: Exam
+    columns: tuple[str, ...]
+    recordings: Sounds
+
+    @classmethod
+    def of(
+        cls, suite: Suite, clips: Sequence[Clip], progress: Progress, device: str = "cpu"
+    ) -> "Judge":
+        """The judge of a suite; the recordings are heard here and now.
+
+        Raises MissingError for weights or recordings that are not there.
+        """
+        metrics = suite.metrics
+        protocol = protocols.load(metrics.protocol, metrics.networks)
+        hearing = Hearing(device, threads=suite.protocol.threads, weights=metrics.weights)
+        networks = scoring.networks_of(protocol, metrics.columns, hearing)
+        names = scoring.recording_names(tuple(clips))
+        sounds = {name: partial(decode, path) for path, name in names.items()}
+        items = {clip.id: scoring.item_of(clip, names) for clip in clips}
+        heard = hear("references", sounds, networks, progress)
+        seed, bootstrap = suite.protocol.seed, suite.protocol.bootstrap
+        exam = Exam(items, protocol, networks, heard, seed, bootstrap)
+        return cls(exam, metrics.columns, sounds)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The networks, by role."""
+        return tuple(self.exam.networks)
+
+    def hear(self, sounds: Sounds, progress: Progress) -> Heard:
+        """What the networks make of outputs by clip."""
+        return hear("outputs", sounds, self.exam.networks, progress)
+
+    def verdict(self, found: Mapping[str, ByClip], transcripts: Mapping[str, str]) -> Verdict:
+        """Score outputs by their features, `found` by role and clip."""
+        answers = Answers(self.exam, self.exam.items, given(found))
+        cells = {column: answers.estimate(column) for column in self.columns}
+        if transcripts:
+            cells[WER] = word_error_rate(self.exam, transcripts)
+        values: dict[str, dict[str, float]] = {}
+        for column in self.columns:
+            for clip, value in answers.per_clip(column).items():
+                values.setdefault(clip, {})[column] = value
+        return Verdict({name: self._card(name, cell) for name, cell in cells.items()}, values)
+
+    def _card(self, column: str, cell: Estimate) -> MetricCard:
+        about = columns_about(self.exam, (column,))[column]
+        kept = {key: about[key] for key in ("label", "better", "unit", "digits", "version")}
+        known = column in METRICS
+        role = about.get("embedder")
+        return MetricCard(
+            **kept,
+            embedder=self.exam.networks[role].identity if role else None,
+            protocol=self.exam.protocol.digest if known else None,
+            **cell._asdict(),
+        )
+
+    def fits(self, found: Mapping[str, ByClip]) -> dict[str, np.ndarray]:
+        """How well output i fits clip j [N, N] by measure, higher is better, where it can be."""
+        return {
+            name: table
+            for name, table in (("CLAP", self._cosines(found)), ("-KL", self._divergences(found)))
+            if table is not None
+        }
+
+    def _cosines(self, found: Mapping[str, ByClip]) -> np.ndarray | None:
+        texts, items = self.exam.heard_captions.get("clap", {}), self.exam.items
+        clips = [clip for clip in sorted(found.get("clap", ())) if items[clip].captions]
+        if not clips:
+            return None
+        sounds = np.stack([found["clap"][clip].embeddings[0] for clip in clips])
+        return sounds @ np.stack([texts[items[clip].captions[0]] for clip in clips]).T
+
+    def _divergences(self, found: Mapping[str, ByClip]) -> np.ndarray | None:
+        heard, items = self.exam.references, self.exam.items
+        own = {clip: [n for n in items[clip].references if n in heard.keys] for clip in items}
+        clips = [clip for clip in sorted(found.get("tagger", ())) if own[clip]]
+        if not clips or found["tagger"][clips[0]].logits is None:
+            return None
+        wanted = heard.features("tagger", [own[clip][0] for clip in clips])
+        log_p = log_softmax(np.stack([one.logits for one in wanted]).astype(np.float64))
+        logits = [found["tagger"][clip].logits for clip in clips]
+        log_q = log_softmax(np.stack(logits).astype(np.float64))
+        p = np.exp(log_p)
+        return log_q @ p.T - (p * log_p).sum(axis=1)
+
+    def scoring(self) -> ScoringCard:
+        """The rules and networks behind the verdict."""
+        about = provenance(self.exam)
+        return ScoringCard(
+            protocol=ProtocolRecord.model_validate(about["protocol"]),
+            embedders={
+                role: EmbedderRecord.model_validate(one) for role, one in about["embedders"].items()
+            },
+            seed=about["seed"],
+            bootstrap=about["bootstrap"],
+        )
+
+
+def given(found: Mapping[str, ByClip]) -> Heard:
+    """Features by role and clip as if they had been heard."""
+    clips = next(iter(found.values()), {})
+    return Heard({role: _Kept(one) for role, one in found.items()}, {clip: clip for clip in clips})
+
+
+def with_values(
+    outputs: Mapping[str, OutputCard], values: Mapping[str, dict[str, float]]
+) -> dict[str, OutputCard]:
+    """The outputs with their metrics filled in."""
+    return {
+        clip: one.model_copy(update={"values": values.get(clip, {})})
+        for clip, one in outputs.items()
+    }

@@ -1,0 +1,135 @@
+"""Rescoring: features against the sounds that are here, metrics against the features."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from harness.board import audits, embeddings
+from harness.board.deviations import HEARD, deviations
+from harness.board.embeddings import ByClip
+from harness.board.findings import Finding, error, note, warning
+from harness.board.judge import Judge
+from harness.board.package import Package
+from harness.board.sources import transcripts
+from harness.board.submission import NAME, ScoringCard, Submission
+from harness.features import Progress
+from metrics.audio import Audio, AudioError
+from metrics.contract import Features
+
+FEATURES = 1e-3
+"""Relative distance of features of one sound on two machines; another sound is a thousand times
+farther."""
+
+
+def rescored(package: Package, judge: Judge, progress: Progress) -> Iterator[Finding]:
+    """Every number of quality made again; needs the suite's networks and recordings."""
+    said = package.submission
+    yield from deviations(NAME, "scoring", _named(said.scoring), _named(judge.scoring()))
+    try:
+        found = embeddings.decode(package.features, judge.roles, list(said.outputs))
+        _check_widths(found, judge)
+    except ValueError as fault:
+        yield error(embeddings.NAME, "content", str(fault))
+        return
+    heard, findings = _heard(package, judge, found, progress)
+    yield from findings
+    merged = {role: {**found[role], **heard[role]} for role in found}
+    try:
+        verdict = judge.verdict(merged, transcripts(package.sources))
+    except (ValueError, ArithmeticError, np.linalg.LinAlgError) as fault:
+        yield error(embeddings.NAME, "content", f"cannot be scored: {fault}")
+        return
+    yield from deviations(NAME, "metrics", said.metrics, verdict.metrics, HEARD)
+    for clip, one in said.outputs.items():
+        own = verdict.values.get(clip, {})
+        yield from deviations(NAME, f"outputs.{clip}.values", one.values, own, HEARD)
+    yield from _audits(package, judge, merged)
+    yield _covered(said)
+
+
+def _named(card: ScoringCard) -> dict[str, Any]:
+    """Without what depends on the machine of scoring."""
+    value = card.model_dump(mode="json")
+    for one in value["embedders"].values():
+        del one["device"]
+    return value
+
+
+def _check_widths(found: Mapping[str, ByClip], judge: Judge) -> None:
+    """Raises ValueError for features that cannot be of the suite's networks."""
+    known = judge.exam.references
+    for role, clips in found.items():
+        [own] = known.features(role, judge.exam.recordings[:1])
+        one = next(iter(clips.values()))
+        shapes = [
+            (each.embeddings.shape[1], None if each.logits is None else len(each.logits))
+            for each in (own, one)
+        ]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"{role}: widths {shapes[1]}, the suite's network has {shapes[0]}")
+
+
+def _heard(
+    package: Package, judge: Judge, found: Mapping[str, ByClip], progress: Progress
+) -> tuple[dict[str, ByClip], list[Finding]]:
+    """Features of the sounds in the package by role and clip, and claims that are others."""
+    sounds = {clip: _given(sound) for clip, sound in package.sounds.items()}
+    heard = judge.hear(sounds, progress)
+    findings = [
+        error(f"audio/{clip}.wav", "content", reason) for clip, reason in heard.broken.items()
+    ]
+    clips = list(heard.keys)
+    own = {role: dict(zip(clips, heard.features(role, clips), strict=True)) for role in found}
+    for role, clip in ((role, clip) for role in found for clip in clips):
+        apart = distance(found[role][clip], own[role][clip])
+        if apart > FEATURES:
+            message = f"are not of the sound in the package (relative distance {apart:.3g})"
+            findings.append(error(embeddings.NAME, f"{role}.{clip}", message))
+    return own, findings
+
+
+def _given(sound: Audio) -> Callable[[], Audio]:
+    return lambda: sound
+
+
+def distance(one: Features, other: Features) -> float:
+    """Largest relative distance of the arrays; infinite for other shapes."""
+    found = [0.0]
+    for a, b in zip(one, other, strict=True):
+        if (a is None) != (b is None) or (a is not None and a.shape != b.shape):
+            return float("inf")
+        if a is not None:
+            scale = float(np.linalg.norm(b)) or 1.0
+            found.append(float(np.linalg.norm(np.subtract(a, b, dtype=np.float64))) / scale)
+    return max(found)
+
+
+def _audits(package: Package, judge: Judge, found: Mapping[str, ByClip]) -> Iterator[Finding]:
+    """What a listener would notice."""
+    said, items = package.submission, judge.exam.items
+    recordings = {clip: _recording(judge, clip) for clip in said.outputs}
+    recordings = {clip: sound for clip, sound in recordings.items() if sound}
+    yield from audits.levels(package.sounds)
+    yield from audits.twins(said.outputs, {clip: item.said for clip, item in items.items()})
+    here = {clip: sound for clip, sound in recordings.items() if clip in package.sounds}
+    yield from audits.copies(package.sounds, here)
+    lengths_s = {clip: len(one.samples) / one.rate_hz for clip, one in recordings.items()}
+    yield from audits.durations(said.outputs, lengths_s)
+    yield from audits.input_dependence(judge.fits(found))
+
+
+def _recording(judge: Judge, clip: str) -> Audio | None:
+    try:
+        references = judge.exam.items[clip].references
+        return judge.recordings[references[0]]() if references else None
+    except AudioError:
+        return None
+
+
+def _covered(said: Submission) -> Finding:
+    clips, of = len(said.audio.clips), len(said.outputs)
+    if clips == of:
+        return note(NAME, "audio", f"all {of} sounds heard and scored again")
+    message = f"{clips} of {of} sounds heard again; the features of {of - clips} taken on trust"
+    return (note if clips else warning)(NAME, "audio", message)

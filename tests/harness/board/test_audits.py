@@ -1,0 +1,196 @@
+"""Audits: what cannot be an honest system's output, even where every number is consistent."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from harness import plan, registry
+from harness.board import active, audits
+from harness.board.check import check_submission
+from harness.board.findings import Finding
+from harness.board.submission import OutputCard
+from harness.board.timeline import timeline
+from harness.journal import Row
+from harness.run_folder import Request
+from harness.schedule import clip_seed
+from harness.suite import Protocol
+from metrics.audio import Audio
+from tests.harness.board.toy_board import Toy, recording, toy
+
+SYSTEMS = Path(__file__).with_name("toy_systems.py")
+
+
+def silent(_reference: Path, index: int) -> np.ndarray:
+    """Dither of another seed for each clip: no two hashes are alike."""
+    return np.random.default_rng(index).normal(0, 1e-6, 8_000).astype(np.float32)
+
+
+def noise(_reference: Path, index: int) -> np.ndarray:
+    return np.random.default_rng([7, index]).normal(0, 0.1, 8_000).astype(np.float32)
+
+
+def same(_reference: Path, _index: int) -> np.ndarray:
+    return noise(_reference, 0)
+
+
+@pytest.mark.parametrize(
+    ("sound", "words"),
+    [
+        (silent, "silence or a constant (24 of 24 sounds)"),
+        (same, "the same sound as clip"),
+        (noise, "fit their clips no better than those of others: CLAP matched"),
+        (recording, "is the reference recording (correlation 1.0000)"),
+    ],
+)
+def test_an_honestly_packed_cheat_is_refused_by_what_it_sounds_like(tmp_path, sound, words):
+    board = toy(tmp_path, sound)
+    found = check_submission(board.submit(), suite=str(board.suite))
+    assert any(one.severity == "error" and words in one.message for one in found), found
+
+
+def sounds(**samples: np.ndarray) -> dict[str, Audio]:
+    return {clip: Audio(one.astype(np.float32), 16_000) for clip, one in samples.items()}
+
+
+def test_constants_are_as_silent_as_zeros_and_a_few_are_a_warning():
+    rng = np.random.default_rng(0)
+    some = {f"c{index}": rng.normal(0, 0.1, 100) for index in range(30)}
+    [one] = audits.levels(sounds(**some, dc=np.full(100, 0.5)))
+    assert (one.file, one.severity) == ("audio/dc.wav", "warning")
+    severe = list(audits.levels(sounds(**some, dc=np.full(100, 0.5), zero=np.zeros(100))))
+    assert [one.severity for one in severe] == ["error", "error"]
+
+
+def test_clipping_is_told_once_with_the_worst_sound():
+    rng = np.random.default_rng(0)
+    loud = sounds(a=rng.normal(0, 1, 1_000), b=rng.normal(0, 9, 1_000), c=rng.normal(0, 0.1, 99))
+    [one] = audits.levels(loud)
+    assert (one.file, one.severity) == ("audio/b.wav", "warning")
+    assert "(2 of 3 sounds over 1 %, this most)" in one.message
+
+
+def test_a_copy_is_found_at_another_rate_and_level_and_a_likeness_is_none():
+    rng = np.random.default_rng(1)
+    time_s = np.arange(16_000) / 16_000
+    slow = np.sin(2 * np.pi * 200 * time_s) + np.sin(2 * np.pi * 313 * time_s)
+    own = {"a": Audio(slow.astype(np.float32), 16_000)}
+    quiet = {"a": Audio((-0.1 * slow[::2]).astype(np.float32), 8_000)}
+    assert [one.file for one in audits.copies(own, quiet)] == ["audio/a.wav"]
+    other = {"a": Audio((slow + rng.normal(0, 0.5, 16_000)).astype(np.float32), 16_000)}
+    assert list(audits.copies(own, other)) == []
+
+
+def card(sha256: str, seconds: float = 4.0) -> OutputCard:
+    return OutputCard(sha256=sha256 * 64, samples=1, rate_hz=16_000, seconds=seconds, values={})
+
+
+def test_one_sound_is_right_for_clips_that_ask_for_the_same():
+    outputs = {"a": card("1"), "b": card("1"), "c": card("2")}
+    assert list(audits.twins(outputs, {"a": "rain", "b": "rain", "c": "dog"})) == []
+    [found] = audits.twins(outputs, {"a": "rain", "b": "wind", "c": "dog"})
+    assert (found.field, found.severity) == ("outputs.a.sha256", "error")
+
+
+def test_durations_far_from_the_recording_s_are_told():
+    outputs = {"a": card("1", 0.5), "b": card("2", 4.0), "c": card("3", 40.0)}
+    found = audits.durations(outputs, dict.fromkeys(outputs, 4.0))
+    assert [one.field for one in found] == ["outputs.a.seconds", "outputs.c.seconds"]
+
+
+def test_systems_that_ignore_their_input_are_refused_as_often_as_stated():
+    """Under the null the p-value is uniform: 95 % refused, 1 % taken, the rest for a person."""
+    rng = np.random.default_rng(2)
+    tables = [{"CLAP": rng.normal(size=(20, 20))} for _ in range(200)]
+    found = [next(audits.input_dependence(one)).severity for one in tables]
+    assert found.count("error") / 200 == pytest.approx(0.95, abs=0.04)
+    assert found.count("note") / 200 <= 0.04
+
+
+def test_weak_dependence_is_seen_and_few_clips_are_no_evidence():
+    rng = np.random.default_rng(3)
+    table = rng.normal(size=(144, 144)) + 0.5 * np.eye(144)
+    assert next(audits.input_dependence({"CLAP": table})).severity == "note"
+    assert next(audits.input_dependence({"CLAP": table[:9, :9]})).severity == "warning"
+
+
+def rows(again: float, clips: int = 12) -> list[Row]:
+    """Two repeats of clips; a repeat takes `again` of the first time."""
+    found, at_ms = [], 0
+    rng = np.random.default_rng(4)
+    for repeat in range(2):
+        for index in range(clips):
+            wall_ns = int(rng.normal(5e8, 1e7) * (again if repeat else 1))
+            at_ms += wall_ns // 1_000_000 + 5
+            moment = f"2026-11-20T10:00:{at_ms // 1000:02}.{at_ms % 1000:03}+00:00"
+            seed = clip_seed(0, f"c{index}", repeat)
+            row = Row("s", f"c{index}", repeat, False, "ok", seed)
+            times = {"represent_ns": wall_ns // 5, "generate_ns": wall_ns - wall_ns // 5}
+            found.append(replace(row, finished_at=moment, **times))
+    return found
+
+
+RECORD = SimpleNamespace(
+    started_at="2026-11-20T10:00:00.000+00:00", finished_at="2026-11-20T10:05:00.000+00:00"
+)
+
+
+def complaints(found: list[Row]) -> list[Finding]:
+    every = timeline(found, RECORD, Protocol(repeats=2))
+    return [one for one in every if one.severity != "note"]
+
+
+def test_repeats_that_a_cache_answers_are_found():
+    assert complaints(rows(again=0.97)) == []
+    [found] = complaints(rows(again=0.1))
+    assert found.severity == "error"
+    assert "clips done again take 10 % of their first time: a cache answers" in found.message
+
+
+def test_rows_without_moments_are_no_run_s():
+    found = [replace(row, finished_at=None) for row in rows(again=1)]
+    [one] = complaints(found)
+    assert (one.severity, one.field) == ("error", "finished_at")
+
+
+def bench(submitted: Toy, name: str) -> tuple[active.Bench, list, dict[str, int]]:
+    """One of the toy systems on the toy suite, timed by its own clock."""
+    wanted = plan.resolve(str(submitted.suite), Request())
+    [use] = wanted.suite.selected((f"{SYSTEMS}:{name}",)).systems
+    seeds = {clip.id: clip_seed(0, clip.id, 0) for clip in wanted.dataset.clips}
+    loaded = active.Bench(use, wanted, "cpu", registry.attribute(use.use).now)
+    return loaded, list(wanted.dataset.clips), seeds
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Listening", []),
+        ("Deaf", ["it ignores what is said"]),
+        ("Drifting", ["it ignores what is said"]),
+        ("Knowing", ["it knows the clips by name"]),
+        ("Caching", []),
+    ],
+)
+def test_swapped_speech_and_other_names_tell_who_listens(submitted: Toy, name, words):
+    found = list(active.listens(*bench(submitted, name)))
+    assert [one.message.split(": ")[-1] for one in found] == words
+
+
+@pytest.mark.parametrize(
+    ("name", "severity", "words"),
+    [("Listening", "note", "takes 100 %"), ("Caching", "error", "takes 0 % of clips heard first")],
+)
+def test_one_clip_again_and_again_tells_who_computes(submitted: Toy, name, severity, words):
+    [found] = active.computes(*bench(submitted, name))
+    assert found.severity == severity
+    assert words in found.message
+
+
+def test_a_system_is_run_where_it_is_given(submitted: Toy):
+    deaf = f"{SYSTEMS}:Deaf"
+    found = check_submission(submitted.submit(), suite=str(submitted.suite), system=deaf)
+    own = {(one.field, one.severity) for one in found if one.file == "system"}
+    assert {("input", "error"), ("outputs", "warning")} <= own
