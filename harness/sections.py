@@ -32,10 +32,10 @@ def results(table: Table, marks: Marks) -> Section:
         "Each value with its 95 % interval over clips; times are mean ± standard deviation, with "
         "the interval of the mean. ↓ lower is better, ↑ higher is better; "
         f"{NOTHING} not measured, see below.",
-        *legend(table, marks),
     )
     unheard = [column.label for column in table.columns if column.block == "listeners"]
     points = (
+        *legend(table, marks),
         *_reasons(table.rows, table.columns),
         f"{', '.join(unheard)}: {NOT_MEASURED}, they need listeners",
     )
