@@ -7,8 +7,10 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 INSTALLED := .venv/installed
 CROSSCHECKED := .venv-crosscheck/installed
+BASE ?= HEAD
+BASE_TREE := results/runs/base
 .DEFAULT_GOAL := help
-.PHONY: help install bench test lint benchmark crosscheck pocket clean
+.PHONY: help install bench gate test lint benchmark crosscheck pocket clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +19,11 @@ install: $(INSTALLED) ## Create .venv with everything pinned (the others do this
 
 bench: $(INSTALLED) ## Run the pocket suite and print its table: CPU, no network
 	$(BIN)/stabench run pocket
+
+gate: $(INSTALLED) ## Judge this tree: quality by results/baselines, speed by turns with BASE (HEAD)
+	rm -rf $(BASE_TREE) && mkdir -p $(BASE_TREE) && git archive $(BASE) | tar -x -C $(BASE_TREE)
+	$(BIN)/stabench gate --suite pocket --base $(BASE_TREE) --baseline results/baselines/pocket.json.gz \
+		--system cascade --system star --limit 72
 
 test: $(INSTALLED) ## Run all tests
 	$(BIN)/python -m pytest

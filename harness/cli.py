@@ -234,11 +234,22 @@ def fetch(names: options.Names = None, everything: options.Everything = False) -
 
 
 @app.command()
-def doctor() -> None:
-    """Say what this machine offers and what is missing."""
-    from harness.doctor import examine
+def doctor(
+    noise: options.Noise = False,
+    suite: options.NoiseSuite = "pocket",
+    system: options.NoiseSystem = "star",
+    limit: options.NoiseLimit = 72,
+) -> None:
+    """Say what this machine offers and lacks; with --noise, how small a slowdown it can see."""
+    if noise:
+        from harness.verdicts.noise_run import lines, measure_noise
 
-    for line in examine(options.RUNS):
+        found = lines(measure_noise(options.RUNS, suite=suite, system=system, clips=limit))
+    else:
+        from harness.doctor import examine
+
+        found = examine(options.RUNS)
+    for line in found:
         print(line)
 
 

@@ -108,6 +108,12 @@ Html = Annotated[bool, typer.Option(help="Write report.html, with sound.")]
 SoundMb = Annotated[
     float, typer.Option("--sound-mb", min=0, metavar="MB", help="Sound in report.html; 0: none.")
 ]
+Noise = Annotated[
+    bool, typer.Option("--noise", help="Run a system against itself (a minute or two).")
+]
+NoiseSuite = Annotated[str, typer.Option("--suite", help="With --noise: whose system.")]
+NoiseSystem = Annotated[str, typer.Option("--system", help="With --noise: which one.")]
+NoiseLimit = Annotated[int, typer.Option("--limit", min=12, help="With --noise: how many clips.")]
 Papers = Annotated[
     Path | None,
     typer.Option("--papers", metavar="DIR", help="Tables of papers; default: those of stabench."),

@@ -1,4 +1,4 @@
-"""The commands of verdicts: `stabench compare`."""
+"""The commands of verdicts: `stabench compare | gate | baseline`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,7 +7,11 @@ import typer
 
 from harness import options
 
-Old = Annotated[Path, typer.Argument(metavar="OLD", help="A run, scores, or a baseline file.")]
+POLICY = Path("results/baselines/gate.toml")
+
+Old = Annotated[
+    Path, typer.Argument(metavar="OLD", help="A run, scores, baseline, or pytest-benchmark.")
+]
 New = Annotated[Path, typer.Argument(metavar="NEW", help="What is compared with it.")]
 Pairs = Annotated[
     list[str] | None,
@@ -36,11 +40,34 @@ Family = Annotated[
 Out = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="Write compare.md and .json there.")
 ]
+Baseline = Annotated[
+    Path | None, typer.Option("--baseline", metavar="FILE", help="What the run is compared with.")
+]
+Suite = Annotated[
+    str | None,
+    typer.Option("--suite", help="Run it now with --base, by turns, instead of judging a RUN."),
+]
+Base = Annotated[
+    Path | None, typer.Option("--base", metavar="CHECKOUT", help="The tree to compare with.")
+]
+BasePython = Annotated[
+    Path | None, typer.Option("--base-python", metavar="PYTHON", help="Its interpreter.")
+]
+Policy = Annotated[
+    Path, typer.Option("--policy", metavar="TOML", help="What is guarded, and how closely.")
+]
+Reports = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="gate.md, .json, junit.xml; default: the run."),
+]
+File = Annotated[Path, typer.Option("--out", metavar="FILE", help="The baseline (.json.gz).")]
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command()(compare)
+    app.command()(gate)
+    app.command()(baseline)
 
 
 def compare(
@@ -56,10 +83,12 @@ def compare(
     out: Out = None,
 ) -> int:
     """Compare two runs clip by clip, with a verdict on every metric; exit 1 for a regression."""
-    from harness.verdicts import evidence
+    from harness.verdicts import benchmarks, evidence
     from harness.verdicts.compare_runs import compare_runs, named_bounds, named_pairs
     from harness.verdicts.options import Options
 
+    if benchmarks.is_benchmark_file(old) and benchmarks.is_benchmark_file(new):
+        return benchmarks.compare_files(old, new, strict=strict)
     bounds = {}
     if effect or margin:
         both = evidence.read(old), evidence.read(new)
@@ -72,3 +101,43 @@ def compare(
         force=force,
     )
     return compare_runs(old, new, wanted, out=out, strict=strict)
+
+
+def gate(
+    run: options.MaybeRun = None,
+    baseline: Baseline = None,
+    suite: Suite = None,
+    base: Base = None,
+    base_python: BasePython = None,
+    system: options.Systems = None,
+    limit: options.Limit = None,
+    device: options.OnDevice = None,
+    policy: Policy = POLICY,
+    strict: options.Strict = False,
+    out: Reports = None,
+) -> int:
+    """Judge a run against a baseline, or this tree against another; exit 1 for a regression."""
+    from harness.run_folder import Request
+    from harness.verdicts.gate_run import gate_command
+
+    asked = {"systems": tuple(system or ()), "limit": limit, "device": device and device.value}
+    return gate_command(
+        run,
+        policy,
+        suite=suite,
+        base=base,
+        base_python=base_python,
+        request=Request(**{name: value for name, value in asked.items() if value}),
+        baseline=baseline,
+        out=out,
+        strict=strict,
+        runs=options.RUNS,
+    )
+
+
+def baseline(run: options.Run, out: File) -> None:
+    """Keep what a later run is compared with in one small file."""
+    from harness.verdicts.gate_run import write_baseline
+
+    write_baseline(run, out)
+    print(out)

@@ -26,7 +26,8 @@ METHOD = (
     "of the clips. Its 95 % interval is by bootstrap over clips; for sets as a whole (FAD, FD, "
     "IS, ...) over the shares of clips (infinitesimal jackknife), for times over blocks of clips "
     "measured one after the other, as long as the noise asks for.",
-    "p: sign-flip permutation of the paired differences, exact up to 13 of them, else by draws; "
+    "p: sign-flip permutation of the paired differences (of times, of the signed ranks of the "
+    "blocks' mean log ratios), exact up to 13 of them, else by draws; "
     "adjusted after Holm (1979) over the family that is named. d: mean difference over its "
     "standard deviation.",
     "regressed, improved: adjusted p at most 0.05, and at least the least effect that counts. "

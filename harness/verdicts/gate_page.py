@@ -1,0 +1,128 @@
+"""The page of a gate, gate.md: the answer first, then every check, then what it rests on."""
+
+from collections.abc import Iterator
+
+from harness.figures import NOTHING, counted, decimals, figure, interval
+from harness.page import Grid, Head, Page, Printed, Section
+from harness.page import Line as Row
+from harness.verdicts.gate import Check, Gate
+from harness.verdicts.verdict import Line
+
+HEADS = (
+    Head("System"),
+    Head("Metric or stage"),
+    Head("Verdict"),
+    Head("baseline", "numbers"),
+    Head("now", "numbers"),
+    Head("difference [95 %]", "numbers"),
+    Head("counts from", "numbers"),
+    Head("adjusted p", "numbers"),
+)
+ANSWERS = {
+    0: "passed",
+    1: "failed: regression",
+    4: "failed: too many clips failed",
+    5: "failed: not shown to be as good (--strict)",
+}
+METHOD = (
+    "Paired by clip id. regressed: the sign-flip permutation p, adjusted over all checks (Holm), "
+    "is at most 0.05, and the change is at least the one that counts. Times are compared by the "
+    "median of the clips' ratios. Under a phase that became slower stand its stages whose own "
+    "change is significant, the largest first."
+)
+
+
+def page(found: Gate) -> Page:
+    """The whole gate."""
+    return Page(f"Gate: {answer(found)}", _lead(found), tuple(_sections(found)))
+
+
+def answer(found: Gate) -> str:
+    """The answer in a few words."""
+    measured = any(one.verdict != "not measured" for one in found.checks)
+    code = found.exit_code
+    return ANSWERS[code] if measured or code not in (0, 5) else "not measured"
+
+
+def _lead(found: Gate) -> str:
+    said = []
+    for one in (found.new, found.old):
+        commit = one.git_commit and f"commit {one.git_commit[:12]}"
+        said.append(", ".join(part for part in (one.name, one.made_at, commit) if part))
+    return f"Run: {said[0]}. Baseline: {said[1]}."
+
+
+def _sections(found: Gate) -> Iterator[Section]:
+    yield Section("Answer", points=tuple(_points(found)))
+    rows = tuple(row for check in found.checks for row in _rows(check))
+    yield Section("Checks", grid=Grid(HEADS, rows))
+    yield Section("How it is decided", (METHOD, *found.notes))
+
+
+def _points(found: Gate) -> Iterator[str]:
+    """Each regression with its stages; what is open, counted by reason; what is fine."""
+    for one in found.checks:
+        if one.verdict == "regressed":
+            yield f"{one.system}: {said(one)}"
+    for word in ("not measured", "inconclusive", "improved", "same"):
+        chosen = [one for one in found.checks if one.verdict == word]
+        names = [f"{one.system} {one.label}" for one in chosen]
+        if names:
+            reasons = dict.fromkeys(one.reason for one in chosen if one.reason)
+            why = f" ({'; '.join(reasons)})" if word == "not measured" and reasons else ""
+            yield f"{word}: {counted(len(names), 'check')}: {', '.join(names)}{why}"
+
+
+def said(check: Check) -> str:
+    """One line: metric, verdict, numbers, stages, reason."""
+    text = f"{check.label} {check.verdict}"
+    if check.line and check.line.change:
+        old, new = ends(check.line)
+        text += f", {old} to {new} ({change(check.line)})"
+    if check.stages:
+        text += "; stages: " + ", ".join(f"{one.label} {change(one)}" for one in check.stages)
+    elif check.line and check.line.block == "latency" and check.verdict == "regressed":
+        text += "; no single stage stands out"
+    return f"{text}; {check.reason}" if check.reason else text
+
+
+def _rows(check: Check) -> Iterator[Row]:
+    strong = check.verdict in ("regressed", "improved")
+    verdict = Printed(check.verdict, check.reason, strong)
+    yield Row((Printed(check.system), Printed(check.label), verdict, *_numbers(check.line)))
+    for one in check.stages:
+        head = (Printed(check.system), Printed(one.label), Printed("slower"))
+        yield Row((*head, *_numbers(one)))
+
+
+def _numbers(line: Line | None) -> tuple[Printed, ...]:
+    if line is None or line.change is None:
+        return tuple([Printed(NOTHING)] * 5)
+    p = line.p_adjusted
+    shown = NOTHING if p is None else "< 0.001" if p < 0.001 else figure(p, 3)
+    size = line.bounds.effect
+    least = f"{100 * size:.3g} %" if line.block != "quality" else f"{size:.3g}"
+    return tuple(Printed(text) for text in (*ends(line), change(line), least, shown))
+
+
+def ends(line: Line) -> tuple[str, str]:
+    """Old and new; times in milliseconds."""
+    if line.block == "quality":
+        return tuple(figure(value, line.digits) for value in (line.change.old, line.change.new))
+    values = [value / 1e6 for value in (line.change.old, line.change.new)]
+    return tuple(f"{figure(value, decimals(values))} ms" for value in values)
+
+
+def change(line: Line) -> str:
+    """The change with its interval; of a time in percent."""
+    values = (line.change.change, line.change.low, line.change.high)
+    if line.block == "quality":
+        digits = max(line.digits, decimals([values[2] - values[1]], least_figures=2))
+        return f"{_signed(values[0], digits)} {interval(*values[1:], digits)}"
+    value, low, high = (100 * (one - 1) for one in values)
+    return f"{_signed(value, 1)} % {interval(low, high, 1)}"
+
+
+def _signed(value: float, digits: int) -> str:
+    text = figure(value, digits)
+    return f"+{text}" if value > 0 and text.strip("0.") else text

@@ -1,0 +1,211 @@
+"""`stabench gate`: read run, baseline and policy, judge, write gate.md, gate.json, junit.xml."""
+
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from harness import atomic
+from harness.errors import MissingError, StabenchError
+from harness.render import to_markdown
+from harness.report import show
+from harness.results import Results
+from harness.run_folder import RUNS, Request, stamped
+from harness.verdicts import evidence, noise_record, policy
+from harness.verdicts.gate import Check, Counts, Gate, gate
+from harness.verdicts.gate_page import answer, page
+from harness.verdicts.interleaved import (
+    BASE,
+    HEAD,
+    Side,
+    interleaved,
+    is_interleaved,
+    launcher,
+    side,
+    with_times,
+    write_suite,
+)
+from harness.verdicts.junit import to_junit
+from harness.verdicts.record import Evidence
+from harness.verdicts.verdict import Line
+from harness.worker_process import SOURCE
+
+SCHEMA = 1
+NOISE = RUNS / noise_record.NAME
+
+
+class Sides(NamedTuple):
+    """What is compared; `counts` of the clips of the new one."""
+
+    old: Evidence
+    new: Evidence
+    counts: dict[str, Counts]
+
+
+def gate_run(
+    run: Path,
+    baseline: Path | None,
+    policy_path: Path,
+    *,
+    out: Path | None = None,
+    strict: bool = False,
+    noise: Path = NOISE,
+    stream: TextIO | None = None,
+) -> int:
+    """Judge a run, print the page, write three files into the run folder or `out`.
+
+    A run of `interleaved` is judged head against base, its quality against `baseline` where one is
+    given. Returns the exit code. Raises MissingError without run, baseline or policy,
+    StabenchError for numbers of different provenance.
+    """
+    rules = policy.load(policy_path)
+    results = Results.read(run)
+    sides = _sides(results, baseline)
+    found = gate(
+        sides.old,
+        sides.new,
+        rules,
+        sides.counts,
+        noise=noise_record.read(noise),
+        strict=strict,
+    )
+    _write(out or results.folder, found)
+    show(page(found), stream or sys.stdout)
+    return found.exit_code
+
+
+def _sides(results: Results, baseline: Path | None) -> Sides:
+    new, counts = evidence.of(results), _counts(results)
+    if not is_interleaved(new):
+        if baseline is None:
+            raise MissingError("the gate needs --baseline FILE, or a run with base and head in it")
+        return Sides(evidence.read(baseline), new, counts)
+    base, head = side(new, BASE), side(new, HEAD)
+    old = base if baseline is None else with_times(evidence.read(baseline), base)
+    own = {name.removesuffix(HEAD): count for name, count in counts.items() if name.endswith(HEAD)}
+    return Sides(old, head, own)
+
+
+def _counts(results: Results) -> dict[str, Counts]:
+    """By the journal; scored folders have none, and their failures show in their metrics."""
+    if results.run is None:
+        return {}
+    return {
+        name: Counts(failed, planned - ok - failed, planned)
+        for name, (ok, failed, planned) in results.run.counts().items()
+    }
+
+
+def _write(folder: Path, found: Gate) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic.write_bytes(folder / "gate.md", to_markdown(page(found)).encode())
+    atomic.write_json(folder / "gate.json", to_json(found))
+    atomic.write_bytes(folder / "junit.xml", to_junit(found))
+
+
+def to_json(found: Gate) -> dict[str, Any]:
+    """Everything of the page for a machine. Times are nanoseconds, their changes ratios."""
+    ends = ("systems", "groups", "heads", "schema_version")
+    return {
+        "schema": SCHEMA,
+        "answer": answer(found),
+        "exit_code": found.exit_code,
+        "strict": found.strict,
+        "old": found.old.model_dump(mode="json", exclude=set(ends)),
+        "new": found.new.model_dump(mode="json", exclude=set(ends)),
+        "checks": [_check(one) for one in found.checks],
+        "too_many_failed": list(found.too_many),
+        "notes": list(found.notes),
+    }
+
+
+def _check(one: Check) -> dict[str, Any]:
+    stages = [_line(stage) for stage in one.stages]
+    return {**one._asdict(), "line": one.line and _line(one.line), "stages": stages}
+
+
+def _line(one: Line) -> dict[str, Any]:
+    change = one.change._asdict() if one.change else None
+    return {**one._asdict(), "bounds": one.bounds._asdict(), "change": change}
+
+
+def run_interleaved(
+    suite: str,
+    base: Side,
+    head: Side,
+    request: Request,
+    runs: Path = RUNS,
+    *,
+    score: bool = True,
+) -> Path:
+    """Run a suite with base and head by turns, score it, return the run folder.
+
+    The suite of the run and the scripts that start its workers stay beside it, for --resume.
+    """
+    from harness import plan
+    from harness.engine import Engine
+    from harness.progress import Scoring, progress_on
+    from harness.suite import load
+
+    chosen = load(suite).selected(request.systems)
+    place = runs / stamped(f"gate-{chosen.name}")
+    place.mkdir(parents=True)
+    starts = [launcher(place, name, one) for name, one in (("base", base), ("head", head))]
+    path = place / "suite.toml"
+    write_suite(path, interleaved(chosen, *starts))
+    folder = plan.begin(str(path), request.model_copy(update={"systems": ()}), runs)
+    print(f"run folder: {folder.path}", file=sys.stderr)
+    Engine(folder, progress_on(sys.stderr)).run()
+    if score:
+        from harness.scoring import score_run
+
+        score_run(folder.path, Scoring(sys.stderr), request.device)
+    return folder.path
+
+
+def gate_command(
+    run: Path | None,
+    policy_path: Path,
+    *,
+    suite: str | None = None,
+    base: Path | None = None,
+    base_python: Path | None = None,
+    request: Request | None = None,
+    baseline: Path | None = None,
+    out: Path | None = None,
+    strict: bool = False,
+    runs: Path = RUNS,
+) -> int:
+    """`stabench gate RUN --baseline FILE`, or `--suite SUITE --base CHECKOUT` to run both first.
+
+    Returns the exit code. Raises StabenchError for another mixture of options.
+    """
+    if run is not None and suite is None and base is None:
+        return gate_run(run, baseline, policy_path, out=out, strict=strict)
+    if run is not None or suite is None or base is None:
+        raise StabenchError(
+            "gate takes RUN with --baseline FILE, or --suite SUITE with --base CHECKOUT"
+        )
+    policy.load(policy_path)
+    sides = Side(base, base_python or Path(sys.executable)), Side(SOURCE)
+    made = run_interleaved(suite, *sides, request or Request(), runs)
+    return gate_run(made, baseline, policy_path, out=out, strict=strict)
+
+
+def write_baseline(run: Path, out: Path) -> Evidence:
+    """Keep a run as a baseline file. Raises StabenchError for a run with clips not run or failed.
+
+    Raises StabenchError also where no metric has a number: such a baseline would guard nothing.
+    """
+    results = Results.read(run)
+    found = evidence.of(results)
+    for name, (failed, unrun, planned) in _counts(results).items():
+        if failed or unrun:
+            raise StabenchError(
+                f"system '{name}': {failed} of {planned} clips failed, {unrun} were not run; a "
+                "baseline needs all: stabench run SUITE --resume RUN"
+            )
+    if not any(c.value is not None for s in found.systems.values() for c in s.columns.values()):
+        raise StabenchError(f"run '{results.folder}' has no metrics; stabench score RUN")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write_bytes(out, found.to_bytes())
+    return found

@@ -1,0 +1,117 @@
+"""Files of pytest-benchmark under the verdicts of runs."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.errors import MissingError, StabenchError
+from harness.verdicts import benchmarks
+from harness.verdicts.benchmarks import Stats
+from harness.verdicts.paired import Sampling
+
+QUICK = Sampling(resamples=200, draws=499)
+
+
+def entry(name: str, seconds: np.ndarray, data: bool = True) -> dict[str, Any]:
+    stats = {"median": float(np.median(seconds)), "rounds": len(seconds), "iqr": 0.1, "ops": 3}
+    if data:
+        stats["data"] = list(seconds)
+    return {"fullname": name, "name": name, "stats": stats}
+
+
+def file(path: Path, *entries: dict[str, Any], cpu: str = "Some CPU") -> Path:
+    value = {"machine_info": {"cpu": {"brand_raw": cpu}}, "benchmarks": entries, "version": "5"}
+    path.write_text(json.dumps(value))
+    return path
+
+
+def rounds(rng: np.random.Generator, median: float = 0.01, n: int = 60) -> np.ndarray:
+    """Rounds that remember: an autoregressive series of spread 5 %."""
+    logs = np.zeros(n)
+    for index in range(1, n):
+        logs[index] = 0.5 * logs[index - 1] + rng.normal(0, 0.043)
+    return median * np.exp(logs)
+
+
+def words(old: Path, new: Path) -> dict[str, str]:
+    pair = benchmarks.read(old), benchmarks.read(new)
+    return {one.key: one.verdict for one in benchmarks.compare(*pair, sampling=QUICK)}
+
+
+def test_slower_quicker_unsaved_and_missing(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    names = ("slow", "quick", "equal", "unsaved")
+    old = [entry(name, rounds(rng), name != "unsaved") for name in names]
+    new = [
+        entry("slow", rounds(rng, 0.013)),
+        entry("quick", rounds(rng, 0.007)),
+        entry("equal", np.array(old[2]["stats"]["data"])),
+        entry("unsaved", rounds(rng)),
+        entry("new", rounds(rng)),
+    ]
+    found = words(file(tmp_path / "a.json", *old), file(tmp_path / "b.json", *new))
+    assert found == {
+        "slow": "regressed",
+        "quick": "improved",
+        "equal": "same",
+        "unsaved": "not measured",
+        "new": "not measured",
+    }
+
+
+def test_unchanged_benchmarks_are_rarely_called_and_ten_percent_is_found() -> None:
+    rng = np.random.default_rng(1)
+    called, found = 0, 0
+    for _ in range(150):
+        old, same, slow = (rounds(rng, size) for size in (1.0, 1.0, 1.1))
+        pair = [
+            benchmarks.changed(
+                *(Stats(median=1, rounds=60, data=tuple(x)) for x in (old, new)), QUICK
+            )
+            for new in (same, slow)
+        ]
+        called += pair[0].p_value <= 0.05 and abs(pair[0].change - 1) >= 0.05
+        found += pair[1].p_value <= 0.05 and pair[1].change >= 1.05
+    assert called / 150 <= 0.05
+    assert found / 150 >= 0.9
+
+
+def test_other_hardware_is_not_measured(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    old = file(tmp_path / "a.json", entry("a", rounds(rng)))
+    new = file(tmp_path / "b.json", entry("a", rounds(rng, 1.0)), cpu="Other CPU")
+    assert words(old, new) == {"a": "not measured"}
+
+
+def test_exit_codes_and_the_page(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    fast = file(tmp_path / "a.json", entry("test_x.py::test_a", rounds(rng)))
+    slow = file(tmp_path / "b.json", entry("test_x.py::test_a", rounds(rng, 0.02)))
+    bare = file(tmp_path / "c.json", entry("test_x.py::test_a", rounds(rng), data=False))
+    said = io.StringIO()
+    assert benchmarks.compare_files(fast, slow, stream=said) == 1
+    assert "regressed" in said.getvalue()
+    for pair, strict, code in (
+        ((slow, fast), True, 0),
+        ((fast, bare), False, 0),
+        ((fast, bare), True, 5),
+    ):
+        assert benchmarks.compare_files(*pair, strict=strict, stream=io.StringIO()) == code
+
+
+def test_files_are_recognised_and_others_refused(tmp_path: Path) -> None:
+    good = file(tmp_path / "a.json", entry("a", np.ones(9)))
+    assert benchmarks.is_benchmark_file(good)
+    (tmp_path / "b.json").write_text("{}")
+    (tmp_path / "c.json").write_text("{")
+    for other in (tmp_path, tmp_path / "none.json", tmp_path / "b.json", tmp_path / "c.json"):
+        assert not benchmarks.is_benchmark_file(other)
+    with pytest.raises(MissingError):
+        benchmarks.read(tmp_path / "none.json")
+    bad = file(tmp_path / "d.json", {"fullname": "a", "stats": {"median": -1, "rounds": 1}})
+    with pytest.raises(StabenchError, match=r"benchmarks\.0\.stats\.median"):
+        benchmarks.read(bad)

@@ -1,0 +1,144 @@
+"""Base and head by turns: each side runs its own source, and the run is taken apart again."""
+
+import io
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness import registry
+from harness.errors import MissingError, StabenchError
+from harness.run_folder import Request, RunFolder
+from harness.schedule import blocks
+from harness.suite import load, parse
+from harness.verdicts import evidence as reading
+from harness.verdicts.gate_run import gate_run, run_interleaved
+from harness.verdicts.interleaved import (
+    BASE,
+    HEAD,
+    Side,
+    interleaved,
+    is_interleaved,
+    launcher,
+    side,
+    with_times,
+    write_suite,
+)
+from tests.harness.conftest import ROOT
+from tests.harness.verdicts.worlds import evidence, mean, system, times
+
+ODD = 'quote " and \\ and \x7f and \N{SNOWMAN}'
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Another source tree, whose path needs quotes."""
+    folder = tmp_path / "it's here"
+    (folder / "harness").mkdir(parents=True)
+    (folder / "harness" / "__init__.py").write_text("")
+    (folder / "harness" / "worker.py").write_text("print('the worker of this tree')\n")
+    return folder
+
+
+def test_every_system_twice_a_clip_at_a_time() -> None:
+    found = interleaved(load("pocket"), "/b/python", "/h/python")
+    names = [(one.name, one.python) for one in found.systems]
+    assert names[:2] == [("cascade+base", "/b/python"), ("cascade+head", "/h/python")]
+    assert len(names) == 10
+    two = [f"star{suffix}" for suffix in (BASE, HEAD)]
+    turns = [block[0].system for block in blocks(two, list("abcd"), repeats=1, block=1, seed=0)]
+    assert found.protocol.block == 1
+    assert turns[:2] == turns[3:1:-1] == turns[4:6], "A B B A A B B A"
+
+
+def test_systems_with_an_interpreter_and_batches_are_refused() -> None:
+    value = load("pocket").resolved()
+    value["system"][1]["python"] = "/opt/python"
+    with pytest.raises(StabenchError, match="'star' has an interpreter of its own"):
+        interleaved(parse("suite", value), "a", "b")
+    value = load("pocket").resolved()
+    value["protocol"] |= {"scenario": "offline", "batch_size": 4}
+    with pytest.raises(StabenchError, match="batch_size is 4"):
+        interleaved(parse("suite", value), "a", "b")
+
+
+@pytest.mark.parametrize("name", sorted(registry.entries("suites")))
+def test_a_suite_written_is_the_suite(name: str, tmp_path: Path) -> None:
+    suite = interleaved(load(name), "/b/python", "/h/python")
+    write_suite(tmp_path / "suite.toml", suite)
+    assert load(str(tmp_path / "suite.toml")) == suite
+
+
+def test_odd_texts_in_a_suite(tmp_path: Path) -> None:
+    options = {"a b": [1, 2.5, True, {"c": ODD}], "d": {}}
+    value = {"name": "odd", "title": ODD, "dataset": {"use": "folder", "speech": ODD}}
+    value["system"] = [{"name": "a", "use": "recorded", "options": options}]
+    suite = parse("suite", value)
+    write_suite(tmp_path / "suite.toml", suite)
+    assert load(str(tmp_path / "suite.toml")) == suite
+    assert tomllib.loads((tmp_path / "suite.toml").read_text())["title"] == ODD
+
+
+def test_a_launcher_runs_the_source_of_its_side(tmp_path: Path, checkout: Path) -> None:
+    """Although the engine hands its own source over in PYTHONPATH."""
+    path = launcher(tmp_path, "base", Side(checkout))
+    done = subprocess.run(
+        [path, "-m", "harness.worker"],
+        env={"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "the worker of this tree\n"
+
+
+def test_a_side_that_is_not_there(tmp_path: Path, checkout: Path) -> None:
+    with pytest.raises(MissingError, match="no checkout of stabench"):
+        launcher(tmp_path, "base", Side(tmp_path))
+    with pytest.raises(MissingError, match="cannot be run"):
+        launcher(tmp_path, "base", Side(checkout, tmp_path / "python"))
+
+
+def test_a_run_is_taken_apart() -> None:
+    both = evidence(system("star+base", n=1), system("star+head", n=2))
+    assert is_interleaved(both)
+    assert side(both, BASE).systems["star"].n == 1
+    assert side(both, HEAD).systems["star"].n == 2
+    for names in (["star"], ["star+head"], ["star+head", "star+base", "b"]):
+        assert not is_interleaved(evidence(*map(system, names)))
+
+
+def test_stored_quality_with_the_times_of_the_base() -> None:
+    import numpy as np
+
+    stored = evidence(
+        system(columns={"kl": mean(np.ones(3))}, samples_ns={"generate": times(np.zeros(3))}),
+        system("other", samples_ns={"generate": times(np.zeros(3))}),
+        hardware=None,
+    )
+    base = evidence(system(samples_ns={"generate": times(np.ones(3))}))
+    found = with_times(stored, base)
+    assert found.systems["star"].columns == stored.systems["star"].columns
+    assert found.systems["star"].samples_ns == base.systems["star"].samples_ns
+    assert found.systems["other"].samples_ns == {}
+    assert found.hardware == base.hardware
+    assert list(found.systems) == ["star", "other"]
+
+
+def test_this_tree_against_itself(tmp_path: Path, suite: Callable[..., Path]) -> None:
+    """The real engine: both sides answer every clip alike, and the gate has both to compare."""
+    here = Side(ROOT, Path(sys.executable))
+    path = suite({"a": {}, "b": {}})
+    request = Request(systems=("a",), limit=4)
+    run = run_interleaved(str(path), here, here, request, tmp_path / "runs", score=False)
+    folder = RunFolder.open(run)
+    assert folder.counts() == {"a+base": (4, 0, 4), "a+head": (4, 0, 4)}
+    found = reading.read(run)
+    assert side(found, BASE).systems["a"].audio == side(found, HEAD).systems["a"].audio
+    rules = tmp_path / "gate.toml"
+    rules.write_text('[latency]\nthreshold = "900 %"\n')
+    assert gate_run(run, None, rules, stream=io.StringIO()) == 0
+    assert "| a | Generation |" in (run / "gate.md").read_text()
