@@ -1,7 +1,9 @@
 """An adapter: a system found by its registry string, checked against the contract and loaded."""
 
+import ctypes
 import json
 import traceback
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from harness import registry
@@ -66,7 +68,16 @@ def _load(order: Order) -> Loaded:
         if not callable(getattr(system, method, None)):
             raise StabenchError(f"it has no method '{method}'; see systems/contract.py")
     system.load(order.device, order.dtype)
+    if order.phase == "all" and hasattr(system, "load_generator"):
+        system.load_generator()
+    _release_memory()
     if not isinstance(getattr(system, "sample_rate", None), int):
         raise StabenchError("it has no integer 'sample_rate' (Hz); see systems/contract.py")
     describe = getattr(system, "provenance", dict)
     return Loaded(system, json.loads(json.dumps(describe())))
+
+
+def _release_memory() -> None:
+    """Give back what loading needed on the way; glibc keeps it otherwise, where there is glibc."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

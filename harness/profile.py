@@ -74,8 +74,9 @@ def unprofiled(reason: str, clip: str | None = None) -> Profile:
 class Work:
     """One clip of a loaded system, to be run again and again; without `generates`, half of it.
 
-    A system may offer `eager()`, a context in which it launches operation by operation what it
-    otherwise replays as CUDA graphs: a graph's operations cannot be counted.
+    A system may offer `eager()` (systems/contract.py), a context in which it launches operation by
+    operation what it otherwise replays as CUDA graphs: a graph's operations cannot be counted.
+    Memory, launches, waits and energy are always those of the graphs.
     """
 
     def __init__(self, system: Any, utterance: Any, seed: int, generates: bool) -> None:

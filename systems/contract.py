@@ -61,3 +61,21 @@ class System(Protocol):
         self, representations: list[Representation], seeds: list[int], spans: Spans
     ) -> list[Waveform]:
         """Turn a batch of representations into one waveform each."""
+
+
+class LoadsGenerator(Protocol):
+    """Optional: a system whose `load` leaves out what only `generate` needs.
+
+    Random weights need no file that must be checked beforehand, and the generators are the larger
+    part: a run of `represent` alone stays small. `generate` builds what is not there.
+    """
+
+    def load_generator(self) -> None:
+        """Build it now, before any clock runs; a second call does nothing."""
+
+
+class Eager(Protocol):
+    """Optional: a system that replays CUDA graphs, into which no counter of operations can look."""
+
+    def eager(self) -> AbstractContextManager[None]:
+        """Inside, the same arithmetic is launched operation by operation."""

@@ -1,5 +1,7 @@
 """A cascade: what the recogniser writes, the text-to-audio model sounds."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from systems.cascade.contract import Recogniser, TextToAudio
@@ -23,6 +25,20 @@ class Cascade:
     def load(self, device: str, dtype: str) -> None:
         self.asr.load(device, dtype)
         self.tta.load(device, dtype)
+
+    def load_generator(self) -> None:
+        """Build what a generator with random weights left out of `load`."""
+        if hasattr(self.tta, "load_generator"):
+            self.tta.load_generator()
+
+    @contextmanager
+    def eager(self) -> Iterator[None]:
+        """Both halves without CUDA graphs, where they have any; see systems.contract.Eager."""
+        with ExitStack() as stack:
+            for half in (self.asr, self.tta):
+                if hasattr(half, "eager"):
+                    stack.enter_context(half.eager())
+            yield
 
     def represent(self, speech: Utterance, spans: Spans) -> Representation:
         transcript = self.asr.transcribe(speech, spans)

@@ -1,4 +1,7 @@
-"""The two halves of a cascade: a recogniser that writes text, a generator that reads it."""
+"""The two halves of a cascade: a recogniser that writes text, a generator that reads it.
+
+Either may offer `eager()`, the generator `load_generator()`; see systems/contract.py.
+"""
 
 from typing import Any, ClassVar, NamedTuple, Protocol
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from systems.graphed import Graphed, Pool
 from systems.star import sampler
-from systems.star.graphed import Graphed, Pool
 from systems.star.latent_generator import LatentGenerator, batched, padded
 
 CONTEXT_STEP = 128

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from systems.random_weights import allocate, as_torch, hollow, randomise
 from systems.star.bridge import Bridge
 from systems.star.checkpoint import load_part, part_file
 from systems.star.config import StarConfig
-from systems.star.random_weights import allocate, hollow, randomise
 from systems.star.speech_encoder import build_speech_encoder
 from systems.star.udit import UDiT
 from systems.star.vae import build_vae
@@ -84,7 +84,7 @@ def _filled(config: StarConfig, name: str, weights: Weights, seed: int) -> nn.Mo
         return None
     part = hollow(_builder(config, name))
     if weights == RANDOM:
-        return randomise(part, seed, f"{name}.")
+        return randomise(part, as_torch(seed, f"{name}."))
     load_part(_files(weights, name), allocate(part))
     return part
 

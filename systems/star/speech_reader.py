@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from systems.contract import Spans
+from systems.graphed import Graphed, Pool
 from systems.star.bridge import Bridge
-from systems.star.graphed import Graphed, Pool
 from systems.star.speech_encoder import MIN_SAMPLES, CodecEncoder, SpeechEncoder
 
 BUCKET_SAMPLES = 5120

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +19,8 @@ from systems.star.config import (
 
 RANDOM = "random"
 DTYPES = ("float32", "bfloat16", "float16")
-VARIANTS = ("eager", "graph", "compiled")
+VARIANTS = ("eager", "folded", "graph", "compiled")
+UNCAPTURED = ("eager", "folded")
 
 
 class Star:
@@ -32,7 +34,8 @@ class Star:
     `variant`: "eager" launches operation by operation; "graph" replays CUDA graphs, captured
     beforehand (for the generator: for the batch sizes `graph_batches`); "compiled" also fuses
     the operations of sampler and decoder with torch.compile. On a CPU "graph" only keeps the
-    buffers of graphs. The remaining options overrule the config.
+    buffers of graphs; "folded" is what helps a small model there (FoldedGenerator), and is "eager"
+    elsewhere. The remaining options overrule the config.
     """
 
     speech_rate_hz: ClassVar[int] = 16_000
@@ -66,12 +69,12 @@ class Star:
         """Build the networks, fill them and move them; see systems.contract.System."""
         import torch
 
-        from systems.star.graphed import new_pool
+        from systems.graphed import new_pool
 
         if dtype not in DTYPES:
             raise ValueError(f"precision is {dtype!r}, allowed are {', '.join(DTYPES)}")
         self.device, self.dtype = device, getattr(torch, dtype)
-        self._pool = None if self.variant == "eager" else new_pool(torch.device(device))
+        self._pool = None if self.variant in UNCAPTURED else new_pool(torch.device(device))
         self._generator = None
         self._reader = self._new_reader()
         if self.weights != RANDOM:
@@ -95,6 +98,18 @@ class Star:
         contexts = [clip.payload for clip in representations]
         return self.generator.generate(contexts, seeds, spans)
 
+    def load_generator(self) -> None:
+        """Build sampler and decoder now, with random weights, instead of at the first clip."""
+        self._check_loaded()
+        if self._generator is None:
+            self._generator = self._new_generator()
+
+    def eager(self) -> AbstractContextManager[None]:
+        """No CUDA graph is replayed inside; see systems.contract.Eager."""
+        from systems.graphed import without_graphs
+
+        return without_graphs()
+
     def provenance(self) -> dict[str, Any]:
         """The config, the variant, and where each part's weights come from (sha256, "random")."""
         from systems.star.parts import digests
@@ -108,9 +123,7 @@ class Star:
     @property
     def generator(self) -> Any:
         """The second phase, a LatentGenerator; built now if nobody has asked before."""
-        self._check_loaded()
-        if self._generator is None:
-            self._generator = self._new_generator()
+        self.load_generator()
         return self._generator
 
     @property
@@ -125,11 +138,12 @@ class Star:
         from systems.star.speech_reader import GraphedSpeechReader, SpeechReader
 
         encoder, bridge = self._part("speech_encoder"), self._part("bridge")
-        if self.variant == "eager":
+        if self.variant in UNCAPTURED:
             return SpeechReader(encoder, bridge)
         return GraphedSpeechReader(encoder, bridge, self._pool)
 
     def _new_generator(self) -> Any:
+        from systems.star.folded_generator import FoldedGenerator
         from systems.star.graphed_generator import Contexts, GraphedGenerator
         from systems.star.latent_generator import LatentGenerator
 
@@ -137,6 +151,8 @@ class Star:
         parts = (self._part("udit"), self._part("vae"), config.sampler, config.latent_frames)
         if self.variant == "eager":
             return LatentGenerator(*parts)
+        if self.variant == "folded":
+            return FoldedGenerator(*parts)
         tokens = config.bridge.queries if config.bridge else None
         contexts = Contexts(config.udit.context_width, tokens)
         return GraphedGenerator(*parts, contexts, self.graph_batches, self._pool)

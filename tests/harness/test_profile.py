@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from harness import costs_file, plan, profiles
 from harness import profile as profile_module
@@ -25,7 +26,8 @@ from harness.wav import encode
 from harness.worker import Job, Service
 from harness.worker_process import WorkerLost
 from systems.contract import Utterance
-from tests.harness.torch_toy import ROWS, WIDTH, work
+from systems.graphed import Graphed, without_graphs
+from tests.harness.torch_toy import ROWS, STEPS, WIDTH, Multiplier, work
 
 TORCH_TOY = f"{Path(__file__).with_name('torch_toy.py')}:Multiplier"
 FLOPS = 2 * ROWS * WIDTH * WIDTH
@@ -65,6 +67,42 @@ def test_flops_inside_cuda_graphs_are_not_known_without_eager(monkeypatch) -> No
     )
     [sampler] = [stage for stage in found.stages if stage.name == "sampler"]
     assert (sampler.flops, sampler.operations, sampler.kernels) == (None, None, 900)
+
+
+class Replaying(Multiplier):
+    """The toy with its steps in a CUDA graph, by a stand-in: a replay launches nothing of torch."""
+
+    def load(self, device: str, dtype: str) -> None:
+        super().load(device, dtype)
+        self.replays = 0
+        self._graphed = Graphed(super()._sound, torch.zeros(ROWS, WIDTH))
+        self._graphed._graph = SimpleNamespace(replay=self._replay)
+        self._graphed._output = torch.zeros(ROWS * WIDTH)
+
+    def _replay(self) -> None:
+        self.replays += 1
+
+    def _sound(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self._graphed(hidden)
+
+    def eager(self) -> AbstractContextManager[None]:
+        return without_graphs()
+
+
+def test_flops_inside_graphs_are_counted_eagerly_and_all_else_on_the_graphs() -> None:
+    system = Replaying()
+    system.load("cpu", "float32")
+    utterance = Utterance("clip0", np.linspace(-1, 1, 1_600, dtype=np.float32), 16_000)
+    one = Work(system, utterance, 7, generates=True)
+    found = profile("clip0", one, Cpu())
+    assert (found.eager, found.failures) == (True, ())
+    [sampler] = [stage for stage in found.stages if stage.name == "sampler"]
+    assert sampler.flops == {"float32": STEPS * FLOPS}
+    assert system.replays == 2  # for memory, and under torch's profiler
+    one.can_be_eager = False
+    [sampler] = [stage for stage in profile("clip0", one, Cpu()).stages if stage.name == "sampler"]
+    assert sampler.flops == {}
+    assert system.replays == 2 + 3
 
 
 def test_memory_is_the_peak_within_each_stage() -> None:

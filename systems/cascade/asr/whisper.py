@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import warnings
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -94,6 +95,12 @@ class Whisper:
             with spans("asr.decode"):
                 written = self.engine.decode(features, limit)
         return Transcript(written.text, len(written.tokens))
+
+    def eager(self) -> AbstractContextManager[None]:
+        """No CUDA graph is replayed inside; see systems.contract.Eager."""
+        from systems.graphed import without_graphs
+
+        return without_graphs()
 
     def provenance(self) -> dict[str, Any]:
         """Model, weights, how it decodes, and what is stored and computed in which precision."""

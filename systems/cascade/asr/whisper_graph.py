@@ -10,6 +10,7 @@ from torch import Tensor
 from systems.cascade.asr.whisper_half import store
 from systems.cascade.asr.whisper_static import StaticDecoder
 from systems.cascade.asr.whisper_stock import StockEngine, Written
+from systems.graphed import replaying
 
 WARM_UPS = 3
 Work = Callable[[], None]
@@ -20,7 +21,7 @@ class GraphEngine:
 
     On a GPU encoder, first token and next token are three graphs, recorded at the first utterance
     and replayed from then on. The host waits once a token, to see whether it is the end mark;
-    nothing else waits. On a CPU the same work runs without graphs.
+    nothing else waits. On a CPU, and inside `without_graphs`, the same work runs without graphs.
     """
 
     def __init__(self, network: Any, dtype: torch.dtype, language: str, forced: bool) -> None:
@@ -34,7 +35,9 @@ class GraphEngine:
         self.heard = self.log_mel(np.zeros(0, np.float32)).to(dtype)
         self.decoder = StaticDecoder(network, dtype, task.initial_tokens, *filters(task))
         self.encoder = network.encoder
-        self._works: tuple[Work, Work, Work] | None = None
+        self._works: tuple[Work, Work, Work] = (self._encode, self.decoder.begin, self.decoder.step)
+        self._on_gpu = self.heard.is_cuda
+        self._replays: tuple[Work, Work, Work] | None = None
 
     def mel(self, samples: np.ndarray) -> Tensor:
         """Log-mel [1, M, 2 A] on the device."""
@@ -59,10 +62,12 @@ class GraphEngine:
         self.decoder.features.copy_(self.encoder(self.heard))
 
     def _recorded(self) -> tuple[Work, Work, Work]:
-        if self._works is None:
-            works = (self._encode, self.decoder.begin, self.decoder.step)
-            self._works = record(works) if self.heard.is_cuda else works
-        return self._works
+        """Encoder, first token, next token: as graphs where there may be some."""
+        if not (self._on_gpu and replaying()):
+            return self._works
+        if self._replays is None:
+            self._replays = record(self._works)
+        return self._replays
 
 
 class LogMel:

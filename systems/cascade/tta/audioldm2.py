@@ -1,11 +1,13 @@
 """AudioLDM 2 (arXiv 2308.05734) as a cascade's generator, on stock diffusers and transformers."""
 
 import importlib.metadata
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from systems.cascade.tta import variants
 from systems.contract import Spans, Waveform
 from systems.star.star import DTYPES
 
@@ -32,7 +34,8 @@ class AudioLdm2:
     `duration_s` long to the sample: 160,000 for 10 s, cut from HiFi-GAN's output as diffusers does.
     The unconditional half depends on the text by its number of FLAN-T5 tokens, so one is kept for
     every number when `cache_unconditional`. Noise is float32 from the CPU, the candidates of a
-    clip one after another from its seed.
+    clip one after another from its seed. `variant`: "stock", or "graph" (every UNet call of a
+    single clip is one CUDA graph; FLAN-T5's states are padded for it, which changes rounding only).
     """
 
     sample_rate = 16_000
@@ -47,6 +50,7 @@ class AudioLdm2:
         weights: str | Path = PUBLISHED,
         cache_unconditional: bool = False,
         seed: int = 0,
+        variant: str = "stock",
     ) -> None:
         if size not in ENTRIES:
             raise ValueError(f"size is {size!r}, allowed are {', '.join(ENTRIES)}")
@@ -59,10 +63,11 @@ class AudioLdm2:
         self.size, self.candidates, self.steps = size, candidates, steps
         self.guidance, self.duration_s = float(guidance), float(duration_s)
         self.weights, self.seed = weights, seed
-        self.cache_unconditional = cache_unconditional
+        self.cache_unconditional, self.variant = cache_unconditional, variants.checked(variant)
         self._unconditional: dict[int, Any] = {}
         self._files: dict[str, str] | None = None
         self.parts: Any = None
+        self._predict: Any = None
 
     @property
     def guided(self) -> bool:
@@ -83,15 +88,30 @@ class AudioLdm2:
         from systems.cascade.tta.audioldm2_prompt import PromptStack
 
         self.device, self.dtype = device, getattr(torch, dtype)
+        self._predict = None
         self.parts = self._read()
-        self._check_fit()
         # On the CPU: a scheduler that looks its steps up on a GPU waits for it twice a step.
         self.parts.scheduler.set_timesteps(self.steps)
         self._timesteps = self.parts.scheduler.timesteps.to(device)
         self._stack = PromptStack(self.parts, device)
         if self.cache_unconditional and self.guided:
             with torch.inference_mode():
-                self._unconditional = {n: self._stack.encode("", n) for n in CACHED_LENGTHS}
+                clap = self._stack.clap("")
+                self._unconditional = {n: self._stack.encode("", n, clap) for n in CACHED_LENGTHS}
+        if self.weights != RANDOM:
+            self._check_fit()
+            self.load_generator()
+
+    def load_generator(self) -> None:
+        """Build what only `generate` needs, if it is not there."""
+        self._check_loaded()
+        if self.parts.unet is None:
+            from systems.cascade.tta.audioldm2_random import sound_side
+
+            drawn = sound_side(self.size, self.device, self.dtype, self.seed)
+            self.parts = self.parts._replace(**drawn)
+        if self._predict is None:
+            self._predict = self._new_predict()
 
     def encode(self, text: str, spans: Spans) -> Context:
         """Marks "text_encoder.cond" and, where guidance needs what is not kept yet,
@@ -120,7 +140,7 @@ class AudioLdm2:
         """
         import torch
 
-        self._check_loaded()
+        self.load_generator()
         if len(seeds) != len(contexts):
             raise ValueError(f"{len(contexts)} clips, but {len(seeds)} seeds; give one each")
         if not contexts:
@@ -137,6 +157,12 @@ class AudioLdm2:
                     sound = self._best(sound, contexts)
         return [Waveform(np.ascontiguousarray(one), self.sample_rate) for one in sound.numpy()]
 
+    def eager(self) -> AbstractContextManager[None]:
+        """No CUDA graph is replayed inside; see systems.contract.Eager."""
+        from systems.graphed import without_graphs
+
+        return without_graphs()
+
     def provenance(self) -> dict[str, Any]:
         """Settings, versions, and the sha256 of the weights, or "random"."""
         return {
@@ -145,6 +171,7 @@ class AudioLdm2:
             "seed": self.seed if self.weights == RANDOM else None,
             "unet_widths": self._unet_widths(),
             "sampler": {"name": "DDIM", "eta": 0.0, "steps": self.steps, "guidance": self.guidance},
+            "variant": self.variant,
             "candidates": self.candidates,
             "ranking": "CLAP of the checkpoint" if self.candidates > 1 else None,
             "samples": self.samples,
@@ -157,11 +184,11 @@ class AudioLdm2:
         }
 
     def _read(self) -> Any:
-        """The parts on the device."""
+        """The parts on the device; random ones without those of SOUND."""
         if self.weights == RANDOM:
-            from systems.cascade.tta.audioldm2_random import build
+            from systems.cascade.tta.audioldm2_random import text_side
 
-            return build(self.size, self.device, self.dtype, self.seed)
+            return text_side(self.size, self.device, self.dtype, self.seed)
         from systems.cascade.tta.audioldm2_folder import read
         from systems.cascade.tta.audioldm2_parts import NETWORKS
 
@@ -193,6 +220,10 @@ class AudioLdm2:
         return {file.parent.name: digest(file) for file in files}
 
     def _unet_widths(self) -> list[int] | None:
+        if self.weights == RANDOM:
+            from systems.cascade.tta.audioldm2_random import UNET_WIDTHS
+
+            return list(UNET_WIDTHS[self.size])
         return None if self.parts is None else list(self.parts.unet.config.block_out_channels)
 
     def _unconditional_rule(self) -> str:
@@ -202,20 +233,42 @@ class AudioLdm2:
 
     def _sample(self, contexts: list[Context], seeds: list[int]) -> Any:
         """Latents [B candidates, C, T, F]."""
-        from systems.cascade.tta.audioldm2_sampler import conditions, denoise
+        from systems.cascade.tta.audioldm2_sampler import conditions, denoise, widened
         from systems.star.sampler import noise
 
         prompts = [context.conditional for context in contexts]
         if self.guided:
             prompts = [context.unconditional for context in contexts] + prompts
+        given = conditions(prompts, self.candidates)
+        if self.variant == variants.GRAPH:
+            given = widened(given, variants.LONGEST)
         start = noise(seeds, (self.candidates, *self._latent_shape())).flatten(0, 1)
-        return denoise(
-            self.parts.unet,
-            self.parts.scheduler,
-            self._timesteps,
-            start.to(self.device, self.dtype),
-            conditions(prompts, self.candidates),
-            self.guidance,
+        start = start.to(self.device, self.dtype)
+        return denoise(self._predict, self.parts.scheduler, self._timesteps, start, given)
+
+    def _new_predict(self) -> Any:
+        """One call of the UNet: as it is, or as a CUDA graph for a single clip."""
+        from systems.cascade.tta.audioldm2_sampler import guided
+        from systems.cascade.tta.graphed_step import GraphedStep
+
+        step = guided(self.parts.unet, self.guidance)
+        if self.variant == variants.STOCK:
+            return step
+        return GraphedStep(step, [self._example()])
+
+    def _example(self) -> tuple[Any, ...]:
+        """Latents, time step and conditions of one clip."""
+        import torch
+
+        rows = self.candidates * (2 if self.guided else 1)
+        gpt2, t5 = self.parts.language_model.config, self.parts.text_encoder_2.config
+        place = {"device": self.device, "dtype": self.dtype}
+        return (
+            torch.zeros(self.candidates, *self._latent_shape(), **place),
+            self._timesteps[0],
+            torch.zeros(rows, variants.LONGEST, t5.d_model, **place),
+            torch.ones(rows, variants.LONGEST, dtype=torch.int64, device=self.device),
+            torch.zeros(rows, gpt2.max_new_tokens, gpt2.n_embd, **place),
         )
 
     def _latent_shape(self) -> tuple[int, int, int]:

@@ -17,6 +17,8 @@ NETWORKS = {
 The published folder says GPT2Model, whose weights are those of GPT2LMHeadModel: its head is tied
 to the token embedding.
 """
+SOUND = ("unet", "vae", "vocoder")
+"""The networks that only `generate` needs."""
 OTHERS = {
     "tokenizer": ("RobertaTokenizerFast", "RobertaTokenizer"),
     "tokenizer_2": ("T5TokenizerFast", "T5Tokenizer"),
@@ -26,7 +28,10 @@ OTHERS = {
 
 
 class AudioLdm2Parts(NamedTuple):
-    """The loaded parts by the names of AudioLDM2Pipeline, so that `_asdict()` builds one."""
+    """The loaded parts by the names of AudioLDM2Pipeline, so that `_asdict()` builds one.
+
+    Those of SOUND are None until they are drawn, where weights are random.
+    """
 
     text_encoder: Any
     text_encoder_2: Any

@@ -32,12 +32,13 @@ class PromptStack(NamedTuple):
     parts: AudioLdm2Parts
     device: str
 
-    def encode(self, text: str, length: int | None = None) -> Prompt:
+    def encode(self, text: str, length: int | None = None, clap: Tensor | None = None) -> Prompt:
         """One text; `length` pads FLAN-T5's tokens, which moves GPT-2's positions.
 
-        The unconditional half is therefore "" at the length of the text that it goes with.
+        The unconditional half is therefore "" at the length of the text that it goes with. `clap`
+        is the text's embedding where it is known.
         """
-        clap = self._clap(text)
+        clap = self.clap(text) if clap is None else clap
         tokens, mask = self._t5(text, length)
         projected = self.parts.projection_model(
             hidden_states=clap[:, None],
@@ -48,7 +49,7 @@ class PromptStack(NamedTuple):
         generated = self._continue(projected.hidden_states, projected.attention_mask)
         return Prompt(tokens, mask.to(self.device), generated, clap)
 
-    def _clap(self, text: str) -> Tensor:
+    def clap(self, text: str) -> Tensor:
         """[1, D]; the text is padded to the tokenizer's longest, as the pipeline does."""
         model, tokenizer = self.parts.text_encoder, self.parts.tokenizer
         read = _read(tokenizer, text, tokenizer.model_max_length)

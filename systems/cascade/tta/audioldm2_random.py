@@ -4,32 +4,22 @@ Sizes: configurations of cvssp/audioldm2 and audioldm2-large, and the conversion
 diffusers (CLAP and FLAN-T5-large as published, GPT-2 small, HiFi-GAN of AudioLDM).
 """
 
-import math
 from typing import Any, NamedTuple
 from zlib import crc32
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
-from systems.cascade.tta.audioldm2_parts import NETWORKS, AudioLdm2Parts, reader
+from systems import random_weights
+from systems.cascade.tta.audioldm2_parts import NETWORKS, SOUND, AudioLdm2Parts, reader
+from systems.cascade.tta.ldm_prompt import FLAN_T5_LARGE
 from systems.cascade.tta.words import split
+from systems.random_weights import Draws, randomise
 
 UNET_WIDTHS = {"base": (128, 256, 384, 640), "large": (192, 384, 576, 960)}
 CLAP_LENGTH, T5_LENGTH = 512, 128
 """What the published tokenizers pad to, and cut at."""
-T5 = {
-    "vocab_size": 32128,
-    "d_model": 1024,
-    "d_kv": 64,
-    "d_ff": 2816,
-    "num_layers": 24,
-    "num_heads": 16,
-    "feed_forward_proj": "gated-gelu",
-    "is_encoder_decoder": False,
-    "use_cache": False,
-    "tie_word_embeddings": False,
-}
+ENCODER_ALONE = {"is_encoder_decoder": False, "use_cache": False, "tie_word_embeddings": False}
 PROJECTION = {"text_encoder_dim": 512, "text_encoder_1_dim": 1024, "langauge_model_dim": 768}
 UNET = {
     "sample_size": 256,
@@ -103,48 +93,21 @@ class StandInTokenizer(NamedTuple):
         return StandInTokens(torch.tensor([ids + [self.pad] * filler]), torch.tensor([mask]))
 
 
-class ParametersOnMeta(TorchFunctionMode):
-    """Networks built inside get parameters without memory, and buffers with their values.
-
-    Parameters begin as torch.empty; index tables and window positions do not.
-    """
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if function is torch.empty:
-            kwargs = {**kwargs, "device": "meta"}
-        return function(*args, **kwargs)
+def text_side(size: str, device: str, dtype: torch.dtype, seed: int = 0) -> AudioLdm2Parts:
+    """All parts but SOUND on `device`, the weights drawn there; `size` is "base" or "large"."""
+    names = tuple(name for name in NETWORKS if name not in SOUND)
+    networks = _drawn(names, size, device, dtype, seed)
+    return AudioLdm2Parts(**dict.fromkeys(SOUND), **networks, **_others())
 
 
-def build(size: str, device: str, dtype: torch.dtype, seed: int = 0) -> AudioLdm2Parts:
-    """All parts on `device`, the weights drawn there; `size` is "base" or "large"."""
-    networks = hollow(size)
-    for part, network in networks.items():
-        fill(network, part, device, dtype, seed)
-        network.eval()
-    return AudioLdm2Parts(**networks, **_others())
+def sound_side(size: str, device: str, dtype: torch.dtype, seed: int = 0) -> dict[str, nn.Module]:
+    """The parts of SOUND."""
+    return _drawn(SOUND, size, device, dtype, seed)
 
 
-def hollow(size: str) -> dict[str, nn.Module]:
+def hollow(names: tuple[str, ...], size: str) -> dict[str, nn.Module]:
     """The networks without weights, by the name of their part."""
-    from transformers import ClapConfig, GPT2Config, SpeechT5HifiGanConfig, T5Config
-
-    configs = {
-        "text_encoder": ClapConfig(),
-        "text_encoder_2": T5Config(**T5),
-        "language_model": GPT2Config(max_new_tokens=8),
-        "vocoder": SpeechT5HifiGanConfig(**VOCODER),
-    }
-    settings = {
-        "projection_model": PROJECTION,
-        "unet": UNET | {"block_out_channels": UNET_WIDTHS[size]},
-        "vae": VAE,
-    }
-    with ParametersOnMeta():
-        return {
-            part: reader(part)(configs[part]) if part in configs else reader(part)(**settings[part])
-            for part in NETWORKS
-        }
+    return {name: random_weights.hollow(lambda name=name: _built(name, size)) for name in names}
 
 
 def fill(network: nn.Module, part: str, device: str, dtype: torch.dtype, seed: int) -> None:
@@ -153,13 +116,13 @@ def fill(network: nn.Module, part: str, device: str, dtype: torch.dtype, seed: i
     Matrices and kernels are N(0, 1 / fan-in), which keeps activations near one; norms are one,
     biases zero. The values are the same on devices of one kind.
     """
-    for name, empty in list(network.named_parameters()):
-        owner, _, own_name = name.rpartition(".")
-        module = network.get_submodule(owner)
-        kind = torch.float32 if _kept_in_float32(network, name, dtype) else dtype
-        value = torch.empty(empty.shape, device=device, dtype=kind)
-        _draw(value, name, device, crc32(f"{part}.{name}.{seed}".encode()))
-        module.register_parameter(own_name, nn.Parameter(value, requires_grad=False))
+    draws = Draws(seed, f"{part}.", device=device, dtype=dtype)
+    kept = draws._replace(dtype=torch.float32)
+
+    def draw(name: str, shape: tuple[int, ...]) -> Tensor:
+        return (kept if _kept_in_float32(network, name, dtype) else draws)(name, shape)
+
+    randomise(network, draw, every=True).requires_grad_(False)
     if hasattr(network, "tie_weights"):
         network.tie_weights()
     network.to(device)
@@ -168,19 +131,39 @@ def fill(network: nn.Module, part: str, device: str, dtype: torch.dtype, seed: i
             buffer.data = buffer.data.to(dtype)
 
 
+def _drawn(
+    names: tuple[str, ...], size: str, device: str, dtype: torch.dtype, seed: int
+) -> dict[str, nn.Module]:
+    networks = hollow(names, size)
+    for name, network in networks.items():
+        fill(network, name, device, dtype, seed)
+        network.eval()
+    return networks
+
+
+def _built(name: str, size: str) -> nn.Module:
+    from transformers import ClapConfig, GPT2Config, SpeechT5HifiGanConfig, T5Config
+
+    configs = {
+        "text_encoder": ClapConfig,
+        "text_encoder_2": lambda: T5Config(**FLAN_T5_LARGE, **ENCODER_ALONE),
+        "language_model": lambda: GPT2Config(max_new_tokens=8),
+        "vocoder": lambda: SpeechT5HifiGanConfig(**VOCODER),
+    }
+    settings = {
+        "projection_model": PROJECTION,
+        "unet": UNET | {"block_out_channels": UNET_WIDTHS[size]},
+        "vae": VAE,
+    }
+    if name in configs:
+        return reader(name)(configs[name]())
+    return reader(name)(**settings[name])
+
+
 def _kept_in_float32(network: nn.Module, name: str, dtype: torch.dtype) -> bool:
     """As transformers loads a network in half precision: T5's output projections overflow."""
     kept = getattr(network, "_keep_in_fp32_modules", None) or ()
     return dtype == torch.float16 and bool(set(kept) & set(name.split(".")))
-
-
-def _draw(value: Tensor, name: str, device: str, seed: int) -> None:
-    if value.ndim < 2:
-        value.fill_(0.0 if name.endswith("bias") else 1.0)
-        return
-    fan_in = value[0].numel()
-    generator = torch.Generator(device).manual_seed(seed)
-    value.normal_(0.0, 1 / math.sqrt(fan_in), generator=generator)
 
 
 def _others() -> dict[str, Any]:

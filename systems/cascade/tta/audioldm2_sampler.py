@@ -1,12 +1,15 @@
 """From noise to AudioLDM 2's latents: DDIM with eta 0 under classifier-free guidance."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from systems.cascade.tta.audioldm2_prompt import Prompt
+
+Predict = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+"""Latents, the time step, and what Conditions hold to a prediction like the latents."""
 
 
 class Conditions(NamedTuple):
@@ -34,27 +37,49 @@ def conditions(prompts: Sequence[Prompt], candidates: int) -> Conditions:
     )
 
 
+def widened(given: Conditions, length: int) -> Conditions:
+    """FLAN-T5's half padded to `length` tokens and masked; as it is if it is longer."""
+    more = length - given.tokens.shape[1]
+    if more < 0:
+        return given
+    pad = torch.nn.functional.pad
+    return given._replace(
+        tokens=pad(given.tokens, (0, 0, 0, more)), mask=pad(given.mask, (0, more))
+    )
+
+
+def guided(unet: Any, guidance: float) -> Predict:
+    """One call of the UNet; both halves go through it together if `guidance` > 1."""
+
+    def predict(
+        latents: Tensor, timestep: Tensor, tokens: Tensor, mask: Tensor, generated: Tensor
+    ) -> Tensor:
+        predicted = unet(
+            torch.cat([latents, latents]) if guidance > 1.0 else latents,
+            timestep,
+            encoder_hidden_states=generated,
+            encoder_hidden_states_1=tokens,
+            encoder_attention_mask_1=mask,
+            return_dict=False,
+        )[0]
+        if guidance <= 1.0:
+            return predicted
+        null, conditional = predicted.chunk(2)
+        return null + guidance * (conditional - null)
+
+    return predict
+
+
 def denoise(
-    unet: Any, scheduler: Any, timesteps: Tensor, noise: Tensor, given: Conditions, guidance: float
+    predict: Predict, scheduler: Any, timesteps: Tensor, noise: Tensor, given: Conditions
 ) -> Tensor:
-    """Latents [B, C, T, F] from noise of that shape; `given` holds 2 B rows if `guidance` > 1.
+    """Latents [B, C, T, F] from noise of that shape; `given` holds 2 B rows if there is guidance.
 
     `timesteps` are the scheduler's on the device; the scheduler keeps its own on the CPU, so no
     step waits for the device.
     """
     latents = noise * scheduler.init_noise_sigma
-    guided = guidance > 1.0
     for step, timestep in zip(scheduler.timesteps.tolist(), timesteps, strict=True):
-        predicted = unet(
-            torch.cat([latents, latents]) if guided else latents,
-            timestep,
-            encoder_hidden_states=given.generated,
-            encoder_hidden_states_1=given.tokens,
-            encoder_attention_mask_1=given.mask,
-            return_dict=False,
-        )[0]
-        if guided:
-            null, conditional = predicted.chunk(2)
-            predicted = null + guidance * (conditional - null)
+        predicted = predict(latents, timestep, *given)
         latents = scheduler.step(predicted, step, latents, return_dict=False)[0]
     return latents

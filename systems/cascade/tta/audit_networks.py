@@ -7,8 +7,7 @@ from torch import nn
 
 from systems.cascade.tta import audit_unet, ldm_autoencoder, ldm_vocoder, ldm_weights
 from systems.cascade.tta.ldm_generator import Networks
-from systems.cascade.tta.ldm_prompt import T5_BASE, TokenizerFolder, WordTokens, random_t5, read_t5
-from systems.cascade.tta.ldm_random import randomise
+from systems.cascade.tta.ldm_prompt import T5_BASE, Reader, TokenizerFolder, random_reader, read_t5
 
 RATE_HZ = 16_000
 MELS = 80
@@ -68,22 +67,23 @@ VARIANTS = {
 VOCODER_FOLDER = "ckpts/tta/hifigan_checkpoints"
 
 
-def random(latent: tuple[int, int], seed: int, dtype: str) -> Networks:
-    """The full size, seeded; the tokenizer gives one token a word."""
+def random_text(seed: int, dtype: str) -> Reader:
+    """The full size, seeded."""
+    return random_reader(T5_BASE, seed, dtype)
+
+
+def random_sound(latent: tuple[int, int], seed: int, dtype: str) -> Networks:
+    """The full size, seeded."""
     levels = {"ch_mult": VARIANTS[latent].ch_mult}
     parts = [
         build_unet(UNET, latent),
         build_autoencoder(AUTOENCODER | levels),
         build_vocoder(VOCODER),
     ]
-    return Networks(
-        WordTokens(T5_BASE["vocab_size"]),
-        random_t5(T5_BASE, seed, dtype),
-        *(randomise(part, seed, dtype) for part in parts),
-    )
+    return Networks(*(ldm_weights.drawn(part, seed, dtype) for part in parts))
 
 
-def read(checkpoint: Path, t5: Path, latent: tuple[int, int]) -> Networks:
+def read(checkpoint: Path, t5: Path, latent: tuple[int, int]) -> tuple[Reader, Networks]:
     """The networks of Amphion's files under `checkpoint`, laid out as in its repository, and T5
     with its tokenizer in the folder `t5`. Every tensor is used once. ValueError names file and
     key."""
@@ -92,9 +92,8 @@ def read(checkpoint: Path, t5: Path, latent: tuple[int, int]) -> Networks:
     models = ldm_weights.section(config, ldm_weights.json_of(config), "model")
     unet_settings = UNET | ldm_weights.section(config, models, "audioldm")
     vae_settings = AUTOENCODER | ldm_weights.section(config, models, "autoencoderkl")
-    return Networks(
-        TokenizerFolder(t5),
-        read_t5(t5),
+    reader = Reader(TokenizerFolder(t5), read_t5(t5))
+    return reader, Networks(
         _read_unet(checkpoint / files.unet, unet_settings, latent),
         _read_autoencoder(checkpoint / files.autoencoder, vae_settings),
         _read_vocoder(checkpoint / VOCODER_FOLDER),

@@ -11,14 +11,11 @@ from torch import Tensor, nn
 from systems.cascade.tta import ldm_weights
 from systems.cascade.tta.ldm_prompt import (
     FLAN_T5_LARGE,
-    Tokenize,
+    Reader,
     TokenizerFolder,
-    WordTokens,
-    place_t5,
-    random_t5,
+    random_reader,
     read_t5,
 )
-from systems.cascade.tta.ldm_random import randomise
 from systems.star.config import UDiTConfig, VaeConfig
 from systems.star.ezaudio import udit_from_ezaudio, vae_from_ezaudio
 from systems.star.udit import UDiT
@@ -29,36 +26,37 @@ VAE_PREFIX = "autoencoder."
 
 
 class EzNetworks(NamedTuple):
-    """What the checkpoints hold."""
+    """What makes sound of a prompt."""
 
-    tokenize: Tokenize
-    text_encoder: nn.Module
     udit: UDiT
     vae: WaveformVae
 
     def to(self, device: str, dtype: str) -> "EzNetworks":
         """Moved and cast, in place; the VAE's weight norms multiplied out."""
         self.vae.fuse()
-        place_t5(self.text_encoder, device, dtype)
-        for network in (self.udit, self.vae):
+        for network in self:
             network.to(device, getattr(torch, dtype))
         return self
 
 
-def random(seed: int, dtype: str) -> EzNetworks:
-    """EzAudio-L, seeded; the tokenizer gives one token a word."""
+def random_text(seed: int, dtype: str) -> Reader:
+    """The full size, seeded."""
+    return random_reader(FLAN_T5_LARGE, seed, dtype, TOKENS)
+
+
+def random_sound(seed: int, dtype: str) -> EzNetworks:
+    """EzAudio-L, seeded."""
+    parts = (lambda: UDiT(UDiTConfig())), (lambda: build_vae(VaeConfig()))
     return EzNetworks(
-        WordTokens(FLAN_T5_LARGE["vocab_size"], TOKENS),
-        random_t5(FLAN_T5_LARGE, seed, dtype),
-        randomise(ldm_weights.empty(lambda: UDiT(UDiTConfig())), seed, dtype),
-        randomise(ldm_weights.empty(lambda: build_vae(VaeConfig())), seed, dtype),
+        *(ldm_weights.drawn(ldm_weights.empty(build), seed, dtype) for build in parts)
     )
 
 
-def read(udit: Path, vae: Path, t5: Path) -> EzNetworks:
+def read(udit: Path, vae: Path, t5: Path) -> tuple[Reader, EzNetworks]:
     """The DiT of a file, the VAE of a folder with `ckpts/vae/{config.json,1m.pt}`, T5 and its
     tokenizer of a folder. ValueError names file and key."""
-    return EzNetworks(TokenizerFolder(t5, TOKENS), read_t5(t5), _read_udit(udit), _read_vae(vae))
+    reader = Reader(TokenizerFolder(t5, TOKENS), read_t5(t5))
+    return reader, EzNetworks(_read_udit(udit), _read_vae(vae))
 
 
 def udit_config(state: Mapping[str, Tensor]) -> UDiTConfig:

@@ -1,14 +1,13 @@
 """EzAudio's sampler: DDIM on v with rescaled guidance, through STAR's DiT."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from systems.cascade.tta.ldm_prompt import Context
 from systems.cascade.tta.ldm_sampler import Schedule, draw
-from systems.star.udit import UDiT
+from systems.star.udit import Modulations, UDiT
 
 SCHEDULE = {
     "num_train_timesteps": 1000,
@@ -34,20 +33,35 @@ class EzSampler(NamedTuple):
     eta: float
     latent_frames: int
 
-    @torch.inference_mode()
-    def sample(self, udit: UDiT, context: Context, seeds: Sequence[int]) -> Tensor:
-        """Latents float32 [B, C, latent_frames] for a batch of prompts.
+    def noise(self, udit: UDiT, seeds: Sequence[int]) -> Tensor:
+        """The start and what each step adds, float32 [1 + draws, B, C, latent_frames], on the CPU.
 
-        Keys and values of the text and all modulations are computed once. Noise is drawn
-        beforehand: no host synchronisation inside the loop.
+        Drawn beforehand: no host synchronisation inside the loop.
         """
-        states, mask = context
-        shape = (udit.config.in_channels, self.latent_frames)
         draws = self.steps if self.eta > 0 else 0
-        noise = draw(seeds, shape, 1 + draws).to(states.device)
+        return draw(seeds, (udit.config.in_channels, self.latent_frames), 1 + draws)
+
+    def modulations(self, udit: UDiT) -> Modulations:
+        """Those of all steps: they depend on the schedule alone."""
+        times = _stock(self.steps).timesteps
+        return udit.modulations(times.float().to(udit.time_ada.weight.device))
+
+    def run(self, udit: UDiT, noise: Tensor, states: Tensor, mask: Tensor | None) -> Tensor:
+        """From noise to latents float32 [B, C, latent_frames]."""
+        return self.integrate(udit, self.modulations(udit), noise, states, mask)
+
+    def integrate(
+        self,
+        udit: UDiT,
+        modulations: Modulations,
+        noise: Tensor,
+        states: Tensor,
+        mask: Tensor | None,
+    ) -> Tensor:
+        """As `run`, with the modulations given. Keys and values of the text are computed once.
+        Only launches work: nothing waits for the device, nothing comes from the host."""
         times, step = self.schedule(noise[1:])
         cache = udit.precompute(states, mask)
-        modulations = udit.modulations(times.float().to(states.device))
         latents = noise[0]
         for index in range(len(times)):
             both = torch.cat([latents, latents]).to(states.dtype)
@@ -57,10 +71,7 @@ class EzSampler(NamedTuple):
 
     def schedule(self, noise: Tensor) -> Schedule:
         """Times and steps of DDIM, with noise [steps, B, C, T] given (unread where eta is 0)."""
-        from diffusers import DDIMScheduler
-
-        stock = DDIMScheduler(**SCHEDULE)
-        stock.set_timesteps(self.steps)
+        stock = _stock(self.steps)
         spacing = SCHEDULE["num_train_timesteps"] // self.steps
         table = [
             _coefficients(stock.alphas_cumprod, time, time - spacing, self.eta)
@@ -83,6 +94,15 @@ class EzSampler(NamedTuple):
             return raw
         spread = words.std(dim=(1, 2), keepdim=True) / raw.std(dim=(1, 2), keepdim=True)
         return self.rescale * (raw * spread) + (1 - self.rescale) * raw
+
+
+def _stock(steps: int) -> Any:
+    """diffusers' scheduler, for its times and its table."""
+    from diffusers import DDIMScheduler
+
+    stock = DDIMScheduler(**SCHEDULE)
+    stock.set_timesteps(steps)
+    return stock
 
 
 class Coefficients(NamedTuple):

@@ -1,29 +1,28 @@
 """From prompts to sound through a latent diffusion model of log-mel spectrograms."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from systems.cascade.tta.ldm_prompt import Prompt, Tokenize, gather, place_t5
-from systems.cascade.tta.ldm_sampler import Schedule, denoise, draw
+from systems.cascade.tta.graphed_step import GraphedStep
+from systems.cascade.tta.ldm_prompt import Prompt, gather, widened
+from systems.cascade.tta.ldm_sampler import Predict, Schedule, denoise, draw, guided
+from systems.cascade.tta.variants import LONGEST, STOCK
 from systems.contract import Spans, Waveform
 
 
 class Networks(NamedTuple):
-    """What a checkpoint holds."""
+    """What makes sound of a prompt."""
 
-    tokenize: Tokenize
-    text_encoder: nn.Module
     unet: nn.Module
     autoencoder: nn.Module
     vocoder: nn.Module
 
     def to(self, device: str, dtype: str) -> "Networks":
         """Moved and cast, in place."""
-        place_t5(self.text_encoder, device, dtype)
-        for network in (self.unet, self.autoencoder, self.vocoder):
+        for network in self:
             # diffusers' own `to` warns of modules to be kept in float32, of which it names none.
             nn.Module.to(network, device, getattr(torch, dtype))
         return self
@@ -32,18 +31,19 @@ class Networks(NamedTuple):
 class LdmGenerator(NamedTuple):
     """The second phase: marks "sampler", "decoder" (of the mel) and "vocoder".
 
-    `latent` is the shape of one clip's latents. `schedule` gets the noise of the steps,
-    float32 [draws, B, *latent]; `frames` turns the decoder's [B, 1, H, W] into mel frames
-    [B, T, mels].
+    `latent` is the shape of one clip's latents. `predict` is one call of the UNet, `schedule` gets
+    the noise of the steps, float32 [draws, B, *latent]; `frames` turns the decoder's [B, 1, H, W]
+    into mel frames [B, T, mels]. Texts are padded to `tokens`, and the padding hidden.
     """
 
     networks: Networks
     latent: tuple[int, int, int]
-    guidance: float
+    predict: Predict
     draws: int
     schedule: Callable[[Tensor], Schedule]
     frames: Callable[[Tensor], Tensor]
     rate_hz: int
+    tokens: int | None = None
 
     @torch.inference_mode()
     def generate(
@@ -66,10 +66,9 @@ class LdmGenerator(NamedTuple):
     @torch.inference_mode()
     def latents(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> Tensor:
         """Latents float32 [B, *latent]."""
-        context = gather(prompts)
+        context = gather(prompts) if self.tokens is None else widened(gather(prompts), self.tokens)
         noise = draw(seeds, self.latent, 1 + self.draws).to(context.states.device)
-        schedule = self.schedule(noise[1:])
-        return denoise(self.networks.unet, context, noise[0], self.guidance, schedule)
+        return denoise(self.predict, context, noise[0], self.schedule(noise[1:]))
 
     @torch.inference_mode()
     def mel(self, latents: Tensor) -> Tensor:
@@ -77,3 +76,24 @@ class LdmGenerator(NamedTuple):
         vae = self.networks.autoencoder
         scaled = 1.0 / vae.config.scaling_factor * latents
         return vae.decode(scaled.to(vae.dtype), return_dict=False)[0]
+
+
+def predictor(
+    unet: nn.Module, latent: tuple[int, ...], guidance: float, variant: str
+) -> dict[str, Any]:
+    """LdmGenerator's `predict` and `tokens`: as they are, or one CUDA graph for a single clip.
+
+    Time steps, coefficients and noise stay outside of the graph.
+    """
+    step = guided(unet, guidance)
+    if variant == STOCK:
+        return {"predict": step}
+    return {"predict": GraphedStep(step, [_example(unet, latent)]), "tokens": LONGEST}
+
+
+def _example(unet: nn.Module, latent: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Latents, time, states and mask of one clip."""
+    latents = torch.zeros(1, *latent, device=unet.device)
+    time = torch.zeros((), dtype=torch.int64, device=unet.device)
+    states = latents.new_zeros(2, LONGEST, unet.config.cross_attention_dim, dtype=unet.dtype)
+    return latents, time, states, torch.ones(2, LONGEST, dtype=torch.bool, device=unet.device)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from systems.cascade.tta import ldm_weights
-from systems.cascade.tta.ldm_random import randomise
 from systems.contract import Spans
 
 T5_BASE = {
@@ -170,9 +169,37 @@ def gather(prompts: Sequence[Prompt]) -> Context:
     return Context(torch.cat(padded), None if whole else mask.to(states[0].device))
 
 
+class Reader(NamedTuple):
+    """What reads a text: a tokenizer and T5."""
+
+    tokenize: Tokenize
+    encoder: nn.Module
+
+    def to(self, device: str, dtype: str) -> "Reader":
+        """Moved and cast, in place."""
+        place_t5(self.encoder, device, dtype)
+        return self
+
+
+def random_reader(config: dict[str, Any], seed: int, dtype: str, limit: int = MAX_TOKENS) -> Reader:
+    """A T5 with random weights; its tokenizer gives one token a word."""
+    return Reader(WordTokens(config["vocab_size"], limit), random_t5(config, seed, dtype))
+
+
+def widened(context: Context, length: int) -> Context:
+    """The context padded to `length` tokens, always with a mask; as it is if it is longer."""
+    states, mask = context
+    more = length - states.shape[1]
+    if more < 0:
+        return context
+    if mask is None:
+        mask = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
+    return Context(nn.functional.pad(states, (0, 0, 0, more)), nn.functional.pad(mask, (0, more)))
+
+
 def random_t5(config: dict[str, Any], seed: int, dtype: str) -> nn.Module:
     """A T5 encoder with random weights."""
-    return _tied(randomise(empty_t5(config), seed, dtype))
+    return _tied(ldm_weights.drawn(empty_t5(config), seed, dtype))
 
 
 def t5_from(config: dict[str, Any], state: dict[str, Tensor], path: Path) -> nn.Module:

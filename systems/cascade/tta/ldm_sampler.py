@@ -15,6 +15,10 @@ from systems.cascade.tta.ldm_prompt import Context
 Step = Callable[[Tensor, int, Tensor], Tensor]
 """Network output [B, ...], the step's index and latents [B, ...] to the next latents."""
 
+Predict = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+"""Latents float32 [B, ...], the time, and states and mask of a Context to a prediction like the
+latents."""
+
 
 class Schedule(NamedTuple):
     """`times` int64 [N], from noise to data, and what one step does."""
@@ -23,27 +27,32 @@ class Schedule(NamedTuple):
     step: Step
 
 
-@torch.inference_mode()
-def denoise(
-    unet: nn.Module, context: Context, noise: Tensor, guidance: float, schedule: Schedule
-) -> Tensor:
-    """Latents float32 [B, C, H, W] from `noise` of that shape, on the network's device.
+def guided(unet: nn.Module, guidance: float) -> Predict:
+    """e = e_empty + w (e_words - e_empty); both halves go through the network in one call.
 
-    e = e_empty + w (e_words - e_empty); both halves go through the network in one call. The
-    network runs in its own precision, guidance and steps in float32.
+    The network runs in the precision of the states, guidance in float32.
     """
-    kind = context.states.dtype
-    latents = noise
-    for index, time in enumerate(schedule.times.to(noise.device)):
+
+    def predict(latents: Tensor, time: Tensor, states: Tensor, mask: Tensor | None) -> Tensor:
         both = unet(
-            torch.cat([latents, latents]).to(kind),
+            torch.cat([latents, latents]).to(states.dtype),
             time,
-            encoder_hidden_states=context.states,
-            encoder_attention_mask=context.mask,
+            encoder_hidden_states=states,
+            encoder_attention_mask=mask,
             return_dict=False,
         )[0].float()
         empty, words = both.chunk(2)
-        latents = schedule.step(empty + guidance * (words - empty), index, latents)
+        return empty + guidance * (words - empty)
+
+    return predict
+
+
+@torch.inference_mode()
+def denoise(predict: Predict, context: Context, noise: Tensor, schedule: Schedule) -> Tensor:
+    """Latents float32 [B, C, H, W] from `noise` of that shape, on the network's device."""
+    latents = noise
+    for index, time in enumerate(schedule.times.to(noise.device)):
+        latents = schedule.step(predict(latents, time, *context), index, latents)
     return latents
 
 

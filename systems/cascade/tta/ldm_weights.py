@@ -8,13 +8,19 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
-from torch import Tensor, device, nn
+import torch
+from torch import Tensor, nn
 
 from checkpoints import catalogue, digests, store, torch_file
+from systems.random_weights import Draws, randomise
 
 RANDOM = "random"
 PUBLISHED = "published"
+CONSTANTS = {"bias": 0.0, "alpha": 0.0, "beta": 0.0, "mean": 0.0, "weight_g": 0.6}
+"""Of random vectors that are not one, by the end of their name; gains below 1 keep sound within
++-1."""
 
 
 def places(weights: str, names: tuple[str, ...]) -> dict[str, Path]:
@@ -92,8 +98,21 @@ def section(path: Path, table: Mapping[str, Any], *names: str) -> Any:
 
 def empty(build: Callable[[], nn.Module]) -> nn.Module:
     """What `build` returns, on the meta device: shapes without memory."""
-    with device("meta"):
+    with torch.device("meta"):
         return build()
+
+
+def drawn(network: nn.Module, seed: int, dtype: str = "float32") -> nn.Module:
+    """The network with random tensors, the same on every device, and evaluating.
+
+    They are drawn in float32 and rounded to `dtype` one by one.
+    """
+    values = Draws(
+        seed, constants=CONSTANTS, seed_of=lambda name, seed: crc32(name.encode()) ^ seed
+    )
+    kind = getattr(torch, dtype)
+    randomise(network, lambda name, shape: values(name, shape).to(kind))
+    return network.eval().requires_grad_(False)
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> nn.Module:

@@ -10,12 +10,11 @@ from systems.cascade.tta import ldm_autoencoder, ldm_vocoder, ldm_weights
 from systems.cascade.tta.ldm_generator import Networks
 from systems.cascade.tta.ldm_prompt import (
     FLAN_T5_LARGE,
+    Reader,
     TokenizerFolder,
-    WordTokens,
-    random_t5,
+    random_reader,
     t5_from,
 )
-from systems.cascade.tta.ldm_random import randomise
 
 RATE_HZ = 16_000
 MELS = 64
@@ -62,17 +61,18 @@ VOCODER = {
 """The same for every checkpoint: the original keeps it in its code."""
 
 
-def random(seed: int, dtype: str) -> Networks:
-    """The full size, seeded; the tokenizer gives one token a word."""
+def random_text(seed: int, dtype: str) -> Reader:
+    """The full size, seeded."""
+    return random_reader(FLAN_T5_LARGE, seed, dtype)
+
+
+def random_sound(seed: int, dtype: str) -> Networks:
+    """The full size, seeded."""
     parts = [build_unet(UNET), build_autoencoder(AUTOENCODER), build_vocoder(VOCODER)]
-    return Networks(
-        WordTokens(FLAN_T5_LARGE["vocab_size"]),
-        random_t5(FLAN_T5_LARGE, seed, dtype),
-        *(randomise(part, seed, dtype) for part in parts),
-    )
+    return Networks(*(ldm_weights.drawn(part, seed, dtype) for part in parts))
 
 
-def read(checkpoint: Path, t5: Path) -> Networks:
+def read(checkpoint: Path, t5: Path) -> tuple[Reader, Networks]:
     """The networks of a checkpoint folder; tokenizer and T5's settings from the folder `t5`.
 
     Every tensor of the two files is used once (T5's embedding may stand in it twice). The files
@@ -84,12 +84,12 @@ def read(checkpoint: Path, t5: Path) -> Networks:
     states = _split(main, ldm_weights.tensors(main), ("unet.", "text_encoder."))
     unet = build_unet(_unet_settings(checkpoint, settings))
     t5_settings = ldm_weights.json_of(t5 / "config.json")
-    return Networks(
-        TokenizerFolder(t5),
-        t5_from(t5_settings, states["text_encoder."], main),
+    encoder = t5_from(t5_settings, states["text_encoder."], main)
+    sound = Networks(
         ldm_weights.fill(unet, states["unet."], main),
         *_read_vae(checkpoint / "vae_config.json", checkpoint / "pytorch_model_vae.bin"),
     )
+    return Reader(TokenizerFolder(t5), encoder), sound
 
 
 def build_unet(settings: Mapping[str, Any]) -> nn.Module:

@@ -18,12 +18,6 @@ SECONDS, SAMPLES, STEPS = 1.3, 20_800, 4
 """130 frames: no multiple of 4, so latents are rounded up and the sound is cut."""
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch) -> None:
-    """Digests are kept beside the test, not in the user's cache."""
-    monkeypatch.setenv("STABENCH_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("audioldm2") / "hub"

@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch import nn
 
+from systems import random_weights
 from systems.cascade.tta import audioldm2_random as random
 from systems.cascade.tta.audioldm2 import AudioLdm2
-from systems.cascade.tta.audioldm2_parts import AudioLdm2Parts
+from systems.cascade.tta.audioldm2_parts import NETWORKS, SOUND, AudioLdm2Parts
 from tests.systems.cascade import tiny_audioldm2 as tiny
 
 MILLIONS = {
@@ -23,7 +24,7 @@ MILLIONS = {
 
 @pytest.mark.parametrize(("size", "unet"), [("base", 346.9), ("large", 761)])
 def test_full_size_has_the_published_number_of_parameters(size: str, unet: float) -> None:
-    networks = random.hollow(size)
+    networks = random.hollow(tuple(NETWORKS), size)
     for part, network in networks.items():
         count = sum(p.numel() for p in network.parameters()) / 1e6
         assert count == pytest.approx((MILLIONS | {"unet": unet})[part], rel=2e-3), part
@@ -38,10 +39,9 @@ def test_full_size_has_the_published_number_of_parameters(size: str, unet: float
 def small(monkeypatch) -> None:
     """Random weights in networks of the tiny sizes; buffers and classes stay the real ones."""
 
-    def hollow(size: str) -> dict[str, nn.Module]:
-        with random.ParametersOnMeta():
-            networks = {**tiny.text_side(), **tiny.sound_side()}
-        return {part: networks[part] for part in AudioLdm2Parts._fields if part in networks}
+    def hollow(names: tuple[str, ...], size: str) -> dict[str, nn.Module]:
+        networks = random_weights.hollow(lambda: {**tiny.text_side(), **tiny.sound_side()})
+        return {part: networks[part] for part in names}
 
     monkeypatch.setattr(random, "hollow", hollow)
     monkeypatch.setattr(random, "_others", lambda: {**tiny.side(), **stand_ins()})
@@ -60,6 +60,32 @@ def loaded(dtype: str = "float32", **options) -> AudioLdm2:
     return model
 
 
+def whole(**options) -> AudioLdm2Parts:
+    """All parts of a loaded model."""
+    model = loaded(**options)
+    model.load_generator()
+    return model.parts
+
+
+def test_what_makes_sound_is_built_when_it_is_needed_and_before_any_stage(small, spans) -> None:
+    model = loaded()
+    context = model.encode("rain", spans)
+    assert [getattr(model.parts, part) for part in SOUND] == [None] * 3
+    assert model.provenance()["unet_widths"] == [128, 256, 384, 640]
+
+    def stage(name: str):
+        assert None not in [getattr(model.parts, part) for part in SOUND]
+        return spans(name)
+
+    (late,) = model.generate([context], [1], stage)
+    early = loaded()
+    early.load_generator()
+    unet = early.parts.unet
+    early.load_generator()
+    assert early.parts.unet is unet
+    assert np.array_equal(early.generate([context], [1], spans)[0].samples, late.samples)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_sound_is_finite_and_not_clipped(small, spans, dtype: str) -> None:
     model = loaded(dtype, candidates=2, steps=20)
@@ -71,7 +97,7 @@ def test_sound_is_finite_and_not_clipped(small, spans, dtype: str) -> None:
 
 def test_vocoder_of_full_size_is_audible() -> None:
     """The VAE's mel of full size has a standard deviation of about 0.5."""
-    vocoder = random.hollow("base")["vocoder"].eval()
+    vocoder = random.hollow(("vocoder",), "base")["vocoder"].eval()
     random.fill(vocoder, "vocoder", "cpu", torch.float32, 0)
     mel = 0.5 * torch.randn(1, 16, 64, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
@@ -81,7 +107,7 @@ def test_vocoder_of_full_size_is_audible() -> None:
 
 
 def test_seed_decides_every_weight(small) -> None:
-    one, again, other = (loaded(seed=seed).parts for seed in (0, 0, 1))
+    one, again, other = (whole(seed=seed) for seed in (0, 0, 1))
     for part in ("unet", "text_encoder", "vocoder"):
         networks = [getattr(parts, part) for parts in (one, again, other)]
         for name, value in networks[0].named_parameters():
@@ -92,14 +118,14 @@ def test_seed_decides_every_weight(small) -> None:
 
 def test_computed_tables_are_the_real_ones(small) -> None:
     """Positions, window indices and statistics are no weights; drawn at random they mean noise."""
-    real, ours = tiny.networks(0), loaded().parts
+    real, ours = tiny.networks(0), whole()
     for part, network in real.items():
         for name, value in network.named_buffers():
             assert torch.equal(value, getattr(ours, part).get_buffer(name)), (part, name)
 
 
 def test_tied_weights_stay_tied_and_none_is_left_without_memory(small) -> None:
-    parts = loaded("float16").parts
+    parts = whole(dtype="float16")
     gpt2, t5 = parts.language_model, parts.text_encoder_2
     assert gpt2.lm_head.weight is gpt2.transformer.wte.weight
     assert t5.encoder.embed_tokens.weight is t5.shared.weight

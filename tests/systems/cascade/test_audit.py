@@ -18,28 +18,10 @@ from systems.cascade.tta.audit_unet import CropUpsample
 from systems.cascade.tta.ldm_prompt import T5_BASE, T5Prompter, empty_t5
 from systems.cascade.tta.ldm_vocoder import fuse
 from tests.systems.cascade import tiny_audit
-from tests.systems.cascade.tiny_weights import golden
 
+GOLDEN, TINY = "audit", tiny_audit
 FULL_SCALE = 32768
 LATENT = (5, 39)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory):
-    """Digests of these files are not for the user's cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STABENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-@pytest.fixture(scope="module")
-def made():
-    return golden("audit")
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tiny_audit.write(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """A cascade is its halves in order: what is heard is what is sounded."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -94,3 +96,48 @@ def test_both_halves_are_loaded_and_described() -> None:
     cascade.load("cpu", "float32")
     assert cascade.asr.loaded == cascade.tta.loaded == ("cpu", "float32")
     assert cascade.provenance() == {"asr": {"words": 2}, "tta": {"letters": True}}
+
+
+class Graphs:
+    """What a half that replays graphs, or loads its generator late, adds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log: list[str] = []
+
+    @contextlib.contextmanager
+    def eager(self):
+        self.log.append("eager")
+        try:
+            yield
+        finally:
+            self.log.append("graphs")
+
+    def load_generator(self) -> None:
+        self.log.append("generator")
+
+
+class GraphedDeaf(Graphs, Deaf):
+    pass
+
+
+class GraphedLetters(Graphs, Letters):
+    pass
+
+
+def test_eager_is_handed_to_the_halves_that_know_it() -> None:
+    for asr, tta in ((GraphedDeaf(), Letters()), (Deaf(), GraphedLetters())):
+        (half,) = (one for one in (asr, tta) if isinstance(one, Graphs))
+        with contextlib.suppress(ZeroDivisionError), Cascade(asr, tta).eager():
+            assert half.log == ["eager"]
+            raise ZeroDivisionError
+        assert half.log == ["eager", "graphs"]
+    with Cascade(Deaf(), Letters()).eager():
+        pass
+
+
+def test_only_a_generator_that_was_left_out_is_loaded_later() -> None:
+    cascade = Cascade(GraphedDeaf(), GraphedLetters())
+    cascade.load_generator()
+    assert (cascade.asr.log, cascade.tta.log) == ([], ["generator"])
+    Cascade(Deaf(), Letters()).load_generator()

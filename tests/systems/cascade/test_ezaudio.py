@@ -15,33 +15,15 @@ import torch
 from diffusers import DDIMScheduler
 
 from systems.cascade.tta.ezaudio import EzAudio
+from systems.cascade.tta.ezaudio_generator import generator
 from systems.cascade.tta.ezaudio_networks import udit_config, vae_config
 from systems.cascade.tta.ezaudio_sampler import SCHEDULE, EzSampler
-from systems.cascade.tta.ldm_prompt import gather
 from systems.star.config import UDiTConfig, VaeConfig
 from systems.star.udit import UDiT
 from tests.systems.cascade import tiny_ezaudio
-from tests.systems.cascade.tiny_weights import golden
 
+GOLDEN, TINY = "ezaudio", tiny_ezaudio
 FRAMES = 50
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory):
-    """Digests of these files are not for the user's cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STABENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-@pytest.fixture(scope="module")
-def made():
-    return golden("ezaudio")
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tiny_ezaudio.write(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +38,17 @@ def prompt(model, made, spans):
     return model.encode(str(made["texts"][0]), spans)
 
 
+def sampled(model, sampler, prompt, seeds):
+    """Latents of one prompt by a sampler other than the model's own."""
+    return generator(model.generator.networks, sampler, "stock").latents([prompt], seeds)
+
+
 @pytest.mark.parametrize(
     ("name", "guidance", "rescale", "eta"), [("latents", 5.0, 0.75, 1.0), ("plain", 3.0, 0, 0)]
 )
 def test_latents_are_those_of_the_original(model, made, prompt, name, guidance, rescale, eta):
     sampler = EzSampler(int(made["steps"]), guidance, rescale, eta, FRAMES)
-    latents = sampler.sample(model.networks.udit, gather([prompt]), made["seeds"].tolist())
+    latents = sampled(model, sampler, prompt, made["seeds"].tolist())
     np.testing.assert_allclose(latents, made[name], atol=5e-5)
 
 
@@ -101,9 +88,7 @@ def test_text_is_padded_and_the_padding_hidden(model, prompt) -> None:
         empty=prompt.empty[:, :1],
         empty_mask=prompt.empty_mask[:, :1],
     )
-    padded, cut = (
-        sampler.sample(model.networks.udit, gather([one]), [1]) for one in (prompt, short)
-    )
+    padded, cut = (sampled(model, sampler, one, [1]) for one in (prompt, short))
     np.testing.assert_allclose(padded, cut, atol=2e-5)
 
 

@@ -22,27 +22,9 @@ from systems.cascade.tta.ldm_prompt import FLAN_T5_LARGE, T5Prompter, empty_t5
 from systems.cascade.tta.ldm_sampler import ancestral, draw
 from systems.cascade.tta.tango2 import SCHEDULE, Tango2
 from tests.systems.cascade import tiny_tango2
-from tests.systems.cascade.tiny_weights import golden
 
+GOLDEN, TINY = "tango2", tiny_tango2
 FULL_SCALE = 32768
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory):
-    """Digests of these files are not for the user's cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STABENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-@pytest.fixture(scope="module")
-def made():
-    return golden("tango2")
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tiny_tango2.write(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +102,7 @@ def test_cached_empty_text_gives_the_same_latents(model, made, alone, spans) -> 
     assert Tango2(cache_unconditional=True, weights="random").provenance() == {
         "steps": 200,
         "guidance": 3.0,
+        "variant": "stock",
         "unconditional": "cached",
         "weights": "random",
     }

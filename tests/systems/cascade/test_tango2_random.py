@@ -9,7 +9,6 @@ from systems.cascade.tta import audit_networks, ezaudio_networks, ldm_weights, t
 from systems.cascade.tta.audit import Audit
 from systems.cascade.tta.ezaudio import EzAudio
 from systems.cascade.tta.ldm_prompt import TokenizerFolder, WordTokens, place_t5, random_t5
-from systems.cascade.tta.ldm_random import randomise
 from systems.cascade.tta.tango2 import Tango2
 from systems.star.config import UDiTConfig, VaeConfig
 from tests.systems.cascade import tiny_audit, tiny_t5, tiny_tango2
@@ -54,12 +53,35 @@ def test_a_random_model_sounds_and_says_what_it_is(name, spans) -> None:
     assert model.provenance()["weights"] == "random"
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_the_generator_is_built_when_it_is_needed_and_before_any_stage(name, spans) -> None:
+    model = MODELS[name](weights="random")
+    with pytest.raises(RuntimeError, match="is not loaded"):
+        model.load_generator()
+    model.load("cpu", "float32")
+    prompt = model.encode("rain", spans)
+    assert model._generator is None
+
+    def stage(name: str):
+        assert model._generator is not None
+        return spans(name)
+
+    (late,) = model.generate([prompt], [1], stage)
+    early = MODELS[name](weights="random")
+    early.load("cpu", "float32")
+    early.load_generator()
+    built = early._generator
+    early.load_generator()
+    assert early._generator is built
+    assert np.array_equal(early.generate([prompt], [1], spans)[0].samples, late.samples)
+
+
 def test_tensors_depend_on_name_and_seed_alone() -> None:
     def build() -> nn.Module:
         return nn.Sequential(nn.Linear(50, 40), nn.LayerNorm(40), nn.Conv1d(40, 20, 3))
 
     one, same, other = (
-        randomise(ldm_weights.empty(build), seed).state_dict() for seed in (3, 3, 4)
+        ldm_weights.drawn(ldm_weights.empty(build), seed).state_dict() for seed in (3, 3, 4)
     )
     assert all(torch.equal(one[key], same[key]) for key in one)
     assert not torch.equal(one["0.weight"], other["0.weight"])

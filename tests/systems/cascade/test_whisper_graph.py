@@ -8,6 +8,7 @@ pytest.importorskip("whisper", reason="openai-whisper is not installed")
 
 import torch
 
+from systems.cascade.asr import whisper_graph
 from systems.cascade.asr.whisper import Whisper
 from systems.cascade.asr.whisper_graph import WARM_UPS, greedy, record
 from tests.systems.cascade import tiny_whisper
@@ -97,6 +98,26 @@ def test_recording_warms_up_beside_and_records_each_work_once(monkeypatch):
     for replay in replays:
         replay()
     assert done == ["replay 1", "replay 2", "replay 3"]
+
+
+def test_eager_runs_the_work_itself_and_writes_the_same_tokens(loaded, engine, monkeypatch):
+    """On a stand-in for a GPU, whose replays do the work and are counted."""
+    replays = []
+
+    def counted(work):
+        return lambda: (replays.append(work), work())
+
+    monkeypatch.setattr(whisper_graph, "record", lambda works: tuple(map(counted, works)))
+    monkeypatch.setattr(engine, "_on_gpu", True)
+    monkeypatch.setattr(engine, "_replays", None)
+    tokens = written(engine, SPEECH[0])
+    assert replays == [engine._works[0], engine._works[1], *[engine._works[2]] * (len(replays) - 2)]
+    count = len(replays)
+    with loaded["graph"].eager():
+        assert written(engine, SPEECH[0]) == tokens
+    assert len(replays) == count > 2
+    assert written(engine, SPEECH[0]) == tokens
+    assert len(replays) == 2 * count
 
 
 class NotedCuda:

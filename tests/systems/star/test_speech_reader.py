@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from systems.random_weights import as_torch, hollow, randomise
 from systems.star.bridge import Bridge
 from systems.star.config import SpeechEncoderConfig
-from systems.star.random_weights import hollow, randomise
 from systems.star.speech_encoder import build_speech_encoder
 from systems.star.speech_reader import (
     BUCKETS,
@@ -37,7 +37,7 @@ def speech(samples):
 
 
 def built(config):
-    return randomise(hollow(lambda: build_speech_encoder(config)), 1).eval().fuse()
+    return randomise(hollow(lambda: build_speech_encoder(config)), as_torch(1)).eval().fuse()
 
 
 @pytest.fixture(params=KINDS)

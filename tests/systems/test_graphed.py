@@ -1,11 +1,12 @@
 """Functions on fixed buffers: the same values, and a capture in the order that CUDA demands."""
 
+import contextlib
 from contextlib import contextmanager
 
 import pytest
 import torch
 
-from systems.star.graphed import WARM_UPS, Graphed, new_pool
+from systems.graphed import WARM_UPS, Graphed, new_pool, replaying, without_graphs
 
 
 def weighted(one, two):
@@ -87,3 +88,27 @@ def test_a_capture_warms_up_on_a_side_stream_and_replays_from_the_buffers(cuda):
     assert torch.equal(graphed._buffers[0], torch.full((2,), 5.0))
     assert torch.equal(output, kept)
     assert output.data_ptr() != kept.data_ptr()
+
+
+def test_without_graphs_the_function_runs_on_the_same_buffers_and_nothing_is_replayed(cuda):
+    graphed = Graphed(lambda one: one + 1, torch.zeros(2))
+    graphed._capture(pool="pool")
+    with without_graphs():
+        cuda.clear()
+        output = graphed(torch.full((2,), 5.0))
+        assert cuda == []
+    assert torch.equal(output, torch.full((2,), 6.0))
+    assert torch.equal(graphed._buffers[0], torch.full((2,), 5.0))
+    graphed(torch.zeros(2))
+    assert cuda == ["replay"]
+
+
+def test_graphs_are_replayed_again_afterwards_whatever_happened():
+    assert replaying()
+    with without_graphs():
+        with without_graphs():
+            assert not replaying()
+        assert not replaying()
+    with contextlib.suppress(ZeroDivisionError), without_graphs():
+        raise ZeroDivisionError
+    assert replaying()

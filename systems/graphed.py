@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor
@@ -10,6 +11,25 @@ WARM_UPS = 3
 """Runs before a capture: the first compile, choose kernels and fill caches."""
 Pool = tuple[int, int] | None
 """Where graphs that share it keep what they compute on the way; None on a CPU."""
+_REPLAYING = ContextVar("replaying", default=True)
+
+
+@contextmanager
+def without_graphs() -> Iterator[None]:
+    """Inside, what would be replayed is run as it is: the same arithmetic, launch by launch.
+
+    For those who look at every operation; see `eager` in systems/contract.py.
+    """
+    before = _REPLAYING.set(False)
+    try:
+        yield
+    finally:
+        _REPLAYING.reset(before)
+
+
+def replaying() -> bool:
+    """False inside `without_graphs`."""
+    return _REPLAYING.get()
 
 
 def new_pool(device: torch.device) -> Pool:
@@ -22,8 +42,8 @@ class Graphed:
 
     On a GPU it is captured here, and a call copies its inputs into fixed buffers, replays the graph
     and copies the output out: the time of hundreds of launches goes. `function` must only launch
-    work (no waiting for the device, no copies from the host). On a CPU the same buffers are used,
-    and `function` runs as it is.
+    work (no waiting for the device, no copies from the host). On a CPU, and inside
+    `without_graphs`, the same buffers are used, and `function` runs as it is.
     """
 
     def __init__(
@@ -46,7 +66,7 @@ class Graphed:
                     "pad it, or run it without a graph"
                 )
             buffer.copy_(given, non_blocking=True)
-        if self._graph is None:
+        if self._graph is None or not replaying():
             return self._function(*self._buffers).clone()
         self._graph.replay()
         # Any other graph of the pool may overwrite the graph's own output.
