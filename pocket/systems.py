@@ -1,5 +1,7 @@
 """The systems of the pocket suite: the full-size classes with this room's configs and weights."""
 
+from typing import Any
+
 from pocket import configs
 from pocket.configs import WEIGHTS
 from systems.cascade.asr.caption import CaptionAsr
@@ -8,6 +10,8 @@ from systems.cascade.cascade import Cascade
 from systems.cascade.tta.dit import DitTextToAudio
 from systems.star.config import StarConfig
 from systems.star.star import Star
+
+VARIANT = "folded"
 
 
 def cascade() -> Cascade:
@@ -36,9 +40,24 @@ def star_dac() -> Star:
     return _star(configs.star(encoder=configs.CODEC), "star-dac", "codec")
 
 
-def text_to_audio() -> DitTextToAudio:
+class FoldedTextToAudio(DitTextToAudio):
+    """With the sampler of STAR's variant "folded", so that all systems here have the same."""
+
+    def load(self, device: str, dtype: str) -> None:
+        from systems.star.folded_generator import FoldedGenerator
+
+        super().load(device, dtype)
+        plain = self.generator
+        self.generator = FoldedGenerator(plain.udit, plain.vae, plain.config, plain.latent_frames)
+
+    def provenance(self) -> dict[str, Any]:
+        """As DitTextToAudio, with the variant."""
+        return {**super().provenance(), "variant": VARIANT}
+
+
+def text_to_audio() -> FoldedTextToAudio:
     """The generator of cascade and oracle, from which the STAR systems were trained."""
-    return DitTextToAudio(
+    return FoldedTextToAudio(
         text_encoder=configs.TEXT_ENCODER,
         udit=configs.UDIT,
         vae=configs.VAE,
@@ -60,4 +79,4 @@ def _star(config: StarConfig, name: str, encoder: str) -> Star:
     }
     if config.bridge:
         weights["bridge"] = own / "bridge.safetensors"
-    return Star(config, weights)
+    return Star(config, weights, variant=VARIANT)

@@ -172,7 +172,11 @@ class FinalBlock(nn.Module):
     def forward(self, frames: Tensor, modulation: Tensor) -> Tensor:
         """[B, T / patch, D] to [B, C, T]."""
         shift, scale = modulation.unbind(0)
-        patches = self.linear(torch.addcmul(shift, self.norm(frames), scale))
+        return self.unfold(torch.addcmul(shift, self.norm(frames), scale))
+
+    def unfold(self, frames: Tensor) -> Tensor:
+        """Normed and modulated [B, T / patch, D] to [B, C, T], an affine map."""
+        patches = self.linear(frames)
         latent = patches.unflatten(-1, (self.patch, -1)).flatten(1, 2)
         return self.final_layer(latent.transpose(1, 2))
 

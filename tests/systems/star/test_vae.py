@@ -5,6 +5,7 @@ parameter counts and work are (test_star_full_size.py), and the key names (test_
 """
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -124,6 +125,18 @@ def test_phase_is_the_same_for_any_batch():
     torch.testing.assert_close(batch[1], single, atol=1e-4, rtol=1e-3)
 
 
+def test_what_is_too_loud_is_turned_down_clip_by_clip_and_the_rest_is_left(spectrogram_config):
+    vae = build_vae(spectrogram_config)
+    magnitude = log_magnitude(torch.tensor([[0.01], [40.0]]) * torch.randn(1, 8000), 512, 160)
+    features = (magnitude - vae.config.log_centre) / vae.config.log_spread
+    quiet, loud = vae.invert(features)[:, 0]
+    peak = loud.abs().max().item()
+    assert peak == pytest.approx(1.0)
+    assert quiet.abs().max().item() < 0.1
+    alone = vae.invert(features[:1])[0, 0]
+    torch.testing.assert_close(quiet, alone, atol=1e-5, rtol=0)
+
+
 def test_log_magnitude_of_silence_is_its_floor():
     assert log_magnitude(torch.zeros(1, 1600), 512, 160).exp().max().item() == pytest.approx(1e-4)
 
@@ -131,3 +144,27 @@ def test_log_magnitude_of_silence_is_its_floor():
 def test_odd_ratios_are_refused():
     with pytest.raises(ValueError, match="odd ratio"):
         dataclasses.replace(WAVEFORM, ratios=(2, 3, 6, 10))
+
+
+@pytest.mark.parametrize(("momentum", "softening"), [(0.0, 0.5), (0.9, 0.0)])
+@pytest.mark.parametrize(("n_fft", "hop"), [(512, 160), (512, 128), (64, 20)])
+def test_griffin_lim_is_that_of_torchs_transforms(n_fft, hop, momentum, softening):
+    """Against the definition, written with torch.stft and torch.istft, in float64."""
+    magnitude = torch.rand(2, n_fft // 2 + 1, 12).exp()
+    found = griffin_lim(magnitude, n_fft, hop, 3, momentum, softening)
+    magnitude = torch.cat([magnitude, magnitude[..., -1:]], dim=-1).double()
+    angle = (
+        torch.rand(magnitude.shape[1:], generator=torch.Generator().manual_seed(0)) * 2 * math.pi
+    )
+    shared = {"window": torch.hann_window(n_fft, dtype=torch.float64), "center": True}
+
+    def sound(phase):
+        return torch.istft(magnitude * phase, n_fft, hop, length=12 * hop, **shared)
+
+    phase, previous = torch.polar(torch.ones(()), angle).to(torch.complex128), 0
+    for _ in range(3):
+        rebuilt = torch.stft(sound(phase), n_fft, hop, return_complex=True, **shared)
+        ahead = rebuilt - previous * momentum / (1 + momentum)
+        strength = torch.hypot(ahead.abs(), softening * magnitude + 1e-12)
+        phase, previous = ahead * math.hypot(1, softening) / strength, rebuilt
+    torch.testing.assert_close(found.double(), sound(phase), atol=1e-4, rtol=1e-3)
