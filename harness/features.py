@@ -18,7 +18,7 @@ from metrics.listening import Ear
 from metrics.protocol import Listening
 from metrics.resample import NAME as RESAMPLER
 
-VERSION = 2
+VERSION = 3
 """Rises when the same file would give other features (mixing, mean removal, windows)."""
 BATCH = 16
 
@@ -121,6 +121,8 @@ class Network:
             return read()
         except FileNotFoundError as error:
             raise MissingError(f"embedder '{self.name}': {error}") from error
+        except ValueError as error:
+            raise StabenchError(f"embedder '{self.name}': {error}") from error
 
 
 def network(

@@ -114,26 +114,21 @@ def _load(folder: Path) -> Any:
     """VitsModel with every weight read from the file; nothing is initialised at random."""
     from safetensors import SafetensorError
     from transformers import VitsModel
-    from transformers.utils import logging
 
-    before = logging.get_verbosity()
-    # It reports what it cannot place on stderr; here that is an error of its own.
-    logging.set_verbosity_error()
     try:
-        model, report = VitsModel.from_pretrained(
-            folder,
-            local_files_only=True,
-            use_safetensors=True,
-            dtype="float32",
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-        )
+        with _silent():
+            model, report = VitsModel.from_pretrained(
+                folder,
+                local_files_only=True,
+                use_safetensors=True,
+                dtype="float32",
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+            )
     except SafetensorError as error:
         raise ValueError(
             f"{folder / 'model.safetensors'} is damaged or truncated ({error}); fetch it again"
         ) from error
-    finally:
-        logging.set_verbosity(before)
     for what in ("missing_keys", "mismatched_keys", "unexpected_keys"):
         if names := sorted(map(str, report[what])):
             raise ValueError(
@@ -141,6 +136,25 @@ def _load(folder: Path) -> Any:
                 f"{what.replace('_', ' ')} (first: {names[0]}); fetch both again"
             )
     return model.eval()
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """transformers draws a bar and reports what it cannot place; here that is an error of its own.
+
+    stderr is the run's: it tells of clips.
+    """
+    from transformers.utils import logging
+
+    before, drawn = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if drawn:
+            logging.enable_progress_bar()
 
 
 @contextmanager
