@@ -79,8 +79,11 @@ def _execute(suite: str, folder: Any) -> None:
     from harness.engine import Engine, Interrupted, check_failures
     from harness.progress import progress_on
     from harness.report import report
+    from harness.scoring import check_networks
 
     print(f"run folder: {folder.path}", file=sys.stderr)
+    if folder.record.request.phase == "all":
+        check_networks(folder.path)
     try:
         Engine(folder, progress_on(sys.stderr)).run()
     except Interrupted as error:

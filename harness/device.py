@@ -95,7 +95,13 @@ def device(name: str) -> Device:
 
 
 def limit_threads(count: int) -> int | None:
-    """Hold torch, when it is in use, to `count` CPU threads; what it then says it uses."""
+    """Hold NumPy's BLAS and torch, when it is in use, to `count` CPU threads; what torch then says.
+
+    A BLAS with as many threads as there are cores is up to fifty times slower on a busy machine.
+    """
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(count)
     torch = sys.modules.get("torch")
     if torch is None:
         return None

@@ -57,8 +57,15 @@ def _signed(number: Estimate, column: Column) -> Printed:
 
 
 def _verdict(number: Estimate, column: Column) -> str:
-    """A tick when the first system is better, a cross when it is worse, nothing when open."""
+    """A tick when the first system is better, a cross when it is worse, nothing when open.
+
+    An interval that is printed as nothing but zeros differs from 0 by rounding only.
+    """
     if number.low is None or number.high is None or number.low <= 0 <= number.high:
+        return ""
+    if {figure(end, column.digits) for end in (number.low, number.high)} == {
+        figure(0.0, column.digits)
+    }:
         return ""
     return "✓" if (number.low > 0) == (column.better == "higher") else "✗"
 

@@ -69,6 +69,16 @@ def score_run(run: Path, progress: Progress = silent, device: str = "cpu") -> Pa
     return _write(folder.metrics_path, exam, entrants, references, choice, progress, trials)
 
 
+def check_networks(run: Path) -> None:
+    """Raises what `score_run` would for networks that are not there, before hours of a run."""
+    suite = RunFolder.open(run).suite
+    metrics = suite.metrics
+    hearing = Hearing(threads=suite.protocol.threads, weights=metrics.weights)
+    protocol = protocols.load(metrics.protocol, metrics.networks)
+    for one in networks_of(protocol, tuple(metrics.columns), hearing).values():
+        _ = one.identity
+
+
 def score_folders(
     reference: Path,
     outputs: Mapping[str, Path],
