@@ -1,7 +1,7 @@
 """The UDiT for sampling on a CPU: what is constant over clips goes into its weights beforehand.
 
-The same velocities but for rounding, in half the time at the size of a small model, where a step is
-hundreds of operations on little data. What changes, next to UDiT.step with guidance:
+The same velocities but for rounding, in three quarters of the time at the size of a small model,
+where a step is hundreds of operations on little data. Next to UDiT.step with guidance:
 
 - AdaLN's shift and scale become weight and bias of the norm before them, one pair a step;
 - queries and keys leave their projections centred, so that a root of mean squares normalises them;

@@ -56,8 +56,8 @@ def griffin_lim(
 class _Transform:
     """The pair of STFTs between `frames` spectra [B, F, bins] and hop (F - 1) samples [B, N].
 
-    They are torch.stft and torch.istft (periodic Hann window, centred, reflected at the edges) in a
-    tenth of the time: spectra stay in the order of the FFT, and what two calls share is kept.
+    They are torch.stft and torch.istft (periodic Hann window, centred, reflected at the edges) in
+    less time: spectra stay in the order of the FFT, and what two calls share is kept.
     """
 
     def __init__(self, n_fft: int, hop: int, frames: int, device: torch.device) -> None:
