@@ -66,8 +66,9 @@ def _p(p_value: float) -> str:
     return "p < 0.002" if p_value < 0.002 else f"p {p_value:.3f}"
 
 
-def _reasons(rows: Iterable[Row], columns: Sequence[Column]) -> Iterable[str]:
+def _reasons(rows: Sequence[Row], columns: Sequence[Column]) -> Iterable[str]:
     """One point for each reason: which columns of which rows it explains."""
+    systems = [row.label for row in rows if row.paradigm != "sanity"]
     found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         for column in columns:
@@ -79,7 +80,9 @@ def _reasons(rows: Iterable[Row], columns: Sequence[Column]) -> Iterable[str]:
         for label, names in by_row.items():
             alike[tuple(names)].append(label)
         for names, labels in alike.items():
-            yield f"{', '.join(names)} of {', '.join(labels)}: {reason}"
+            every = len(systems) > 2 and labels == systems
+            whose = "every system" if every else ", ".join(labels)
+            yield f"{', '.join(names)} of {whose}: {reason}"
 
 
 def failures(metrics: MetricsFile) -> Section | None:

@@ -169,6 +169,8 @@ def test_ctrl_c_tells_how_to_go_on(suite, tmp_path: Path, environment: dict[str,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell without job control has its background jobs ignore Ctrl-C, and so would this one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while process.poll() is None and not (tmp_path / "pids").exists():
         with suppress(subprocess.TimeoutExpired):
