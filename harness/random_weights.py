@@ -12,16 +12,16 @@ REFUSED = "random weights: latency only"
 def on_random_weights(run: RunFolder, use: SystemUse) -> bool:
     """Whether a system ran on random weights, by the suite's options or by its own word."""
     about = run.about_systems().get(use.name, {})
-    return "random" in {*_weights(use.options), *_weights(about.get("provenance"))}
+    return "random" in {*weights_of(use.options), *weights_of(about.get("provenance"))}
 
 
-def _weights(value: Any) -> Iterator[str]:
-    """Every string under a key `weights`, however deep."""
+def weights_of(value: Any) -> Iterator[str]:
+    """Every text under a key `weights`, however deep: "random" is one of them, or none is."""
     if isinstance(value, list):
         for item in value:
-            yield from _weights(item)
-    if isinstance(value, dict):
+            yield from weights_of(item)
+    elif isinstance(value, dict):
         for key, item in value.items():
             if key == "weights" and isinstance(item, str):
                 yield item
-            yield from _weights(item)
+            yield from weights_of(item)

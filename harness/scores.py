@@ -66,17 +66,13 @@ class Sheet(NamedTuple):
     influences: Influences
 
 
-def scores(
-    exam: Exam, entrants: list[Entrant], references: Sounds, choice: Choice, progress: Progress
-) -> dict[str, Any]:
-    """The content of metrics.json: the same bytes for the same sounds, weights and seed."""
-    return sheet(exam, entrants, references, choice, progress).content
-
-
 def sheet(
     exam: Exam, entrants: list[Entrant], references: Sounds, choice: Choice, progress: Progress
 ) -> Sheet:
-    """The scores of all systems, and what each clip adds to those of a set as a whole."""
+    """The scores of all systems, and what each clip adds to those of a set as a whole.
+
+    The same bytes for the same sounds, weights and seed.
+    """
     sanity = dict(
         Sanity(exam, references, choice.columns, progress).rows(choice.sanity, choice.ceiling)
     )

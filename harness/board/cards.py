@@ -103,18 +103,6 @@ def _hashes(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
         yield place or "sha256", value
 
 
-def weights_of(value: Any) -> Iterator[str]:
-    """Every text under a key `weights`, however deep: "random" is one of them, or none is."""
-    if isinstance(value, list):
-        for inner in value:
-            yield from weights_of(inner)
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            if key == "weights" and isinstance(inner, str):
-                yield inner
-            yield from weights_of(inner)
-
-
 def first_rows(rows: Sequence[Row]) -> dict[str, Row]:
     """The measured rows of repeat 0 by clip: their sounds are the outputs."""
     return {row.clip: row for row in rows if not row.warmup and not row.repeat}

@@ -13,6 +13,7 @@ from harness.board.sources import JOURNAL, RUN, SYSTEMS, invalid
 from harness.board.submission import NAME
 from harness.dataset import Dataset
 from harness.journal import Row
+from harness.random_weights import weights_of
 from harness.suite import Suite
 
 SPEECH_S = 0.02
@@ -59,7 +60,7 @@ def _kind(package: Package) -> Iterator[Finding]:
     """What kind of run it must be."""
     record, about, rows = package.sources
     use, name = record.suite.systems[0], package.submission.system.name
-    if "random" in {*cards.weights_of(use.options), *cards.weights_of(about.get("provenance"))}:
+    if "random" in {*weights_of(use.options), *weights_of(about.get("provenance"))}:
         yield error(SYSTEMS, "provenance.weights", "random weights have no quality")
     if about.get("reads_caption") and use.paradigm != "oracle":
         yield error(

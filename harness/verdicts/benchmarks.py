@@ -18,8 +18,8 @@ from harness.figures import NOTHING, figure
 from harness.page import Grid, Head, Page, Printed, Section
 from harness.page import Line as Row
 from harness.report import show
-from harness.verdicts.gate_page import change as change_text
-from harness.verdicts.gate_page import ends
+from harness.verdicts.changes import ends
+from harness.verdicts.gate_page import inline
 from harness.verdicts.holm import adjusted
 from harness.verdicts.options import FIVE_PERCENT
 from harness.verdicts.paired import STANDARD, Change, Sampling
@@ -241,4 +241,4 @@ def _row(line: Line) -> Row:
     if line.change is None:
         return Row((*head, *[Printed(NOTHING)] * 4))
     p = "< 0.001" if line.p_adjusted < 0.001 else figure(line.p_adjusted, 3)
-    return Row((*head, *map(Printed, (*ends(line), change_text(line), p))))
+    return Row((*head, *map(Printed, (*ends(line), inline(line), p))))

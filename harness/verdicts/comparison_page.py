@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from harness.figures import NOTHING, counted, decimals, figure, interval
+from harness.figures import NOTHING, counted
 from harness.page import Grid, Head, Line, Page, Printed, Section
+from harness.verdicts.changes import change as change_of
+from harness.verdicts.changes import ends, p, signed
 from harness.verdicts.compare import Comparison, SystemComparison
 from harness.verdicts.record import Evidence
 from harness.verdicts.verdict import Line as Verdict
@@ -116,41 +118,13 @@ def _line(one: Verdict) -> Line:
         return Line((*head, *[Printed(NOTHING)] * (len(HEADS) - 2)))
     cells = (
         str(change.n),
-        *_ends(one),
-        (_change(one)),
-        _p(change.p_value),
-        NOTHING if one.p_adjusted is None else _p(one.p_adjusted),
-        NOTHING if change.effect_size is None else _signed(change.effect_size, 2),
+        *ends(one),
+        change_of(one),
+        p(change.p_value),
+        NOTHING if one.p_adjusted is None else p(one.p_adjusted),
+        NOTHING if change.effect_size is None else signed(change.effect_size, 2),
     )
     return Line((*head, *(cell if isinstance(cell, Printed) else Printed(cell) for cell in cells)))
-
-
-def _ends(one: Verdict) -> tuple[str, str]:
-    """Old and new, times in milliseconds."""
-    relative = one.block != "quality"
-    values = [value / 1e6 if relative else value for value in (one.change.old, one.change.new)]
-    digits = decimals(values) if relative else one.digits
-    unit = f" {one.unit}" if relative else ""
-    return tuple(f"{figure(value, digits)}{unit}" for value in values)
-
-
-def _change(one: Verdict) -> Printed:
-    ends = (one.change.change, one.change.low, one.change.high)
-    if one.block != "quality":
-        value, low, high = (100 * (end - 1) for end in ends)
-        return Printed(f"{_signed(value, 1)} %", interval(low, high, 1))
-    value, low, high = ends
-    digits = max(one.digits, decimals([high - low], least_figures=2))
-    return Printed(_signed(value, digits), interval(low, high, digits))
-
-
-def _signed(value: float, digits: int) -> str:
-    text = figure(value, digits)
-    return f"+{text}" if value > 0 and text.strip("0.") else text
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else figure(value, 3)
 
 
 def _points(system: SystemComparison) -> Iterable[str]:

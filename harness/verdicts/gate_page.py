@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from harness.figures import NOTHING, counted, decimals, figure, interval
+from harness.figures import NOTHING, counted
 from harness.page import Grid, Head, Page, Printed, Section
 from harness.page import Line as Row
+from harness.verdicts.changes import change, ends, p
 from harness.verdicts.gate import Check, Gate
 from harness.verdicts.verdict import Line
 
@@ -78,9 +79,9 @@ def said(check: Check) -> str:
     text = f"{check.label} {check.verdict}"
     if check.line and check.line.change:
         old, new = ends(check.line)
-        text += f", {old} to {new} ({change(check.line)})"
+        text += f", {old} to {new} ({inline(check.line)})"
     if check.stages:
-        text += "; stages: " + ", ".join(f"{one.label} {change(one)}" for one in check.stages)
+        text += "; stages: " + ", ".join(f"{one.label} {inline(one)}" for one in check.stages)
     elif check.line and check.line.block == "latency" and check.verdict == "regressed":
         text += "; no single stage stands out"
     return f"{text}; {check.reason}" if check.reason else text
@@ -98,31 +99,13 @@ def _rows(check: Check) -> Iterator[Row]:
 def _numbers(line: Line | None) -> tuple[Printed, ...]:
     if line is None or line.change is None:
         return tuple([Printed(NOTHING)] * 5)
-    p = line.p_adjusted
-    shown = NOTHING if p is None else "< 0.001" if p < 0.001 else figure(p, 3)
+    shown = NOTHING if line.p_adjusted is None else p(line.p_adjusted)
     size = line.bounds.effect
     least = f"{100 * size:.3g} %" if line.block != "quality" else f"{size:.3g}"
-    return tuple(Printed(text) for text in (*ends(line), change(line), least, shown))
+    return tuple(Printed(text) for text in (*ends(line), inline(line), least, shown))
 
 
-def ends(line: Line) -> tuple[str, str]:
-    """Old and new; times in milliseconds."""
-    if line.block == "quality":
-        return tuple(figure(value, line.digits) for value in (line.change.old, line.change.new))
-    values = [value / 1e6 for value in (line.change.old, line.change.new)]
-    return tuple(f"{figure(value, decimals(values))} ms" for value in values)
-
-
-def change(line: Line) -> str:
-    """The change with its interval; of a time in percent."""
-    values = (line.change.change, line.change.low, line.change.high)
-    if line.block == "quality":
-        digits = max(line.digits, decimals([values[2] - values[1]], least_figures=2))
-        return f"{_signed(values[0], digits)} {interval(*values[1:], digits)}"
-    value, low, high = (100 * (one - 1) for one in values)
-    return f"{_signed(value, 1)} % {interval(low, high, 1)}"
-
-
-def _signed(value: float, digits: int) -> str:
-    text = figure(value, digits)
-    return f"+{text}" if value > 0 and text.strip("0.") else text
+def inline(line: Line) -> str:
+    """The change and its interval in one line."""
+    found = change(line)
+    return f"{found.main} {found.under}"

@@ -11,7 +11,7 @@ from harness.errors import MissingError
 from harness.exam import Exam, Item
 from harness.features import hear, network
 from harness.sanity import Sanity, generator, shuffled
-from harness.scores import Choice, Entrant, scores
+from harness.scores import Choice, Entrant, sheet
 from harness.scoring import score_run, silent
 from metrics.audio import Audio, decode
 from tests.harness.fake_run import EMBEDDERS, FakeRun
@@ -95,7 +95,9 @@ def test_the_ceiling_is_a_row_and_recall_is_shown_as_its_share(made):
         return Audio(audio.samples * np.float32(1.5), audio.rate_hz)
 
     choice = Choice(COLUMNS, (), louder)
-    metrics = scores(exam, [Entrant("quiet", "", "unstated", sounds)], sounds, choice, silent)
+    metrics = sheet(
+        exam, [Entrant("quiet", "", "unstated", sounds)], sounds, choice, silent
+    ).content
     top = metrics["sanity"]["ceiling"]["cells"]["recall"]["value"]
     cells = metrics["systems"]["quiet"]["cells"]
     assert 0 < cells["recall"]["value"] < top <= 1
