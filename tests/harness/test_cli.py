@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness import cli
+from harness.errors import MissingError
 from harness.run_folder import RunFolder
 
 TOYS = Path(__file__).with_name("toys.py")
@@ -252,3 +253,19 @@ def test_doctor_looks_at_everything(
     out = capsys.readouterr().out
     for word in ("python", "torch", "device", "threads", "systems", "run folders"):
         assert re.search(rf"^\S+ +{word} ", out, re.MULTILINE), out
+
+
+def test_missing_judges_end_a_run_before_its_first_clip(
+    suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    class Absent:
+        @property
+        def identity(self) -> str:
+            raise MissingError("embedder 'cnn14-16k': no weights; stabench weights fetch")
+
+    monkeypatch.setattr("harness.scoring.networks_of", lambda *_: {"tagger": Absent()})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["stabench", "run", str(suite({"a": {}}))])
+    assert cli.main() == 3
+    assert "stabench weights fetch" in capsys.readouterr().err
+    assert RunFolder.open(tmp_path / "results/runs/latest").rows() == []

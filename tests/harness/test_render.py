@@ -205,12 +205,20 @@ def test_quiet_lines_without_a_number_are_left_out():
         (-0.3, -0.1, "higher", "✗"),
         (-0.1, 0.1, "higher", ""),
         (0.0, 0.1, "higher", ""),
+        (1e-16, 2e-16, "higher", ""),
     ],
 )
 def test_a_difference_is_judged_by_its_interval_and_direction(low, high, better, verdict):
     number = Estimate((low + high) / 2, low, high, 20)
     column = Column("kl", "KL", "", better, 2, "quality")
     assert differences._verdict(number, column) == verdict
+
+
+def test_a_reason_of_all_systems_is_said_once(tmp_path):
+    systems = tuple((name, "end-to-end", name.upper()) for name in "abc")
+    made = FakeRun(tmp_path, n=4, systems=systems).make()
+    text = to_markdown(page(made.path))
+    assert "FAD, FD, KL, IS, CLAP of every system: not scored" in text
 
 
 def test_error_propagation_names_the_word_error_rate(run):
