@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness import registry
+from harness.audio_identity import BROKEN, of_clips, of_sound
 from harness.device import limit_threads
 from harness.errors import MissingError, StabenchError
 from harness.feature_cache import FeatureCache
@@ -177,6 +178,11 @@ class Heard:
         cache = self.networks[role].cache
         return [cache[self.keys[clip]] for clip in clips]
 
+    @property
+    def sha256(self) -> str | None:
+        """Of all sounds by clip, the broken ones as such (harness/audio_identity.py)."""
+        return of_clips({**self.keys, **dict.fromkeys(self.broken, BROKEN)})
+
     def some(self, clips: list[str]) -> "Heard":
         """Only these clips."""
         return Heard(self.networks, {clip: self.keys[clip] for clip in clips})
@@ -213,7 +219,7 @@ def _ears(
         except ValueError as error:  # AudioError
             broken[clip] = str(error)
             continue
-        key = keys[clip] = f"{content_sha256(audio.samples)} {audio.rate_hz}"
+        key = keys[clip] = of_sound(content_sha256(audio.samples), audio.rate_hz)
         if any(key not in net.cache for net in networks.values()):
             yield key, Ear(audio)
 

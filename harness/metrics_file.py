@@ -84,9 +84,13 @@ class RowRecord(Strict):
 
 
 class SystemRecord(RowRecord):
-    """A system: also why clips failed, rows of embeddings by network, the values of each clip."""
+    """A system: also why clips failed, rows of embeddings by network, the values of each clip.
+
+    `audio_sha256` is of the sounds that were scored (harness/audio_identity.py), null without any.
+    """
 
     paradigm: str
+    audio_sha256: str | None = None
     failures: dict[str, str]
     frames: dict[str, int]
     per_clip: dict[str, dict[str, float]]
@@ -110,9 +114,13 @@ class DifferenceRecord(Strict):
 
 
 class ReferencesRecord(Strict):
-    """How many recordings were heard, their rows of embeddings, and why others were not."""
+    """How many recordings were heard, their rows of embeddings, and why others were not.
+
+    `audio_sha256` is of the recordings and of which clip each belongs to, null without any.
+    """
 
     n: int
+    audio_sha256: str | None = None
     frames: dict[str, int]
     failures: dict[str, str]
 

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from harness import metrics_file
+from harness import metrics_file, staleness
 from harness.journal import Row as Trial
 from harness.latency import Latency, timed
 from harness.metrics_file import DifferenceRecord, MetricsFile
@@ -31,7 +31,7 @@ class Results:
         if (path / metrics_file.NAME).exists() and not (path / "run.json").exists():
             return cls(path, None, metrics_file.read(path))
         run = RunFolder.open(path)
-        return cls(run.path, run, metrics_file.read(run.path))
+        return cls(run.path, run, staleness.current(run, metrics_file.read(run.path)))
 
     @cached_property
     def trials(self) -> list[Trial]:

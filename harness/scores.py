@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from harness.answers import Answers
+from harness.audio_identity import of_recordings
 from harness.estimate import Estimate, ratio
 from harness.exam import Exam
 from harness.features import Progress, Sounds, hear
@@ -98,6 +99,9 @@ def sheet(
         "paired": [line for a, b in pairs(found) for line in _differences(a, b, choice.columns)],
         "references": {
             "n": len(references) - len(broken),
+            "audio_sha256": of_recordings(
+                exam.references.keys, {clip: exam.items[clip].references for clip in exam.ids}
+            ),
             "frames": Answers(exam, exam.probes, exam.references).frames(),
             "failures": dict(broken),
         },
@@ -145,6 +149,7 @@ def _scored(
     part = {
         "label": entrant.label,
         "paradigm": entrant.paradigm,
+        "audio_sha256": heard.sha256,
         "n": (len(entrant.sounds) or entrant.clips) - len(heard.broken),
         "failed": len(failures),
         "failures": failures,

@@ -58,6 +58,7 @@ def of(results: Results) -> Evidence:
         dataset=record and record.dataset.name,
         dataset_version=record and record.dataset.version,
         references=_references(metrics) if metrics else {},
+        references_sha256=metrics.references.audio_sha256 if metrics else None,
         settings=_settings(results),
         hardware=_hardware(results),
         versions=dict(metrics.provenance.versions) if metrics else {},

@@ -22,6 +22,10 @@ class Mismatch(NamedTuple):
 def of_runs(old: Evidence, new: Evidence) -> list[Mismatch]:
     """What concerns every number: the clips, and the rules of the run."""
     pairs = [("dataset", _dataset(old), _dataset(new))]
+    heard = old.references_sha256, new.references_sha256
+    # Where their number differs, the clips do: then only metrics of sets are refused (rows.py).
+    if old.references == new.references and None not in heard:
+        pairs.append(("recordings", *(f"sha256 {one[:8]}" for one in heard)))
     if old.settings and new.settings:
         for name in ("scenario", "batch_size", "seed"):
             pairs.append((name, *(str(getattr(one.settings, name)) for one in (old, new))))

@@ -130,7 +130,8 @@ class Head(Strict):
 class Evidence(Strict):
     """A run, or scored folders. `groups`: the key of each clip that shares a recording.
 
-    `references`: how many recordings were heard, and their rows of embeddings by network.
+    `references`: how many recordings were heard, and their rows of embeddings by network;
+    `references_sha256` is of the recordings themselves, and of the clip that each belongs to.
     """
 
     schema_version: Literal[1] = Field(SCHEMA, alias="schema")
@@ -141,6 +142,7 @@ class Evidence(Strict):
     dataset: str | None = None
     dataset_version: str | None = None
     references: dict[str, int] = Field({})
+    references_sha256: str | None = None
     settings: Settings | None = None
     hardware: Hardware | None = None
     versions: dict[str, str] = Field({})

@@ -155,3 +155,19 @@ def test_nothing_there_and_a_damaged_influence_file(copy: Path, tmp_path: Path) 
     (copy / "influence.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(StabenchError, match="not an influence file"):
         read(copy)
+
+
+def test_other_recordings_under_the_same_names_are_refused(run: Path, tmp_path: Path) -> None:
+    """Their number is the same, and so are the outputs: only their sounds tell."""
+    before = read(run)
+    other = FakeRun(tmp_path, failed={"star": ["clip003"]}, metrics={"sanity": []}).make()
+    sounds = sorted((tmp_path / "reference").iterdir())
+    kept = [path.read_bytes() for path in sounds]
+    score_run(other.path)
+    assert read(other.path).references_sha256 == before.references_sha256 is not None
+    for path, data in zip(sounds, [*kept[1:], kept[0]], strict=True):
+        path.write_bytes(data)
+    score_run(other.path)
+    with pytest.raises(StabenchError, match=r"recordings was sha256 .* and is sha256"):
+        compare(before, read(other.path), QUICK)
+    assert compare(before, read(run), QUICK).mismatches == ()
