@@ -16,6 +16,7 @@ from metrics.backends.backend import PUBLISHED, RANDOM, Backend
 from metrics.backends.packages import clap_module
 from metrics.contract import Features
 from metrics.embedders.network import exact
+from metrics.embedders.published import located
 from metrics.embedders.tokens import RobertaTokens, StandInTokens, Tokenizer
 from metrics.embedders.waveforms import check
 
@@ -88,9 +89,7 @@ class LaionClapEmbedder(Backend):
 def _tokenizer(weights: str | Path) -> Tokenizer:
     if weights == RANDOM:
         return StandInTokens()
-    from checkpoints.store import locate
-
-    return RobertaTokens(locate("roberta-base"))
+    return RobertaTokens(located(("roberta-base",)).path)
 
 
 def embedder(weights: str = PUBLISHED) -> LaionClapEmbedder:

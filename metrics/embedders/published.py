@@ -99,7 +99,7 @@ def _pca(weights: str) -> "Pca":
         components = torch.randn(size, size, generator=generator) / size**0.5
         return Pca(components, torch.zeros(size), "random, seed 0")
     if weights == PUBLISHED:
-        path = _located(("vggish-pca",)).path
+        path = located(("vggish-pca",)).path
     else:
         path = Path(weights).parent / PCA_FILE
     return Pca(*_pca_tensors(path, size), store.sha256(_existing(path)))
@@ -146,7 +146,7 @@ def _clap(
     config = laion.config(*size)
     if weights == RANDOM:
         return ClapEmbedder(Seeded(lambda: _clap_model(config)), StandInTokens(), None, config)
-    found = _located(names) if weights == PUBLISHED else _own(weights)
+    found = located(names) if weights == PUBLISHED else _own(weights)
     tokens = _tokens(found.path)
     if found.path.is_dir():
         return ClapEmbedder(Folder(*found), tokens, None, store.config_text(found.path))
@@ -164,12 +164,11 @@ def _clap_model(config: str) -> "nn.Module":
 
 def _tokens(weights: Path) -> "Tokenizer":
     """RoBERTa's files beside the weights, or those of roberta-base."""
-    from checkpoints.store import locate
     from metrics.embedders.tokens import FILES, RobertaTokens
 
     beside = weights if weights.is_dir() else weights.parent
     whole = all((beside / name).is_file() for name in FILES)
-    return RobertaTokens(beside if whole else locate("roberta-base"))
+    return RobertaTokens(beside if whole else located(("roberta-base",)).path)
 
 
 def _source(
@@ -182,11 +181,11 @@ def _source(
 
     if weights == RANDOM:
         return Seeded(build)
-    found = _located(names) if weights == PUBLISHED else _own(weights)
+    found = located(names) if weights == PUBLISHED else _own(weights)
     return Published(found.path, translate, found.origin, found.licence)
 
 
-def _located(names: tuple[str, ...]) -> Origin:
+def located(names: tuple[str, ...]) -> Origin:
     """The first that is there, checked by its sha256.
 
     Raises FileNotFoundError, of the first, when none is there; ValueError for a file that is not

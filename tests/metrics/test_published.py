@@ -48,6 +48,9 @@ WITHIN_AUDIO = (
 )
 
 
+TOKENS = published._tokens
+
+
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """The factories build networks of a few thousand weights."""
@@ -246,6 +249,17 @@ def test_published_weights_that_are_not_the_published_ones(tmp_path, monkeypatch
     panns(tmp_path / "Cnn14_16k_mAP=0.438.pth", Cnn14Config(**CHANNELS))
     with pytest.raises(ValueError, match=r"truncated: \d+ of 358668570 bytes; delete it and run"):
         published.cnn14_16k()
+
+
+def test_a_vocabulary_that_is_not_the_published_one(tmp_path, monkeypatch):
+    """Other words give other ids, and a CLAP score that nobody can match."""
+    monkeypatch.setenv("STABENCH_WEIGHTS", str(tmp_path / "weights"))
+    folder = tmp_path / "weights" / "roberta-base"
+    folder.mkdir(parents=True)
+    (folder / "vocab.json").write_text("{}")
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    with pytest.raises(ValueError, match=r"vocab.json is truncated: 2 of 898823 bytes"):
+        TOKENS(tmp_path / "630k.pt")
 
 
 def test_published_weights_that_are_not_here(monkeypatch):
