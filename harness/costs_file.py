@@ -7,8 +7,8 @@ from pydantic import Field, ValidationError
 from harness import atomic
 from harness.ceilings import Ceilings
 from harness.errors import StabenchError
-from harness.metrics_file import Strict
 from harness.profile import Profile
+from harness.strict import Strict, first_key
 
 NAME = "costs.json"
 SCHEMA = 1
@@ -40,10 +40,8 @@ def read(folder: Path) -> CostsFile | None:
     try:
         return CostsFile.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, first["loc"]))
         raise StabenchError(
-            f"{path}: key '{key}': {first['msg']}; remove the file and resume the run"
+            f"{path}: {first_key(error)}; remove the file and resume the run"
         ) from None
 
 

@@ -4,19 +4,14 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import Field, FiniteFloat, ValidationError
 
 from harness.errors import StabenchError
 from harness.estimate import Estimate
+from harness.strict import Strict, first_key
 
 NAME = "metrics.json"
 SCHEMA = 2
-
-
-class Strict(BaseModel):
-    """No keys beyond those named."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class CellRecord(Strict):
@@ -71,7 +66,7 @@ class ColumnRecord(Strict):
     about: str = ""
     protocol: str | None = None
     embedder: str | None = None
-    rules: dict[str, float | int | None] = {}
+    rules: dict[str, float | int | None] = Field({})
 
 
 class RowRecord(Strict):
@@ -182,9 +177,7 @@ def read(folder: Path) -> MetricsFile | None:
     try:
         return MetricsFile.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, first["loc"]))
-        raise StabenchError(f"{path}: key '{key}': {first['msg']}; score the run again") from None
+        raise StabenchError(f"{path}: {first_key(error)}; score the run again") from None
 
 
 def json_schema() -> str:

@@ -6,10 +6,9 @@ from pydantic import ValidationError
 
 from harness import registry
 from harness.errors import MissingError, StabenchError, unknown
+from harness.strict import first_wrong
 from metrics.declarations import METRICS
-from metrics.protocol import Listening, Protocol
-
-SECTIONS = {"networks": Listening}
+from metrics.protocol import Protocol
 
 
 def load(name: str, networks: dict[str, str] | None = None) -> Protocol:
@@ -25,7 +24,7 @@ def load(name: str, networks: dict[str, str] | None = None) -> Protocol:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise StabenchError(f"protocol '{path}': not a TOML file ({error})") from None
     except ValidationError as error:
-        raise StabenchError(f"protocol '{path}': {_line(error)}") from None
+        raise StabenchError(f"protocol '{path}': {first_wrong(error, Protocol)}") from None
     for column in protocol.columns:
         if column not in METRICS:
             raise StabenchError(f"protocol '{path}': {unknown('column', column, METRICS)}")
@@ -39,16 +38,3 @@ def load(name: str, networks: dict[str, str] | None = None) -> Protocol:
     for network in (networks or {}).values():
         registry.target("embedders", network)
     return protocol.using(networks or {})
-
-
-def _line(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    *place, name = map(str, first["loc"])
-    if first["type"] == "extra_forbidden":
-        model = SECTIONS[place[0]] if place else Protocol
-        return (
-            f"{'.'.join(place) + ': ' if place else ''}{unknown('key', name, model.model_fields)}"
-        )
-    if first["type"] == "missing":
-        return f"key '{'.'.join([*place, name])}' is missing; add it"
-    return f"{'.'.join([*place, name])} is {first['input']!r}; {first['msg'].lower()}"

@@ -13,12 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from harness import atomic, journal
 from harness.dataset import Absent, Clip, Dataset
 from harness.environment import Environment
 from harness.errors import MissingError, StabenchError
+from harness.strict import Strict, first_key
 from harness.suite import Suite
 
 RUNS = Path("results/runs")
@@ -34,10 +35,9 @@ def stamped(name: str) -> str:
     return f"{name}-{stamp}-{secrets.token_hex(3)}"
 
 
-class Request(BaseModel):
+class Request(Strict):
     """What the command line asked for beyond the suite; a resumed run keeps it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     systems: tuple[str, ...] = ()
     limit: int | None = Field(None, ge=1)
     device: Literal["cpu", "cuda"] = "cpu"
@@ -47,10 +47,9 @@ class Request(BaseModel):
     captions: str | None = None
 
 
-class DatasetRecord(BaseModel):
+class DatasetRecord(Strict):
     """The clips of the run, `n` of them, with the paths a later score needs; what is `missing`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
     version: str
     n: int
@@ -59,18 +58,16 @@ class DatasetRecord(BaseModel):
     missing: tuple[Absent, ...] = ()
 
 
-class Resumption(BaseModel):
+class Resumption(Strict):
     """One time the run was taken up again, and what had changed in its environment."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     at: str
     environment: Environment
 
 
-class Record(BaseModel):
+class Record(Strict):
     """run.json."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     schema_version: int = Field(SCHEMA, alias="schema")
     suite: Suite
     request: Request
@@ -133,9 +130,7 @@ class RunFolder:
         try:
             return Record.model_validate_json(path.read_bytes())
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            key = ".".join(map(str, first["loc"]))
-            raise StabenchError(f"{path}: key '{key}': {first['msg']}; run again") from None
+            raise StabenchError(f"{path}: {first_key(error)}; run again") from None
 
     @property
     def suite(self) -> Suite:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from harness import registry
 from harness.errors import MissingError, StabenchError, unknown
+from harness.strict import Strict, first_wrong
 from metrics.declarations import METRICS
 from metrics.protocol import ROLES
 
@@ -29,7 +30,7 @@ class DatasetUse(BaseModel):
         return dict(self.model_extra or {})
 
 
-class Protocol(BaseModel):
+class Protocol(Strict):
     """How clips are run: `block` clips at a time per system, times out after `timeout_s` a clip.
 
     `max_failed_share` is the share (0 to 1) of a system's clips that may fail; `bootstrap` counts
@@ -37,7 +38,6 @@ class Protocol(BaseModel):
     runs once more, untimed, to count what its stages cost.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     scenario: Literal["single-stream", "offline"] = "single-stream"
     warmups: int = Field(2, ge=0)
     repeats: int = Field(1, ge=1)
@@ -62,7 +62,7 @@ class Protocol(BaseModel):
         return self
 
 
-class Metrics(BaseModel):
+class Metrics(Strict):
     """Columns of the table, the protocol of its numbers, and networks put in place of its own.
 
     `weights = "random"` builds published networks with random weights, to show that all runs.
@@ -70,7 +70,6 @@ class Metrics(BaseModel):
     codec and back: no system can sound better.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     columns: tuple[str, ...] = ()
     protocol: str = "stabench"
     fad: str | None = None
@@ -96,27 +95,25 @@ class Metrics(BaseModel):
         return {role: name for role, name in named.items() if name}
 
 
-class SystemUse(BaseModel):
+class SystemUse(Strict):
     """One system of the suite: `name` in files and tables, `use` in the registry.
 
     `precision` is its own where it is not the protocol's.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     name: str = Name
     label: str = ""
     paradigm: Literal["cascade", "end-to-end", "oracle", "unstated"] = "unstated"
     use: str
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field({})
     precision: Precision | None = None
     python: str | None = None
     note: str = ""
 
 
-class Suite(BaseModel):
+class Suite(Strict):
     """A suite as resolved: what a run did is read from this, and a resumed run must equal it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     name: str = Name
     title: str = ""
     dataset: DatasetUse
@@ -177,7 +174,7 @@ def parse(what: str, value: dict[str, Any]) -> Suite:
     try:
         return Suite.model_validate(value)
     except ValidationError as error:
-        raise StabenchError(f"{what}: {_line(error)}") from None
+        raise StabenchError(f"{what}: {first_wrong(error, Suite)}") from None
 
 
 def difference(then: object, now: object, key: str = "") -> str | None:
@@ -195,27 +192,3 @@ def difference(then: object, now: object, key: str = "") -> str | None:
 def _from_file(name: str) -> SystemUse:
     target = registry.target("systems", name)
     return SystemUse(name=target.rsplit(":", 1)[1], use=target)
-
-
-SECTIONS: dict[str, type[BaseModel]] = {
-    "protocol": Protocol,
-    "metrics": Metrics,
-    "dataset": DatasetUse,
-    "system": SystemUse,
-}
-
-
-def _line(error: ValidationError) -> str:
-    """The first problem of a validation, with its key, value and what is allowed."""
-    first = error.errors(include_url=False)[0]
-    key = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        *place, name = map(str, first["loc"])
-        model = SECTIONS[place[0]] if place else Suite
-        known = [field.alias or own for own, field in model.model_fields.items()]
-        return f"{'.'.join(place) + ': ' if place else ''}{unknown('key', name, known)}"
-    if first["type"] == "missing":
-        return f"key '{key}' is missing; add it"
-    if first["type"] == "value_error":
-        return f"{key}: {first['ctx']['error']}"
-    return f"{key} is {first['input']!r}; {first['msg'].lower()}"
