@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from harness.errors import StabenchError
+from metrics.bootstrap import tails
 
 
 class Estimate(NamedTuple):
@@ -52,12 +53,12 @@ def ratio(numerators: np.ndarray, denominators: np.ndarray, counts: np.ndarray) 
     """Sum over sum of per-clip values [N], resampled by clip: `counts` [B, N] of each replicate.
 
     Word error rate is errors over words; a share of a ceiling is recall over recall. Without
-    anything in the denominator there is no ratio; its percentile interval skips such replicates.
+    anything in the denominator there is no ratio; its interval skips such replicates.
     """
     n, whole = len(denominators), float(np.sum(denominators))
     if not whole:
         return Estimate.missing("nothing to divide by: the denominator is 0", n)
     below = counts @ denominators
     samples = (counts @ numerators)[below > 0] / below[below > 0]
-    low, high = np.quantile(samples, (0.025, 0.975))
+    low, high = np.quantile(samples, tails(counts.shape[1]))
     return Estimate(float(np.sum(numerators)) / whole, float(low), float(high), n)

@@ -12,6 +12,7 @@ import numpy as np
 from harness.clock import Span
 from harness.estimate import Estimate
 from harness.journal import Row
+from metrics.bootstrap import tails
 
 REMAINDER = "(remainder)"
 """Name of what a phase took beyond its marked stages."""
@@ -92,14 +93,14 @@ class Latency:
         return self._estimate(lambda samples: quantile(samples, percent, axis=-1))
 
     def _estimate(self, statistic: Statistic) -> Estimate:
-        """The statistic with its percentile-bootstrap interval over clips."""
+        """The statistic with its bootstrap interval over clips."""
         if not self.n:
             return Estimate.missing("no timed clips")
         value = float(statistic(np.asarray(self.samples_ns, dtype=float)))
         if self.n_clips < 2:
             return Estimate(value, n=self.n_clips, reason="one clip: no interval")
         drawn = self._by_clip[self._draws].reshape(self.resamples, -1)
-        low, high = np.percentile(statistic(drawn), [2.5, 97.5])
+        low, high = np.quantile(statistic(drawn), tails(self.n_clips))
         return Estimate(value, float(low), float(high), self.n_clips)
 
     @cached_property

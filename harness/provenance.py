@@ -80,7 +80,8 @@ def provenance(exam: Exam) -> dict[str, Any]:
         "seed": exam.seed,
         "bootstrap": exam.bootstrap,
         "level": LEVEL,
-        "interval": "bootstrap over clips of influence values; clips of one recording together",
+        "interval": "bootstrap over clips of influence values, expanded percentiles; clips of one "
+        "recording together",
         "pairing": "by clip id",
         "embedders": {role: embedder(exam, net) for role, net in exam.networks.items()},
         "versions": {name: found for name in VERSIONS if (found := _version(name))},

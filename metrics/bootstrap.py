@@ -6,10 +6,14 @@ the same clips for each and their differences are paired.
 
 Every statistic comes as its value and the share of each group in it (its influence over the
 number of clips; metrics/influence.py), so a replicate is a sum, and one formula serves means,
-distances and their differences. The interval is for what the same protocol with as many clips
-gives on average, not for infinitely many: FAD, FD and IS are biased at small N, and stay so.
+distances and their differences. Its quantiles are expanded (Hesterberg, 2015): those of a plain
+bootstrap cover too little when clips are few. The interval is for what the same protocol with as
+many clips gives on average, not for infinitely many: FAD, FD and IS are biased at small N, and
+stay so.
 """
 
+from functools import cache
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -41,6 +45,36 @@ class Draws(NamedTuple):
             raise ValueError(f"bootstrap: {replicates} replicates, expected at least 2, or 1000")
         even = np.full(groups, 1 / groups)
         return cls(np.random.default_rng(seed).multinomial(groups, even, size=replicates))
+
+
+@cache
+def tails(units: float) -> tuple[float, float]:
+    """The quantiles of replicates at which an interval over `units` drawn things ends.
+
+    Resampling n things varies by sqrt((n - 1) / n) too little, and a normal quantile stands where
+    Student's belongs; both are mended in the quantile (Hesterberg, 2015, "What teachers should
+    know about the bootstrap", section 5.2). Raises ValueError under 2.
+    """
+    if units < 2:
+        raise ValueError(f"bootstrap: {units} clips, expected at least 2; score more clips")
+    normal = NormalDist()
+    wide = student(normal.inv_cdf((1 - LEVEL) / 2), units - 1)
+    low = normal.cdf(wide * (units / (units - 1)) ** 0.5)
+    return low, 1 - low
+
+
+def student(z: float, degrees: float) -> float:
+    """The quantile of Student's t where the normal one is `z` (Abramowitz and Stegun, 26.7.5).
+
+    At 2.5 % within 0.02 % from 5 degrees of freedom on, within 1 % at 2.
+    """
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + sum(term / degrees**power for power, term in enumerate(terms, 1))
 
 
 class Statistic(NamedTuple):
@@ -84,13 +118,13 @@ def difference(a: Statistic, b: Statistic) -> Statistic:
 
 
 def interval(statistic: Statistic, draws: Draws) -> Interval:
-    """The percentile interval. Raises ValueError when `draws` are for other groups."""
+    """The expanded percentile interval. Raises ValueError when `draws` are for other groups."""
     if len(statistic.shares) != draws.counts.shape[1]:
         raise ValueError(
             f"bootstrap: shares of {len(statistic.shares)} groups, draws are for "
             f"{draws.counts.shape[1]}; use Draws.of(groups)"
         )
-    tail = (1 - LEVEL) / 2
     value = statistic.value
-    low, high = value + np.quantile(draws.counts @ statistic.shares, (tail, 1 - tail))
+    ends = tails(len(statistic.shares))
+    low, high = value + np.quantile(draws.counts @ statistic.shares, ends)
     return Interval(value, min(float(low), value), max(float(high), value), statistic.n)

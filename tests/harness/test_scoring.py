@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import jiwer
@@ -120,8 +121,9 @@ def test_intervals_resample_clips_with_draws_that_all_systems_share(scored):
         kept = [index for index, clip in enumerate(ids) if clip in each]
         values = np.array([each[ids[index]]["kl"] for index in kept])
         deviations = counts[:, kept] @ (values - values.mean()) / len(kept)
-        ends = values.mean() + np.quantile(deviations, [0.025, 0.975])
-        assert [cell["low"], cell["high"]] == pytest.approx(ends), system
+        tail = NormalDist().cdf(-2.0686576 * (24 / 23) ** 0.5)  # Student's t, 23 degrees
+        ends = values.mean() + np.quantile(deviations, [tail, 1 - tail])
+        assert [cell["low"], cell["high"]] == pytest.approx(ends, rel=1e-4), system
 
 
 def test_a_failed_clip_is_left_out_and_counted(scored):
