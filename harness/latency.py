@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from harness import blocks
 from harness.clock import Span
 from harness.estimate import Estimate
 from harness.journal import Row
@@ -43,8 +44,10 @@ def least_n(percent: float) -> int:
 class Latency:
     """Wall times of one phase of one system, ns, warm-ups and failures already left out.
 
-    `clips` names the clip of each sample; without it every sample is a clip of its own. Repeats of
-    a clip tell nothing about other clips: intervals resample clips, and percentiles count clips.
+    They are in the order in which they were measured: what was slow together is resampled together
+    (harness/blocks.py). `clips` names the clip of each sample; without it every sample is a clip of
+    its own. Repeats of a clip tell nothing about other clips: intervals resample clips, and
+    percentiles count clips.
     """
 
     samples_ns: Sequence[int]
@@ -100,7 +103,8 @@ class Latency:
         if self.n_clips < 2:
             return Estimate(value, n=self.n_clips, reason="one clip: no interval")
         drawn = self._by_clip[self._draws].reshape(self.resamples, -1)
-        low, high = np.quantile(statistic(drawn), tails(self.n_clips))
+        count = -(-self.n_clips // self._block_length)
+        low, high = np.quantile(statistic(drawn), tails(max(2, count)))
         return Estimate(value, float(low), float(high), self.n_clips)
 
     @cached_property
@@ -118,8 +122,13 @@ class Latency:
     @cached_property
     def _draws(self) -> np.ndarray:
         """Clips drawn with replacement [resamples, clips]; the same for every statistic."""
-        rng = np.random.default_rng(self.seed)
-        return rng.integers(self.n_clips, size=(self.resamples, self.n_clips))
+        length = self._block_length
+        return blocks.drawn(self.n_clips, length, resamples=self.resamples, seed=self.seed)
+
+    @cached_property
+    def _block_length(self) -> int:
+        """Clips that are drawn together."""
+        return blocks.block_length(np.log(np.maximum(np.nanmean(self._by_clip, axis=1), 1)))
 
 
 class Stage(NamedTuple):
