@@ -16,6 +16,8 @@ from harness.verdicts import commands as verdicts
 
 INTERNAL = 70
 """Exit code of a fault of our own (EX_SOFTWARE of sysexits.h)."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
 
 app = typer.Typer(
     name="stabench",
@@ -194,11 +196,16 @@ def _named_folders(texts: list[str]) -> dict[str, Path]:
 
 
 @app.command("report")
-def report_(run: options.Run, html: options.Html = True, sound_mb: options.SoundMb = 24.0) -> None:
+def report_(
+    run: options.Run,
+    html: options.Html = True,
+    sound_mb: options.SoundMb = 24.0,
+    sound_from: options.SoundFrom = None,
+) -> None:
     """Write the report of a run or of scored folders, report.html too; print it."""
     from harness.report import report
 
-    report(run, sound_mb=sound_mb if html else None)
+    report(run, sound_mb=sound_mb if html else None, sound_from=tuple(sound_from or ()))
 
 
 @app.command()
@@ -265,7 +272,10 @@ def main() -> int:
     debug = "--debug" in sys.argv[1:]
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     try:
-        return app(arguments, prog_name="stabench", standalone_mode=False) or 0
+        code = app(arguments, prog_name="stabench", standalone_mode=False) or 0
+        if code == INTERRUPTED:  # typer makes an exit code of Ctrl-C, and says nothing
+            raise KeyboardInterrupt
+        return code
     except BaseException as error:
         if debug:
             traceback.print_exc()
@@ -280,7 +290,7 @@ def _ending(error: BaseException) -> tuple[str, int]:
     if isinstance(error, StabenchError):
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        return "interrupted", 130
+        return "interrupted", INTERRUPTED
     if hasattr(error, "format_message"):  # click's own errors; typer carries a copy of click
         return error.format_message(), error.exit_code
     if isinstance(error, SystemExit):
@@ -293,7 +303,9 @@ def _ending(error: BaseException) -> tuple[str, int]:
 
 def _disk(error: OSError) -> str:
     place = f" '{error.filename}'" if error.filename else ""
-    hint = "; free some space and resume the run" if error.errno in FULL else ""
+    hint = (
+        "; free some space and start it again, a run with --resume" if error.errno in FULL else ""
+    )
     return f"cannot read or write{place}: {error.strerror}{hint}"
 
 

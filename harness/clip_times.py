@@ -1,6 +1,7 @@
 """Clip times: mean times of clips, and what pairs of systems make of the clips that both have."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -10,6 +11,7 @@ from harness.journal import Row
 from harness.metrics_file import DifferenceRecord
 from harness.results import Phase, Results
 from harness.table import TIMINGS
+from metrics.bootstrap import tails
 
 
 def clip_times(rows: Sequence[Row], phase: Phase) -> dict[str, float]:
@@ -25,9 +27,11 @@ def clip_times(rows: Sequence[Row], phase: Phase) -> dict[str, float]:
 def paired_latencies(results: Results) -> tuple[DifferenceRecord, ...]:
     """Differences of mean times in the columns and units of the table, every pair once.
 
-    Intervals are 95 % percentile-bootstrap intervals over clips.
+    Intervals are 95 % bootstrap intervals over clips, as those of the table.
     """
-    names = [use.name for use in results.run.suite.systems] if results.run else []
+    if results.run is None:
+        return ()
+    names, protocol = [use.name for use in results.run.suite.systems], results.run.suite.protocol
     found = []
     for column, phase, unit_ns in TIMINGS:
         times = {name: clip_times(results.timed(name), phase) for name in names}
@@ -35,7 +39,8 @@ def paired_latencies(results: Results) -> tuple[DifferenceRecord, ...]:
             clips = sorted(times[a].keys() & times[b].keys())
             if len(clips) > 1:
                 minus = np.array([times[a][clip] - times[b][clip] for clip in clips]) / unit_ns
-                low, high = np.percentile(_counts(results, len(clips)) @ minus, [2.5, 97.5])
+                sums = _counts(len(clips), protocol.bootstrap, protocol.seed) @ minus
+                low, high = np.quantile(sums, tails(len(clips)))
                 one = Estimate(float(minus.mean()), low / len(clips), high / len(clips), len(clips))
                 found.append(_record(a, b, column.key, one))
     return tuple(found)
@@ -50,14 +55,14 @@ def latency_ratio(results: Results, a: str, b: str, phase: Phase) -> Estimate:
     if len(clips) < 2:
         return Estimate.missing(f"needs at least 2 timed clips, has {len(clips)}", len(clips))
     above, below = (np.array([of[clip] for clip in clips]) for of in (mine, theirs))
-    return ratio(above, below, _counts(results, len(clips)))
-
-
-def _counts(results: Results, n: int) -> np.ndarray:
-    """How often each of `n` clips occurs in each replicate [B, n]."""
     protocol = results.run.suite.protocol
-    rng = np.random.default_rng(protocol.seed)
-    return rng.multinomial(n, np.full(n, 1 / n), size=protocol.bootstrap)
+    return ratio(above, below, _counts(len(clips), protocol.bootstrap, protocol.seed))
+
+
+@lru_cache(maxsize=1)
+def _counts(n: int, replicates: int, seed: int) -> np.ndarray:
+    """How often each of `n` clips occurs in each replicate [B, n]; most pairs share all clips."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=replicates)
 
 
 def _record(a: str, b: str, column: str, one: Estimate) -> DifferenceRecord:

@@ -4,15 +4,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from harness.estimate import Estimate
-from harness.figures import NOTHING, decimals, figure, interval
+from harness.figures import NOTHING, decimals, figure, interval, is_zero
 from harness.metrics_file import DifferenceRecord
 from harness.page import Grid, Head, Line, Printed, Section
 from harness.table import Cell, Column, Row, Table
 
 
 def differences(paired: Sequence[DifferenceRecord], table: Table) -> Section | None:
-    """System minus system on the same clips; error propagation is oracle minus cascade."""
-    if not paired:
+    """System minus system on the same clips; error propagation is oracle minus cascade.
+
+    None where no difference was measured: why not stands under the results.
+    """
+    if all(record.difference is None for record in paired):
         return None
     columns = [c for c in table.columns if any(d.column == c.key for d in paired)]
     pairs: dict[tuple[str, str], dict[str, DifferenceRecord]] = defaultdict(dict)
@@ -57,15 +60,10 @@ def _signed(number: Estimate, column: Column) -> Printed:
 
 
 def _verdict(number: Estimate, column: Column) -> str:
-    """A tick when the first system is better, a cross when it is worse, nothing when open.
-
-    An interval that is printed as nothing but zeros differs from 0 by rounding only.
-    """
+    """A tick when the first system is better, a cross when it is worse, nothing when open."""
     if number.low is None or number.high is None or number.low <= 0 <= number.high:
         return ""
-    if {figure(end, column.digits) for end in (number.low, number.high)} == {
-        figure(0.0, column.digits)
-    }:
+    if is_zero(number.low, number.high, column.digits):
         return ""
     return "✓" if (number.low > 0) == (column.better == "higher") else "✗"
 
@@ -76,9 +74,10 @@ def _propagation(
     columns: Sequence[Column],
 ) -> Iterable[str]:
     """What the recogniser costs: the same generator on the true caption and on the transcript."""
-    by_name = {row.system: row for row in rows}
+    by_name = {row.system: row for row in rows if row.paradigm != "sanity"}
     for (a, b), found in pairs.items():
-        if (by_name[a].paradigm, by_name[b].paradigm) != ("oracle", "cascade"):
+        kinds = [by_name[name].paradigm for name in (a, b) if name in by_name]
+        if kinds != ["oracle", "cascade"]:
             continue
         wer = by_name[b].cells.get("wer")
         heard = f" (word error rate {_inline(wer)})" if wer and wer.text else ""

@@ -1,6 +1,7 @@
 """The extremes: the clips that a system did best and worst, to be listened to first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from math import isfinite, nan
 
 from harness.figures import figure
 from harness.metrics_file import ColumnRecord, MetricsFile, SystemRecord
@@ -13,11 +14,16 @@ FEWEST = 4 * SHOWN
 """With fewer clips there is nothing to choose."""
 
 
-def extremes(metrics: MetricsFile, captions: Mapping[str, str]) -> Section | None:
-    """The best and worst clips of each system by each judge, with their captions where known."""
+def extremes(
+    metrics: MetricsFile, captions: Mapping[str, str], random: Collection[str] = ()
+) -> Section | None:
+    """The best and worst clips of each system by each judge, with their captions where known.
+
+    `random` are systems on random weights: they have no quality.
+    """
     lines: list[Line] = []
     judges = [column for column in JUDGES if column in metrics.columns]
-    for system in metrics.systems.values():
+    for system in (one for name, one in metrics.systems.items() if name not in random):
         for column in judges:
             ranked = _ranked(system, column, metrics.columns[column])
             if len(ranked) >= FEWEST:
@@ -37,7 +43,11 @@ def extremes(metrics: MetricsFile, captions: Mapping[str, str]) -> Section | Non
 
 def _ranked(system: SystemRecord, column: str, about: ColumnRecord) -> list[str]:
     """Clips, the best first; equal ones by id."""
-    values = {clip: found[column] for clip, found in system.per_clip.items() if column in found}
+    values = {
+        clip: found[column]
+        for clip, found in system.per_clip.items()
+        if isfinite(found.get(column, nan))
+    }
     sign = -1 if about.better == "higher" else 1
     return sorted(values, key=lambda clip: (sign * values[clip], clip))
 
@@ -54,7 +64,9 @@ def _lines(
     for clip in clips:
         found = system.per_clip[clip]
         numbers = [
-            figure(found[column], metrics.columns[column].digits) if column in found else ""
+            figure(found[column], metrics.columns[column].digits)
+            if isfinite(found.get(column, nan))
+            else ""
             for column in judges
         ]
         cells = (which, clip, *numbers, captions.get(clip, ""))

@@ -26,6 +26,11 @@ def interval(low: float | None, high: float | None, digits: int) -> str:
     return f"[{figure(low, digits)}, {figure(high, digits)}]"
 
 
+def is_zero(low: float, high: float, digits: int) -> bool:
+    """Whether an interval is printed as nothing but zeros: it differs from 0 by rounding only."""
+    return {figure(low, digits), figure(high, digits)} == {figure(0.0, digits)}
+
+
 def decimals(values: list[float], least_figures: int = 3, most: int = 4) -> int:
     """Decimals that give the smallest of the values `least_figures` significant ones (0 to most).
 

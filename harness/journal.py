@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +44,7 @@ class Row:
     largest resident size so far.
     """
 
+    __pydantic_config__ = {"extra": "forbid", "strict": True, "allow_inf_nan": False}  # noqa: RUF012
     system: str
     clip: str
     repeat: int
@@ -116,12 +118,23 @@ def read(path: Path) -> list[Row]:
 
 
 def _parse(path: Path, number: int, line: bytes) -> Row:
+    from pydantic import ValidationError  # a worker, which reads no journal, goes without it
+
+    from harness.strict import first_key
+
     try:
-        return from_json(json.loads(line))
-    except (ValueError, TypeError, KeyError) as error:
+        return _reader().validate_json(line)
+    except ValidationError as error:
         raise StabenchError(
-            f"{path}, line {number}: not a row of this journal ({error}); remove the line"
+            f"{path}, line {number}: not a row of this journal ({first_key(error)}); remove it"
         ) from None
+
+
+@cache
+def _reader() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Row)
 
 
 class Journal:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from harness.estimate import Estimate
-from harness.figures import figure
+from harness.figures import decimals, figure, is_zero
 from harness.metrics_file import DifferenceRecord
 from harness.table import Column, Row, Table
 
@@ -20,6 +20,8 @@ FEWER = 0.02
 PERCENT = f"{100 * FEWER:g} %"
 WORSE = "\N{DAGGER}"
 """The mark of a cell that is worse than the best."""
+BOLD = "Bold"
+"""How the best is printed."""
 
 
 class Mark(NamedTuple):
@@ -74,15 +76,15 @@ def marks(table: Table, paired: Sequence[DifferenceRecord]) -> Marks:
     return Marks(cells, (*tests, *ranks))
 
 
-def legend(table: Table, marks: Marks, bold: str = "Bold", worse: str = WORSE) -> tuple[str, ...]:
+def legend(table: Table, marks: Marks) -> tuple[str, ...]:
     """What the marks mean, to be printed wherever they are; empty without any."""
     if not marks.cells:
         return ()
     apart = "; oracles, which read the true caption, are ranked apart"
     oracle = any(row.paradigm == "oracle" for row in table.rows)
     return (
-        f"{bold}: best of the systems with as many clips, to {PERCENT}{apart if oracle else ''}.",
-        f"{worse} worse than the best: the 95 % interval of the paired difference on the same "
+        f"{BOLD}: best of the systems with as many clips, to {PERCENT}{apart if oracle else ''}.",
+        f"{WORSE} worse than the best: the 95 % interval of the paired difference on the same "
         "clips excludes 0 (not corrected for the number of comparisons).",
         *marks.open,
     )
@@ -125,6 +127,9 @@ def _minus(
 
 def _is_worse(minus: Estimate, column: Column) -> bool:
     if minus.low is None or minus.high is None:
+        return False
+    digits = max(column.digits, decimals([minus.high - minus.low], least_figures=1))
+    if is_zero(minus.low, minus.high, digits):
         return False
     return minus.low > 0 if column.better == "lower" else minus.high < 0
 

@@ -108,6 +108,10 @@ Html = Annotated[bool, typer.Option(help="Write report.html, with sound.")]
 SoundMb = Annotated[
     float, typer.Option("--sound-mb", min=0, metavar="MB", help="Sound in report.html; 0: none.")
 ]
+SoundFrom = Annotated[
+    list[Path] | None,
+    typer.Option("--sound-from", metavar="DIR", help="Of speech and recordings; repeatable."),
+]
 Noise = Annotated[
     bool, typer.Option("--noise", help="Run a system against itself (a minute or two).")
 ]

@@ -10,7 +10,7 @@ from harness.figures import plain
 from harness.page import Grid, Page, Printed, Section
 from harness.table import Cell, Row, Table
 
-SPECIAL = set("\\`*_{}[]<>|#~$@")
+SPECIAL = set("\\`*_{}[]<>|#~$@&")
 """Characters that Markdown (GitHub's) may read as markup."""
 FORMULA = ("=", "+", "-", "@")
 """What a spreadsheet may run when a text cell begins with it."""
@@ -63,7 +63,7 @@ def to_csv(table: Table) -> str:
     """A line a row; of each column its value, sd where shown, and the ends of its interval."""
     heads = ["system", "label", "paradigm", "n", "failed"]
     for column in table.columns:
-        name = f"{column.key}_{column.unit}" if column.block == "latency" else column.key
+        name = f"{column.key}_{column.unit}" if column.block == "latency" else _safe(column.key)
         sd = [f"{name}_sd"] if column.block == "latency" else []
         heads += [name, *sd, f"{name}_low", f"{name}_high"]
     out = io.StringIO()

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -9,6 +10,7 @@ from harness import atomic, costs_file
 from harness.clip_times import paired_latencies
 from harness.costs import costs
 from harness.differences import differences
+from harness.errors import MissingError
 from harness.extremes import extremes
 from harness.latex import latex
 from harness.marks import marks
@@ -24,13 +26,23 @@ from harness.timings import latencies, stage_table, time_shares
 SCHEMA = 1
 
 
-def report(run: Path, stream: TextIO | None = None, *, sound_mb: float | None = None) -> Path:
+def report(
+    run: Path,
+    stream: TextIO | None = None,
+    *,
+    sound_mb: float | None = None,
+    sound_from: Sequence[Path] = (),
+) -> Path:
     """Write the files, print the page to `stream` (standard output); return report.md.
 
     With `sound_mb` also report.html, with at most so many megabytes of previews of sound, which
-    take some seconds to encode. Needs no torch; without report.html no audio either.
-    Raises MissingError when the folder holds no results.
+    take some seconds to encode; speech and recordings among them lie in the run folder, in the
+    cache or in a folder of `sound_from`. Needs no torch; without report.html no audio either.
+    Raises MissingError when the folder holds no results, or one of `sound_from` is not there.
     """
+    for folder in sound_from:
+        if not folder.is_dir():
+            raise MissingError(f"--sound-from '{folder}': no such folder; give a folder of WAVs")
     results = Results.read(run)
     table = tabulate(results)
     page = page_of(results, table)
@@ -42,7 +54,7 @@ def report(run: Path, stream: TextIO | None = None, *, sound_mb: float | None = 
     if sound_mb is not None:
         from harness.html.document import write_html
 
-        write_html(results, table, page, sound_mb=sound_mb)
+        write_html(results, table, page, sound_mb=sound_mb, sound_from=sound_from)
     show(page, stream or sys.stdout)
     return folder / "report.md"
 
@@ -70,7 +82,7 @@ def page_of(results: Results, table: Table) -> Page:
         time_shares(results, table),
         stage_table(results, table),
         costs(results, table),
-        metrics and extremes(metrics, _captions(results)),
+        metrics and extremes(metrics, _captions(results), _random(results)),
         metrics and failures(metrics),
         Section("Notes", points=said) if said else None,
         *method(results),
@@ -81,6 +93,11 @@ def page_of(results: Results, table: Table) -> Page:
 def _captions(results: Results) -> dict[str, str]:
     clips = results.run.clips if results.run else ()
     return {clip.id: clip.caption for clip in clips if clip.caption}
+
+
+def _random(results: Results) -> set[str]:
+    uses = results.run.suite.systems if results.run else ()
+    return {use.name for use in uses if results.random(use)}
 
 
 def _title(results: Results) -> str:

@@ -182,9 +182,18 @@ class RunFolder:
         }
 
     def about_systems(self) -> dict[str, dict[str, Any]]:
-        """systems.json: what each worker said of its system (provenance, rates, versions)."""
+        """systems.json: what each worker said of its system (provenance, rates, versions).
+
+        Raises StabenchError when it is not one.
+        """
         path = self.path / "systems.json"
-        return json.loads(path.read_text("utf-8")) if path.exists() else {}
+        try:
+            found = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        except ValueError as error:
+            raise StabenchError(f"{path}: not JSON ({error}); remove it and run again") from None
+        if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):
+            raise StabenchError(f"{path}: not a table of systems; remove it and run again")
+        return found
 
     def add_system(self, name: str, about: dict[str, Any]) -> None:
         """Keep what a worker said of its system."""

@@ -174,7 +174,9 @@ def _entrant(folder: RunFolder, use: SystemUse) -> Entrant:
         {}
         if on_random_weights(folder, use)
         else {
-            clip: partial(output_of, folder.audio_path(use.name, clip), row.audio_sha256)
+            clip: partial(
+                output_of, folder.audio_path(use.name, clip), row.audio_sha256, row.rate_hz
+            )
             for clip, row in done.items()
             if row.audio_sha256
         },
@@ -195,11 +197,13 @@ def _reason(row: Row | None) -> str:
     return f"{row.error.kind}: {row.error.message}" if row.error else row.status
 
 
-def output_of(path: Path, sha256: str) -> Audio:
+def output_of(path: Path, sha256: str, rate_hz: int | None) -> Audio:
     """A system's output. Raises AudioError when it is not the sound that the run returned."""
     audio = decode(path)
     if content_sha256(audio.samples) != sha256:
         raise AudioError(f"{path}: not the audio of the run (its sha256 differs); run again")
+    if audio.rate_hz != rate_hz:
+        raise AudioError(f"{path}: {audio.rate_hz} Hz, the run returned {rate_hz} Hz; run again")
     return audio
 
 

@@ -68,20 +68,20 @@ def _p(p_value: float) -> str:
 
 def _reasons(rows: Sequence[Row], columns: Sequence[Column]) -> Iterable[str]:
     """One point for each reason: which columns of which rows it explains."""
-    systems = [row.label for row in rows if row.paradigm != "sanity"]
-    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
+    systems = [index for index, row in enumerate(rows) if row.paradigm != "sanity"]
+    found: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for index, row in enumerate(rows):
         for column in columns:
             reason = row.cells[column.key].reason
             if reason and reason != NOT_MEASURED:
-                found[reason][row.label].append(column.label)
+                found[reason][index].append(column.label)
     for reason, by_row in found.items():
-        alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
-        for label, names in by_row.items():
-            alike[tuple(names)].append(label)
-        for names, labels in alike.items():
-            every = len(systems) > 2 and labels == systems
-            whose = "every system" if every else ", ".join(labels)
+        alike: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for index, names in by_row.items():
+            alike[tuple(names)].append(index)
+        for names, places in alike.items():
+            every = len(systems) > 2 and places == systems
+            whose = "every system" if every else ", ".join(rows[index].label for index in places)
             yield f"{', '.join(names)} of {whose}: {reason}"
 
 

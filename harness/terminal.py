@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.figures import plain
+from harness.marks import BOLD
 from harness.page import Grid, Line, Page, Printed, Section
 
 GAP = 2
@@ -26,7 +27,28 @@ def print_page(page: Page, console: Console) -> None:
     console.print(Text(plain(page.lead)))
     for section in page.sections:
         if section.only != "markdown":
-            _print_section(section, console)
+            _print_section(section if console.color_system else _starred(section), console)
+
+
+def _starred(section: Section) -> Section:
+    """The section for a stream without styles: bold that its points explain stands in stars."""
+    if not any(point.startswith(BOLD) for point in section.points):
+        return section
+    points = tuple(
+        point.replace(BOLD, f"*{BOLD}*", 1) if point.startswith(BOLD) else point
+        for point in section.points
+    )
+    grid = section.grid and section.grid._replace(
+        lines=tuple(
+            line._replace(cells=tuple(_star(cell) for cell in line.cells))
+            for line in section.grid.lines
+        )
+    )
+    return section._replace(grid=grid, points=points)
+
+
+def _star(cell: Printed) -> Printed:
+    return cell._replace(main=f"*{cell.main}*") if cell.strong else cell
 
 
 def _print_section(section: Section, console: Console) -> None:
@@ -104,6 +126,7 @@ def _total(widths: Sequence[int], columns: Sequence[int]) -> int:
 def _width(grid: Grid, index: int) -> int:
     cells = [line.cells[index] for line in grid.lines if line.cells]
     texts = [grid.heads[index].text, *(text for cell in cells for text in (cell.main, cell.under))]
+    texts += [] if index else [line.heading for line in grid.lines]
     return max(cell_len(plain(text)) for text in texts)
 
 

@@ -14,9 +14,9 @@ PERCENTS = (50, 90, 95, 99)
 
 def latencies(results: Results, table: Table) -> Section | None:
     """Median and percentiles of each phase, as far as the number of clips allows."""
-    found = {row.label: _phases(results, row) for row in table.rows if row.paradigm != "sanity"}
-    found = {label: phases for label, phases in found.items() if phases}
-    most = max((one.n_clips for phases in found.values() for one in phases.values()), default=0)
+    rows = [row for row in table.rows if row.paradigm != "sanity"]
+    found = [(row.label, phases) for row in rows if (phases := _phases(results, row))]
+    most = max((one.n_clips for _, phases in found for one in phases.values()), default=0)
     shown = [percent for percent in PERCENTS if least_n(percent) <= most]
     if not shown:
         return None
@@ -26,7 +26,7 @@ def latencies(results: Results, table: Table) -> Section | None:
         for timing in TIMINGS
         for percent in shown
     ]
-    lines = tuple(_line(label, phases, shown) for label, phases in found.items())
+    lines = tuple(_line(label, phases, shown) for label, phases in found)
     return Section("Latency", grid=Grid(tuple(heads), lines), points=tuple(_refused(shown, most)))
 
 

@@ -112,7 +112,7 @@ def _check(folder: RunFolder, found: Sources) -> None:
 def _sounds(folder: RunFolder, found: Sources) -> Sounds:
     name = found.record.suite.systems[0].name
     return {
-        clip: partial(scoring.output_of, folder.audio_path(name, clip), one.sha256)
+        clip: partial(scoring.output_of, folder.audio_path(name, clip), one.sha256, one.rate_hz)
         for clip, one in cards.outputs(found.rows).items()
     }
 

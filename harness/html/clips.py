@@ -6,6 +6,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from harness import clip_table
+from harness.errors import StabenchError
 from harness.html.alignment import Alignment, align
 from harness.journal import Row as Trial
 from harness.results import Results
@@ -115,14 +116,22 @@ def _names(results: Results) -> list[str]:
 
 
 def _captions(results: Results) -> Mapping[str, str]:
-    """The captions of scored folders, which only the clip table keeps."""
+    """The captions of scored folders, which only the clip table keeps.
+
+    Raises StabenchError for a file that is no such table.
+    """
     path = results.folder / clip_table.NAME
     if not path.exists():
         return {}
     from pyarrow import parquet
 
-    found = parquet.read_table(path, columns=["clip", "caption"]).to_pylist()
-    return {row["clip"]: row["caption"] for row in found if row["caption"]}
+    try:
+        found = parquet.read_table(path, columns=["clip", "caption"]).to_pylist()
+        return {row["clip"]: row["caption"] for row in found if row["caption"]}
+    except (ValueError, KeyError) as error:
+        raise StabenchError(
+            f"{path}: not a table of clips and captions ({error}); score the folders again"
+        ) from None
 
 
 def _trials(results: Results) -> dict[tuple[str, str], list[Trial]]:

@@ -15,7 +15,15 @@ from harness.html.facts import facts
 from harness.html.results_table import results_table
 from harness.html.scatter import HEIGHT, PHASES, charts
 from harness.html.script_json import script_json
-from harness.html.sounds import BUDGET_MB, Sounds, evenly, sources, within_budget
+from harness.html.sounds import (
+    BUDGET_MB,
+    OUTSIDE,
+    Sounds,
+    Sources,
+    evenly,
+    sources,
+    within_budget,
+)
 from harness.html.waterfall import waterfalls
 from harness.page import Page, Section
 from harness.results import Results
@@ -56,17 +64,28 @@ class Sheet(NamedTuple):
     sha256: str
 
 
-def write_html(results: Results, table: Table, page: Page, *, sound_mb: float = BUDGET_MB) -> Path:
-    """Write report.html beside the other reports; `sound_mb` limits the previews (0: none)."""
+def write_html(results: Results, table: Table, page: Page, **how: Any) -> Path:
+    """Write report.html beside the other reports; `how` as in `to_html`."""
     path = results.folder / NAME
-    atomic.write_bytes(path, to_html(results, table, page, sound_mb=sound_mb).encode())
+    atomic.write_bytes(path, to_html(results, table, page, **how).encode())
     return path
 
 
-def to_html(results: Results, table: Table, page: Page, *, sound_mb: float = BUDGET_MB) -> str:
-    """The page. Every text in it is escaped, and without control characters."""
+def to_html(
+    results: Results,
+    table: Table,
+    page: Page,
+    *,
+    sound_mb: float = BUDGET_MB,
+    sound_from: Sequence[Path] = (),
+) -> str:
+    """The page. Every text in it is escaped, and without control characters.
+
+    `sound_mb` limits the previews (0: none); `sound_from` are folders whose speech and recordings
+    may be among them, besides the run folder and the cache.
+    """
     systems, clips = entrants(results), clip_views(results)
-    heard = _heard(results, page, clips, systems, sound_mb)
+    heard = _heard(results, page, clips, sources(results, systems, sound_from), sound_mb)
     style, script = sheet("page.css"), sheet(*SCRIPTS)
     drawn = charts(results, table)
     falls, failed = waterfalls(results, table), _failures(clips, systems)
@@ -95,7 +114,7 @@ def to_html(results: Results, table: Table, page: Page, *, sound_mb: float = BUD
             ids={clip.id for clip in clips},
             view=script_json(_view(results, clips, systems, heard)),
             sounds=[(place, script_json(_sounds(one))) for place, one in heard.items()],
-            said=_said(len(heard), len(clips), bool(results.run), sound_mb),
+            said=_said(heard, len(clips), bool(results.run), sound_mb),
         )
     )
 
@@ -179,7 +198,7 @@ def _heard(
     results: Results,
     page: Page,
     clips: Sequence[ClipView],
-    systems: Sequence[Entrant],
+    found_at: Sequence[Sources],
     budget_mb: float,
 ) -> dict[int, Sounds]:
     """Sounds of all clips; beyond the budget of the best and worst, then of clips spread evenly."""
@@ -188,7 +207,6 @@ def _heard(
     index = {clip.id: place for place, clip in enumerate(clips)}
     first = [index[name] for name in _extremes(page) if name in index]
     order = dict.fromkeys([*first, *evenly(len(clips))])
-    found_at = sources(results, systems)
     wanted = [(place, found_at[place]) for place in order]
     found = within_budget(wanted, budget_mb)
     return {place: found[place] for place in sorted(found)}
@@ -236,16 +254,20 @@ def _sounds(one: Sounds) -> dict[str, Any]:
     }
 
 
-def _said(heard: int, clips: int, run: bool, budget_mb: float) -> str:
-    """Which clips can be heard in the page."""
+def _said(heard: dict[int, Sounds], clips: int, run: bool, budget_mb: float) -> list[str]:
+    """Which clips can be heard in the page, and which of their files were left out."""
     if not run:
-        return "Scores of folders keep no sound."
+        return ["Scores of folders keep no sound."]
+    previews = [preview for sounds in heard.values() for preview in sounds.previews]
+    outside = sum(preview.reason == OUTSIDE for preview in previews)
+    files = f"{counted(outside, 'file')} of speech and recordings"
+    left_out = [f"Sound not embedded, {files}: {OUTSIDE}."] if outside else []
+    if not any(preview.data for preview in previews):
+        return ["This page holds no sound; the WAV files lie in the run folder.", *left_out]
     about = "Sounds here are previews, MP3 and so not exact; the WAV files in the run folder are."
-    if heard == clips:
-        return about
-    if not heard:
-        return "This page holds no sound; the WAV files lie in the run folder."
-    return (
-        f"{heard} of {counted(clips, 'clip')} have sound in this page (at most "
-        f"{budget_mb:g} MB): the best and the worst, then some spread evenly. {about}"
-    )
+    if len(heard) < clips:
+        about = (
+            f"{len(heard)} of {counted(clips, 'clip')} have sound in this page (at most "
+            f"{budget_mb:g} MB): the best and the worst, then some spread evenly. {about}"
+        )
+    return [about, *left_out]

@@ -1,4 +1,9 @@
-"""Previews: the sounds of a clip as small MP3s within the page, as many as its budget holds."""
+"""Previews: the sounds of a clip as small MP3s within the page, as many as its budget holds.
+
+A run may be a stranger's and a page is sent to others, so no file of the reader's gets into it:
+outputs are those whose sha256 the journal holds; speech and recordings, whose content no run
+records, lie in the run folder, in the cache or in a folder that the reader names.
+"""
 
 import base64
 import io
@@ -9,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from checkpoints.cache import cache_folder
 from harness.environment import usable_cores
 from harness.html.clips import Entrant
 from harness.journal import Row as Trial
@@ -23,6 +29,9 @@ QUALITY = 0.7
 """Of variable-rate MP3, 0 the best to 1: about 30 kbit/s of 16 kHz mono."""
 BATCH = 16
 """Clips encoded before the budget is looked at again."""
+LONGEST_S = 600
+"""Of a preview: a header may claim any rate, and what is resampled from it any size."""
+OUTSIDE = "outside the run folder and the cache of stabench; allow its folder with --sound-from DIR"
 
 
 class Source(NamedTuple):
@@ -50,9 +59,14 @@ class Sounds(NamedTuple):
     outputs: tuple[Preview, ...]
 
     @property
+    def previews(self) -> tuple[Preview, ...]:
+        """All of them."""
+        return (self.speech, self.reference, *self.outputs)
+
+    @property
     def size(self) -> int:
         """Bytes in the page."""
-        return sum(len(one.data) for one in (self.speech, self.reference, *self.outputs))
+        return sum(len(one.data) for one in self.previews)
 
 
 class Sources(NamedTuple):
@@ -63,18 +77,36 @@ class Sources(NamedTuple):
     outputs: tuple[Source, ...]
 
 
-def sources(results: Results, systems: Sequence[Entrant]) -> list[Sources]:
-    """Where the sounds of each clip of the run lie; a system on random weights has none."""
+def sources(
+    results: Results, systems: Sequence[Entrant], allowed: Sequence[Path] = ()
+) -> list[Sources]:
+    """Where the sounds of each clip of the run lie; a system on random weights has none.
+
+    `allowed` are folders of speech and recordings besides the run folder and the cache.
+    """
     clips = results.run.clips if results.run else ()
     rows = {(row.system, row.clip): row for row in results.trials if not row.repeat}
+    folders = [folder.resolve() for folder in (results.folder, cache_folder(), *allowed)]
     return [
         Sources(
-            Source(clip.speech, reason="the clip has no speech"),
-            Source(clip.reference, reason="the clip has no recording"),
+            _given(clip.speech, folders, "the clip has no speech"),
+            _given(clip.reference, folders, "the clip has no recording"),
             tuple(_output(results.run, one, rows.get((one.name, clip.id))) for one in systems),
         )
         for clip in clips
     ]
+
+
+def _given(path: Path | None, folders: Sequence[Path], lack: str) -> Source:
+    """A file of the dataset, as far as it lies in one of the folders when links are followed."""
+    if path is None:
+        return Source(None, reason=lack)
+    try:
+        place = path.resolve()
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a name that cannot be one
+        return Source(None, reason=OUTSIDE)
+    within = any(place.is_relative_to(folder) for folder in folders)
+    return Source(place) if within else Source(None, reason=OUTSIDE)
 
 
 def _output(run: RunFolder, system: Entrant, row: Trial | None) -> Source:
@@ -121,18 +153,26 @@ def preview(source: Source) -> Preview:
     from metrics.audio import AudioError, content_sha256, decode, mono
 
     if source.path is None:
-        return Preview(0, 0.0, "", source.reason)
+        return _silent(source.reason)
+    if not source.path.is_file():
+        return _silent("its file is not on this machine")
     try:
         audio = decode(source.path)
     except AudioError as error:
-        missing = not source.path.exists()
-        reason = "its file is not on this machine" if missing else _pathless(error, source.path)
-        return Preview(0, 0.0, "", reason)
-    if source.sha256 and content_sha256(audio.samples) != source.sha256:
-        return Preview(0, 0.0, "", "the file is not the audio of the run (its sha256 differs)")
-    samples = mono(audio.samples, "mean")
-    duration_s = len(samples) / audio.rate_hz
-    return Preview(audio.rate_hz, duration_s, _mp3(samples, audio.rate_hz))
+        return _silent(_pathless(error, source.path))
+    if source.sha256 is not None and content_sha256(audio.samples) != source.sha256:
+        return _silent("the file is not the audio of the run (its sha256 differs)")
+    duration_s = len(audio.samples) / audio.rate_hz
+    if duration_s > LONGEST_S:
+        return _silent(f"it is {duration_s:.0f} s long, a preview is {LONGEST_S} s at most")
+    try:
+        return Preview(audio.rate_hz, duration_s, _mp3(mono(audio.samples, "mean"), audio.rate_hz))
+    except ValueError as error:  # its rate has no common divisor with one of MP3
+        return _silent(str(error))
+
+
+def _silent(reason: str) -> Preview:
+    return Preview(0, 0.0, "", reason)
 
 
 def _pathless(error: Exception, path: Path) -> str:

@@ -72,4 +72,5 @@ function inWords(samples, rateHz, sum) {
   return `${length}, peak ${minus((20 * Math.log10(peak)).toFixed(0))} dB, level ${minus(rms.toFixed(0))} dB of full scale, loudest near ${Math.round(loudest)} Hz`;
 }
 
-function minus(text) { return text.replace("-", "−"); }
+/* A true minus sign, and never a negative zero. */
+function minus(text) { return text.replace(/^-(?=[0.]+$)/, "").replace("-", "−"); }

@@ -156,8 +156,8 @@ def test_a_full_disk_is_one_line_and_exit_2() -> None:
     line, code = cli._ending(OSError(28, "No space left on device", "runs/x.wav"))
     assert code == 2
     assert line == (
-        "cannot read or write 'runs/x.wav': No space left on device; free some space and resume "
-        "the run"
+        "cannot read or write 'runs/x.wav': No space left on device; free some space and start it "
+        "again, a run with --resume"
     )
 
 
@@ -188,6 +188,18 @@ def test_ctrl_c_tells_how_to_go_on(suite, tmp_path: Path, environment: dict[str,
     folder = RunFolder.open(tmp_path / found[3])
     assert len([row for row in folder.rows() if row.ok]) == int(found[1])
     assert found[2] == str(path)
+
+
+def test_ctrl_c_in_any_other_command_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.listing.listing", stop)
+    monkeypatch.setattr(sys, "argv", ["stabench", "list"])
+    assert cli.main() == 130
+    assert capsys.readouterr().err == "stabench: interrupted\n"
 
 
 def test_resume_keeps_the_options_of_the_run(stabench, suite, tmp_path: Path) -> None:

@@ -45,6 +45,16 @@ def test_a_ratio_of_a_system_to_itself_is_1_without_doubt(results):
     assert latency_ratio(results, "a", "a", "generate")[:4] == (1.0, 1.0, 1.0, 24)
 
 
+def test_a_ratio_is_the_first_over_the_second_on_common_clips(results):
+    a, b = (clip_times(results.timed(name), "represent") for name in ("a", "be"))
+    assert len(b) == 23
+    found = latency_ratio(results, "a", "be", "represent")
+    assert found.n == 23
+    assert found.value == pytest.approx(sum(a[clip] for clip in b) / sum(b.values()))
+    back = latency_ratio(results, "be", "a", "represent")
+    assert back.value == pytest.approx(1 / found.value)
+
+
 def test_what_was_not_timed_has_no_ratio(results, tmp_path):
     offline = FakeRun(tmp_path, n=2, systems=SYSTEMS, protocol={"scenario": "offline"}).make()
     found = latency_ratio(Results.read(offline.path), "a", "be", "generate")

@@ -145,3 +145,17 @@ def test_a_full_disk_is_an_error_and_loses_nothing_earlier(tmp_path: Path) -> No
 def test_the_remainder_is_what_no_stage_claimed() -> None:
     assert (FULL.remainder_ns("represent"), FULL.remainder_ns("generate")) == (10, 10)
     assert FAILED.remainder_ns("represent") is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("represent_ns", "12"), ("generate_ns", float("nan")), ("rate_hz", 1.5), ("spans", [{}])],
+)
+def test_a_value_of_another_type_is_refused_with_its_key(
+    tmp_path: Path, key: str, value: object
+) -> None:
+    """Nothing may be taken for a time that is none."""
+    path = tmp_path / "journal.jsonl"
+    path.write_text(json.dumps({**to_json(FULL), key: value}) + "\n")
+    with pytest.raises(StabenchError, match=rf"line 1: not a row of this journal \(key '{key}"):
+        read(path)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from harness import latex as module
 from harness.latex import About, latex, to_latex
 from harness.latex_text import LONGEST, escaped, shortened
-from harness.marks import marks
+from harness.marks import Mark, Marks, marks
 from harness.results import Results
 from harness.scoring import score_run
 from harness.table import Table, tabulate
@@ -149,6 +149,16 @@ def test_values_carry_spread_interval_and_marks_and_dashes_their_notes(run, tabl
         assert tex.count(f"$^{{{letter}}}$ ") >= 1
     assert "not measured, needs listeners" in tex
     assert "stabench" in tex.split(r"\bottomrule")[1]
+
+
+def test_the_best_is_bold_and_the_worse_has_a_dagger(table):
+    rows = [row for row in table.rows if row.paradigm != "oracle"]
+    found = Marks({("cascade", "fd"): Mark(worse=True), ("star", "fd"): Mark(best=True)})
+    tex = to_latex(table._replace(rows=rows), found, About("T", "t"))
+    cascade, star = (f"{row.cells['fd'].value:.2f}" for row in rows[:2])
+    assert rf"& {cascade}$^{{\dagger}}$ &" in tex
+    assert rf"& \textbf{{{star}}} &" in tex
+    assert tex.count(r"\textbf") == 1
 
 
 def test_intervals_and_sanity_rows_are_options(run, table):

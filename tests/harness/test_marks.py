@@ -74,6 +74,12 @@ def test_values_that_print_alike_are_best_together_unless_one_is_worse():
     assert marks(rows, known).of(rows.rows[1], "fad") == Mark(worse=True)
 
 
+def test_what_differs_by_rounding_alone_is_not_worse():
+    rows = table(row("a", 2.0, 0.4), row("b", 2.0 + 2e-16, 0.5))
+    found = marks(rows, [minus("b", "a", "fad", 1e-16, 3e-16)])
+    assert found.of(rows.rows[1], "fad") == Mark(best=True)
+
+
 def test_fewer_clips_are_not_ranked_and_no_test_is_said_to_be_none():
     rows = table(row("a", 2.0, 0.4), row("b", 3.0, 0.5), row("c", 1.0, 0.9, n=90))
     found = marks(rows, [minus("a", "b", "fad", -2.0, -0.1), minus("b", "a", "clap", None, None)])
@@ -96,8 +102,8 @@ def test_a_clip_in_a_hundred_may_be_lacking():
 def test_the_legend_says_what_marks_mean_and_is_empty_without_any():
     rows = table(row("a", 2.0, 0.4), row("b", 3.0, 0.5))
     found = marks(rows, [])
-    said = " ".join(legend(rows, found, "Fett"))
-    assert said.startswith("Fett: best of the systems")
+    said = " ".join(legend(rows, found))
+    assert said.startswith("Bold: best of the systems")
     assert "oracle" not in said
     assert "excludes 0" in said
     assert legend(table(), marks(table(), [])) == ()

@@ -11,15 +11,17 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from harness import differences
+from harness import differences, sections
 from harness.estimate import Estimate
 from harness.figures import counted, decimals, figure, interval, plain
+from harness.marks import Mark, marks
 from harness.page import Grid, Head, Line, Page, Printed, Section
 from harness.render import to_csv, to_markdown
 from harness.report import page_of, report
 from harness.results import Results
 from harness.scoring import score_run
-from harness.table import Column, tabulate
+from harness.sections import results as results_section
+from harness.table import Cell, Column, Row, Table, tabulate
 from harness.terminal import arrange, print_page
 from tests.harness.fake_run import FakeRun
 
@@ -101,6 +103,10 @@ def test_csv_is_read_back_with_every_digit_and_runs_nothing(run):
         for key in ("fad", "kl", "clap"):
             value = row.cells[key].value
             assert line[key] == ("" if value is None else repr(value))
+            ends = [row.cells[key].low, row.cells[key].high]
+            assert [line[f"{key}_low"], line[f"{key}_high"]] == [
+                "" if end is None else repr(end) for end in ends
+            ]
     assert float(lines[0]["processing_ms_sd"]) == rows[0].cells["processing"].spread
     assert lines[0]["ovl"] == "not measured"
 
@@ -113,6 +119,26 @@ def test_csv_text_that_looks_like_a_formula_is_quoted(run, name):
     assert line.split(",")[1].startswith("'")
 
 
+@pytest.mark.parametrize(
+    ("p", "said"), [(0.001, "p < 0.002"), (0.002, "p 0.002"), (0.5, "p 0.500")]
+)
+def test_a_permutation_s_p_stands_under_its_value(p, said):
+    cell = Cell(1.0, 0.5, 1.5, "", "lower", "1.00", None, p_value=p)
+    assert sections._printed(cell, 2, Mark()).under == f"[0.50, 1.50] {said}"
+
+
+def test_names_of_columns_run_nothing_in_a_csv(run):
+    found = tabulate(Results.read(run))
+    column = found.columns[-1]._replace(key="=cmd")
+    row = found.rows[0]._replace(cells={"=cmd": found.rows[0].cells["wer"]})
+    head = to_csv(found._replace(columns=(column,), rows=[row])).splitlines()[0]
+    assert head.split(",")[5:] == ["'=cmd", "'=cmd_low", "'=cmd_high"]
+
+
+def test_markdown_prints_an_entity_as_it_is():
+    assert "\\&copy; \\[x\\]" in to_markdown(Page("&copy; [x]", "", ()))
+
+
 def test_json_holds_rows_differences_and_provenance(run):
     found = json.loads((run / "report.json").read_text())
     row = next(row for row in found["rows"] if row["system"] == "star")
@@ -120,6 +146,7 @@ def test_json_holds_rows_differences_and_provenance(run):
     assert {"value", "low", "high", "unit", "better"} <= row["cells"]["fad"].keys()
     assert row["cells"]["rel"] | {"value": None, "reason": "not measured"} == row["cells"]["rel"]
     assert row["cells"]["processing"]["unit"] == "ms"
+    assert [row["system"] for row in found["rows"]] == ["cascade", "star", "oracle"]
     assert [row["system"] for row in found["sanity"]] == ["other-half", "noise", "shuffled"]
     assert found["provenance"]["embedders"]["fad"]["sha256"] == "ab" * 32
     assert found["provenance"]["bootstrap"] == 100
@@ -176,6 +203,35 @@ def test_a_grid_is_split_into_as_few_tables_as_fit(columns, tables):
     assert all(part[0] == 0 for part in layout.parts)
 
 
+def test_a_heading_is_not_folded_where_there_is_room():
+    lines = (Line(heading="Whisper + AudioLDM 2"), Line((Printed("FAD"), Printed("1.0"))))
+    section = Section("T", grid=Grid((Head("Figure"), Head("Run", "figures")), lines))
+    assert "Whisper + AudioLDM 2" in printed(Page("", "", (section,)), 80)
+
+
+def test_without_styles_what_is_bold_stands_in_stars():
+    rows = [Row(name, name, "cascade", 9, 0, {"kl": _kl(value)}) for name, value in VALUES]
+    found = Table((Column("kl", "KL", "", "lower", 2, "quality"),), rows)
+    shown = Page("", "", (results_section(found, marks(found, [])),))
+    plainly = printed(shown, 80)
+    assert "*1.00*" in plainly
+    unsaid = Page("", "", (shown.sections[0]._replace(points=()),))
+    assert "*" not in printed(unsaid, 80)
+    assert "*2.00*" not in plainly
+    assert "- *Bold*: best of the systems" in plainly
+    styled = printed(shown, 80, force_terminal=True, color_system="standard")
+    assert "*" not in styled
+    assert "\x1b[1m1.00" in styled
+    assert "- Bold: best of the systems" in styled
+
+
+VALUES = (("a", 1.0), ("b", 2.0))
+
+
+def _kl(value: float) -> Cell:
+    return Cell(value, None, None, "", "lower", figure(value, 2), None, n=9)
+
+
 def test_columns_without_numbers_are_left_to_the_points(run):
     wide = printed(page(run), 220)
     assert "OVL ↑" not in wide
@@ -214,11 +270,42 @@ def test_a_difference_is_judged_by_its_interval_and_direction(low, high, better,
     assert differences._verdict(number, column) == verdict
 
 
+def test_a_narrow_difference_is_printed_with_the_digits_that_tell_it_from_0(run):
+    results = Results.read(run)
+    narrow = results.paired[0].model_copy(
+        update={"column": "kl", "difference": 0.002, "low": 0.001, "high": 0.003}
+    )
+    (line,) = differences.differences([narrow], tabulate(results)).grid.lines
+    assert line.cells[2] == Printed("+0.002 ✗", "[0.001, 0.003]", strong=True)
+
+
 def test_a_reason_of_all_systems_is_said_once(tmp_path):
     systems = tuple((name, "end-to-end", name.upper()) for name in "abc")
     made = FakeRun(tmp_path, n=4, systems=systems).make()
     text = to_markdown(page(made.path))
     assert "FAD, FD, KL, IS, CLAP of every system: not scored" in text
+
+
+def test_systems_of_one_label_are_told_apart_everywhere(tmp_path):
+    systems = (("a", "end-to-end", "STAR"), ("b", "end-to-end", "STAR"))
+    made = FakeRun(tmp_path, n=12, systems=systems).make()
+    text = to_markdown(page(made.path))
+    latency = text.split("## Latency")[1].split("##")[0]
+    assert latency.count("| STAR | 12 |") == 2
+    assert "FAD, FD, KL, IS, CLAP of STAR, STAR: not scored" in text
+
+
+def test_a_system_named_as_a_sanity_row_and_a_pair_of_unknown_systems_hide_nothing(run):
+    results = Results.read(run)
+    found = tabulate(results)
+    sanity = next(row for row in found.rows if row.paradigm == "sanity")
+    paired = [
+        *results.paired,
+        results.paired[0].model_copy(update={"a": "nobody", "b": "cascade"}),
+    ]
+    more = found._replace(rows=[*found.rows, sanity._replace(system="oracle")])
+    text = " ".join(differences.differences(paired, more).text)
+    assert "Error propagation: oracle minus cascade" in text
 
 
 def test_error_propagation_names_the_word_error_rate(run):

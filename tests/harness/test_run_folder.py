@@ -107,6 +107,14 @@ def test_systems_tell_about_themselves(tmp_path: Path, record: Record) -> None:
     assert list(folder.about_systems()) == ["x", "y"]
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"x": 1}', "\udcff"])
+def test_a_broken_systems_file_is_one_line(tmp_path: Path, record: Record, text: str) -> None:
+    folder = RunFolder.create(tmp_path, record)
+    (folder.path / "systems.json").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(StabenchError, match=r"systems\.json: not .*; remove it and run again"):
+        folder.about_systems()
+
+
 def test_half_written_files_are_swept(tmp_path: Path, record: Record) -> None:
     folder = RunFolder.create(tmp_path, record)
     audio = folder.audio_path("x", "a")

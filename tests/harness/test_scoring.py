@@ -205,15 +205,17 @@ def counted(name: str) -> list:
 
 def test_changed_missing_and_broken_outputs_count_as_failed(tmp_path):
     folder = FakeRun(tmp_path, n=14).make()
-    changed, missing, cut = (folder.audio_path("star", f"clip00{i}") for i in (1, 2, 3))
+    changed, missing, cut, fast = (folder.audio_path("star", f"clip00{i}") for i in (1, 2, 3, 4))
     write_wav(changed, np.ones(8000, np.float32) * 0.1)
     missing.unlink()
     cut.write_bytes(cut.read_bytes()[:5000])
+    write_wav(fast, soundfile.read(fast, dtype="float32")[0], 22_050)
     star = score(folder)["systems"]["star"]
-    assert (star["n"], star["failed"]) == (11, 3)
+    assert (star["n"], star["failed"]) == (10, 4)
     assert "sha256 differs" in star["failures"]["clip001"]
     assert "no such file" in star["failures"]["clip002"]
     assert "truncated" in star["failures"]["clip003"]
+    assert "22050 Hz, the run returned 16000 Hz" in star["failures"]["clip004"]
 
 
 def test_a_network_that_gives_nan_fails_the_clip_not_the_run(tmp_path):

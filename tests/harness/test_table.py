@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.errors import MissingError, StabenchError
-from harness.report import report
+from harness.report import report, report_json
 from harness.results import Results
 from harness.run_folder import RunFolder
 from harness.scoring import score_run
@@ -138,6 +138,18 @@ def test_random_weights_show_latency_only(tmp_path, where):
     assert cells["processing"].value > 0
     assert cells["ovl"].reason == "not measured"
     assert not any("star" in (line.a, line.b) for line in Results.read(made.path).paired)
+
+
+def test_scores_of_a_system_on_random_weights_are_not_shown(tmp_path):
+    made = FakeRun(tmp_path, n=12).make()
+    score_run(made.path)
+    assert by_name(made)["star"].cells["fad"].value is not None
+    made.add_system("star", {"provenance": {"weights": "random"}})
+    cell = by_name(made)["star"].cells["fad"]
+    assert (cell.value, cell.low, cell.reason) == (None, None, "random weights: latency only")
+    results = Results.read(made.path)
+    paired = report_json(results, tabulate(results))["paired"]
+    assert {(line["a"], line["b"]) for line in paired} == {("oracle", "cascade")}
 
 
 def test_a_folder_without_results_and_a_damaged_metrics_file(tmp_path):

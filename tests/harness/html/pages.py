@@ -41,7 +41,8 @@ def made(root: Path, *, scored: bool = True, **how: Any) -> RunFolder:
 
 
 def html(path: Path, **how: Any) -> str:
-    """The page of the results in a folder."""
+    """The page of the results in a folder, with the recordings that FakeRun puts beside `runs`."""
+    how = {"sound_from": (path.resolve().parents[1],), **how}
     results = Results.read(path)
     table = tabulate(results)
     return to_html(results, table, page_of(results, table), **how)

@@ -1,11 +1,16 @@
 """The page in a browser, where one is found: its script runs, and hostile texts do nothing."""
 
+import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from harness.figures import NOTHING, figure
+from harness.results import Results
+from harness.table import tabulate
 from tests.harness.html.pages import SAFE, html, made
 from tests.harness.html.parsed import Element, parsed
 
@@ -62,6 +67,71 @@ def test_the_clip_of_the_address_is_shown_with_players_and_marked_errors(opened)
     assert any(e.text.endswith("tone") for e in heard.all("del"))
     assert any(e.text.endswith("phone") for e in heard.all("ins"))
     assert SAFE in clip.one("p", class_="caption").text
+
+
+CLICKS = """<script>{
+const column = (at) => [...document.querySelectorAll("#results-table tbody")].map((body) =>
+  [...body.rows].slice(1).map((row) => row.cells[at].dataset.value ?? "none"));
+const found = [];
+document.querySelectorAll("#results-table thead tr:last-child button").forEach((button, at) => {
+  for (const turn of [1, 2]) {
+    button.click();
+    found.push([at, button.parentElement.getAttribute("aria-sort"), column(at)]);
+  }
+});
+const form = document.getElementById("clip-choice"), listed = (order) => {
+  form.elements.order.value = order;
+  form.dispatchEvent(new Event("input"));
+  return [...document.querySelectorAll("#clip-list .figure")].map((figure) => figure.textContent);
+};
+form.elements.key.value = "kl";
+form.elements.system.value = "2";
+const lists = [listed("1"), listed("-1")];
+form.elements.other.value = "1";
+document.body.append(Object.assign(document.createElement("pre"), {id: "found",
+  textContent: JSON.stringify({found, lists, minus: listed("1")})}));
+}</script>"""
+
+
+@pytest.fixture(scope="module")
+def sorted_page(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, dict]:
+    """Results in which some cells are empty, and what clicks on every head made of the table."""
+    root = tmp_path_factory.mktemp("sorted")
+    how = {"metrics": {"sanity": ["other-half", "shuffled", "noise"]}}
+    folder = made(root, n=6, failed={"star-small": ["clip002"]}, **how)
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy".*?>', "", html(folder.path))
+    path = root / "sorted.html"
+    path.write_text(text.replace("</body>", CLICKS + "</body>"))
+    page, console = dumped(path, root, "")
+    assert console == ""
+    return Results.read(folder.path), json.loads(page.one("pre", id="found").text)
+
+
+def test_columns_sort_by_number_the_best_first_and_empty_cells_stay_below(sorted_page):
+    results, clicked = sorted_page
+    columns = tabulate(results).columns
+    assert len(clicked["found"]) == 2 * (2 + len(columns))
+    for index, (at, way, groups) in enumerate(clicked["found"]):
+        if at > 1:
+            first = "descending" if columns[at - 2].better == "higher" else "ascending"
+            assert (way == first) == (index % 2 == 0)
+        if at:
+            sign = 1 if way == "ascending" else -1
+            for group in groups:
+                key = [(one == "none", 0 if one == "none" else sign * float(one)) for one in group]
+                assert key == sorted(key)
+    mixed = [g for _, _, groups in clicked["found"] for g in groups if {"none"} < set(g)]
+    assert mixed
+
+
+def test_clips_sort_by_the_value_of_a_system_and_by_a_difference(sorted_page):
+    results, clicked = sorted_page
+    star, small = (results.metrics.systems[name].per_clip for name in ("star", "star-small"))
+    values = sorted(clip["kl"] for clip in small.values())
+    assert clicked["lists"][0] == [*(figure(value, 2) for value in values), NOTHING]
+    assert clicked["lists"][1] == [*(figure(value, 2) for value in values[::-1]), NOTHING]
+    minus = sorted(small[clip]["kl"] - star[clip]["kl"] for clip in small)
+    assert clicked["minus"] == [*(figure(value, 2) for value in minus), NOTHING]
 
 
 def test_hostile_texts_have_made_no_element(opened):

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import MissingError, StabenchError
+from harness.extremes import SHOWN
 from harness.html.document import write_html
-from harness.report import page_of
+from harness.report import page_of, report
 from harness.results import Results
 from harness.run_folder import RunFolder
 from harness.scoring import score_folders, score_run
@@ -65,7 +68,10 @@ def test_the_policy_lets_through_our_one_script_and_style_only(page):
     for name, content in (("script-src", script(page)), ("style-src", page.one("style").text)):
         digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
         assert rules[name] == f"'sha256-{digest}'"
-    assert rules["default-src"] == "'none'"
+    closed = ("default-src", "base-uri", "form-action")
+    assert {rules.pop(name) for name in closed} == {"'none'"}
+    assert rules.keys() == {"script-src", "style-src", "img-src", "media-src"}
+    assert (rules["img-src"], rules["media-src"]) == ("data:", "blob:")
     assert "unsafe" not in policy
 
 
@@ -162,13 +168,31 @@ def test_intervals_stand_in_the_text_and_in_the_hover(folder, page):
     assert f"95 % interval {ends[0]} to {ends[1]}, 24 clips" in shown.attributes["title"]
 
 
+def test_the_best_is_said_empty_cells_have_no_number_and_sanity_rows_recede(tmp_path):
+    systems = (("a", "cascade", "A"), ("b", "end-to-end", "B"))
+    sanity = {"metrics": {"sanity": ["other-half", "noise"]}}
+    page = parsed(html(made(tmp_path, n=12, systems=systems, **sanity).path, sound_mb=0))
+    results = page.one("table", id="results-table")
+    cells = [e for e in results.all("td") if "title" in e.attributes]
+    best = [e for e in cells if "best" in e.attributes["class"].split()]
+    assert best
+    assert all("(best)" in e.text for e in best)
+    assert not any("(best)" in e.text for e in cells if e not in best)
+    empty = [e for e in cells if "none" in e.attributes["class"].split()]
+    assert empty
+    assert not any("data-value" in e.attributes for e in empty)
+    quiet = [e for e in results.all("tbody") if e.attributes.get("class") == "quiet"]
+    assert [next(e.all("th")).text for e in quiet] == ["Sanity rows"]
+
+
 def test_the_file_is_the_same_when_made_again_and_imports_nothing_heavy(folder):
     script = (
         "import sys, pathlib; from harness.results import Results;"
         "from harness.table import tabulate; from harness.report import page_of;"
         "from harness.html.document import write_html;"
         "r = Results.read(pathlib.Path(sys.argv[1])); t = tabulate(r);"
-        "print(write_html(r, t, page_of(r, t), sound_mb=0.1));"
+        "beside = r.folder.resolve().parents[1];"
+        "print(write_html(r, t, page_of(r, t), sound_mb=0.1, sound_from=[beside]));"
         "heavy = {'torch', 'scipy', 'transformers', 'pandas', 'pyarrow'} & set(sys.modules);"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
@@ -202,6 +226,34 @@ def test_without_audio_the_page_says_so(tmp_path):
     assert sound["speech"]["data"]
 
 
+def test_files_of_the_reader_are_not_embedded_and_the_page_says_so(tmp_path):
+    folder = made(tmp_path, scored=False, n=4)
+    page = parsed(html(folder.path, sound_from=()))
+    said = page.one("section", id="clips").text
+    assert "Sound not embedded, 8 files of speech and recordings: outside the run folder" in said
+    assert "--sound-from DIR" in said
+    assert "Sounds here are previews" in said
+    sound = json.loads(page.one("script", id="sound-0").text)
+    assert not sound["speech"]["data"]
+    assert sound["outputs"][0]["data"]
+    for wav in folder.path.rglob("*.wav"):
+        wav.unlink()
+    said = parsed(html(folder.path, sound_from=())).one("section", id="clips").text
+    assert "This page holds no sound" in said
+
+
+def test_folders_of_sound_are_named_on_the_command_and_must_be_there(tmp_path):
+    folder = made(tmp_path, scored=False, n=2)
+    with open(os.devnull, "w") as nowhere:
+        with pytest.raises(MissingError, match=r"--sound-from .*gone.*: no such folder; give"):
+            report(folder.path, nowhere, sound_mb=1, sound_from=[tmp_path / "gone"])
+        report(folder.path, nowhere, sound_mb=1, sound_from=[tmp_path])
+    page = parsed((folder.path / "report.html").read_text())
+    sound = json.loads(page.one("script", id="sound-0").text)
+    assert sound["speech"]["data"]
+    assert sound["reference"]["data"]
+
+
 def test_scored_folders_show_their_clips_and_captions(tmp_path):
     made_run = FakeRun(tmp_path, n=12).make()
     captions = tmp_path / "captions.csv"
@@ -224,13 +276,18 @@ def test_scored_folders_show_their_clips_and_captions(tmp_path):
     assert "Scores of folders keep no sound" in page.one("section", id="clips").text
     assert "clip003" in page.one("section", id="failed-clips").text
     assert not list(page.all("table", class_="waterfall"))
+    (tmp_path / "scores" / "clips.parquet").write_text("junk")
+    with pytest.raises(StabenchError, match=r"clips\.parquet: not a table .* score the folders"):
+        html(tmp_path / "scores")
 
 
 def test_random_weights_have_latency_and_neither_quality_nor_sound(tmp_path):
-    folder = FakeRun(tmp_path, n=12).make()
+    folder = FakeRun(tmp_path, n=20).make()
     folder.add_system("star", {"provenance": {"weights": "random"}})
     score_run(folder.path)
     page = parsed(html(folder.path))
+    best = page.one("section", id="best-and-worst-clips").text
+    assert ("STAR, by KL" in best, "Whisper + tones, by KL" in best) == (False, True)
     chart = page.one("figure", id="chart-kl-total")
     assert "Not drawn: STAR (random weights: latency only)" in chart.text
     sound = json.loads(page.one("script", id="sound-0").text)
@@ -270,5 +327,7 @@ def test_only_the_clips_within_the_budget_sound_the_extremes_first(folder):
     assert 0 < len(sounding) < 24
     assert f"{len(sounding)} of 24 clips have sound" in page.one("section", id="clips").text
     rows = page.one("section", id="best-and-worst-clips").all("tr")
-    assert next(e.one("a").text for e in rows if e.text.strip().startswith("best")) in sounding
+    lines = [e for e in rows if e.text.split()[0] in ("best", "worst")]
+    order = dict.fromkeys(e.one("a").text for rank in range(SHOWN) for e in lines[rank::SHOWN])
+    assert sorted(sounding) == sorted(list(order)[: len(sounding)])
     assert EVIL not in json.dumps(view(page))

@@ -76,6 +76,16 @@ def test_the_line_of_the_front_goes_through_its_points_in_steps():
     assert chart.front == ("fast", "mid", "slow")
 
 
+def test_slow_systems_are_drawn_in_seconds_and_other_clips_are_said():
+    chart = scatter._chart(KL, "total", [pair("a", 900, 1.0), pair("b", 5_000, 2.0)], ())
+    assert chart.x_title == "Processing and generation (s)"
+    assert chart.points[0].text.startswith("a: 0.900 [0.810, 0.990] s, KL 1.00")
+    assert chart.same_clips
+    fewer = pair("c", 2_000, 1.5)
+    fewer = fewer._replace(quality=fewer.quality._replace(n=19))
+    assert not scatter._chart(KL, "total", [pair("a", 900, 1.0), fewer], ()).same_clips
+
+
 def test_labels_do_not_lie_over_one_another():
     pairs = [pair(f"s{i}", 5 + i / 1000, 2 + i / 1000) for i in range(15)]
     chart = scatter._chart(KL, "total", [*pairs, pair("far", 90, 9)], ())

@@ -41,6 +41,11 @@ def test_each_bar_begins_where_the_one_before_ends_and_the_slowest_fills_the_axi
         assert bars[0].start == 0
         assert all(b.start == pytest.approx(a.start + a.width) for a, b in pairwise(bars))
         assert sum(bar.share for bar in bars) == pytest.approx(1)
+        sums = [bar for bar in one.bars if bar.kind == "sum"]
+        for whole in sums:
+            parts = [bar.share for bar in bars if bar.phase == whole.phase]
+            assert whole.share == pytest.approx(sum(parts))
+            assert whole.percent == f"{100 * whole.share:.1f} %"
     ends = [one.bars[-1].start + one.bars[-1].width for one in systems.values()]
     assert max(ends) == pytest.approx(1)
     assert sorted(systems) == ["cascade", "oracle", "star", "star-small"]
