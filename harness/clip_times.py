@@ -3,19 +3,22 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 
+from harness.blocks import block_length, drawn
 from harness.estimate import Estimate, ratio
 from harness.journal import Row
 from harness.metrics_file import DifferenceRecord
 from harness.results import Phase, Results
+from harness.suite import Protocol
 from harness.table import TIMINGS
 from metrics.bootstrap import tails
 
 
 def clip_times(rows: Sequence[Row], phase: Phase) -> dict[str, float]:
-    """Mean time of each clip over its repeats, ns."""
+    """Mean time of each clip over its repeats, ns, in the order in which clips were measured."""
     times: dict[str, list[int]] = {}
     for row in rows:
         wall = row.represent_ns if phase == "represent" else row.generate_ns
@@ -27,7 +30,8 @@ def clip_times(rows: Sequence[Row], phase: Phase) -> dict[str, float]:
 def paired_latencies(results: Results) -> tuple[DifferenceRecord, ...]:
     """Differences of mean times in the columns and units of the table, every pair once.
 
-    Intervals are 95 % bootstrap intervals over clips, as those of the table.
+    Intervals are 95 % bootstrap intervals over clips, as those of the table: clips that were
+    measured one after the other stay together (harness/blocks.py).
     """
     if results.run is None:
         return ()
@@ -36,12 +40,12 @@ def paired_latencies(results: Results) -> tuple[DifferenceRecord, ...]:
     for column, phase, unit_ns in TIMINGS:
         times = {name: clip_times(results.timed(name), phase) for name in names}
         for a, b in combinations(names, 2):
-            clips = sorted(times[a].keys() & times[b].keys())
+            clips = [clip for clip in times[a] if clip in times[b]]
             if len(clips) > 1:
                 minus = np.array([times[a][clip] - times[b][clip] for clip in clips]) / unit_ns
-                sums = _counts(len(clips), protocol.bootstrap, protocol.seed) @ minus
-                low, high = np.quantile(sums, tails(len(clips)))
-                one = Estimate(float(minus.mean()), low / len(clips), high / len(clips), len(clips))
+                made = _draws(minus, protocol)
+                ends = np.quantile(made.counts @ minus / len(clips), tails(made.units))
+                one = Estimate(float(minus.mean()), *map(float, ends), len(clips))
                 found.append(_record(a, b, column.key, one))
     return tuple(found)
 
@@ -51,18 +55,33 @@ def latency_ratio(results: Results, a: str, b: str, phase: Phase) -> Estimate:
     if results.run is None or results.untimed:
         return Estimate.missing(results.untimed or "not timed")
     mine, theirs = (clip_times(results.timed(name), phase) for name in (a, b))
-    clips = sorted(mine.keys() & theirs.keys())
+    clips = [clip for clip in mine if clip in theirs]
     if len(clips) < 2:
         return Estimate.missing(f"needs at least 2 timed clips, has {len(clips)}", len(clips))
     above, below = (np.array([of[clip] for clip in clips]) for of in (mine, theirs))
-    protocol = results.run.suite.protocol
-    return ratio(above, below, _counts(len(clips), protocol.bootstrap, protocol.seed))
+    made = _draws(np.log(above / below), results.run.suite.protocol)
+    return ratio(above, below, made.counts, made.units)
 
 
-@lru_cache(maxsize=1)
-def _counts(n: int, replicates: int, seed: int) -> np.ndarray:
-    """How often each of `n` clips occurs in each replicate [B, n]; most pairs share all clips."""
-    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=replicates)
+class _Drawn(NamedTuple):
+    """How often each clip occurs in each replicate, int [B, N]; of how many units they are made."""
+
+    counts: np.ndarray
+    units: int
+
+
+def _draws(series: np.ndarray, protocol: Protocol) -> _Drawn:
+    """Resamples of clips whose `series` [N], in the order of measurement, shows what is alike."""
+    n, length = len(series), block_length(series)
+    return _Drawn(_counts(n, length, protocol.bootstrap, protocol.seed), max(2, -(-n // length)))
+
+
+@lru_cache(maxsize=4)
+def _counts(n: int, length: int, replicates: int, seed: int) -> np.ndarray:
+    """Counts [B, n] of blocks; most pairs share all clips."""
+    index = drawn(n, length, resamples=replicates, seed=seed)
+    cells = index + n * np.arange(replicates)[:, None]
+    return np.bincount(cells.ravel(), minlength=n * replicates).reshape(replicates, n)
 
 
 def _record(a: str, b: str, column: str, one: Estimate) -> DifferenceRecord:

@@ -49,16 +49,19 @@ class Estimate(NamedTuple):
         return cls(**cell)
 
 
-def ratio(numerators: np.ndarray, denominators: np.ndarray, counts: np.ndarray) -> Estimate:
+def ratio(
+    numerators: np.ndarray, denominators: np.ndarray, counts: np.ndarray, units: int | None = None
+) -> Estimate:
     """Sum over sum of per-clip values [N], resampled by clip: `counts` [B, N] of each replicate.
 
-    Word error rate is errors over words; a share of a ceiling is recall over recall. Without
-    anything in the denominator there is no ratio; its interval skips such replicates.
+    `units` are the things drawn, where they are not the clips. Word error rate is errors over
+    words; a share of a ceiling is recall over recall. Without anything in the denominator there is
+    no ratio; its interval skips such replicates.
     """
     n, whole = len(denominators), float(np.sum(denominators))
     if not whole:
         return Estimate.missing("nothing to divide by: the denominator is 0", n)
     below = counts @ denominators
     samples = (counts @ numerators)[below > 0] / below[below > 0]
-    low, high = np.quantile(samples, tails(counts.shape[1]))
+    low, high = np.quantile(samples, tails(units or n))
     return Estimate(float(np.sum(numerators)) / whole, float(low), float(high), n)

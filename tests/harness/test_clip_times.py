@@ -1,12 +1,14 @@
 """Clip times: differences and ratios of mean times on the clips that two systems share."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from harness.clip_times import clip_times, latency_ratio, paired_latencies
-from harness.journal import Row
+from harness.journal import Row, to_json
 from harness.results import Results
 from tests.harness.fake_run import FakeRun
 
@@ -53,6 +55,28 @@ def test_a_ratio_is_the_first_over_the_second_on_common_clips(results):
     assert found.value == pytest.approx(sum(a[clip] for clip in b) / sum(b.values()))
     back = latency_ratio(results, "be", "a", "represent")
     assert back.value == pytest.approx(1 / found.value)
+
+
+def test_bursts_of_a_busy_machine_widen_differences_and_ratios(tmp_path):
+    """The same times count for less where slow ones follow one another."""
+    widths = {}
+    for kind in ("bursts", "mixed"):
+        folder = FakeRun(tmp_path / kind, n=96, systems=SYSTEMS[:2]).make()
+        slow = np.repeat([0, 1, 0, 0, 1, 0, 1, 1], 12)
+        order = slow if kind == "bursts" else np.random.default_rng(0).permutation(slow)
+        rows = [
+            replace(
+                row, spans=(), generate_ns=10**8 * (1 + int(row.system == "a" and order[place]))
+            )
+            for place, row in zip([*range(96)] * 2, folder.rows(), strict=True)
+        ]
+        lines = [json.dumps(to_json(row)) + "\n" for row in rows]
+        folder.journal_path.write_text("".join(lines))
+        results = Results.read(folder.path)
+        minus = next(one for one in paired_latencies(results) if one.column == "generation")
+        over = latency_ratio(results, "a", "be", "generate")
+        widths[kind] = (minus.high - minus.low, over.high - over.low)
+    assert all(np.array(widths["bursts"]) > 1.8 * np.array(widths["mixed"])), widths
 
 
 def test_what_was_not_timed_has_no_ratio(results, tmp_path):
