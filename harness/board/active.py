@@ -25,11 +25,17 @@ from harness.worker import SPEECH_RATE_HZ, UTTERANCE
 FILE = "system"
 CLIPS = 6
 CACHED = 0.5
+QUIETER = 0.98
+"""Gain of speech that no hash knows and every listener takes for the same."""
 NOISE = 2.0
 """A swapped speech changes the output by more than so many times what a second run changes."""
 
 ALIKE = 0.01
 """Relative distance of one system's sounds on two machines; samplers magnify the last digits."""
+
+
+class Failed(Exception):
+    """The system raised an error; one line."""
 
 
 class Sound(NamedTuple):
@@ -56,9 +62,19 @@ class Bench:
         self._rate_hz = getattr(self._system, "speech_rate_hz", SPEECH_RATE_HZ)
         self._reads = getattr(self._system, "reads_caption", False)
 
-    def output(self, spoken: Clip, seed: int, name: str) -> Sound:
-        """What the system makes of a clip's speech (and caption, for an oracle) called `name`."""
-        samples = read_speech(spoken.speech, self._rate_hz)
+    def output(self, spoken: Clip, seed: int, name: str, gain: float = 1.0) -> Sound:
+        """What the system makes of a clip's speech (and caption, for an oracle) called `name`.
+
+        Raises Failed when it raises an error.
+        """
+        try:
+            return self._output(spoken, seed, name, np.float32(gain))
+        except Exception as fault:
+            how = "" if gain == 1.0 else f", played at {gain:g} of its level"
+            raise Failed(f"fails on clip '{spoken.id}'{how}: {adapter.one_line(fault)}") from fault
+
+    def _output(self, spoken: Clip, seed: int, name: str, gain: np.float32) -> Sound:
+        samples = gain * read_speech(spoken.speech, self._rate_hz)
         caption = spoken.caption if self._reads else None
         utterance = self._utterance(name, samples, self._rate_hz, caption)
         self._device.synchronize()
@@ -84,15 +100,22 @@ def exercise(system: str, plan: Plan, package: Package, device: str = "cpu") -> 
     [use] = plan.suite.selected((system,)).systems
     clips = [clip for clip in plan.dataset.clips if clip.id in package.submission.outputs]
     seeds = {clip: row.seed for clip, row in first_rows(package.sources.rows).items()}
-    bench = Bench(use, plan, device)
-    yield from listens(bench, clips, seeds)
-    yield from computes(bench, clips, seeds)
-    yield reproduces(bench, clips, seeds, package)
+    try:
+        bench = Bench(use, plan, device)
+        yield from listens(bench, clips, seeds)
+        yield from computes(bench, clips, seeds)
+        yield reproduces(bench, clips, seeds, package)
+    except (adapter.LoadFailed, Failed) as fault:
+        yield error(FILE, "run", str(fault))
 
 
 def listens(bench: Bench, clips: list[Clip], seeds: dict[str, int]) -> Iterator[Finding]:
     """Speeches are swapped: the output must change, and must not change with a clip's name."""
-    one, other = clips[0], next(clip for clip in clips if clip.caption != clips[0].caption)
+    one = clips[0]
+    other = next((clip for clip in clips if clip.caption != one.caption), None)
+    if other is None:
+        yield warning(FILE, "input", "all clips say the same: whether it listens is unchecked")
+        return
     seed = seeds[one.id]
     first = bench.output(one, seed, one.id).samples
     noise = _apart(first, bench.output(one, seed, one.id).samples)
@@ -115,9 +138,20 @@ def _apart(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def computes(bench: Bench, clips: list[Clip], seeds: dict[str, int]) -> Iterator[Finding]:
-    """Clips never heard against one clip again and again: a cache shows."""
+    """Clips never heard against one clip again and again: a cache shows.
+
+    And against the same speech at another level: a table of the suite's speeches shows, by its
+    speed, by one answer to all that it does not hold, or by none.
+    """
     fresh = clips[-CLIPS:]
     unique = [bench.output(clip, seeds[clip.id], clip.id).wall_ns for clip in fresh]
+    other = [bench.output(clip, seeds[fresh[-1].id], clip.id, QUIETER) for clip in fresh]
+    known = median(unique) / max(median(one.wall_ns for one in other), 1)
+    if known < CACHED:
+        message = f"the suite's speech takes {100 * known:.0f} % of the same at another level"
+        yield error(FILE, "speed", f"{message}: answers are kept")
+    if len(fresh) > 1 and all(_apart(other[0].samples, one.samples) == 0 for one in other):
+        yield error(FILE, "input", "speech at another level makes one sound of all clips")
     again = [bench.output(fresh[-1], seeds[fresh[-1].id], fresh[-1].id) for _ in fresh]
     share = median(one.wall_ns for one in again) / max(median(unique), 1)
     message = f"one clip again takes {100 * share:.0f} % of clips heard first"

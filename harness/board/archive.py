@@ -89,6 +89,8 @@ def open_archive(path: Path, limits: Limits = LIMITS) -> Opened:
         return Opened(None, [error(name, "name", "a file name is not UTF-8")])
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as fault:
         return Opened(None, [error(name, "archive", f"its directory is damaged: {fault}")])
+    if len(entries) > limits.members:
+        return Opened(None, [error(name, "archive", f"{len(entries)} files behind a false count")])
     found = [*entry_findings(entries, limits), *_overlaps(name, entries)]
     archive = Archive(path, {entry.filename: entry for entry in entries})
     return Opened(None if found else archive, found)

@@ -6,13 +6,19 @@ from typing import TextIO
 
 from harness import plan, registry
 from harness.board import claims
-from harness.board.findings import Finding, count, error, refuse, show, warning
+from harness.board.findings import Finding, count, error, note, refuse, show, warning
 from harness.board.package import Package, open_package
+from harness.board.sources import JOURNAL
 from harness.board.submission import NAME
 from harness.board.timeline import timeline
 from harness.errors import unknown
 from harness.features import Progress
 from harness.run_folder import Request
+
+TRUSTED = (
+    "times, transcripts, hardware and commit agree with one another; "
+    "whether they are true is taken on trust"
+)
 
 
 def check_submission(
@@ -22,19 +28,22 @@ def check_submission(
     rescore: bool = True,
     system: str | None = None,
     device: str = "cpu",
+    full: bool = False,
     progress: Progress | None = None,
 ) -> list[Finding]:
     """Everything found in the submission at `path`; nothing of it is run or unpacked.
 
     The suite is this installation's of the name that the submission gives, or `suite`, a name or
-    .toml file. `system`, a name of the suite or "path.py:Class", is run on a few clips besides:
-    give only code that you trust. Raises MissingError for a file, weights or recordings that are
-    not there.
+    .toml file. `full` refuses a sample of the sounds. `system`, a name of the suite or
+    "path.py:Class", is run on a few clips besides: give only code that you trust. Raises
+    MissingError for a file, weights or recordings that are not there.
     """
     package, found = open_package(path)
     if package is None:
         return found
     found += claims.claims(package)
+    if full:
+        found += claims.all_heard(package)
     wanted, wrong = _suite(package, suite)
     if wanted is None:
         return [*found, wrong]
@@ -46,6 +55,7 @@ def check_submission(
     if count(known, "error"):
         return [*found, warning(NAME, "metrics", "nothing made again: other clips or rules")]
     found += claims.times(package, bench.suite)
+    found.append(note(JOURNAL, "rows", TRUSTED))
     if not rescore:
         return [*found, warning(NAME, "metrics", "not scored again, as asked")]
     return [*found, *_networks(package, bench, system, device, progress)]

@@ -39,6 +39,14 @@ def claims(package: Package) -> Iterator[Finding]:
     yield from _kind(package)
 
 
+def all_heard(package: Package) -> Iterator[Finding]:
+    """Every sound is in the package."""
+    here, outputs = len(package.submission.audio.clips), len(package.submission.outputs)
+    if here < outputs:
+        message = f"{here} of {outputs} sounds, all are asked for: pack with --audio all"
+        yield error(NAME, "audio.clips", message)
+
+
 def _compared(field: str, source: str, claimed: Any, make: Callable[[], Any]) -> Iterator[Finding]:
     """One part against its source, which may hold what no part may."""
     try:
@@ -66,6 +74,9 @@ def _kind(package: Package) -> Iterator[Finding]:
         yield error(
             SYSTEMS, "reads_caption", f"reads the true captions, and calls itself {use.paradigm}"
         )
+    if record.dataset.n != len(record.dataset.clips):
+        message = f"{record.dataset.n} clips, {len(record.dataset.clips)} are listed"
+        yield error(RUN, "dataset.n", message)
     if record.request.phase != "all" or record.request.limit or record.request.speech:
         yield error(RUN, "request", "is not a run of the whole suite on its own speech")
     if not package.submission.system.weights:

@@ -20,7 +20,8 @@ About = Annotated[
     typer.Option("--about", metavar="TOML", help="What you say of it; without: an example."),
 ]
 Sounds = Annotated[
-    Literal["sample", "all"], typer.Option("--audio", help="all: set metrics are made again, too.")
+    Literal["sample", "all"],
+    typer.Option("--audio", help="all: every number is made again, and may hold a place."),
 ]
 OutPackage = Annotated[
     Path, typer.Option("--out", metavar="DIR|FILE.zip", help="Where the package is written.")
@@ -30,6 +31,7 @@ SuiteName = Annotated[
     str | None, typer.Option("--suite", help="Default: the one that the package names.")
 ]
 Rescore = Annotated[bool, typer.Option(help="Make the numbers again from the packed audio.")]
+Full = Annotated[bool, typer.Option("--full", help="Refuse a package without all sounds.")]
 Trusted = Annotated[
     str | None,
     typer.Option("--system", metavar="NAME|path.py:Class", help="Run it, too: only trusted code."),
@@ -93,6 +95,7 @@ def check_submission(
     rescore: Rescore = True,
     system: Trusted = None,
     device: options.OnDevice = None,
+    full: Full = False,
 ) -> None:
     """Say all that is wrong with a submission: what a leaderboard runs before it takes one."""
     from harness.board.check import check
@@ -104,6 +107,7 @@ def check_submission(
         rescore=rescore,
         system=system,
         device=device or "cpu",
+        full=full,
         progress=Scoring(sys.stderr),
     )
 

@@ -1,8 +1,9 @@
 """Which clips' sounds are in a package: drawn by the hash of everything that was claimed before.
 
 The hashes of all outputs, the features and the journal are fixed first; their digest then orders
-the clips. Who changes a claim gets another sample. A team could still try many packages until a
-sample suits it: a board that must exclude this asks for all sounds.
+the clips. Who changes a claim gets another sample. A team can still try packages until a sample
+suits it (of 144 clips, half of them made up, one draw of 16 in about 170,000 misses them all):
+a sample is a first check, and a place on the board needs all sounds.
 """
 
 import hashlib

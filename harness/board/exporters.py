@@ -6,6 +6,7 @@ has it (hub-docs, docs/hub/eval-results.md). `model-index`: the block of a model
 stand in `notes` and in a metric's `args`.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,8 @@ from harness.table import TIMINGS
 LEVEL = 0.95
 TASK = {"type": "audio-to-audio", "name": "Speech-to-audio generation"}
 """The Hub's task with sound in and sound out."""
+HUB_ID = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*", re.ASCII)
+"""A data set's id on the Hub; the oldest have no organisation."""
 
 
 class Figure(NamedTuple):
@@ -59,6 +62,8 @@ def export(path: Path, kind: str, hub: Hub = NOTHING_MORE) -> str:
     found = _entry(path)
     if hub.source_url and not hub.source_url.startswith("https://"):
         raise StabenchError(f"--source '{hub.source_url}': expected an https:// address")
+    if hub.dataset and not HUB_ID.fullmatch(hub.dataset):
+        raise StabenchError(f"--dataset '{hub.dataset}': expected ORG/NAME, as the Hub has it")
     return _yaml(FORMATS[kind](found, hub))
 
 
@@ -78,7 +83,10 @@ def _claims(path: Path) -> bytes:
     if archive is None or NAME not in archive.entries:
         refuse(findings)
         raise StabenchError(f"submission '{path}': holds no {NAME}; give what submit wrote")
-    return archive.read(NAME)
+    try:
+        return archive.read(NAME)
+    except ValueError as fault:
+        raise StabenchError(f"submission '{path}': {NAME} {fault}; pack it again") from None
 
 
 def eval_results(found: Entry, hub: Hub) -> list[dict[str, Any]]:

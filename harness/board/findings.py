@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple, TextIO
 from harness.errors import StabenchError
 
 Severity = Literal["error", "warning", "note"]
+ORDER: tuple[Severity, ...] = ("error", "warning", "note")
 LONGEST = 500
 MOST = 200
 
@@ -58,15 +59,18 @@ def count(findings: Iterable[Finding], severity: Severity) -> int:
     return sum(one.severity == severity for one in findings)
 
 
+def ranked(findings: list[Finding]) -> list[Finding]:
+    """The gravest first, otherwise in their order."""
+    return sorted(findings, key=lambda one: ORDER.index(one.severity))
+
+
 def show(findings: list[Finding], stream: TextIO) -> None:
     """Print each finding as file:field: severity: message, errors first, and a line of counts."""
-    order = ("error", "warning", "note")
-    ranked = sorted(findings, key=lambda one: order.index(one.severity))
-    for one in ranked[:MOST]:
+    for one in ranked(findings)[:MOST]:
         print(one, file=stream)
-    if len(ranked) > MOST:
-        print(f"... and {len(ranked) - MOST} more findings", file=stream)
-    counts = (f"{count(findings, severity)} {severity}s" for severity in order)
+    if len(findings) > MOST:
+        print(f"... and {len(findings) - MOST} more findings", file=stream)
+    counts = (f"{count(findings, severity)} {severity}s" for severity in ORDER)
     print(", ".join(counts), file=stream)
 
 

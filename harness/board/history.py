@@ -176,7 +176,12 @@ def append(record: HistoryRecord, path: Path = HISTORY) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         if any(record.run == other.run for other in read(path)):
             raise StabenchError(f"history '{path}': run '{record.run}' is recorded already")
-        data = record.model_dump_json(by_alias=True).encode() + b"\n"
-        while data:
-            data = data[file.write(data) :]
-        os.fsync(file.fileno())
+        before = os.fstat(file.fileno()).st_size
+        try:
+            data = record.model_dump_json(by_alias=True).encode() + b"\n"
+            while data:
+                data = data[file.write(data) :]
+            os.fsync(file.fileno())
+        except BaseException:
+            file.truncate(before)
+            raise

@@ -13,6 +13,8 @@ from harness.figures import counted, figure, interval, plain
 BARS = "▁▂▃▄▅▆▇█"
 WIDEST = 60
 """Runs in a plot; earlier ones are counted."""
+MOST_EVENTS = 12
+"""Breaks and change points of a series that are told; earlier ones are counted."""
 
 
 def show(
@@ -66,13 +68,16 @@ def _system(metric: Metric, series: Series) -> Iterator[str]:
 
 
 def events(metric: Metric, series: Series) -> list[str]:
-    """A line for each break and each change point, in order of time."""
+    """A line for each break and each change point, in order of time; of many, the last ones."""
     found = []
     for stretch in series.stretches:
         if stretch.why:
             found.append(f"break   {_when(stretch.points[0])}: {plain(stretch.why)}")
         found += _changes(metric, stretch)
-    return found
+    left_out = len(found) - MOST_EVENTS
+    if left_out <= 0:
+        return found
+    return [f"({counted(left_out, 'earlier event')} not told)", *found[-MOST_EVENTS:]]
 
 
 def _plot(metric: Metric, series: Series) -> Iterator[str]:
@@ -101,12 +106,18 @@ def _changes(metric: Metric, stretch: Stretch) -> Iterator[str]:
     for change in stretch.changes:
         first, last = stretch.points[change.index], stretch.points[change.index - 1]
         better = (change.after < change.before) == (metric.better == "lower")
+        ends = (change.before, change.after)
+        digits = next((d for d in range(metric.digits, 9) if _differ(*ends, d)), metric.digits)
         moved = "; the system is another" if first.system_sha256 != last.system_sha256 else ""
         yield (
-            f"change  {_when(first)}: {figure(change.before, metric.digits)} to "
-            f"{figure(change.after, metric.digits)}, {'better' if better else 'worse'} "
+            f"change  {_when(first)}: {figure(change.before, digits)} to "
+            f"{figure(change.after, digits)}, {'better' if better else 'worse'} "
             f"(p {change.p_value:.4f}), commits {plain(last.commit)}..{plain(first.commit)}{moved}"
         )
+
+
+def _differ(one: float, other: float, digits: int) -> bool:
+    return figure(one, digits) != figure(other, digits)
 
 
 def _point(metric: Metric, point: Point) -> str:

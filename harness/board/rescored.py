@@ -45,6 +45,7 @@ def rescored(package: Package, judge: Judge, progress: Progress) -> Iterator[Fin
         own = verdict.values.get(clip, {})
         yield from deviations(NAME, f"outputs.{clip}.values", one.values, own, HEARD)
     yield from _audits(package, judge, merged)
+    yield from _trusted(package, judge, merged)
     yield _covered(said)
 
 
@@ -111,7 +112,9 @@ def _audits(package: Package, judge: Judge, found: Mapping[str, ByClip]) -> Iter
     recordings = {clip: _recording(judge, clip) for clip in said.outputs}
     recordings = {clip: sound for clip, sound in recordings.items() if sound}
     yield from audits.levels(package.sounds)
-    yield from audits.twins(said.outputs, {clip: item.said for clip, item in items.items()})
+    captions = {clip: item.said for clip, item in items.items()}
+    yield from audits.twins(said.outputs, captions)
+    yield from audits.near_twins(package.sounds, captions)
     here = {clip: sound for clip, sound in recordings.items() if clip in package.sounds}
     yield from audits.copies(package.sounds, here)
     lengths_s = {clip: len(one.samples) / one.rate_hz for clip, one in recordings.items()}
@@ -132,4 +135,23 @@ def _covered(said: Submission) -> Finding:
     if clips == of:
         return note(NAME, "audio", f"all {of} sounds heard and scored again")
     message = f"{clips} of {of} sounds heard again; the features of {of - clips} taken on trust"
-    return (note if clips else warning)(NAME, "audio", message)
+    return warning(NAME, "audio", f"{message}: pack with --audio all")
+
+
+def _trusted(package: Package, judge: Judge, found: Mapping[str, ByClip]) -> Iterator[Finding]:
+    """Features without a sound: rows as of one as long, and not those of the recording."""
+    said, items, known = package.submission, judge.exam.items, judge.exam.references
+    lengths = {clip: (one.samples, one.rate_hz) for clip, one in said.outputs.items()}
+    for role, clips in found.items():
+        rows = {lengths[clip]: len(clips[clip].embeddings) for clip in package.sounds}
+        for clip, own in clips.items():
+            wanted = rows.get(lengths[clip], len(own.embeddings))
+            field, names = f"{role}.{clip}", items[clip].references[:1]
+            if len(own.embeddings) != wanted:
+                message = f"{len(own.embeddings)} rows, {wanted} of a sound as long"
+                yield error(embeddings.NAME, field, message)
+            if clip in package.sounds or not known.keys.keys() >= set(names) or not names:
+                continue
+            [recording] = known.features(role, list(names))
+            if distance(own, recording) < FEATURES:
+                yield error(embeddings.NAME, field, "are those of the reference recording")

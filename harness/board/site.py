@@ -8,15 +8,12 @@ so to the browser.
 
 import base64
 import hashlib
-import secrets
-import shutil
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import atomic
-from harness.board import history
+from harness.board import folder, history
 from harness.board.history import HistoryRecord
 from harness.board.site_entries import ENTRIES, Entry, entries
 from harness.board.site_facts import sound_address, system_page
@@ -39,14 +36,16 @@ def build(
 ) -> Path:
     """Write the site of the entries in `source` to `out`; return its index.html.
 
-    `recorded` is a history of this repository's runs, left out where there is none. An older site
+    `recorded` is a history of this repository's runs; the usual one may be missing. An older site
     in `out` is replaced whole. Raises StabenchError for an entry that cannot stand, and for an
     `out` that holds something else.
     """
     found = entries(source)
-    records = history.read(recorded) if recorded and recorded.exists() else []
+    none = recorded is None or (recorded == history.HISTORY and not recorded.exists())
+    records = [] if none else history.read(recorded)
     files = dict(_files(found, records))
-    _replace(out, files)
+    _check_place(out)
+    folder.put(out, files)
     return out / "index.html"
 
 
@@ -106,15 +105,9 @@ def _page(
     return address, text.encode()
 
 
-def _replace(out: Path, files: dict[str, bytes]) -> None:
-    """Put the site at `out` in one step, the older one aside and away."""
+def _check_place(out: Path) -> None:
+    """Raises StabenchError for an `out` that is no folder of a site, nor empty."""
+    if out.exists() and not out.is_dir():
+        raise StabenchError(f"--out '{out}': is a file; choose a folder")
     if out.exists() and not (out / MARKER).exists() and any(out.iterdir()):
         raise StabenchError(f"--out '{out}': holds something else than a site; choose another")
-    part = out.with_name(f".{out.name}.{secrets.token_hex(4)}{atomic.TEMPORARY}")
-    for name, content in files.items():
-        path = part / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    if out.exists():
-        shutil.rmtree(out)
-    part.replace(out)

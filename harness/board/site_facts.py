@@ -67,8 +67,8 @@ def _audit(entry: Entry) -> Iterator[Fact]:
     if entry.verdict is None:
         return
     found, columns = entry.verdict, entry.submission.metrics
-    again = [columns[key].label for key in found.recomputed if key in columns]
-    claimed = [card.label for key, card in columns.items() if key not in found.recomputed]
+    again = [card.label for key, card in columns.items() if entry.recomputed(key)]
+    claimed = [card.label for key, card in columns.items() if not entry.recomputed(key)]
     yield "checked", f"{found.checked_at} by stabench {found.stabench}"
     (again if found.latency else claimed).append("times")
     yield "sounds heard", f"{found.heard} of {len(entry.submission.outputs)}"

@@ -10,6 +10,9 @@ from harness.board.site_plot import drawing
 from harness.figures import counted, figure, interval
 from harness.table import TIMINGS
 
+MOST_RUNS = 500
+"""Runs of a suite that the page draws, the last ones."""
+
 
 class Course(NamedTuple):
     """One system's series: how often, a drawing, the last value, breaks and change points."""
@@ -30,9 +33,10 @@ class Courses(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """One suite's metrics."""
+    """One suite's metrics; `earlier` runs are left out."""
 
     name: str
+    earlier: int
     metrics: list[Courses]
 
 
@@ -40,11 +44,13 @@ def suites(records: Sequence[HistoryRecord]) -> list[Recorded]:
     """Every suite's metrics as the history page shows them: latencies first, as in the table."""
     found = []
     for name in sorted({record.suite.name for record in records}):
-        own = [record for record in records if record.suite.name == name]
+        every = [record for record in records if record.suite.name == name]
+        own = every[-MOST_RUNS:]
         keys = [timing.column.key for timing in TIMINGS]
         keys += list({key: None for record in own for key in record.columns})
         metrics = [_metric(own, name, key) for key in keys]
-        found.append(Recorded(name, [metric for metric in metrics if metric.lines]))
+        shown = [metric for metric in metrics if metric.lines]
+        found.append(Recorded(name, len(every) - len(own), shown))
     return found
 
 

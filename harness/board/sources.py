@@ -125,10 +125,10 @@ def _journal(data: bytes) -> tuple[list[Row], list[Finding]]:
 
 def _row(line: bytes) -> Row:
     value = strict_json.parse(line)
-    row = ROW.validate_json(line, strict=True)
-    if set(value) != FIELDS:
+    if isinstance(value, dict) and set(value) != FIELDS:
         name = sorted(set(value) ^ FIELDS)[0]
         raise Malformed(f"'{name}' is missing or no field of a row")
+    row = ROW.validate_json(line, strict=True)
     numbers = [row.represent_ns, row.generate_ns, *(span.wall_ns for span in row.spans)]
     numbers += [span.device_ns for span in row.spans]
     for number in numbers:

@@ -14,11 +14,19 @@ from harness.metrics_file import EmbedderRecord, ProtocolRecord, Strict
 NAME = "submission.json"
 SCHEMA = 1
 
-VISIBLE = r"^[^\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]*$"
+HIDDEN = (
+    r"\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    r"\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\U000e0000-\U000e0fff"
+)
+BLANK = r"\x20\u00a0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000"
+VISIBLE = f"^[^{HIDDEN}]*$"
 """No control, no direction, no invisible character: a text that reads as it is."""
+READABLE = f"^[^{HIDDEN}{BLANK}][^{HIDDEN}]*$"
+"""A text that is seen: it does not begin with a blank."""
 Line = Annotated[str, StringConstraints(max_length=300, pattern=VISIBLE)]
-Said = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=VISIBLE)]
-Paragraph = Annotated[str, StringConstraints(min_length=1, max_length=4000, pattern=VISIBLE)]
+Said = Annotated[str, StringConstraints(max_length=300, pattern=READABLE)]
+Paragraph = Annotated[str, StringConstraints(max_length=4000, pattern=READABLE)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
 Link = Annotated[str, StringConstraints(max_length=500, pattern=r"^https://[!#-&(-;=?-~]+$")]
@@ -34,6 +42,8 @@ Key = Annotated[str, StringConstraints(max_length=100, pattern=r"^[A-Za-z0-9][A-
 ClipId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=VISIBLE)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Positive = Annotated[int, Field(ge=1, le=2**53)]
+Figure = Annotated[FiniteFloat, Field(ge=-1e15, le=1e15)]
+"""A measured number; times are in ns. What is larger was measured by nobody, and breaks a page."""
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Percentile = Literal["p50", "p90", "p95", "p99"]
 PhaseName = Literal["represent", "generate"]
@@ -141,9 +151,9 @@ class MetricCard(Card):
     version: Positive
     embedder: Said | None
     protocol: Sha256 | None
-    value: FiniteFloat | None
-    low: FiniteFloat | None = None
-    high: FiniteFloat | None = None
+    value: Figure | None
+    low: Figure | None = None
+    high: Figure | None = None
     n: Count
     reason: Line | None = None
     p_value: Share | None = None
@@ -152,9 +162,9 @@ class MetricCard(Card):
 class Number(Card):
     """A value and, from two clips on, its 95 % interval."""
 
-    value: FiniteFloat
-    low: FiniteFloat | None = None
-    high: FiniteFloat | None = None
+    value: Figure
+    low: Figure | None = None
+    high: Figure | None = None
 
 
 class PhaseCard(Card):
@@ -163,7 +173,7 @@ class PhaseCard(Card):
     n: Positive
     clips: Positive
     mean_ns: Number
-    sd_ns: FiniteFloat | None
+    sd_ns: Figure | None
     percentiles_ns: dict[Percentile, Number]
 
     @property
@@ -177,9 +187,9 @@ class StageCard(Card):
 
     phase: PhaseName
     name: Said
-    mean_ns: FiniteFloat
-    share: FiniteFloat
-    device_ns: FiniteFloat | None
+    mean_ns: Figure
+    share: Figure
+    device_ns: Figure | None
 
 
 class LatencyCard(Card):
@@ -197,7 +207,7 @@ class OutputCard(Card):
     samples: Positive
     rate_hz: Annotated[int, Field(ge=1000, le=384_000)]
     seconds: FiniteFloat = Field(gt=0, le=600)
-    values: dict[Key, FiniteFloat]
+    values: dict[Key, Figure]
 
 
 class AudioCard(Card):

@@ -28,6 +28,7 @@ def timeline(rows: Sequence[Row], record: Record, protocol: Protocol) -> Iterato
     """Everything in the times, seeds and order of one system's rows that cannot be."""
     done = [row for row in rows if row.ok]
     yield from _seeds(rows, protocol)
+    yield from _batches(rows, protocol)
     yield from _stages(done)
     yield from _constant([row for row in done if not row.warmup])
     yield from _moments(done, record)
@@ -47,6 +48,14 @@ def _seeds(rows: Sequence[Row], protocol: Protocol) -> Iterator[Finding]:
     for row in rows:
         if row.seed != clip_seed(protocol.seed, row.clip, row.repeat):
             yield error(JOURNAL, f"{_where(row)}.seed", f"{row.seed} is not the suite's seed")
+
+
+def _batches(rows: Sequence[Row], protocol: Protocol) -> Iterator[Finding]:
+    """No row of a larger batch than the suite's: only those of one clip have moments to check."""
+    for row in rows:
+        if row.batch > protocol.batch_size:
+            message = f"{row.batch} clips, the suite runs at most {protocol.batch_size} at a time"
+            yield error(JOURNAL, f"{_where(row)}.batch", message)
 
 
 def _stages(rows: Sequence[Row]) -> Iterator[Finding]:
@@ -115,7 +124,7 @@ def _moment(text: str | None) -> int | None:
 
 
 def _repeats(rows: Sequence[Row]) -> Iterator[Finding]:
-    """A clip done again is not quicker, and gives what it gave."""
+    """A clip done again is not quicker: a cache shows."""
     first = [_walls(row) for row in rows if not row.repeat]
     again = [_walls(row) for row in rows if row.repeat]
     if not again:

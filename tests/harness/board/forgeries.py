@@ -113,6 +113,14 @@ def pcm16(forgery: Forgery) -> None:
     forgery.files[f"audio/{CLIP}.wav"] = stream.getvalue()
 
 
+def stereo(forgery: Forgery) -> None:
+    """The same samples under a header of two channels."""
+    name = f"audio/{CLIP}.wav"
+    data = bytearray(forgery.files[name])
+    data[22] = 2
+    forgery.files[name] = bytes(data)
+
+
 def other_features(forgery: Forgery) -> None:
     """Better features than the sounds have, hashes renewed."""
     from safetensors.numpy import load, save

@@ -3,6 +3,7 @@
 import io
 import stat
 import struct
+import tarfile
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -76,6 +77,33 @@ def bomb() -> bytes:
     return zipped([(entry, bytes(4 * 2**20))])
 
 
+def miscounted() -> bytes:
+    """Four files, of which the end of the directory counts one."""
+    data = bytearray(named(*"abcd"))
+    data[-14:-10] = struct.pack("<HH", 1, 1)
+    return bytes(data)
+
+
+def tarred(kind: bytes, target: str, packing: str = "") -> bytes:
+    """A tar, under the name of a ZIP, of one entry that is a link or a device."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=f"w:{packing}") as file:
+        entry = tarfile.TarInfo("submission.json")
+        entry.type, entry.linkname = kind, target
+        file.addfile(entry)
+    return stream.getvalue()
+
+
+def wide(size: int) -> bytes:
+    """A size of 64 bits beside the true one of 32."""
+    entry = zipfile.ZipInfo("a")
+    entry.extra = struct.pack("<HHQQ", 1, 16, size, 1)
+    data = bytearray(zipped([(entry, b"x")]))
+    place = data.index(b"PK\x01\x02") + 20
+    data[place : place + 8] = b"\xff" * 8
+    return bytes(data)
+
+
 SMALL = Limits(member=10, unpacked=15, members=3, directory=400)
 GOOD = write({"a": b"x", "b/c": b"y"})
 TRAPS: dict[str, tuple[Callable[[], bytes], Limits, str]] = {
@@ -95,6 +123,11 @@ TRAPS: dict[str, tuple[Callable[[], bytes], Limits, str]] = {
     "sum": (lambda: write({"a": b"x" * 9, "b": b"x" * 9}), SMALL, "18 bytes unpacked, at most 15"),
     "bomb": (bomb, LIMITS, "more than 100 times"),
     "overlap": (overlapping, LIMITS, "shares its bytes with"),
+    "miscounted": (miscounted, SMALL._replace(directory=4000), "4 files behind a false count"),
+    "tar of a link": (lambda: tarred(tarfile.SYMTYPE, "/etc/passwd"), LIMITS, "not a ZIP"),
+    "tar of a hard link": (lambda: tarred(tarfile.LNKTYPE, "../x"), LIMITS, "not a ZIP"),
+    "gzip of a device": (lambda: tarred(tarfile.CHRTYPE, "", "gz"), LIMITS, "not a ZIP"),
+    "64-bit bomb": (lambda: wide(2**40), LIMITS, "1099511627776 bytes unpacked"),
     "traversal": (lambda: named("../../etc/cron.d/x"), LIMITS, "leads out of the archive"),
     "inner traversal": (lambda: named("audio/../../x"), LIMITS, "leads out of the archive"),
     "windows traversal": (lambda: named("..\\x"), LIMITS, "leads out of the archive"),
@@ -148,6 +181,30 @@ def test_a_repacked_archive_is_read_too(tmp_path: Path):
     archive, findings = open_archive(path)
     assert findings == []
     assert archive.read("a") == b"x"
+
+
+def local(at: int, value: bytes) -> bytes:
+    """An entry whose own header says something else than the directory."""
+    data = bytearray(write({"a": b"xxxxx"}))
+    data[at : at + len(value)] = value
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (local(30, b"b"), "differ"),
+        (local(6, b"\x00\x08").replace(b"a", b"\xff", 1), "codec can't decode"),
+        (wide(2), "1 bytes, the directory says 2"),
+    ],
+)
+def test_a_file_whose_own_header_lies_is_told(tmp_path: Path, data, words):
+    path = tmp_path / "a.zip"
+    path.write_bytes(data)
+    archive, findings = open_archive(path)
+    assert findings == []
+    with pytest.raises(ValueError, match=words):
+        archive.read("a")
 
 
 @pytest.mark.parametrize(

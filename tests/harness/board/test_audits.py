@@ -42,7 +42,7 @@ def same(_reference: Path, _index: int) -> np.ndarray:
         (silent, "silence or a constant (24 of 24 sounds)"),
         (same, "the same sound as clip"),
         (noise, "fit their clips no better than those of others: CLAP matched"),
-        (recording, "is the reference recording (correlation 1.0000)"),
+        (recording, "is the reference recording (likeness 1.00, 24 sounds are)"),
     ],
 )
 def test_an_honestly_packed_cheat_is_refused_by_what_it_sounds_like(tmp_path, sound, words):
@@ -81,6 +81,31 @@ def test_a_copy_is_found_at_another_rate_and_level_and_a_likeness_is_none():
     assert [one.file for one in audits.copies(own, quiet)] == ["audio/a.wav"]
     other = {"a": Audio((slow + rng.normal(0, 0.5, 16_000)).astype(np.float32), 16_000)}
     assert list(audits.copies(own, other)) == []
+
+
+def test_one_sure_copy_is_an_error_and_one_doubtful_copy_for_a_person():
+    rng = np.random.default_rng(5)
+    own = {f"c{index}": rng.normal(0, 0.1, 4_000) for index in range(30)}
+    recordings = sounds(**{name: rng.normal(0, 0.1, 4_000) for name in own})
+    assert list(audits.copies(sounds(**own), recordings)) == []
+    copy = recordings["c3"].samples
+    [sure] = audits.copies(sounds(**{**own, "c3": -0.5 * np.roll(copy, 9)}), recordings)
+    assert (sure.file, sure.severity) == ("audio/c3.wav", "error")
+    [doubtful] = audits.copies(sounds(**{**own, "c3": copy + own["c3"]}), recordings)
+    assert doubtful.severity == "warning"
+
+
+def test_near_twins_are_right_for_clips_that_ask_for_the_same():
+    rng = np.random.default_rng(6)
+    some = {f"c{index}": rng.normal(0, 0.1, 4_000) for index in range(50)}
+    some["c1"] = some["c0"] + rng.normal(0, 0.001, 4_000)
+    captions = {name: name for name in some}
+    [told] = audits.near_twins(sounds(**some), captions)
+    assert (told.file, told.severity) == ("audio/c0.wav", "warning")
+    assert "is audio/c1.wav, all but a little noise (2 of 50 sounds)" in told.message
+    assert list(audits.near_twins(sounds(**some), captions | {"c1": "c0"})) == []
+    brief = sounds(**some, short=some["c0"][:10])
+    assert len(list(audits.near_twins(brief, captions))) == 1
 
 
 def card(sha256: str, seconds: float = 4.0) -> OutputCard:
@@ -187,6 +212,40 @@ def test_one_clip_again_and_again_tells_who_computes(submitted: Toy, name, sever
     [found] = active.computes(*bench(submitted, name))
     assert found.severity == severity
     assert words in found.message
+
+
+def test_answers_kept_for_the_suite_s_speech_are_found(submitted: Toy):
+    slow = [one.message for one in active.computes(*bench(submitted, "Keeping"))]
+    assert slow[0].startswith("the suite's speech takes 0 % of the same at another level")
+    same = [one.message for one in active.computes(*bench(submitted, "Shrugging"))]
+    assert "speech at another level makes one sound of all clips" in same
+    breaking = f"{SYSTEMS}:Breaking"
+    found = check_submission(submitted.submit(), suite=str(submitted.suite), system=breaking)
+    [told] = [one for one in found if one.field == "run"]
+    assert told.severity == "error"
+    assert "played at 0.98 of its level: KeyError: 'no answer'" in told.message
+
+
+def test_a_change_that_noise_explains_is_no_listening():
+    """Swapped speech must move the output by more than twice what a second run does."""
+    clips = [SimpleNamespace(id=name, caption=name) for name in "ab"]
+
+    def found(swapped: float) -> list[Finding]:
+        moved = iter((0.0, 0.1, swapped, 0.0))
+
+        def output(*_: object) -> active.Sound:
+            return active.Sound(np.array([1.0, next(moved)]), 1)
+
+        return list(active.listens(SimpleNamespace(output=output), clips, {"a": 1, "b": 1}))
+
+    assert [one.field for one in found(0.19)] == ["input"]
+    assert found(0.21) == []
+
+
+def test_one_caption_for_all_leaves_listening_unchecked(submitted: Toy):
+    loaded, clips, seeds = bench(submitted, "Listening")
+    [found] = active.listens(loaded, clips[:1], seeds)
+    assert (found.severity, found.field) == ("warning", "input")
 
 
 def test_a_system_is_run_where_it_is_given(submitted: Toy):

@@ -41,10 +41,11 @@ def test_a_step_of_three_sigma_is_found_within_two_runs(place):
 
 def test_a_step_brings_few_others_with_it():
     rng = np.random.default_rng(7)
-    series = rng.normal(0, 1, (200, RUNS)) + 5 * (np.arange(RUNS) >= 15)
+    series = rng.normal(0, 1, (400, RUNS)) + 5 * (np.arange(RUNS) >= 15)
     counts = [len(change_points(one, seed=i)) for i, one in enumerate(series)]
     assert min(counts) == 1
-    assert np.mean(np.array(counts) > 1) <= 0.10
+    # 0.05 and two standard errors; with halves at the whole level it is 0.10
+    assert np.mean(np.array(counts) > 1) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 400)
 
 
 def test_two_steps_are_both_found():

@@ -3,12 +3,15 @@
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from harness.board import commands, embeddings
 from harness.board.check import check, check_submission
 from harness.board.deviations import HEARD, deviations
 from harness.board.findings import MOST, Refused, error, show, warning
 from harness.errors import MissingError
+from metrics.contract import Features
 from tests.harness.board.forgeries import CLIP, errors
 from tests.harness.board.toy_board import SYSTEM, Toy, toy
 
@@ -23,14 +26,37 @@ def test_a_valid_submission_passes(submitted: Toy):
 
 def test_a_sample_is_checked_and_the_rest_is_said_to_be_trusted(submitted: Toy):
     found = check_submission(submitted.submit("sample"), suite=str(submitted.suite))
-    assert [one for one in found if one.severity != "note"] == []
     trusted = "16 of 24 sounds heard again; the features of 8 taken on trust"
-    assert trusted in {one.message for one in found}
+    [only] = [one for one in found if one.severity != "note"]
+    assert (only.severity, only.message) == ("warning", f"{trusted}: pack with --audio all")
+    full = check_submission(submitted.submit("sample"), suite=str(submitted.suite), full=True)
+    assert "16 of 24 sounds, all are asked for: pack with --audio all" in {
+        one.message for one in full if one.severity == "error"
+    }
+    with pytest.raises(Refused, match="all are asked for"):
+        commands.check_submission(submitted.submit("sample"), str(submitted.suite), full=True)
+    whole = check_submission(submitted.submit(), suite=str(submitted.suite), full=True)
+    assert [one for one in whole if one.severity != "note"] == []
 
 
 def test_an_edit_within_the_tolerance_of_machines_passes(submitted: Toy):
     forgery = submitted.forgery().claim("metrics/fad/value", lambda old: old * 1.001)
     assert errors(forgery.write(), submitted) == []
+
+
+def test_scores_made_on_another_device_pass(submitted: Toy):
+    forgery = submitted.forgery().claim("scoring/embedders/fad/device", "cuda")
+    assert errors(forgery.write(), submitted) == []
+
+
+def test_features_read_and_written_are_the_same_whatever_their_order():
+    rng = np.random.default_rng(0)
+    made = {
+        clip: Features(rng.normal(size=(rows, 4)).astype(np.float32), None)
+        for clip, rows in (("b", 2), ("c", 1), ("a", 3))
+    }
+    found = embeddings.decode(embeddings.encode({"fad": made}), ["fad"], ["c", "a", "b"])["fad"]
+    assert all(np.array_equal(found[clip].embeddings, made[clip].embeddings) for clip in made)
 
 
 def test_integers_have_no_tolerance():
@@ -78,7 +104,7 @@ def test_every_finding_is_printed_and_an_error_is_exit_code_1(submitted: Toy):
     assert raised.value.exit_code == 1
     first, *_, last = stream.getvalue().splitlines()
     assert first.startswith("submission.json:metrics.fad.value: error: says ")
-    assert last == "1 errors, 0 warnings, 3 notes"
+    assert last == "1 errors, 0 warnings, 4 notes"
     with pytest.raises(MissingError, match="no such file"):
         check(submitted.place / "absent.zip")
 

@@ -156,6 +156,12 @@ CLAIMS: dict[str, Case] = {
         "finished_at",
         "before the run began",
     ),
+    "after the run": (
+        lines(lambda row: row.update(finished_at="2099" + row["finished_at"][4:])),
+        JOURNAL,
+        "finished_at",
+        "or after its end",
+    ),
 }
 EDITED: dict[str, Case] = {
     field: (percent(field), NAME, field.replace("/", "."), "recomputed")

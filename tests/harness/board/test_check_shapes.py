@@ -22,6 +22,7 @@ from tests.harness.board.forgeries import (
     other_features,
     pcm16,
     run_json,
+    stereo,
     text,
     torn,
     without,
@@ -136,6 +137,7 @@ SHAPES: dict[str, Case] = {
         "8000 samples at 8000 Hz, claimed are 8000 at 16000 Hz",
     ),
     "16 bit": (pcm16, f"audio/{CLIP}.wav", "content", "is not a mono float32 WAV"),
+    "stereo": (stereo, f"audio/{CLIP}.wav", "content", "is not a mono float32 WAV"),
     "empty sound": (
         lambda f: f.sound(CLIP, np.zeros(0)),
         f"audio/{CLIP}.wav",

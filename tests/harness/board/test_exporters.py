@@ -11,6 +11,7 @@ import yaml
 from huggingface_hub import parse_eval_result_entries
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
+from harness.board.archive import write
 from harness.board.exporters import Hub, export
 from harness.errors import MissingError, StabenchError
 from tests.harness.board.made_entries import HOSTILE, Leaderboard
@@ -121,6 +122,8 @@ def test_a_package_and_a_bare_submission_say_the_same_but_are_unchecked(entry, t
         ("model-indx", HUB, "unknown format 'model-indx'; did you mean 'model-index'"),
         ("hf-eval-results", Hub(), "needs --dataset ORG/NAME"),
         ("model-index", Hub(None, "javascript:alert(1)"), "expected an https:// address"),
+        ("hf-eval-results", Hub("org/a b"), "--dataset 'org/a b': expected ORG/NAME"),
+        ("hf-eval-results", Hub("a/b/c\n- x"), "expected ORG/NAME"),
     ],
 )
 def test_what_cannot_be_exported_is_said(entry, kind, hub, words):
@@ -136,6 +139,10 @@ def test_files_that_are_no_submission(tmp_path):
         export(tmp_path / "bad.json", "model-index")
     (tmp_path / "bad.zip").write_bytes(b"no archive")
     with pytest.raises(StabenchError, match="submission refused"):
+        export(tmp_path / "bad.zip", "model-index")
+    damaged = write({"submission.json": b"{}"}).replace(b"{}", b"[]", 1)
+    (tmp_path / "bad.zip").write_bytes(damaged)
+    with pytest.raises(StabenchError, match="cannot be unpacked: Bad CRC-32"):
         export(tmp_path / "bad.zip", "model-index")
 
 

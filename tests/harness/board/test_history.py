@@ -180,3 +180,18 @@ def test_a_damaged_history_is_refused_with_its_line(folder, tmp_path, kind, word
 def test_no_history_is_said_so(tmp_path):
     with pytest.raises(MissingError, match="record a run first"):
         history.read(tmp_path / "history.jsonl")
+
+
+def test_a_full_disk_keeps_the_history_whole(folder, tmp_path, monkeypatch):
+    path = tmp_path / "history.jsonl"
+    history_record.add(folder.path, path)
+    before = path.read_bytes()
+    late = history_record.record(folder.path).model_copy(update={"run": "late"})
+
+    def full(_number: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(history.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        history.append(late, path)
+    assert path.read_bytes() == before

@@ -16,7 +16,7 @@ from harness.board import history
 from harness.board.history import HistoryRecord
 from harness.board.history_plot import draw
 from harness.board.history_series import metric_of, series
-from harness.board.history_show import lines, show
+from harness.board.history_show import MOST_EVENTS, lines, show
 from harness.errors import StabenchError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -178,10 +178,28 @@ def test_the_page_names_the_step_its_direction_its_commits_and_the_break():
     assert "embedder was pocket-cnn14" in gap
 
 
+def test_a_small_step_is_told_with_the_digits_that_show_it():
+    records = [record(index, 2.001 if index < 12 else 2.004) for index in range(24)]
+    metric = metric_of(records, "kl")
+    text = "\n".join(lines(metric, series(records, metric, suite="pocket")))
+    assert "2.001 to 2.004, worse" in text
+
+
 def test_few_runs_are_said_to_be_few():
     metric = metric_of([record(0, 2.0)], "kl")
     page = list(lines(metric, series([record(0, 2.0)], metric, suite="pocket")))
     assert page[-1] == "  Change points need 8 runs of one provenance; there is 1."
+
+
+def test_machines_in_turn_break_every_run_and_the_last_breaks_are_told():
+    records = [record(index, 2.0, machine_b if index % 2 else None) for index in range(30)]
+    metric = metric_of(records, "processing")
+    page = list(lines(metric, series(records, metric, suite="pocket")))
+    assert sum(line.startswith("  break") for line in page) == MOST_EVENTS
+    assert "  (17 earlier events not told)" in page
+    assert f"{records[-1].at:%Y-%m-%d %H:%M}" in page[-2]
+    [one] = series(records, metric, suite="pocket", machine="processor b")
+    assert len(one.stretches) == 1
 
 
 def test_a_terminal_obeys_nothing_in_a_label():

@@ -3,15 +3,18 @@
 import json
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from harness.board import cards
 from harness.board.about import EXAMPLE, read_about
 from harness.board.draw import SAMPLE, drawn
 from harness.board.pack import submit
 from harness.board.submission import NAME, Submission
 from harness.errors import MissingError, StabenchError
+from harness.journal import Failure, Row
 from tests.harness.board.toy_board import ABOUT, SYSTEM, Toy
 
 
@@ -52,6 +55,16 @@ def test_every_number_is_that_of_the_run(submitted: Toy):
     assert set(said.latency.phases["generate"].percentiles_ns) == {"p50"}
     assert said.system.weights == {"sha256": "0" * 64}
     assert said.marks == ("the source is of no known commit",)
+
+
+def test_outputs_are_of_measured_rows_that_finished():
+    row = Row("s", "a", 0, False, "ok", 1, samples=8, rate_hz=16_000, audio_sha256="1" * 64)
+    warm = replace(row, warmup=True, audio_sha256="2" * 64)
+    again = replace(row, repeat=1, audio_sha256="3" * 64)
+    lost = replace(row, clip="b", status="failed", error=Failure("timeout", "late"))
+    rows = [row, again, warm, lost]
+    assert {clip: one.sha256 for clip, one in cards.outputs(rows).items()} == {"a": "1" * 64}
+    assert cards.failed(rows) == {"b": "timeout: late"}
 
 
 def test_a_sample_is_drawn_by_what_was_claimed():

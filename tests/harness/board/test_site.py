@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from harness.board import history
+from harness.board import history, site_history
 from harness.board.site import MARKER, build
-from harness.errors import StabenchError
+from harness.errors import MissingError, StabenchError
 from tests.harness.board.made_entries import HOSTILE, Leaderboard
 from tests.harness.board.test_history_series import another_network, noisy, record
 
@@ -201,6 +201,83 @@ def test_a_site_replaces_an_older_one_whole_and_nothing_else(made, tmp_path):
     with pytest.raises(StabenchError, match="holds something else than a site"):
         build(made.root, tmp_path / "mine", None)
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "dear"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["leaderboard", "mine", "site"]
+
+
+def test_a_site_may_be_built_here_or_behind_a_link_and_not_in_place_of_a_file(
+    made, tmp_path, monkeypatch
+):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    for _ in range(2):
+        build(made.root, tmp_path / "link", None)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "index.html").is_file()
+    monkeypatch.chdir(tmp_path / "real")
+    build(made.root, Path(), None)
+    assert (tmp_path / "real" / "index.html").is_file()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StabenchError, match="is a file; choose a folder"):
+        build(made.root, tmp_path / "file", None)
+
+
+def test_a_full_disk_leaves_the_older_site(made, tmp_path, monkeypatch):
+    out = tmp_path / "site"
+    build(made.root, out, None)
+    before = (out / "index.html").read_bytes()
+
+    def full(_path, _data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        build(made.root, out, None)
+    assert (out / "index.html").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["leaderboard", "site"]
+
+
+def test_a_history_that_was_asked_for_must_be_there(made, tmp_path, monkeypatch):
+    with pytest.raises(MissingError, match="no such file"):
+        build(made.root, tmp_path / "site", tmp_path / "typo.jsonl")
+    monkeypatch.chdir(tmp_path)
+    build(made.root, tmp_path / "site")
+    assert "No run has been recorded." in page(tmp_path / "site" / "history.html").words
+
+
+def test_a_long_history_is_drawn_to_a_length(monkeypatch):
+    monkeypatch.setattr(site_history, "MOST_RUNS", 5)
+    [suite] = site_history.suites([record(index, float(index)) for index in range(9)])
+    assert suite.earlier == 4
+    assert {line.runs for metric in suite.metrics for line in metric.lines} == {5}
+    assert suite.metrics[-1].lines[0].last == "8.00"
+
+
+def test_labels_of_the_history_are_text_on_its_page(made, tmp_path):
+    def labelled(value: dict[str, Any]) -> None:
+        value["systems"]["star"]["label"] = value["columns"]["kl"]["label"] = HOSTILE
+
+    path = tmp_path / "history.jsonl"
+    history.append(record(0, 2.0, labelled), path)
+    build(made.root, tmp_path / "site", path)
+    found = page(tmp_path / "site" / "history.html")
+    assert HOSTILE in found.words
+    assert not found.of("img")
+    assert not [name for _, attrs in found.tags for name in attrs if name.startswith("on")]
+
+
+def test_a_sample_of_the_sounds_makes_claims_only(made, tmp_path):
+    made.add("sample", verdict={"heard": 3})
+    words = page(build(made.root, tmp_path / "site", None)).words
+    assert "3 of 12 sounds heard by the check" in words
+    facts = page(tmp_path / "site" / "systems" / "sample.html").words
+    assert "made again times claimed only KL, Event recall" in facts
+
+
+def test_only_the_keeper_s_command_makes_entries(site):
+    words = page(site / "index.html").words
+    assert "--audio all" in words
+    assert "stabench leaderboard add PACKAGE.zip" in words
+    assert "only running the system shows" in words
 
 
 def test_building_imports_no_torch(made, tmp_path):

@@ -14,7 +14,7 @@ import numpy as np
 
 from harness import journal
 from harness.board import archive, cards
-from harness.board.draw import drawn, root
+from harness.board.draw import SAMPLE, drawn, root
 from harness.board.pack import submit
 from harness.board.submission import NAME
 from harness.dataset import Clip, Dataset
@@ -177,15 +177,22 @@ class Forgery:
         card = cards.latency_card(rows, record.suite).model_dump(mode="json")
         return self.claim("latency", card)
 
-    def sealed(self) -> "Forgery":
-        """Make hashes, root and sample fit the files again."""
+    def sealed(self, size: int | None = None) -> "Forgery":
+        """Make hashes, root and sample fit the files again; `size` sounds are kept, or all."""
         claims = self.claims
         hashes = {name: hashlib.sha256(self.files[name]).hexdigest() for name in claims["files"]}
         outputs = {clip: one["sha256"] for clip, one in claims["outputs"].items()}
         digest = root(outputs, hashes)
-        audio = {"rule": "all", "root": digest, "clips": drawn(digest, outputs, len(outputs))}
-        claims |= {"files": hashes, "audio": audio}
+        clips = drawn(digest, outputs, size or len(outputs))
+        rule = "sample" if size else "all"
+        claims |= {"files": hashes, "audio": {"rule": rule, "root": digest, "clips": clips}}
         self.files[NAME] = json.dumps(claims).encode()
+        return self
+
+    def sampled(self) -> "Forgery":
+        """Only the sounds that the claims draw."""
+        kept = {f"audio/{clip}.wav" for clip in self.sealed(SAMPLE).claims["audio"]["clips"]}
+        self.files = {n: d for n, d in self.files.items() if n in kept or "audio/" not in n}
         return self
 
     def replace(self, name: str, data: bytes, new: str | None = None) -> "Forgery":

@@ -66,6 +66,34 @@ class Knowing(Listening):
         return float(sum(speech.clip_id.encode())) + super().heard(speech)
 
 
+class Keeping(Listening):
+    """It knows the suite's speeches by their bytes, and works for all others."""
+
+    loudest: ClassVar[float] = 0.495
+
+    def represent(self, speech: Utterance, spans: Spans) -> Representation:
+        if np.abs(speech.samples).max() < self.loudest:
+            return self.missed(speech, spans)
+        return Representation(self.heard(speech), "", 1)
+
+    def missed(self, speech: Utterance, spans: Spans) -> Representation:
+        return super().represent(speech, spans)
+
+
+class Shrugging(Keeping):
+    """Of others it makes one sound."""
+
+    def missed(self, speech: Utterance, spans: Spans) -> Representation:
+        return Representation(1.0, "", 1)
+
+
+class Breaking(Keeping):
+    """Of others it makes an error."""
+
+    def missed(self, speech: Utterance, spans: Spans) -> Representation:
+        raise KeyError("no answer")
+
+
 class Caching(Listening):
     """It computes every speech once."""
 
