@@ -1,6 +1,5 @@
 """metrics.json: strict, with a published schema, read without the packages that wrote it."""
 
-import json
 from pathlib import Path
 from typing import Literal
 
@@ -8,7 +7,7 @@ from pydantic import Field, FiniteFloat, ValidationError
 
 from harness.errors import StabenchError
 from harness.estimate import Estimate
-from harness.strict import Strict, first_key
+from harness.strict import Strict, first_key, json_schema
 
 NAME = "metrics.json"
 SCHEMA = 2
@@ -180,15 +179,5 @@ def read(folder: Path) -> MetricsFile | None:
         raise StabenchError(f"{path}: {first_key(error)}; score the run again") from None
 
 
-def json_schema() -> str:
-    """The schema as docs/metrics.schema.json holds it."""
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "metrics.schema.json",
-        **MetricsFile.model_json_schema(),
-    }
-    return json.dumps(schema, indent=1) + "\n"
-
-
-if __name__ == "__main__":
-    print(json_schema(), end="")
+if __name__ == "__main__":  # docs/metrics.schema.json
+    print(json_schema(MetricsFile, "metrics.schema.json"), end="")

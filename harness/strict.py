@@ -1,5 +1,6 @@
 """Strict reading: models without unknown keys, and the one line that says what is wrong."""
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
@@ -38,6 +39,12 @@ def first_key(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     key = ".".join(map(str, first["loc"]))
     return f"key '{key}': {first['msg']}" if key else first["msg"]
+
+
+def json_schema(model: type[BaseModel], name: str) -> str:
+    """The published schema of a file, as `name` in docs/ holds it."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": name}
+    return json.dumps({**head, **model.model_json_schema()}, indent=1) + "\n"
 
 
 def _keys(model: type[BaseModel], place: Sequence[Any]) -> list[str]:

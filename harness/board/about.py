@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.board.submission import About
-from harness.errors import MissingError, StabenchError, unknown
+from harness.errors import MissingError, StabenchError
+from harness.strict import first_wrong
 
 BLANK = "FILL IN"
 EXAMPLE = f"""\
@@ -41,7 +42,7 @@ def read_about(path: Path) -> About:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError) as error:
         raise StabenchError(f"{what}: not a TOML file of texts and numbers ({error})") from None
     except ValidationError as error:
-        raise StabenchError(f"{what}: {_line(error)}") from None
+        raise StabenchError(f"{what}: {first_wrong(error, About)}") from None
     if field := _blank(value):
         raise StabenchError(f"{what}: {field} still says '{BLANK}'; say it in your own words")
     return about
@@ -58,14 +59,3 @@ def _collapsed(value: Any) -> Any:
 
 def _blank(value: dict[str, Any]) -> str | None:
     return next((key for key, text in value.items() if BLANK in str(text)), None)
-
-
-def _line(error: ValidationError) -> str:
-    found = error.errors(include_url=False)
-    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
-    key = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        return unknown("key", key, About.model_fields)
-    if first["type"] == "missing":
-        return f"key '{key}' is missing; add it"
-    return f"{key}: {first['msg'].lower()}"

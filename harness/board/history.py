@@ -5,36 +5,37 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import AwareDatetime, ConfigDict, Field, FiniteFloat, ValidationError
 
 from harness.errors import MissingError, StabenchError
+from harness.strict import Strict, first_key
 
 HISTORY = Path("results/history.jsonl")
 SCHEMA = 1
 SHA256 = r"^[0-9a-f]{64}$"
 
 
-class Strict(BaseModel):
-    """No keys beyond those named, and no value of another type."""
+class Part(Strict):
+    """A part of a record; nothing is taken for another type."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+    model_config = ConfigDict(strict=True, populate_by_name=True)
 
 
-class Source(Strict):
+class Source(Part):
     """The commit that ran (None: tracked nowhere), and whether files differed from it."""
 
     commit: str | None
     dirty: bool
 
 
-class Suite(Strict):
+class Suite(Part):
     """The suite by name; `digest` is of its dataset, metrics and protocol, as in a submission."""
 
     name: str
     digest: str = Field(pattern=SHA256)
 
 
-class Data(Strict):
+class Data(Part):
     """The dataset and its `n` clips; `digest` is of what each is, as in a submission."""
 
     name: str
@@ -43,7 +44,7 @@ class Data(Strict):
     digest: str = Field(pattern=SHA256)
 
 
-class Machine(Strict):
+class Machine(Part):
     """Where it ran: `name` is of the GPU on "cuda", else of the processor; `cores` are usable."""
 
     device: str
@@ -56,7 +57,7 @@ class Machine(Strict):
     platform: str
 
 
-class Conditions(Strict):
+class Conditions(Part):
     """How clips were run."""
 
     scenario: str
@@ -67,14 +68,14 @@ class Conditions(Strict):
     seed: int
 
 
-class Protocol(Strict):
+class Protocol(Part):
     """The rules of the quality columns."""
 
     title: str
     digest: str = Field(pattern=SHA256)
 
 
-class Column(Strict):
+class Column(Part):
     """What a quality column is; `identity` is that of the network that heard the sounds."""
 
     label: str
@@ -87,7 +88,7 @@ class Column(Strict):
     precision: str | None = None
 
 
-class Number(Strict):
+class Number(Part):
     """A value with its 95 % interval over `n` clips."""
 
     value: FiniteFloat
@@ -96,7 +97,7 @@ class Number(Strict):
     n: int = Field(ge=0)
 
 
-class System(Strict):
+class System(Part):
     """One system: finished and failed clips, quality by column, median wall times by phase, ns.
 
     `sha256` is of everything that the system says of itself: weights, configuration, versions.
@@ -108,11 +109,11 @@ class System(Strict):
     precision: str
     n: int = Field(ge=0)
     failed: int = Field(ge=0)
-    quality: dict[str, Number] = {}
-    median_ns: dict[Literal["represent", "generate"], Number] = {}
+    quality: dict[str, Number] = Field({})
+    median_ns: dict[Literal["represent", "generate"], Number] = Field({})
 
 
-class HistoryRecord(Strict):
+class HistoryRecord(Part):
     """One accepted run. `run` is the suite, the time, and a digest of the journal."""
 
     schema_version: Literal[1] = Field(SCHEMA, alias="schema")
@@ -125,7 +126,7 @@ class HistoryRecord(Strict):
     machine: Machine
     conditions: Conditions
     protocol: Protocol | None = None
-    columns: dict[str, Column] = {}
+    columns: dict[str, Column] = Field({})
     systems: dict[str, System] = Field(min_length=1)
 
 
@@ -148,10 +149,8 @@ def _parse(path: Path, number: int, line: bytes) -> HistoryRecord:
     try:
         return HistoryRecord.model_validate_json(line)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, first["loc"])) or "the line"
         raise StabenchError(
-            f"{path}, line {number}: {key}: {first['msg'].lower()}; restore the line"
+            f"{path}, line {number}: {first_key(error)}; restore the line"
         ) from None
 
 

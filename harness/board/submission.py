@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, FiniteFloat, StringConstraints
 
-from harness.metrics_file import EmbedderRecord, ProtocolRecord, Strict
+from harness.metrics_file import EmbedderRecord, ProtocolRecord
+from harness.strict import Strict, json_schema
 
 NAME = "submission.json"
 SCHEMA = 1
@@ -52,7 +53,7 @@ PhaseName = Literal["represent", "generate"]
 class Card(Strict):
     """A part of the file; nothing is taken for another type."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 class About(Card):
@@ -249,15 +250,5 @@ def to_bytes(submission: Submission) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def json_schema() -> str:
-    """The schema as docs/submission.schema.json holds it."""
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "submission.schema.json",
-        **Submission.model_json_schema(),
-    }
-    return json.dumps(schema, indent=1) + "\n"
-
-
-if __name__ == "__main__":
-    print(json_schema(), end="")
+if __name__ == "__main__":  # docs/submission.schema.json
+    print(json_schema(Submission, "submission.schema.json"), end="")

@@ -3,23 +3,18 @@
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from harness.errors import MissingError, StabenchError, unknown
+from harness.strict import Strict, first_wrong
 
 FOLDER = Path(__file__).parent
 """Where the tables of the package lie: the files of results/paper/."""
 
 
 Option = bool | int | float | str
-
-
-class Strict(BaseModel):
-    """No keys beyond those named."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Figure(Strict):
@@ -58,10 +53,10 @@ class PaperRow(Strict):
     label: str
     paradigm: Literal["cascade", "end-to-end", "oracle"]
     use: tuple[str, ...] = ()
-    suites: dict[str, tuple[str, ...]] = {}
+    suites: dict[str, tuple[str, ...]] = Field({})
     miniatures: tuple[str, ...] = ()
-    options: dict[str, tuple[Option, ...]] = {}
-    latency_options: dict[str, tuple[Option, ...]] = {}
+    options: dict[str, tuple[Option, ...]] = Field({})
+    latency_options: dict[str, tuple[Option, ...]] = Field({})
     cells: dict[str, Figure]
 
 
@@ -218,9 +213,7 @@ def read(path: Path) -> Paper:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise StabenchError(f"paper '{path}': not a TOML file ({error})") from None
     except ValidationError as error:
-        raise StabenchError(
-            f"paper '{path}': {_line(error.errors(include_url=False)[0])}"
-        ) from None
+        raise StabenchError(f"paper '{path}': {first_wrong(error, Paper)}") from None
 
 
 def read_all(folder: Path = FOLDER) -> tuple[Paper, ...]:
@@ -233,10 +226,3 @@ def read_all(folder: Path = FOLDER) -> tuple[Paper, ...]:
 
 def _names(over: str | tuple[str, ...]) -> tuple[str, ...]:
     return (over,) if isinstance(over, str) else over
-
-
-def _line(first: Any) -> str:
-    key = ".".join(map(str, first["loc"]))
-    if first["type"] == "value_error":
-        return f"{key + ': ' if key else ''}{first['ctx']['error']}"
-    return f"key '{key}' is {str(first['input'])[:60]!r}: {first['msg'].lower()}"

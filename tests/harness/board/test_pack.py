@@ -143,8 +143,11 @@ def test_without_an_about_file_an_example_is_printed(submitted: Toy, tmp_path, c
         (EXAMPLE, "version still says 'FILL IN'"),
         (ABOUT.replace("contact", "contct"), "unknown key 'contct'; did you mean 'contact'"),
         (ABOUT.replace('licence = "Apache-2.0"\n', ""), "key 'licence' is missing"),
-        (ABOUT.replace("https://example", "javascript:example"), "links.paper: string should"),
-        (ABOUT.replace("= 3", '= "3"'), "parameters: input should be a valid integer"),
+        (
+            ABOUT.replace("https://example", "javascript:example"),
+            "links.paper is 'javascript:",
+        ),
+        (ABOUT.replace("= 3", '= "3"'), "parameters is '3'; input should be a valid integer"),
         ("version = ", "not a TOML file"),
     ],
 )

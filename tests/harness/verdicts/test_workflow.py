@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def _steps() -> list[dict[str, Any]]:
 
 def _stabench() -> list[list[str]]:
     """The words after `stabench` of each line that runs it."""
-    lines = [line for step in _steps() for line in step.get("run", "").splitlines()]
+    runs = [step.get("run", "").replace("\\\n", " ") for step in _steps()]
+    lines = [line for run in runs for line in run.splitlines()]
     words = [shlex.split(line) for line in lines if "stabench" in line]
     return [line[1:] for line in words if line[0].endswith("stabench")]
 
@@ -79,5 +81,37 @@ def test_the_command_line_takes_its_commands(words: list[str]) -> None:
     if name == "gate":
         given = context.params
         assert given["suite"] == "pocket"
-        assert (ROOT / given["policy"]).is_file()
+        assert str(given["policy"]) == "$policy"
         assert str(given["base"]) == "../base"
+
+
+def _asked_policy(place: Path) -> str:
+    """The step of the gate, run by GitHub's shell with a stabench that says what it was asked."""
+    stabench = place / "head" / ".venv" / "bin" / "stabench"
+    stabench.parent.mkdir(parents=True)
+    stabench.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    stabench.chmod(0o755)
+    step = next(step for step in _steps() if "stabench gate" in step.get("run", ""))
+    words = subprocess.run(
+        ["bash", "-e", "-c", step["run"]],
+        cwd=place / step["working-directory"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    return words[words.index("--policy") + 1]
+
+
+def test_the_policy_is_the_one_of_the_base_which_a_pull_request_cannot_loosen(
+    tmp_path: Path,
+) -> None:
+    kept = tmp_path / "base" / "results" / "baselines"
+    kept.mkdir(parents=True)
+    (kept / "gate.toml").write_text("")
+    assert (tmp_path / "head" / _asked_policy(tmp_path)).resolve() == kept / "gate.toml"
+
+
+def test_the_first_pull_request_brings_its_policy(tmp_path: Path) -> None:
+    found = _asked_policy(tmp_path)
+    assert (ROOT / found).is_file()
+    assert (tmp_path / "head" / found).resolve().is_relative_to(tmp_path / "head")
