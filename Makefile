@@ -21,7 +21,8 @@ bench: $(INSTALLED) ## Run the pocket suite and print its table: CPU, no network
 	$(BIN)/stabench run pocket
 
 gate: $(INSTALLED) ## Judge this tree: quality by results/baselines, speed by turns with BASE (HEAD)
-	rm -rf $(BASE_TREE) && mkdir -p $(BASE_TREE) && git archive $(BASE) | tar -x -C $(BASE_TREE)
+	@git rev-parse --quiet --verify '$(BASE)^{commit}' >/dev/null 2>&1 || { echo "make gate: BASE=$(BASE) is no commit of a git checkout here; give a branch, tag or hash, or judge a run: stabench gate RUN --baseline FILE" >&2; exit 2; }
+	rm -rf $(BASE_TREE) && mkdir -p $(BASE_TREE) && git archive '$(BASE)^{commit}' | tar -x -C $(BASE_TREE)
 	$(BIN)/stabench gate --suite pocket --base $(BASE_TREE) --baseline results/baselines/pocket.json.gz \
 		--system cascade --system star --limit 72
 

@@ -18,6 +18,8 @@ INTERNAL = 70
 """Exit code of a fault of our own (EX_SOFTWARE of sysexits.h)."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
+CLOSED = 141
+"""Exit code when nobody reads the output any more (as of SIGPIPE)."""
 
 app = typer.Typer(
     name="stabench",
@@ -294,7 +296,9 @@ def _ending(error: BaseException) -> tuple[str, int]:
     if hasattr(error, "format_message"):  # click's own errors; typer carries a copy of click
         return error.format_message(), error.exit_code
     if isinstance(error, SystemExit):
-        return "", int(error.code or 0)
+        # typer and rich end with 1 when the reader of a pipe has gone: that is no regression.
+        closed = isinstance(error.__context__, BrokenPipeError)
+        return "", CLOSED if closed else int(error.code or 0)
     if isinstance(error, OSError) and error.errno is not None:
         return _disk(error), 2
     kind = type(error).__name__

@@ -59,7 +59,9 @@ def read(folder: Path) -> Influences | None:
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(io.BytesIO(path.read_bytes()))
+        # By its path: with a buffer of Python's, Arrow's threads can abort the end of the process.
+        with parquet.ParquetFile(path) as file:
+            table = file.read()
         said = table.schema.metadata or {}
         values, groups = (json.loads(said[key]) for key in (b"values", b"groups"))
         shares: Shares = {}

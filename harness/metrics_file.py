@@ -10,7 +10,7 @@ from harness.estimate import Estimate
 from harness.strict import Strict, first_key, json_schema
 
 NAME = "metrics.json"
-SCHEMA = 2
+SCHEMA = 3
 
 
 class CellRecord(Strict):
@@ -84,7 +84,7 @@ class SystemRecord(RowRecord):
     """
 
     paradigm: str
-    audio_sha256: str | None = None
+    audio_sha256: str | None
     failures: dict[str, str]
     frames: dict[str, int]
     per_clip: dict[str, dict[str, float]]
@@ -114,7 +114,7 @@ class ReferencesRecord(Strict):
     """
 
     n: int
-    audio_sha256: str | None = None
+    audio_sha256: str | None
     frames: dict[str, int]
     failures: dict[str, str]
 
@@ -157,7 +157,7 @@ class ProvenanceRecord(Strict):
 class MetricsFile(Strict):
     """metrics.json."""
 
-    schema_version: Literal[2] = Field(alias="schema")
+    schema_version: Literal[3] = Field(alias="schema")
     n_clips: int
     columns: dict[str, ColumnRecord]
     systems: dict[str, SystemRecord]

@@ -170,7 +170,7 @@ def _shown(grid: Grid, columns: Sequence[int]) -> list[Line]:
     following = [*kept[1:], Line(heading="end")]
     return [
         line
-        for line, after in zip(kept, following, strict=True)
+        for line, after in zip(kept, following, strict=False)
         if not (line.heading and after.heading)
     ]
 

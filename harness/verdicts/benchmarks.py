@@ -6,24 +6,27 @@ consecutive rounds, each by its median, and blocks are what is drawn again and e
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
 
 from harness.errors import MissingError, StabenchError
 from harness.figures import NOTHING, figure
 from harness.page import Grid, Head, Page, Printed, Section
 from harness.page import Line as Row
 from harness.report import show
+from harness.strict import first_key
 from harness.verdicts.changes import ends
 from harness.verdicts.gate_page import inline
 from harness.verdicts.holm import adjusted
 from harness.verdicts.options import FIVE_PERCENT
 from harness.verdicts.paired import STANDARD, Change, Sampling
 from harness.verdicts.verdict import Bounds, Line, call, no_worse
+from metrics.bootstrap import tails
 
 MOST_BLOCKS = 30
 LEAST_ROUNDS = 5
@@ -45,9 +48,9 @@ class _Part(BaseModel):
 class Stats(_Part):
     """Seconds a round; `data` holds each where it was saved."""
 
-    median: float = Field(gt=0)
+    median: FiniteFloat = Field(gt=0)
     rounds: int = Field(ge=1)
-    data: tuple[float, ...] = ()
+    data: tuple[FiniteFloat, ...] = ()
 
 
 class Benchmark(_Part):
@@ -62,6 +65,14 @@ class BenchmarkFile(_Part):
 
     machine_info: dict[str, Any]
     benchmarks: tuple[Benchmark, ...]
+
+    @field_validator("benchmarks")
+    @classmethod
+    def _once(cls, found: tuple[Benchmark, ...]) -> tuple[Benchmark, ...]:
+        counts = Counter(one.fullname for one in found)
+        for name in counts - Counter(set(counts)):
+            raise ValueError(f"'{name}' is there {counts[name]} times; give each its own name")
+        return found
 
     @property
     def cpu(self) -> str:
@@ -95,10 +106,8 @@ def read(path: Path) -> BenchmarkFile:
     except FileNotFoundError:
         raise MissingError(f"'{path}' is not there; pytest --benchmark-json=FILE") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, first["loc"])) or "the whole"
         raise StabenchError(
-            f"{path}: key '{key}': {first['msg']}; give a file of pytest --benchmark-json"
+            f"{path}: {first_key(error)}; give a file of pytest --benchmark-json"
         ) from None
 
 
@@ -142,7 +151,8 @@ def changed(old: Stats, new: Stats, sampling: Sampling = STANDARD) -> Change | s
         np.median(rng.choice(part, (sampling.resamples, len(part))), axis=1)
         for part in (before, after)
     ]
-    low, high = np.quantile(drawn[1] - drawn[0], (0.025, 0.975))
+    blocks = min(len(before), len(after))
+    low, high = np.quantile(drawn[1] - drawn[0], tails(blocks))
     p, spread = _exchanged(before, after, sampling, rng), _spread(before, after)
     return Change(
         float(np.median(old.data)) * 1e9,
@@ -230,8 +240,9 @@ def page(old: str, new: str, lines: Iterable[Line]) -> Page:
         "blocks anew to both files, adjusted over all benchmarks (Holm). regressed, improved: "
         f"adjusted p at most 0.05 and {100 * FIVE_PERCENT.effect:g} % or more."
     )
-    grid = Grid(HEADS, tuple(_row(line) for line in lines))
-    sections = (Section("Benchmarks", grid=grid), Section("How it is decided", (method,)))
+    rows = tuple(_row(line) for line in lines)
+    found = Section("Benchmarks", grid=Grid(HEADS, rows)) if rows else Section("No benchmarks")
+    sections = (found, Section("How it is decided", (method,)))
     return Page(f"{new} against {old}", "pytest-benchmark", sections)
 
 

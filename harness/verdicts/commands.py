@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from harness import options
+from harness.errors import StabenchError
 
 POLICY = Path("results/baselines/gate.toml")
 
@@ -88,6 +89,8 @@ def compare(
     from harness.verdicts.options import Options
 
     if benchmarks.is_benchmark_file(old) and benchmarks.is_benchmark_file(new):
+        if any((system, effect, margin, across_hardware, force, out)) or family != "row":
+            raise StabenchError("files of pytest-benchmark are compared with --strict or no option")
         return benchmarks.compare_files(old, new, strict=strict)
     bounds = {}
     if effect or margin:

@@ -32,8 +32,7 @@ def compare_runs(
 ) -> int:
     """Print the comparison and, with `out`, write compare.md and compare.json there.
 
-    Returns the exit code: 1 when something regressed; with `strict` 5 when something is
-    inconclusive or not measured; else 0.
+    Returns the exit code of `exit_code`.
     """
     found = compare(evidence.read(old), evidence.read(new), options)
     shown = page(found)
@@ -46,9 +45,8 @@ def compare_runs(
 
 
 def exit_code(found: Comparison, *, strict: bool) -> int:
-    """1: regressed. 5, when `strict`: inconclusive, or not measured although the old run has it.
-
-    Stages count only where they regressed.
+    """1: regressed. 5, when `strict`: inconclusive, or not measured although the old run has it,
+    or nothing measured at all. Else 0. Stages count only where they regressed.
     """
     if "regressed" in found.words:
         return 1
@@ -57,7 +55,8 @@ def exit_code(found: Comparison, *, strict: bool) -> int:
         line.verdict == "inconclusive" or (line.verdict == "not measured" and line.expected)
         for line in rows
     )
-    return 5 if strict and open_ else 0
+    measured = any(line.verdict != "not measured" for line in rows if line.block != "failures")
+    return 5 if strict and (open_ or not measured) else 0
 
 
 def named_pairs(texts: Iterable[str]) -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""Failed clips of two runs: a system that fails more is worse, whatever its means say."""
+"""Failed clips of two runs: a system that fails more is worse, whatever its means say.
+
+A clip that an interrupted run did not come to has no result either, and counts as one.
+"""
 
 from harness.verdicts.record import SystemEvidence
 from harness.verdicts.verdict import Bounds, Line
@@ -17,7 +20,7 @@ def line(before: SystemEvidence, now: SystemEvidence) -> Line:
     both = asked(before) & asked(now)
     old, new = (len(both & {*one.failed_clips}) for one in (before, now))
     verdict = "regressed" if new > old else "improved" if new < old else "same"
-    reason = f"{old} of {len(both)} clips failed, now {new}" if both else "no clip in common"
+    reason = f"{old} of {len(both)} clips failed or not run, now {new}"
     return Line(
         key="failed",
         label="Failed clips",
@@ -29,6 +32,6 @@ def line(before: SystemEvidence, now: SystemEvidence) -> Line:
         change=None,
         p_adjusted=None,
         verdict=verdict if both else "not measured",
-        reason=reason,
+        reason=reason if both else "no clip in common",
         no_worse=bool(both) and new <= old,
     )

@@ -25,6 +25,7 @@ ANSWERS = {
     4: "failed: too many clips failed",
     5: "failed: not shown to be as good (--strict)",
 }
+NO_CHECKS = ("The policy guards nothing that this run holds.",)
 METHOD = (
     "Paired by clip id. regressed: the sign-flip permutation p, adjusted over all checks (Holm), "
     "is at most 0.05, and the change is at least the one that counts. Times are compared by the "
@@ -40,9 +41,8 @@ def page(found: Gate) -> Page:
 
 def answer(found: Gate) -> str:
     """The answer in a few words."""
-    measured = any(one.verdict != "not measured" for one in found.checks)
     code = found.exit_code
-    return ANSWERS[code] if measured or code not in (0, 5) else "not measured"
+    return ANSWERS[code] if found.measured or code not in (0, 5) else "not measured"
 
 
 def _lead(found: Gate) -> str:
@@ -56,7 +56,7 @@ def _lead(found: Gate) -> str:
 def _sections(found: Gate) -> Iterator[Section]:
     yield Section("Answer", points=tuple(_points(found)))
     rows = tuple(row for check in found.checks for row in _rows(check))
-    yield Section("Checks", grid=Grid(HEADS, rows))
+    yield Section("Checks", grid=Grid(HEADS, rows)) if rows else Section("No checks", NO_CHECKS)
     yield Section("How it is decided", (METHOD, *found.notes))
 
 

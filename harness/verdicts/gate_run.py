@@ -1,6 +1,7 @@
 """`stabench gate`: read run, baseline and policy, judge, write gate.md, gate.json, junit.xml."""
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -10,13 +11,14 @@ from harness.render import to_markdown
 from harness.report import show
 from harness.results import Results
 from harness.run_folder import RUNS, Request, stamped
-from harness.verdicts import evidence, noise_record, policy
+from harness.verdicts import evidence, noise_record, policy, wer
 from harness.verdicts.gate import Check, Counts, Gate, gate
 from harness.verdicts.gate_page import answer, page
 from harness.verdicts.interleaved import (
     BASE,
     HEAD,
     Side,
+    check,
     interleaved,
     is_interleaved,
     launcher,
@@ -30,6 +32,7 @@ from harness.verdicts.verdict import Line
 from harness.worker_process import SOURCE
 
 SCHEMA = 1
+UNKEPT = (evidence.UNKEPT, evidence.OTHER, wer.UNKEPT)
 NOISE = RUNS / noise_record.NAME
 
 
@@ -74,7 +77,8 @@ def gate_run(
 
 
 def _sides(results: Results, baseline: Path | None) -> Sides:
-    new, counts = evidence.of(results), _counts(results)
+    new = evidence.of(results)
+    counts = _counts(results, new)
     if not is_interleaved(new):
         if baseline is None:
             raise MissingError("the gate needs --baseline FILE, or a run with base and head in it")
@@ -85,13 +89,24 @@ def _sides(results: Results, baseline: Path | None) -> Sides:
     return Sides(old, head, own)
 
 
-def _counts(results: Results) -> dict[str, Counts]:
-    """By the journal; scored folders have none, and their failures show in their metrics."""
+def _counts(results: Results, found: Evidence) -> dict[str, Counts]:
+    """Clips, whatever their repeats; one whose sound could not be heard has failed too.
+
+    A clip of the journal that lacks a repeat was not run; of scored folders every clip was.
+    """
     if results.run is None:
-        return {}
+        return {
+            name: Counts(one.failed, 0, one.n + one.failed) for name, one in found.systems.items()
+        }
+    trials = Counter((row.system, row.clip) for row in results.trials)
+    clips, repeats = results.run.clips, results.run.suite.protocol.repeats
     return {
-        name: Counts(failed, planned - ok - failed, planned)
-        for name, (ok, failed, planned) in results.run.counts().items()
+        name: Counts(
+            sum(trials[name, clip] > 0 for clip in one.failed_clips),
+            sum(trials[name, clip.id] < repeats for clip in clips),
+            len(clips),
+        )
+        for name, one in found.systems.items()
     }
 
 
@@ -140,13 +155,16 @@ def run_interleaved(
     """Run a suite with base and head by turns, score it, return the run folder.
 
     The suite of the run and the scripts that start its workers stay beside it, for --resume.
+    Raises MissingError for a side that is not there.
     """
     from harness import plan
-    from harness.engine import Engine
+    from harness.engine import Engine, Interrupted
     from harness.progress import Scoring, progress_on
     from harness.suite import load
 
     chosen = load(suite).selected(request.systems)
+    check(base)
+    check(head)
     place = runs / stamped(f"gate-{chosen.name}")
     place.mkdir(parents=True)
     starts = [launcher(place, name, one) for name, one in (("base", base), ("head", head))]
@@ -154,7 +172,11 @@ def run_interleaved(
     write_suite(path, interleaved(chosen, *starts))
     folder = plan.begin(str(path), request.model_copy(update={"systems": ()}), runs)
     print(f"run folder: {folder.path}", file=sys.stderr)
-    Engine(folder, progress_on(sys.stderr)).run()
+    try:
+        Engine(folder, progress_on(sys.stderr)).run()
+    except Interrupted as error:
+        again = f"stabench run {path} --resume {folder.path}"
+        raise Interrupted(f"{error}; continue with {again}") from None
     if score:
         from harness.scoring import score_run
 
@@ -179,26 +201,38 @@ def gate_command(
 
     Returns the exit code. Raises StabenchError for another mixture of options.
     """
-    if run is not None and suite is None and base is None:
+    asked = request or Request()
+    only_new = suite is None and base is None and base_python is None and asked == Request()
+    if run is not None and only_new:
         return gate_run(run, baseline, policy_path, out=out, strict=strict)
     if run is not None or suite is None or base is None:
         raise StabenchError(
-            "gate takes RUN with --baseline FILE, or --suite SUITE with --base CHECKOUT"
+            "gate takes RUN with --baseline FILE, or --suite SUITE with --base CHECKOUT, and only "
+            "then --base-python, --system, --limit and --device"
         )
-    policy.load(policy_path)
+    _read_early(policy_path, baseline)
     sides = Side(base, base_python or Path(sys.executable)), Side(SOURCE)
-    made = run_interleaved(suite, *sides, request or Request(), runs)
+    made = run_interleaved(suite, *sides, asked, runs)
     return gate_run(made, baseline, policy_path, out=out, strict=strict)
+
+
+def _read_early(policy_path: Path, baseline: Path | None) -> None:
+    """Complain of what is wrong with these before minutes are spent."""
+    policy.load(policy_path)
+    noise_record.read(NOISE)
+    if baseline is not None:
+        evidence.read(baseline)
 
 
 def write_baseline(run: Path, out: Path) -> Evidence:
     """Keep a run as a baseline file. Raises StabenchError for a run with clips not run or failed.
 
-    Raises StabenchError also where no metric has a number: such a baseline would guard nothing.
+    Raises StabenchError also where no metric has a number, or one has none of its clips: such a
+    baseline would guard nothing, or not what its run shows.
     """
     results = Results.read(run)
     found = evidence.of(results)
-    for name, (failed, unrun, planned) in _counts(results).items():
+    for name, (failed, unrun, planned) in _counts(results, found).items():
         if failed or unrun:
             raise StabenchError(
                 f"system '{name}': {failed} of {planned} clips failed, {unrun} were not run; a "
@@ -206,6 +240,10 @@ def write_baseline(run: Path, out: Path) -> Evidence:
             )
     if not any(c.value is not None for s in found.systems.values() for c in s.columns.values()):
         raise StabenchError(f"run '{results.folder}' has no metrics; stabench score RUN")
+    for name, system in found.systems.items():
+        for column, one in system.columns.items():
+            if one.reason in UNKEPT:
+                raise StabenchError(f"system '{name}', {column}: {one.reason}")
     out.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_bytes(out, found.to_bytes())
     return found

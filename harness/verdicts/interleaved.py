@@ -61,17 +61,22 @@ def interleaved(suite: Suite, base_python: Path | str, head_python: Path | str) 
     return parse(f"suite '{suite.name}', interleaved", value)
 
 
+def check(side: Side) -> None:
+    """Raises MissingError for a checkout or interpreter that is not there."""
+    checkout, python = side.checkout.absolute(), side.python.absolute()
+    if not (checkout / "harness" / "worker.py").is_file():
+        raise MissingError(f"'{checkout}' is no checkout of stabench: it has no harness/worker.py")
+    if not (python.is_file() and os.access(python, os.X_OK)):
+        raise MissingError(f"interpreter '{python}' cannot be run; give an environment's python")
+
+
 def launcher(folder: Path, name: str, side: Side) -> Path:
     """An executable script in `folder` that runs the side's interpreter on the side's source.
 
     The engine hands its own source to its workers; without the script both sides would run the
-    head's. Raises MissingError for a checkout or interpreter that is not there.
+    head's.
     """
     checkout, python = side.checkout.absolute(), side.python.absolute()
-    if not (checkout / "harness" / "worker.py").is_file():
-        raise MissingError(f"'{checkout}' is no checkout of stabench: it has no harness/worker.py")
-    if not os.access(python, os.X_OK):
-        raise MissingError(f"interpreter '{python}' cannot be run; give an environment's python")
     path = folder.absolute() / name
     text = LAUNCHER.format(source=shlex.quote(str(checkout)), python=shlex.quote(str(python)))
     atomic.write_bytes(path, text.encode())
@@ -120,7 +125,7 @@ def is_interleaved(one: Evidence) -> bool:
 def side(one: Evidence, suffix: str) -> Evidence:
     """One side of an interleaved run under the plain names of its systems."""
     systems = {
-        plain: system.model_copy(update={"name": plain, "label": system.label})
+        plain: system.model_copy(update={"name": plain})
         for name, system in one.systems.items()
         if name.endswith(suffix)
         for plain in (name.removesuffix(suffix),)

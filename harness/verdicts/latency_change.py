@@ -1,26 +1,22 @@
 """A latency of two runs, paired by clip: the ratio, its interval and its permutation test.
 
-Times of neighbours are alike: a machine is slow in bursts of several clips (other processes, heat,
-the clock). Clips that were measured one after the other therefore stay together in blocks, in
-the interval (circular block bootstrap; Politis and Romano, 1992) as in the test, and a block is
-three times as long as the noise remembers. With the noise of a shared machine, two runs of one
-system have p <= 0.05 in 6.5 % of simulated comparisons so, and in 23 % taken clip by clip.
+Clips that were measured one after the other stay together in blocks (harness/blocks.py), in the
+interval as in the test. With the noise of a shared machine, two runs of one system have p <= 0.05
+in 6.5 % of simulated comparisons so, and in 23 % taken clip by clip; called slower (two phases,
+Holm, 5 % or more) they are in 3 % at 144 clips, 5 % at 36, 9 % at 24, which are too few for blocks
+as long as such noise asks for. Scores that bound or forget the clips of a burst (signs, medians of
+blocks, redescending ones) find no more there: the blocks are the data.
 """
 
 from statistics import median
 
 import numpy as np
 
+from harness.blocks import block_length, block_means, drawn
 from harness.verdicts.paired import STANDARD, Change, Sampling, standardised
 from harness.verdicts.permutation import sign_flip
 from harness.verdicts.record import Samples
-
-BLOCK = 3
-"""Lengths of memory in a block; simulated in tests/harness/verdicts/test_false_alarms.py."""
-SHORTEST_MEMORY = 1.2
-"""A memory below it cannot be told from that of independent clips."""
-LEAST_BLOCKS = 12
-"""Fewer could not show a change at all: their smallest p-value would be too large."""
+from metrics.bootstrap import tails
 
 
 def change(old: Samples, new: Samples, sampling: Sampling = STANDARD) -> Change | str:
@@ -28,7 +24,8 @@ def change(old: Samples, new: Samples, sampling: Sampling = STANDARD) -> Change 
 
     `old` and `new` of the result are the medians over these clips, ns; `change` and its ends are
     ratios. The test is of the signed ranks of the mean logs of blocks (Wilcoxon, 1945), which a few
-    clips that another process held up cannot carry away, as they can a mean.
+    clips that another process held up cannot carry away, as they can a mean. Where the ranks point
+    the other way than the median, they are no evidence for it: p is 1.
     """
     clips = [clip for clip in new if clip in old]
     if len(clips) < 2:
@@ -38,11 +35,12 @@ def change(old: Samples, new: Samples, sampling: Sampling = STANDARD) -> Change 
         return "a time of 0 ns has no ratio"
     logs = np.log(after / before)
     length = block_length(logs)
-    ranks = signed_ranks(_block_means(logs, length))
+    ranks = signed_ranks(block_means(logs, length))
     test = sign_flip(ranks, draws=sampling.draws, seed=sampling.seed)
-    medians = np.median(logs[_drawn(len(logs), length, sampling)], axis=1)
-    low, high = np.quantile(medians, (0.025, 0.975))
+    index = drawn(len(logs), length, resamples=sampling.resamples, seed=sampling.seed)
+    low, high = np.quantile(np.median(logs[index], axis=1), tails(max(2, len(ranks))))
     value = float(np.median(logs))
+    against = value * ranks.sum() < 0
     return Change(
         float(np.median(before)),
         float(np.median(after)),
@@ -50,15 +48,10 @@ def change(old: Samples, new: Samples, sampling: Sampling = STANDARD) -> Change 
         float(np.exp(min(low, value))),
         float(np.exp(max(high, value))),
         len(clips),
-        test.p_value,
+        1.0 if against else test.p_value,
         test.least,
         standardised(logs),
     )
-
-
-def _block_means(series: np.ndarray, length: int) -> np.ndarray:
-    starts = np.arange(0, len(series), length)
-    return np.add.reduceat(series, starts) / np.diff(starts, append=len(series))
 
 
 def signed_ranks(values: np.ndarray) -> np.ndarray:
@@ -70,33 +63,3 @@ def signed_ranks(values: np.ndarray) -> np.ndarray:
     ranks = np.empty(len(values))
     ranks[np.argsort(np.abs(values), kind="stable")] = np.arange(1, len(values) + 1)
     return np.sign(values) * ranks
-
-
-def block_length(series: np.ndarray) -> int:
-    """Clips in a block: three times the memory of the series, but so few that 12 blocks remain."""
-    memory = integrated_time(series)
-    wanted = 1 if memory <= SHORTEST_MEMORY else int(np.ceil(BLOCK * memory))
-    return max(1, min(wanted, len(series) // LEAST_BLOCKS))
-
-
-def integrated_time(series: np.ndarray) -> float:
-    """How many neighbours tell as much as one alone: 1 + 2 sum of autocorrelations, at least 1.
-
-    Summed in pairs of lags while those are positive and fall (Geyer, 1992, initial monotone
-    sequence), over at most a third of the series.
-    """
-    centred = series - series.mean()
-    power, lags = float(centred @ centred), len(series) // 3 // 2 * 2
-    if power <= 0 or not lags:
-        return 1.0
-    rho = [float(centred[: len(series) - k] @ centred[k:]) / power for k in range(lags)]
-    pairs = np.minimum.accumulate(np.array(rho).reshape(-1, 2).sum(axis=1))
-    return max(1.0, 2 * float(pairs[pairs > 0].sum()) - 1)
-
-
-def _drawn(clips: int, length: int, sampling: Sampling) -> np.ndarray:
-    """Indices [resamples, clips] of blocks that begin anywhere, the end followed by the start."""
-    rng = np.random.default_rng(sampling.seed)
-    starts = rng.integers(clips, size=(sampling.resamples, -(-clips // length)))
-    blocks = (starts[:, :, None] + np.arange(length)) % clips
-    return blocks.reshape(sampling.resamples, -1)[:, :clips]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from harness.blocks import block_length
 from harness.verdicts import latency_change
 from harness.verdicts.noise_record import PhaseNoise
 from harness.verdicts.paired import Sampling
@@ -56,7 +57,7 @@ def drawn(logs: np.ndarray, count: int, rng: np.random.Generator) -> Iterator[np
     """Ways in which the same run could have come out: blocks of clips drawn again, and in each
     block old and new exchanged by a coin, as which is which means nothing."""
     n = len(logs)
-    length = latency_change.block_length(logs)
+    length = block_length(logs)
     blocks = -(-n // length)
     for _ in range(count):
         starts = rng.integers(n, size=blocks)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, FiniteFloat, ValidationError
 
 from harness import atomic
 from harness.errors import StabenchError
-from harness.metrics_file import Strict
+from harness.strict import Strict, first_key
 from harness.verdicts.record import Hardware
 
 SCHEMA = 1
@@ -21,7 +21,7 @@ class PhaseNoise(Strict):
     largest tried is. `spread`: standard deviation of the logs of paired ratios.
     """
 
-    threshold: float
+    threshold: FiniteFloat = Field(gt=0)
     alarms: int
     splits: int
     low: float
@@ -55,8 +55,6 @@ def read(path: Path) -> Noise | None:
     try:
         return Noise.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, first["loc"])) or "the whole"
         raise StabenchError(
-            f"{path}: key '{key}': {first['msg']}; run stabench doctor --noise again"
+            f"{path}: {first_key(error)}; run stabench doctor --noise again"
         ) from None

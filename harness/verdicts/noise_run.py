@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.blocks import LEAST_BLOCKS
 from harness.environment import load_average
 from harness.errors import StabenchError
 from harness.journal import timestamp
@@ -37,17 +38,22 @@ def measure_noise(
     run = evidence.read(run_interleaved(suite, here, here, request, runs, score=False))
     base, head = (side(run, suffix).systems[system] for suffix in (BASE, HEAD))
     phases: dict[str, PhaseNoise] = {}
+    timed = 0
     for timing in TIMINGS:
-        pair = [one.samples_ns.get(timing.phase) for one in (base, head)]
-        if all(pair):
-            phases[timing.column.key] = measured(*pair, tests=TESTS)
+        old, new = (one.samples_ns.get(timing.phase, {}) for one in (base, head))
+        if (both := len(old.keys() & new.keys())) >= LEAST_BLOCKS:
+            phases[timing.column.key] = measured(old, new, tests=TESTS)
+            timed = max(timed, both)
     if not phases or run.hardware is None:
-        raise StabenchError(f"system '{system}': nothing could be timed; see the run's journal")
+        raise StabenchError(
+            f"system '{system}': fewer than {LEAST_BLOCKS} clips could be timed twice; see the "
+            "run's journal"
+        )
     found = Noise(
         schema=noise_record.SCHEMA,
         made_at=timestamp(),
         system=system,
-        clips=clips,
+        clips=timed,
         hardware=run.hardware,
         load_average=load_average(),
         phases=phases,

@@ -15,6 +15,8 @@ DRAWS = 10_000
 MOST_EXACT = 13
 """Units up to which every pattern of signs is tried: 2 ** 13 patterns are fewer than the draws."""
 ROUNDING = 1e-12
+MOST_CELLS = 2**22
+"""Signs that are floats at once: a hundred thousand units must fit as well."""
 
 
 class Permutation(NamedTuple):
@@ -34,7 +36,7 @@ def sign_flip(parts: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> Permut
     parts = np.asarray(parts, dtype=float)
     exact = len(parts) <= MOST_EXACT
     signs = _patterns(len(parts)) if exact else _drawn(len(parts), draws, seed)
-    sums = np.abs(signs @ parts)
+    sums = np.abs(_sums(signs, parts))
     # Equal sums in another order may differ by rounding; they count as equal.
     extreme = int(np.count_nonzero(sums >= abs(parts.sum()) - ROUNDING * np.abs(parts).sum()))
     if exact:
@@ -42,14 +44,27 @@ def sign_flip(parts: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> Permut
     return Permutation((extreme + 1) / (draws + 1), 1 / (draws + 1))
 
 
+def _sums(signs: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """signs @ parts [draws], some draws at a time."""
+    rows = _rows(len(parts))
+    return np.concatenate([signs[i : i + rows] @ parts for i in range(0, len(signs), rows)])
+
+
 @lru_cache(maxsize=4)
 def _patterns(units: int) -> np.ndarray:
-    """Every pattern of signs [2 ** units, units]."""
+    """Every pattern of signs, int8 [2 ** units, units]."""
     bits = np.arange(2**units)[:, None] >> np.arange(units)
-    return 1.0 - 2.0 * (bits & 1)
+    return (1 - 2 * (bits & 1)).astype(np.int8)
 
 
 @lru_cache(maxsize=4)
 def _drawn(units: int, draws: int, seed: int) -> np.ndarray:
-    """Signs at random [draws, units]."""
-    return 1.0 - 2.0 * np.random.default_rng(seed).integers(0, 2, size=(draws, units))
+    """Signs at random, int8 [draws, units]."""
+    rng, signs = np.random.default_rng(seed), np.empty((draws, units), np.int8)
+    for some in np.array_split(signs, -(-draws // _rows(units))):
+        some[:] = 1 - 2 * rng.integers(0, 2, size=some.shape)
+    return signs
+
+
+def _rows(units: int) -> int:
+    return max(1, MOST_CELLS // units)

@@ -5,10 +5,10 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from harness.errors import MissingError, StabenchError, unknown
-from harness.metrics_file import Strict
+from harness.strict import Strict, first_wrong
 from harness.verdicts import wer
 from harness.verdicts.verdict import Bounds
 from metrics.declarations import METRICS
@@ -87,9 +87,6 @@ class Policy(Strict):
     latency: Latency = Latency()
 
 
-SECTIONS: dict[str, type[BaseModel]] = {"quality": Quality, "latency": Latency}
-
-
 def load(path: Path) -> Policy:
     """Read a policy. Raises MissingError without the file, StabenchError for what is wrong."""
     try:
@@ -106,19 +103,4 @@ def parse(what: str, value: dict[str, Any]) -> Policy:
     try:
         return Policy.model_validate(value)
     except ValidationError as error:
-        raise StabenchError(f"{what}: {_line(error)}") from None
-
-
-def _line(error: ValidationError) -> str:
-    """The first problem, with its key, value and what is allowed."""
-    first = error.errors(include_url=False)[0]
-    key = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        *place, name = map(str, first["loc"])
-        model = SECTIONS[place[0]] if place else Policy
-        return (
-            f"{'.'.join(place) + ': ' if place else ''}{unknown('key', name, model.model_fields)}"
-        )
-    if first["type"] == "value_error":
-        return f"{key}: {first['ctx']['error']}"
-    return f"{key} is {first['input']!r}; {first['msg'].lower()}"
+        raise StabenchError(f"{what}: {first_wrong(error, Policy)}") from None

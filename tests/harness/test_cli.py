@@ -202,6 +202,23 @@ def test_ctrl_c_in_any_other_command_says_so(
     assert capsys.readouterr().err == "stabench: interrupted\n"
 
 
+def test_a_reader_that_has_gone_is_no_regression(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """`stabench list | head -1`: exit 1 would say that something regressed."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness", "list"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.close()
+    assert process.wait(timeout=60) == cli.CLOSED
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
 def test_resume_keeps_the_options_of_the_run(stabench, suite, tmp_path: Path) -> None:
     path = suite({"a": {}, "b": {}})
     stabench("run", path, "--system", "b", "--limit", 2)

@@ -203,6 +203,11 @@ def test_a_grid_is_split_into_as_few_tables_as_fit(columns, tables):
     assert all(part[0] == 0 for part in layout.parts)
 
 
+def test_a_grid_without_lines_is_only_its_title():
+    page = Page("Title", "lead", (Section("Empty", grid=Grid((Head("A"), Head("B")), ())),))
+    assert "Empty" in printed(page, 80)
+
+
 def test_a_heading_is_not_folded_where_there_is_room():
     lines = (Line(heading="Whisper + AudioLDM 2"), Line((Printed("FAD"), Printed("1.0"))))
     section = Section("T", grid=Grid((Head("Figure"), Head("Run", "figures")), lines))

@@ -46,10 +46,12 @@ def test_slower_quicker_unsaved_and_missing(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     names = ("slow", "quick", "equal", "unsaved")
     old = [entry(name, rounds(rng), name != "unsaved") for name in names]
+    calm = 0.1 * rounds(rng) ** 0.5  # half the spread
+    old[2] = entry("equal", calm)
     new = [
         entry("slow", rounds(rng, 0.013)),
         entry("quick", rounds(rng, 0.007)),
-        entry("equal", np.array(old[2]["stats"]["data"])),
+        entry("equal", calm),
         entry("unsaved", rounds(rng)),
         entry("new", rounds(rng)),
     ]
@@ -78,6 +80,29 @@ def test_unchanged_benchmarks_are_rarely_called_and_ten_percent_is_found() -> No
         found += pair[1].p_value <= 0.05 and pair[1].change >= 1.05
     assert called / 150 <= 0.05
     assert found / 150 >= 0.9
+
+
+def test_p_values_share_the_family_and_are_never_0(tmp_path: Path) -> None:
+    """Three, ten times slower: no deal of 499 is as far apart, so p is 1 / 500, and 3 times it."""
+    rng = np.random.default_rng(4)
+    old = [entry(name, rounds(rng)) for name in "abc"]
+    new = [entry(name, rounds(rng, 0.1)) for name in "abc"]
+    pair = [
+        benchmarks.read(file(tmp_path / f"{index}.json", *one))
+        for index, one in enumerate((old, new))
+    ]
+    found = benchmarks.compare(*pair, sampling=QUICK)
+    assert [one.change.p_value for one in found] == [1 / 500] * 3
+    assert [one.p_adjusted for one in found] == pytest.approx([3 / 500] * 3)
+
+
+def test_many_rounds_that_remember_are_taken_in_blocks() -> None:
+    """300 neighbours that tell as much as 100: one by one, p <= 0.05 one time in four."""
+    rng, called = np.random.default_rng(6), 0
+    for _ in range(150):
+        old, new = (Stats(median=1, rounds=300, data=tuple(rounds(rng, 1.0, 300))) for _ in "ab")
+        called += benchmarks.changed(old, new, QUICK).p_value <= 0.05
+    assert called / 150 <= 0.12
 
 
 def test_other_hardware_is_not_measured(tmp_path: Path) -> None:
@@ -115,3 +140,13 @@ def test_files_are_recognised_and_others_refused(tmp_path: Path) -> None:
     bad = file(tmp_path / "d.json", {"fullname": "a", "stats": {"median": -1, "rounds": 1}})
     with pytest.raises(StabenchError, match=r"benchmarks\.0\.stats\.median"):
         benchmarks.read(bad)
+
+
+def test_a_name_twice_and_a_round_that_is_no_time_are_refused(tmp_path: Path) -> None:
+    again = file(tmp_path / "a.json", entry("a", np.ones(9)), entry("a", np.ones(9)))
+    with pytest.raises(StabenchError, match="'a' is there 2 times"):
+        benchmarks.read(again)
+    for bad in (np.nan, np.inf):
+        nan = file(tmp_path / "b.json", entry("a", np.array([1.0, 1, 1, 1, bad])))
+        with pytest.raises(StabenchError, match=r"b\.json: "):
+            benchmarks.read(nan)

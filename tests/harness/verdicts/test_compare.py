@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from harness.errors import StabenchError
 from harness.figures import plain
 from harness.render import to_markdown
+from harness.verdicts import commands, wer
+from harness.verdicts.changes import p
 from harness.verdicts.compare import Comparison, compare
 from harness.verdicts.compare_runs import compare_runs, exit_code, named_bounds, named_pairs
 from harness.verdicts.comparison_json import to_json
@@ -65,6 +68,38 @@ def test_identical_audio_settles_quality_and_leaves_latency_a_small_family() -> 
 def test_a_stage_is_not_called_where_its_phase_has_not_changed() -> None:
     found = lines(compare(evidence(one()), evidence(one(stage=0.3)), QUICK))
     assert (found["generation"].verdict, found["generate/a"].verdict) == ("same", "inconclusive")
+
+
+def test_a_stage_that_is_less_than_a_hundredth_of_its_phase_is_not_called() -> None:
+    """0.5 % of the phase, and twice as long; a stage of 2 % is called."""
+    for share, word in ((0.005, "inconclusive"), (0.02, "regressed")):
+        old, new = (
+            one(stages_ns={"generate/a": times(np.linspace(0, 0.5, N) + np.log(share) + more)})
+            for more in (0.0, np.log(2))
+        )
+        slower = times(np.linspace(0, 0.5, N) + 0.2)
+        new = new.model_copy(update={"samples_ns": {"generate": slower}})
+        found = lines(compare(evidence(old), evidence(new), QUICK))["generate/a"]
+        assert found.verdict == word
+    assert found.reason == ""
+
+
+def test_a_slowdown_of_less_than_five_percent_does_not_count_unless_asked() -> None:
+    pair = evidence(one()), evidence(one(slower=0.03))
+    assert lines(compare(*pair, QUICK))["generation"].verdict == "same"
+    asked = Options(bounds={"generation": Bounds(0.02, 0.02)}, sampling=SAMPLING)
+    assert lines(compare(*pair, asked))["generation"].verdict == "regressed"
+
+
+def test_what_the_page_and_the_json_say_of_stages() -> None:
+    """Open ones are not in the summary; changes of all times are ratios; p has three decimals."""
+    found = compare(evidence(one()), evidence(one(stage=0.3)), QUICK)
+    (summary,) = page(found).sections[0].points
+    assert "inconclusive" not in summary
+    scales = {line["key"]: line["scale"] for line in to_json(found)["systems"][0]["lines"]}
+    assert scales["generate/a"] == scales["generation"] == "ratio"
+    assert scales["kl"] == "difference"
+    assert [p(value) for value in (0.0009, 0.001, 0.0096)] == ["< 0.001", "0.001", "0.010"]
 
 
 def test_new_audio_is_tested() -> None:
@@ -199,3 +234,43 @@ def test_comparing_needs_no_torch(tmp_path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_two_runs_with_nothing_in_them_are_not_shown_to_be_equal() -> None:
+    bare = one(columns={}, samples_ns={}, stages_ns={})
+    found = compare(evidence(bare), evidence(bare), QUICK)
+    assert lines(found)["failed"].verdict == "same"
+    assert [exit_code(found, strict=strict) for strict in (False, True)] == [0, 5]
+
+
+def test_a_clip_that_was_not_run_is_not_said_to_have_failed() -> None:
+    left = one(columns={}, failed_clips=("c000",))
+    found = lines(compare(evidence(one(columns={})), evidence(left), QUICK))["failed"]
+    assert (found.verdict, found.reason) == (
+        "regressed",
+        "0 of 40 clips failed or not run, now 1",
+    )
+
+
+def test_failures_of_clips_that_the_other_run_was_not_given_do_not_count() -> None:
+    left = one(columns={}, samples_ns={}, stages_ns={}, failed_clips=("elsewhere",))
+    found = lines(compare(evidence(one(columns={})), evidence(left), QUICK))["failed"]
+    assert (found.verdict, found.reason[:12]) == ("same", "0 of 40 clip")
+
+
+def test_options_that_say_nothing_of_benchmarks_are_refused(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.json").write_text('{"machine_info": {}, "benchmarks": []}')
+    pair = tmp_path / "a.json", tmp_path / "b.json"
+    assert commands.compare(*pair) == 0
+    for given in ({"margin": ["kl=1"]}, {"out": tmp_path}, {"family": "all"}, {"force": True}):
+        with pytest.raises(StabenchError, match="no option"):
+            commands.compare(*pair, **given)
+
+
+def test_a_table_of_clips_without_words_is_named(tmp_path: Path) -> None:
+    from pyarrow import Table, parquet
+
+    parquet.write_table(Table.from_pydict({"system": ["star"]}), tmp_path / "clips.parquet")
+    with pytest.raises(StabenchError, match=r"clips\.parquet: not a table of clips"):
+        wer.read(tmp_path, "star")

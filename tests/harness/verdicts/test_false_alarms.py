@@ -67,6 +67,18 @@ def test_unchanged_systems_are_rarely_called_regressed_or_improved() -> None:
     assert called > 2, "a test that never calls anything is no test"
 
 
+def test_where_only_times_are_tested_false_alarms_are_few_too() -> None:
+    """The same audio twice, so that two phases share the 5 %: one run after the other, bursts."""
+    rng, regressed = np.random.default_rng(8), 0
+    for logs in worlds.separate(rng, 4 * 500, N).reshape(500, 4, N):
+        pair = [
+            evidence(system(n=N, samples_ns={"represent": times(a), "generate": times(b)}))
+            for a, b in (logs[:2], logs[2:])
+        ]
+        regressed += "regressed" in compare(*pair, QUICK).words
+    assert 0 < regressed / 500 <= 0.05
+
+
 def _found(share: float, runs: int, apart: bool, rng: np.random.Generator) -> float:
     """How often a slowdown of the generation by a share is called regressed."""
     world = World(1)
@@ -107,7 +119,7 @@ def test_a_quality_regression_is_found_and_named() -> None:
 
 @pytest.mark.parametrize("kind", ["independent", "interleaved", "separate"])
 def test_the_interval_of_a_ratio_covers_it(kind: str) -> None:
-    """95 % of intervals hold the true 10 %; a little fewer where bursts leave 12 blocks of data."""
+    """95 % of intervals hold the true 10 %."""
     rng, runs = np.random.default_rng(6), 300
     if kind == "interleaved":
         old, new = worlds.interleaved(rng, runs, N)
@@ -120,5 +132,5 @@ def test_the_interval_of_a_ratio_covers_it(kind: str) -> None:
     for before, now in zip(old, new + np.log(1.1), strict=True):
         found = latency_change.change(times(before), times(now), Sampling(resamples=300, draws=99))
         inside += found.low <= 1.1 <= found.high
-    least = 0.92 if kind != "separate" else 0.85
+    least = 0.92 if kind != "separate" else 0.90
     assert least <= inside / runs <= 0.98

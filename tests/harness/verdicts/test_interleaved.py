@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import registry
+from harness.engine import Engine, Interrupted
 from harness.errors import MissingError, StabenchError
 from harness.run_folder import Request, RunFolder
 from harness.schedule import blocks
@@ -20,6 +21,7 @@ from harness.verdicts.interleaved import (
     BASE,
     HEAD,
     Side,
+    check,
     interleaved,
     is_interleaved,
     launcher,
@@ -97,9 +99,29 @@ def test_a_launcher_runs_the_source_of_its_side(tmp_path: Path, checkout: Path) 
 
 def test_a_side_that_is_not_there(tmp_path: Path, checkout: Path) -> None:
     with pytest.raises(MissingError, match="no checkout of stabench"):
-        launcher(tmp_path, "base", Side(tmp_path))
-    with pytest.raises(MissingError, match="cannot be run"):
-        launcher(tmp_path, "base", Side(checkout, tmp_path / "python"))
+        check(Side(tmp_path))
+    for wrong in (tmp_path / "python", tmp_path):
+        with pytest.raises(MissingError, match="cannot be run"):
+            check(Side(checkout, wrong))
+    for sides in ((Side(tmp_path), Side(checkout)), (Side(checkout), Side(tmp_path))):
+        with pytest.raises(MissingError):
+            run_interleaved("pocket", *sides, Request(), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists(), "no empty folder for a run that cannot begin"
+
+
+def test_an_interrupted_run_says_how_it_goes_on(
+    tmp_path: Path, suite: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_engine: Engine) -> None:
+        raise Interrupted("interrupted: 0 of 8 done")
+
+    monkeypatch.setattr(Engine, "run", stop)
+    here = Side(ROOT)
+    with pytest.raises(Interrupted, match=r"continue with stabench run \S+ --resume \S+") as caught:
+        run_interleaved(str(suite({"a": {}})), here, here, Request(limit=4), tmp_path / "runs")
+    _, path, _, resumed = str(caught.value).split("continue with ")[1].split()[1:]
+    assert load(path).systems[0].name == "a+base"
+    assert RunFolder.open(Path(resumed)).counts()["a+head"] == (0, 0, 4)
 
 
 def test_a_run_is_taken_apart() -> None:

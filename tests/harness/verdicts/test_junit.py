@@ -84,3 +84,12 @@ def test_texts_that_xml_cannot_hold(word: Word) -> None:
 
 def test_no_check_at_all_is_still_a_file() -> None:
     assert parsed(gate()).get("tests") == "0"
+
+
+def test_a_gate_that_measured_nothing_fails_when_strict() -> None:
+    """As its exit code does, although nothing was expected of the new run."""
+    checks = (check("star", "not measured"), check("star", "not measured"))
+    found = gate(*checks, strict=True)
+    assert found.exit_code == 5
+    assert len(list(parsed(found).iter("failure"))) == 2
+    assert len(list(parsed(gate(*checks)).iter("skipped"))) == 2

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from harness.errors import StabenchError
-from harness.verdicts import noise, noise_record, noise_run
+from harness.verdicts import noise, noise_record, noise_run, policy
+from harness.verdicts.latency_change import change
 from harness.verdicts.noise_record import Noise
 from harness.verdicts.record import Hardware
 from tests.harness.verdicts import worlds
 from tests.harness.verdicts.worlds import times
 
+ROOT = Path(__file__).resolve().parents[3]
 N, TESTS = 72, 4
 
 
@@ -40,6 +42,18 @@ def test_its_threshold_keeps_alarms_rare_and_the_slowdown_is_found_in_new_runs(
     assert found.low <= found.alarms / found.splits <= found.high
 
 
+def test_of_its_own_noise_one_in_a_hundred_exceeds_it_and_nine_in_ten_are_seen() -> None:
+    """Counted on other splits than it was made from."""
+    old, new = worlds.interleaved(np.random.default_rng(5), 1, N)
+    found = noise.measured(times(old[0]), times(new[0]), tests=TESTS, splits=300)
+    logs = np.array(list(noise.drawn(new[0] - old[0], 1000, np.random.default_rng(9))))
+    exceeded = np.mean(np.median(logs, axis=1) > np.log1p(found.threshold))
+    assert 0.0 < exceeded <= 0.025
+    more = np.log1p(found.least_slowdown)
+    seen = np.mean([noise.alarm(one + more, found.threshold, TESTS) for one in logs[:300]])
+    assert 0.84 <= seen <= 0.98
+
+
 def test_a_quiet_machine_sees_more_than_a_busy_one() -> None:
     rng = np.random.default_rng(2)
     quiet, busy = (
@@ -51,6 +65,14 @@ def test_a_quiet_machine_sees_more_than_a_busy_one() -> None:
     assert quiet.threshold == pytest.approx(noise.LEAST)
     assert quiet.least_slowdown < 0.03 < busy.least_slowdown
     assert quiet.spread == pytest.approx(0.003 * np.sqrt(2), rel=0.3)
+
+
+def test_an_alarm_is_that_of_a_gate_with_so_many_tests() -> None:
+    """10 of 12 clips slower, the two least not: p = 10 / 4096, an alarm of 20 tests and no more."""
+    logs = np.full(12, 0.2) + np.arange(12) / 100
+    logs[[0, 1]] *= -1
+    assert change(times(np.zeros(12)), times(logs)).p_value == 10 / 4096
+    assert [noise.alarm(logs, 0.05, tests) for tests in (1, 20, 21)] == [True, True, False]
 
 
 def test_a_machine_on_which_nothing_can_be_seen_says_so() -> None:
@@ -103,6 +125,38 @@ def test_the_file_and_what_the_doctor_says(tmp_path: Path, found: noise_record.P
     (line,) = noise_run.lines(_noise(found))
     assert f"threshold {100 * found.threshold:.1f} %" in line
     assert f"{found.alarms} of 150" in line
-    path.write_text('{"schema": 1}')
-    with pytest.raises(StabenchError, match="doctor --noise"):
-        noise_record.read(path)
+    text = path.read_text()
+    assert f'"threshold": {found.threshold}' in text
+    for wrong in (
+        '{"schema": 1}',
+        text.replace(f'"threshold": {found.threshold}', '"threshold": 0'),
+    ):
+        path.write_text(wrong)
+        with pytest.raises(StabenchError, match="doctor --noise"):
+            noise_record.read(path)
+
+
+def test_a_system_of_which_too_few_clips_could_be_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """11 of the clips that both sides have; and the file says how many clips there were."""
+    both = {"generate": times(np.zeros(12) + 0.1)}
+    for n, fine in ((11, False), (12, True)):
+        own = {"generate": dict(list(both["generate"].items())[:n])}
+        run = worlds.evidence(
+            worlds.system("star+base", samples_ns=both), worlds.system("star+head", samples_ns=own)
+        )
+        monkeypatch.setattr(noise_run, "run_interleaved", lambda *_args, **_known: None)
+        monkeypatch.setattr(noise_run.evidence, "read", lambda _path, run=run: run)
+        if fine:
+            made = noise_run.measure_noise(tmp_path, out=tmp_path / "noise.json")
+            assert (made.clips, set(made.phases)) == (12, {"generation"})
+        else:
+            with pytest.raises(StabenchError, match="fewer than 12 clips could be timed twice"):
+                noise_run.measure_noise(tmp_path, out=tmp_path / "noise.json")
+
+
+def test_the_tests_that_share_a_family_are_those_of_the_policy() -> None:
+    rules = policy.load(ROOT / "results" / "baselines" / "gate.toml")
+    checks = len(rules.quality.effects) + len(rules.latency.phases)
+    assert len(rules.systems) * checks == noise_run.TESTS

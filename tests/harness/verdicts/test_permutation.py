@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from harness.verdicts import permutation
 from harness.verdicts.permutation import sign_flip
 
 
@@ -58,3 +59,14 @@ def test_false_alarms_at_every_level_with_skewed_noise(n: int) -> None:
     for level in (0.01, 0.05, 0.2):
         assert np.mean(ps <= level) <= level + 3 * np.sqrt(level * (1 - level) / 1500)
     assert np.mean(ps <= 0.2) > 0.16
+
+
+def test_many_units_a_few_draws_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand clips need no gigabytes, and have the p-value that they have at once."""
+    parts = np.random.default_rng(3).normal(0.1, 1, 300)
+    whole = sign_flip(parts, draws=505)
+    monkeypatch.setattr(permutation, "MOST_CELLS", 7 * 300)
+    permutation._drawn.cache_clear()
+    assert sign_flip(parts, draws=505) == whole, "505 draws are 72 times 7 and one more"
+    assert 0.01 < whole.p_value < 0.9
+    assert sign_flip(np.zeros(300), draws=505).p_value == 1, "every draw is counted"

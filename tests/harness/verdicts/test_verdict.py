@@ -33,6 +33,7 @@ def test_ratios_are_judged_as_shares_either_way() -> None:
     five = Bounds(0.05, 0.05)
     assert call(changed(1.06, 1.01, 1.1), 0.01, "lower", five, relative=True).word == "regressed"
     assert call(changed(1 / 1.06, 0.9, 0.99), 0.01, "lower", five, relative=True).word == "improved"
+    assert call(changed(1.0501, 1.01, 1.1), 0.01, "lower", five, relative=True).word == "regressed"
     assert call(changed(1.04, 1.01, 1.049), 0.01, "lower", five, relative=True).word == "same"
     small = call(changed(1.04, 1.01, 1.06), 0.01, "lower", five, relative=True)
     assert (small.word, "below the least" in small.reason) == ("inconclusive", True)
@@ -70,6 +71,13 @@ def test_stages_take_no_part_and_failures_alone_are_no_measurement() -> None:
     assert pareto([line("same"), line("improved", "stage")]) == "same"
     assert pareto([line("same", "failures"), line("not measured")]) == "not measured"
     assert pareto([line("regressed", "failures"), line("improved")]) == "trade-off"
+
+
+@pytest.mark.parametrize(("low", "expected"), [(0.96, "dominated"), (0.93, "inconclusive")])
+def test_a_time_that_could_be_shorter_by_more_than_its_margin(low: float, expected: str) -> None:
+    """Of 5 %: by a twentieth of 1.05 at most, so a ratio of 0.952."""
+    time = line("inconclusive", "latency", (1.01, low, 1.1))._replace(bounds=Bounds(0.05, 0.05))
+    assert pareto([line("regressed"), time]) == expected
 
 
 def test_no_better_within_the_margin_is_enough_to_be_dominated() -> None:
