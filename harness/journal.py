@@ -123,7 +123,7 @@ def _parse(path: Path, number: int, line: bytes) -> Row:
     from harness.strict import first_key
 
     try:
-        return _reader().validate_json(line)
+        return reader().validate_json(line)
     except ValidationError as error:
         raise StabenchError(
             f"{path}, line {number}: not a row of this journal ({first_key(error)}); remove it"
@@ -131,7 +131,8 @@ def _parse(path: Path, number: int, line: bytes) -> Row:
 
 
 @cache
-def _reader() -> Any:
+def reader() -> Any:
+    """What reads one line of JSON as a Row, strictly (a pydantic TypeAdapter)."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(Row)

@@ -5,19 +5,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from harness.board import strict_json
 from harness.board.findings import Finding, error
 from harness.board.strict_json import Malformed
-from harness.journal import Row, to_json
+from harness.journal import Row, reader, to_json
 from harness.run_folder import Record
 
 RUN, SYSTEMS, JOURNAL = "run.json", "systems.json", "journal.jsonl"
 LONGEST_NS = 10**15
 """Eleven days: no phase takes longer."""
 MOST_ROWS = 200_000
-ROW = TypeAdapter(Row)
 FIELDS = set(Row.__dataclass_fields__)
 T = TypeVar("T")
 
@@ -128,7 +127,7 @@ def _row(line: bytes) -> Row:
     if isinstance(value, dict) and set(value) != FIELDS:
         name = sorted(set(value) ^ FIELDS)[0]
         raise Malformed(f"'{name}' is missing or no field of a row")
-    row = ROW.validate_json(line, strict=True)
+    row = reader().validate_json(line)
     numbers = [row.represent_ns, row.generate_ns, *(span.wall_ns for span in row.spans)]
     numbers += [span.device_ns for span in row.spans]
     for number in numbers:

@@ -229,6 +229,12 @@ def test_resume_keeps_the_options_of_the_run(stabench, suite, tmp_path: Path) ->
     assert "option key limit was 2 and is 3; start a new run" in _said(done)
 
 
+def test_a_folder_of_sounds_for_the_page_is_asked_for(stabench, suite, tmp_path: Path) -> None:
+    stabench("run", suite({"a": {}}))
+    done = stabench("report", "latest", "--sound-from", tmp_path / "away", check=3)
+    assert "away': no such folder; give a folder of WAVs" in _said(done)
+
+
 def test_folders_are_scored_by_name(stabench, tmp_path: Path) -> None:
     done = stabench("score", "--reference", "none", "--outputs", "x=also-none", check=3)
     assert "none" in _said(done)

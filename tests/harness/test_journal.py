@@ -149,7 +149,13 @@ def test_the_remainder_is_what_no_stage_claimed() -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("represent_ns", "12"), ("generate_ns", float("nan")), ("rate_hz", 1.5), ("spans", [{}])],
+    [
+        ("represent_ns", "12"),
+        ("generate_ns", float("nan")),
+        ("rate_hz", 1.5),
+        ("spans", [{}]),
+        ("stray", 1),
+    ],
 )
 def test_a_value_of_another_type_is_refused_with_its_key(
     tmp_path: Path, key: str, value: object

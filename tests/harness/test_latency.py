@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from harness.blocks import drawn
 from harness.clock import Span
 from harness.journal import Row
 from harness.latency import Latency, least_n, stages, timed
+from metrics.bootstrap import tails
 from tests.harness.verdicts import worlds
 
 
@@ -145,3 +147,10 @@ def test_intervals_cover_on_a_machine_that_is_slow_in_bursts(statistic):
     apart = [Latency(rng.permutation(run).tolist(), resamples=300).mean for run in runs[:50]]
     widths = [np.mean([one.high - one.low for one in each]) for each in (apart, found[:50])]
     assert widths[0] < 0.75 * widths[1]
+
+
+def test_an_interval_of_few_clips_ends_at_expanded_quantiles():
+    samples = np.random.default_rng(6).lognormal(16, 0.3, 12)
+    found = Latency(samples.tolist(), resamples=400, seed=2).mean
+    means = samples[drawn(12, 1, resamples=400, seed=2)].mean(axis=1)
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(means, tails(12))))

@@ -150,3 +150,13 @@ def test_a_name_twice_and_a_round_that_is_no_time_are_refused(tmp_path: Path) ->
         nan = file(tmp_path / "b.json", entry("a", np.array([1.0, 1, 1, 1, bad])))
         with pytest.raises(StabenchError, match=r"b\.json: "):
             benchmarks.read(nan)
+
+
+def test_an_interval_ends_at_the_expanded_quantiles_of_its_blocks(monkeypatch) -> None:
+    rng, asked = np.random.default_rng(5), []
+    pair = [Stats(median=1, rounds=60, data=tuple(rounds(rng, 1.0))) for _ in "ab"]
+    wide = benchmarks.changed(*pair, QUICK)
+    monkeypatch.setattr(benchmarks, "tails", lambda blocks: asked.append(blocks) or (0.4, 0.6))
+    narrow = benchmarks.changed(*pair, QUICK)
+    assert asked == [benchmarks.MOST_BLOCKS]
+    assert narrow.high / narrow.low < wide.high / wide.low

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from harness.blocks import drawn
 from harness.verdicts import latency_change
 from harness.verdicts.latency_change import change, signed_ranks
 from harness.verdicts.paired import Sampling
 from harness.verdicts.permutation import sign_flip
+from metrics.bootstrap import tails
 from tests.harness.verdicts.worlds import separate, times
 
 QUICK = Sampling(resamples=300, draws=500)
@@ -67,3 +69,11 @@ def test_clip_by_clip_the_same_noise_gives_many_false_alarms(monkeypatch) -> Non
     without = np.mean([change(a, b, sampling).p_value <= 0.05 for a, b in pairs])
     assert with_blocks <= 0.09
     assert without > 0.12
+
+
+def test_an_interval_over_few_clips_ends_at_expanded_quantiles() -> None:
+    logs = np.random.default_rng(9).normal(0, 0.2, (2, 12))
+    found = change(times(logs[0]), times(logs[1]), Sampling(resamples=400, draws=50, seed=3))
+    index = drawn(12, 1, resamples=400, seed=3)
+    low, high = np.quantile(np.median((logs[1] - logs[0])[index], axis=1), tails(12))
+    assert (found.low, found.high) == pytest.approx((np.exp(low), np.exp(high)), rel=1e-6)
