@@ -122,6 +122,6 @@ def _coefficients(alphas_cumprod: Tensor, time: int, after: int, eta: float) -> 
     variance = (1 - there) / (1 - here) * (1 - here / there)
     fresh = eta * variance**0.5
     # With full noise after pure noise this is 0; rounded below 0 it would make every sample NaN,
-    # as it does in diffusers for 6, 10, 13, 14, 19, 20, 23, 24 and 25 steps.
+    # as it does in diffusers for some numbers of steps (which ones depends on the processor).
     left = torch.clamp(1 - there - fresh**2, min=0.0)
     return Coefficients(here**0.5, (1 - here) ** 0.5, there**0.5, left**0.5, fresh)

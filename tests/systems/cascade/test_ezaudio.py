@@ -104,7 +104,12 @@ def test_cached_empty_text_is_the_same(home, model, prompt, made, spans) -> None
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("steps", [7, 50, 100])
-def test_steps_are_those_of_diffusers_bit_for_bit(steps, eta) -> None:
+def test_steps_are_those_of_diffusers(steps, eta) -> None:
+    """Equal to the bit where diffusers' step is finite: the same operations, element by element.
+
+    With eta 1 the first step's direction is the root of 0. As the processor rounded the table, that
+    0 is a little above or below; below, diffusers' step is NaN and ours takes 0.
+    """
     stock = DDIMScheduler(**SCHEDULE)
     stock.set_timesteps(steps)
     generator = torch.Generator().manual_seed(1)
@@ -115,12 +120,35 @@ def test_steps_are_those_of_diffusers_bit_for_bit(steps, eta) -> None:
     for index in (0, 1, steps // 2, steps - 1):
         given = {"variance_noise": noise[index]} if eta else {}
         expected = stock.step(output, times[index], latents, eta=eta, **given).prev_sample
-        assert torch.equal(step(output, index, latents), expected)
+        ours = step(output, index, latents)
+        if torch.isfinite(expected).all():
+            assert torch.equal(ours, expected)
+        else:
+            assert (index, eta) == (0, 1.0)
+            assert torch.isfinite(ours).all()
+        exact = exact_step(stock, int(times[index]), output, latents, noise[index], eta)
+        # float32 rounds the 0 under the root by up to 1.2e-7, hence its root by up to 3.5e-4.
+        tolerance = 2e-3 if index == 0 else 2e-5
+        torch.testing.assert_close(ours.double(), exact, rtol=0, atol=tolerance)
+
+
+def exact_step(stock, time, output, latents, noise, eta) -> torch.Tensor:
+    """Formula 12 of arXiv 2010.02502 for a prediction of v, in float64."""
+    alphas = stock.alphas_cumprod.double()
+    after = time - 1000 // len(stock.timesteps)
+    here, there = alphas[time], alphas[after] if after >= 0 else torch.ones(()).double()
+    output, latents, noise = output.double(), latents.double(), noise.double()
+    data = here.sqrt() * latents - (1 - here).sqrt() * output
+    epsilon = here.sqrt() * output + (1 - here).sqrt() * latents
+    variance = eta**2 * (1 - there) / (1 - here) * (1 - here / there)
+    direction = (1 - there - variance).clamp(min=0).sqrt()
+    return there.sqrt() * data + direction * epsilon + variance.sqrt() * noise
 
 
 @pytest.mark.parametrize("steps", range(1, 30))
 def test_no_number_of_steps_gives_nan(steps) -> None:
-    """The stock step does at 6, 10, 13, ...: its root of a rounded zero is negative."""
+    """The stock step does at some: its zero under a root, rounded, is negative. At which, the
+    processor decides: at 6, 10, 13, ... on an Intel Xeon, at 7 too on an AMD EPYC."""
     noise = torch.ones(steps, 1)
     _, step = EzSampler(steps, 5.0, 0.75, 1.0, FRAMES).schedule(noise)
     sample = torch.ones(1)
