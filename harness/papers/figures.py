@@ -18,6 +18,7 @@ from harness.table import TIMINGS, Cell, Table
 
 RATIO_DIGITS = 3
 NO_SYSTEM = "no system of the run stands for it"
+NOT_RATED = "the paper prints a dash: its listeners did not rate this system"
 NO_SUITE = "scored from folders, which name no system"
 PHASES: dict[str, Phase] = {timing.column.key: timing.phase for timing in TIMINGS}
 
@@ -44,20 +45,22 @@ def _cells(
 ) -> Iterator[Verdict]:
     """One cell beside each system that stands for its row."""
     cell = row.cells.get(column.key)
-    published = printed(cell and cell.value, column.digits, column.unit, cell and cell.pm)
-    lack = (paper.lack(row.name, column.key),) if published.value is None else ()
+    if cell is None:
+        dash = printed(None, column.digits, column.unit)
+        verdict = _not_run("cell", row.label, column.label, dash, (NOT_RATED,))
+        yield verdict._replace(outcome="not rated")
+        return
+    published = printed(cell.value, column.digits, column.unit, cell.pm)
     standings = standing(row, results)
     if column.kind == "unmeasured" or not standings:
         why = column.why or _nobody(results)
-        yield _not_run("cell", row.label, column.label, published, (why, *lack))
+        yield _not_run("cell", row.label, column.label, published, (why,))
         return
     rows = {one.system: one for one in table.rows if one.paradigm != "sanity"}
     for one in standings:
         own = rows[one.use.name].cells.get(column.key)
         run, reasons = _measured(paper.conditions, results, row, one, column, own)
-        yield _beside(
-            "cell", row.label, column.label, published, (one.use.name,), run, (*lack, *reasons)
-        )
+        yield _beside("cell", row.label, column.label, published, (one.use.name,), run, reasons)
 
 
 def _measured(

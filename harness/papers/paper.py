@@ -43,6 +43,7 @@ class Column(Strict):
 class PaperRow(Strict):
     """A published system, its figures by column, and which systems of a run stand for it.
 
+    `not_rated` are columns in which the paper prints a dash: its listeners did not rate the system.
     `suites` names systems of certain suites; in others those registered under a name in `use` do.
     `miniatures` are registered small systems of its form. `options` are those ("a.b": b of the
     table a) with which a system is the published one, `latency_options` those with which its times
@@ -58,14 +59,7 @@ class PaperRow(Strict):
     options: dict[str, tuple[Option, ...]] = Field({})
     latency_options: dict[str, tuple[Option, ...]] = Field({})
     cells: dict[str, Figure]
-
-
-class Absent(Strict):
-    """Cells of the table that this file does not hold, and why."""
-
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
-    why: str
+    not_rated: tuple[str, ...] = ()
 
 
 class Ratio(Strict):
@@ -140,7 +134,6 @@ class Paper(Strict):
     conditions: Conditions | None = None
     columns: tuple[Column, ...] = Field(alias="column", min_length=1)
     rows: tuple[PaperRow, ...] = Field(alias="row", min_length=1)
-    absent: tuple[Absent, ...] = ()
     ratios: tuple[Ratio, ...] = Field((), alias="ratio")
     claims: tuple[Claim, ...] = Field((), alias="claim")
 
@@ -150,14 +143,9 @@ class Paper(Strict):
     def row(self, name: str) -> PaperRow:
         return next(row for row in self.rows if row.name == name)
 
-    def lack(self, row: str, column: str) -> str:
-        """Why a cell has no figure here."""
-        found = (one.why for one in self.absent if row in one.rows and column in one.columns)
-        return next(found, "")
-
     @model_validator(mode="after")
     def _whole(self) -> "Paper":
-        """Every cell has a figure or is absent, and every name is that of a row or column."""
+        """Refuse a cell with neither figure nor dash, and a name of no row or column."""
         rows, columns = {row.name for row in self.rows}, {one.key for one in self.columns}
         if len(rows) < len(self.rows) or len(columns) < len(self.columns):
             raise ValueError("a row or a column occurs twice; every name must differ")
@@ -166,19 +154,12 @@ class Paper(Strict):
             if name not in known:
                 raise ValueError(unknown(kind, name, known))
         for row in self.rows:
-            for key in columns:
-                self._check_cell(row, key)
+            for column in self.columns:
+                _check_cell(row, column.key)
         measured = any(column.kind != "unmeasured" for column in self.columns)
         if (measured or self.ratios or self.claims) and self.conditions is None:
             raise ValueError("conditions are missing; say what a run must have done")
         return self
-
-    def _check_cell(self, row: PaperRow, column: str) -> None:
-        if (column in row.cells) == bool(self.lack(row.name, column)):
-            found = "both" if column in row.cells else "neither"
-            raise ValueError(
-                f"cell {row.name}, {column}: expected a figure or an entry in absent, not {found}"
-            )
 
     @model_validator(mode="after")
     def _divisible(self) -> "Paper":
@@ -195,10 +176,7 @@ class Paper(Strict):
     def _named(self) -> Iterator[tuple[str, str]]:
         """Every mention of a row or a column."""
         for row in self.rows:
-            yield from (("column", key) for key in row.cells)
-        for one in self.absent:
-            yield from (("row", name) for name in one.rows)
-            yield from (("column", key) for key in one.columns)
+            yield from (("column", key) for key in (*row.cells, *row.not_rated))
         for pair in (*self.ratios, *self.claims):
             yield from (("row", name) for name in (pair.of, *_names(pair.over)))
             yield "column", pair.column
@@ -222,6 +200,15 @@ def read_all(folder: Path = FOLDER) -> tuple[Paper, ...]:
     if not paths:
         raise MissingError(f"papers '{folder}': no .toml file in it; give a folder of tables")
     return tuple(read(path) for path in paths)
+
+
+def _check_cell(row: PaperRow, column: str) -> None:
+    """Raise ValueError unless the cell is either a figure or a dash."""
+    if (column in row.cells) == (column in row.not_rated):
+        given = "both" if column in row.cells else "neither"
+        raise ValueError(
+            f"cell {row.name}, {column}: expected a figure or an entry in not_rated, not {given}"
+        )
 
 
 def _names(over: str | tuple[str, ...]) -> tuple[str, ...]:

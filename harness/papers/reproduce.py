@@ -18,13 +18,13 @@ from harness.render import to_markdown
 from harness.results import Results
 from harness.table import Table, tabulate
 
-SCHEMA = 1
+SCHEMA = 2
 NAME = "reproduce"
 RULE = (
     "Reproduced: the run's 95 % interval meets the published figure, as it was before rounding. "
     "Off by k sigma: its distance from the run's value; sigma is the interval's nearer half over "
     "1.96. The published figure's own error is not known and not in k, so k is at its largest; "
-    "a published ± is the spread of clips and decides nothing."
+    "a published ± is the spread of clips and decides nothing. Not rated: the paper prints a dash."
 )
 
 
@@ -54,8 +54,8 @@ def reproduce_run(
     counts = _counts(judged)
     if strict and not counts["reproduced"] + counts["off"]:
         raise Inconclusive(
-            f"run '{results.folder}': none of {sum(counts.values())} published figures could be "
-            f"compared; reproduce.md says why of each"
+            f"run '{results.folder}': none of {counts.total() - counts['not rated']} published "
+            f"figures could be compared; reproduce.md says why of each"
         )
     return results.folder / f"{NAME}.md"
 
@@ -76,7 +76,7 @@ def page_of(results: Results, judged: Sequence[Judged]) -> Page:
     counts = _counts(judged)
     title = results.run.suite.title or results.run.suite.name if results.run else "scores"
     said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES)
-    lead = f"{counted(sum(counts.values()), 'verdict')} on published figures: {said}. {RULE}"
+    lead = f"{counted(counts.total(), 'verdict')} on what the papers print: {said}. {RULE}"
     sections = tuple(_section(one, results) for one in judged)
     return Page(f"Published figures beside this run: {title}", lead, sections)
 

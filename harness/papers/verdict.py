@@ -3,7 +3,8 @@
 The rule: a figure is reproduced when the run's 95 % interval meets what the published one can be
 before rounding. Otherwise it is off by k sigma: its distance from the run's value over that of the
 interval's nearer end, times 1.96. The published figure's own error is not in k (a paper's ± is the
-spread of clips), so k is at its largest.
+spread of clips), so k is at its largest. A dash in the paper is no figure: its cell is not rated,
+whatever the run has.
 """
 
 from typing import Literal, NamedTuple
@@ -11,15 +12,15 @@ from typing import Literal, NamedTuple
 from harness.estimate import Estimate
 
 Kind = Literal["cell", "ratio", "claim"]
-Outcome = Literal["reproduced", "off", "not comparable", "not run"]
-OUTCOMES: tuple[Outcome, ...] = ("reproduced", "off", "not comparable", "not run")
+Outcome = Literal["reproduced", "off", "not comparable", "not run", "not rated"]
+OUTCOMES: tuple[Outcome, ...] = ("reproduced", "off", "not comparable", "not run", "not rated")
 Z = 1.96
 """Sigmas from the middle of a normal distribution to the ends of its 95 % interval."""
 NO_INTERVAL = "the run's figure has no interval"
 
 
 class Published(NamedTuple):
-    """A published figure and the ends of what it can be before rounding; None: not at hand."""
+    """A published figure and the ends of what it can be before rounding; None: a printed dash."""
 
     value: float | None
     low: float
@@ -33,7 +34,7 @@ class Verdict(NamedTuple):
     """One figure of a paper beside one system of a run.
 
     `group` and `figure` say which figure it is, `systems` whose are the run's. `sigmas` are with
-    outcome "off", `reasons` with the last two outcomes.
+    outcome "off", `reasons` with the last three outcomes.
     """
 
     kind: Kind

@@ -198,8 +198,9 @@ def _config(
         raise ValueError("weights is a table of files, so config must be given; add config = ...")
     if weights == "published":
         raise FileNotFoundError(
-            "STAR's bridge and DiT were never published; set weights to a folder of trained ones, "
-            "or to 'random' for latency"
+            "weights 'published': no file of STAR's bridge and DiT is known here; whether the "
+            "checkpoint of the authors' demo Space (wsntxxn/STAR) may be downloaded was not "
+            "checked; set weights to a folder of trained ones, or to 'random' for latency"
         )
     return read_config(Path(weights) / "config.json")
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 
 from harness.errors import Inconclusive
-from harness.papers.figures import verdicts
+from harness.figures import NOTHING
+from harness.papers.figures import NOT_RATED, verdicts
 from harness.papers.paper import Paper, read_all
 from harness.papers.reproduce import reproduce, reproduce_run
 from harness.papers.verdict import Verdict
@@ -26,6 +28,7 @@ from tests.harness.fake_run import FakeRun
 ROOT = Path(__file__).resolve().parents[3]
 TABLE1, TABLE2 = read_all()
 CELLS = {"cell": 54, "ratio": 10, "claim": 2}
+NOTHING_RUN = {"not run": 62, "not rated": 4}
 PUBLISHED = {"fad": 2.23, "fd": 15.42, "kl": 1.48, "is": 12.22, "clap": 0.422}
 ORIGINS = {"fad": "vggish", "tagger": "cnn14-16k", "clap": "clap-630k-audioset-best"}
 SYSTEMS = (
@@ -33,6 +36,7 @@ SYSTEMS = (
     ("star", "end-to-end", "STAR"),
     ("small", "end-to-end", "STAR (pocket)"),
 )
+MINIATURES = ("pocket-star-nobridge", "pocket-star", "pocket-star-dac")
 USES = {"cascade": "whisper-tango2", "star": "star", "small": "pocket-star-dac"}
 
 
@@ -94,7 +98,7 @@ def cell(folder: Path, group: str, figure: str) -> Verdict:
 def test_every_cell_has_a_verdict_and_a_run_of_other_systems_is_not_run(made):
     found = judged(made)
     assert Counter(verdict.kind for verdict in found) == CELLS
-    assert {verdict.outcome for verdict in found} == {"not run"}
+    assert Counter(verdict.outcome for verdict in found) == NOTHING_RUN
     assert all(verdict.reasons for verdict in found)
     assert [v.outcome for v in judged(made, TABLE1)] == ["not run"] * 10
 
@@ -113,15 +117,45 @@ def test_times_themselves_are_never_compared_and_listeners_never_asked(as_publis
     assert {v.outcome for v in found if v.systems} == {"not comparable"}
     assert all("hardware" in v.reasons[0] for v in found if v.systems)
     unheard = [v for v in judged(as_published) if v.figure in ("OVL", "REL")]
-    assert {v.outcome for v in unheard} == {"not run"}
-    assert {v.reasons[0] for v in unheard} == {"needs listeners"}
+    assert Counter((v.outcome, v.reasons[0]) for v in unheard) == {
+        ("not run", "needs listeners"): 8,
+        ("not rated", NOT_RATED): 4,
+    }
+    assert cell(as_published, "STAR", "OVL").published[:1] == (4.22,)
 
 
 def test_a_miniature_stands_for_its_row_and_is_not_comparable(as_published):
     found = cell(as_published, "DAC encoder", "FAD")
     assert (found.outcome, found.systems) == ("not comparable", ("small",))
     assert any("pocket-size" in reason for reason in found.reasons)
-    assert any("not at hand" in reason for reason in found.reasons)
+    assert found.published.value == 5.49
+
+
+def test_in_a_run_of_miniatures_every_published_figure_is_shown_and_none_compared(made, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(made, folder, ignore=shutil.ignore_patterns("audio"))
+
+    def run(value: Any) -> None:
+        for system, use in zip(value["suite"]["system"], MINIATURES, strict=True):
+            system["use"] = use
+
+    found = judged(edit(folder, run))
+    assert Counter(v.outcome for v in found) == {
+        "not comparable": 21 + 4,
+        "not run": 37,
+        "not rated": 4,
+    }
+    assert {v.figure for v in found if v.published.value is None} == {"OVL", "REL"}
+    assert {v.outcome for v in found if v.published.value is None} == {"not rated"}
+    dash = cell(folder, "DAC encoder", "OVL")
+    assert (dash.outcome, dash.systems, dash.reasons) == ("not rated", (), (NOT_RATED,))
+    assert dash.run.value is None
+    page = to_markdown(reproduce(Results.read(folder), (TABLE1, TABLE2)))
+    assert "25 not comparable, 47 not run, 4 not rated" in page
+    (number,) = re.findall(rf"^- (\d+): {NOT_RATED}$", page, re.MULTILINE)
+    assert (
+        page.count(f"| OVL | not rated<br><sub>see {number}</sub> | {NOTHING} | {NOTHING} |") == 2
+    )
 
 
 def random(value: Any) -> None:
@@ -279,7 +313,7 @@ def test_scores_of_folders_stand_for_no_system(made, tmp_path):
     shutil.copy(made / "metrics.json", tmp_path / "metrics.json")
     found = judged(tmp_path)
     assert Counter(verdict.kind for verdict in found) == CELLS
-    assert {verdict.outcome for verdict in found} == {"not run"}
+    assert Counter(verdict.outcome for verdict in found) == NOTHING_RUN
 
 
 def test_the_command_writes_page_and_json_and_loads_nothing_heavy(as_published):
@@ -301,14 +335,16 @@ def test_the_command_writes_page_and_json_and_loads_nothing_heavy(as_published):
     page = (as_published / "reproduce.md").read_text()
     assert page.count("| ") > 64
     assert "156.33 ± 62.16 ms" in page
+    assert "3.63" in page
 
 
 def test_strict_is_inconclusive_when_nothing_could_be_compared(made, as_published):
-    with pytest.raises(Inconclusive, match="none of 76") as error:
+    with pytest.raises(Inconclusive, match="none of 72") as error:
         reproduce_run(made, io.StringIO(), strict=True)
     assert error.value.exit_code == 5
     assert reproduce_run(as_published, io.StringIO(), strict=True).name == "reproduce.md"
     edit(as_published, dataset)
-    assert {v.outcome for v in judged(as_published)} == {"not comparable", "not run"}
+    outcomes = {v.outcome for v in judged(as_published)}
+    assert outcomes == {"not comparable", "not run", "not rated"}
     with pytest.raises(Inconclusive):
         reproduce_run(as_published, io.StringIO(), strict=True)
