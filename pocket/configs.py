@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from pocket.captions import every_word
+from systems.cascade.asr.ctc_config import CtcHeadConfig, SearchConfig
 from systems.star.config import (
     BridgeConfig,
     SamplerConfig,
@@ -64,6 +66,11 @@ UDIT = UDiTConfig(
     context_width=WIDTH,
     patch_size=2,
 )
+CTC_KERNEL = 3
+"""Frames (0.12 s) that each of the recogniser's two convolutions sees."""
+SEARCH = SearchConfig(beam=8, lm_weight=0.3)
+"""The smallest weight with which validation captions are read without an error: the language model
+knows the phrasings of training, and users say it otherwise."""
 SAMPLER = SamplerConfig(steps=8, guidance=3.0)
 TEXT_ENCODER = {
     "d_model": WIDTH,
@@ -74,6 +81,13 @@ TEXT_ENCODER = {
     "feed_forward_proj": "gated-gelu",
     "dropout_rate": 0.05,
 }
+
+
+def ctc_head() -> CtcHeadConfig:
+    """Return the recogniser's head on the speech encoder, over every word of the captions."""
+    return CtcHeadConfig(
+        width=WIDTH, vocabulary=len(every_word()), hidden=256, kernel=CTC_KERNEL, dropout=0.2
+    )
 
 
 def star(

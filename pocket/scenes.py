@@ -10,7 +10,7 @@ from pocket.sounds.scene import Relation, Scene
 
 VERSION = 1
 _SEED = {"train": 1_000_000_000, "validation": 2_000_000_000, "test": 3_000_000_000}
-_RELATIONS: tuple[Relation, ...] = ("one", "and", "then")
+RELATIONS: tuple[Relation, ...] = ("one", "and", "then")
 
 
 class Item(NamedTuple):
@@ -28,7 +28,7 @@ def items(split: Split, count: int, captions: int = 1) -> list[Item]:
     deck: list[str] = []
     out = []
     for index in range(count):
-        relation = _RELATIONS[index % len(_RELATIONS)]
+        relation = RELATIONS[index % len(RELATIONS)]
         events = _deal(deck, 1 if relation == "one" else 2, rng)
         texts = tuple(caption(events, relation, split, rng) for _ in range(captions))
         seed = _SEED[split] + 2 * index

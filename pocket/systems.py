@@ -5,6 +5,7 @@ from typing import Any
 from pocket import configs
 from pocket.configs import WEIGHTS
 from systems.cascade.asr.caption import CaptionAsr
+from systems.cascade.asr.ctc import CtcRecogniser
 from systems.cascade.asr.pocketsphinx import PocketSphinx
 from systems.cascade.cascade import Cascade
 from systems.cascade.tta.dit import DitTextToAudio
@@ -12,11 +13,21 @@ from systems.star.config import StarConfig
 from systems.star.star import Star
 
 VARIANT = "folded"
+LANGUAGE_MODEL = WEIGHTS / "asr" / "caption.arpa"
 
 
 def cascade() -> Cascade:
-    """PocketSphinx with a caption-domain language model, then the pocket text-to-audio model."""
-    asr = PocketSphinx(WEIGHTS / "asr" / "caption.arpa", WEIGHTS / "asr" / "words.dict")
+    """STAR's own speech encoder with a word-CTC head, then the pocket text-to-audio model.
+
+    Against STAR it isolates the text between the two: encoder, its weights and the generator's
+    network are the same.
+    """
+    return Cascade(recogniser(), text_to_audio())
+
+
+def cascade_pocketsphinx() -> Cascade:
+    """PocketSphinx with the same language model and the same text-to-audio model."""
+    asr = PocketSphinx(LANGUAGE_MODEL, WEIGHTS / "asr" / "words.dict")
     return Cascade(asr, text_to_audio())
 
 
@@ -38,6 +49,18 @@ def star_nobridge() -> Star:
 def star_dac() -> Star:
     """With a codec's encoder in place of the speech encoder."""
     return _star(configs.star(encoder=configs.CODEC), "star-dac", "codec")
+
+
+def recogniser() -> CtcRecogniser:
+    """CTC over words on STAR's speech encoder, searched with the captions' trigram."""
+    return CtcRecogniser(
+        configs.ENCODER,
+        configs.ctc_head(),
+        {part: WEIGHTS / f"{part}.safetensors" for part in ("speech_encoder", "ctc")},
+        words=WEIGHTS / "words.txt",
+        arpa=LANGUAGE_MODEL,
+        search=configs.SEARCH,
+    )
 
 
 class FoldedTextToAudio(DitTextToAudio):

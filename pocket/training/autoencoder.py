@@ -20,7 +20,7 @@ KL_WEIGHT, MEL_WEIGHT = 3e-3, 1.0
 
 
 def train_vae(data: Corpus, work: Workplace, steps: int = 3600) -> SpectrogramVae:
-    torch.manual_seed(30)
+    torch.manual_seed(work.seeded(30))
     vae = SpectrogramVae(VAE)
     init_for_training(vae)
     mel = work.send(slaney_bank(16_000, VAE.n_fft, 64, 50, 8000))

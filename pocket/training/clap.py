@@ -48,7 +48,7 @@ def clap_config() -> ClapConfig:
 
 
 def train_clap(data: Corpus, work: Workplace, steps: int = 800) -> ClapModel:
-    torch.manual_seed(90)
+    torch.manual_seed(work.seeded(90))
     model, words = ClapModel(clap_config()), tokenizer()
     logmel = LogMel(FRONT_END).to(work.device)
     recipe = Recipe(steps, 1e-3, warmup=200, ema=0.996)

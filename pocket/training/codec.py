@@ -46,7 +46,7 @@ def train_codec(data: Corpus, work: Workplace, steps: int = 400) -> CodecEncoder
 
     Trained together, as DAC is, the codes of a network this small collapse within minutes.
     """
-    torch.manual_seed(80)
+    torch.manual_seed(work.seeded(80))
     codec = Codec()
     _start_at_unit_scale(codec)
 

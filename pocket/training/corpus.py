@@ -74,7 +74,7 @@ def corpus(split: Split, work: Workplace) -> Corpus:
 
     Raises ValueError when the folder holds a split of another size.
     """
-    folder = work.folder / "corpus" / split
+    folder = work.corpus / split
     listed = items(split, work.clips(COUNTS[split]), CAPTIONS)
     if not (folder / "done").exists():
         folder.mkdir(parents=True, exist_ok=True)

@@ -65,7 +65,7 @@ def tokenizer() -> WordTokenizer:
 def train_text_to_audio(
     data: Corpus, latents: Latents, work: Workplace, steps: int = 3600
 ) -> TextToAudio:
-    torch.manual_seed(60)
+    torch.manual_seed(work.seeded(60))
     words = tokenizer()
     network = TextToAudio(len(words))
 
@@ -107,7 +107,7 @@ def train_star(
     steps: int = 1500,
 ) -> UDiT:
     """Stage 2: the text-to-audio DiT learns to follow speech. Changes `bridge.projection` too."""
-    torch.manual_seed(70)
+    torch.manual_seed(work.seeded(70))
     udit = UDiT(UDIT)
     udit.load_state_dict(start.state_dict())
     for key, parameter in udit.named_parameters():

@@ -1,4 +1,4 @@
-"""Training of what hears speech: the encoder with auxiliary targets, then the bridges (stage 1)."""
+"""Training of what hears speech: the encoder, on phonemes; and its frames for all utterances."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -8,13 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pocket.configs import BRIDGE, ENCODER, WIDTH
-from pocket.sounds.events import LABELS
-from pocket.training.corpus import CAPTIONS, Corpus, Utterances
+from pocket.configs import ENCODER, WIDTH
+from pocket.training.corpus import Corpus, Utterances
 from pocket.training.device import send
 from pocket.training.loop import Recipe, Stage, fit
 from pocket.training.workplace import Workplace
-from systems.star.bridge import Bridge, BridgeClassifier
 from systems.star.speech_encoder import SpeechEncoder, build_speech_encoder
 
 FRAME_S = 0.04
@@ -41,92 +39,60 @@ class Frames(NamedTuple):
 
 
 class Pretraining(nn.Module):
-    """The encoder with three heads: phoneme and word of each frame, events of the utterance.
+    """The encoder with a head for the phoneme of each frame, and no other target.
 
-    Event labels alone do not get an encoder of this size started.
+    Frame-level phonemes are the small cousin of HuBERT's frame-level units: the encoder learns how
+    speech sounds, not which words or events it names. Event labels alone do not get an encoder of
+    this size started.
     """
 
-    def __init__(self, phonemes: int, words: int) -> None:
+    def __init__(self, phonemes: int) -> None:
         super().__init__()
         self.encoder: SpeechEncoder = build_speech_encoder(ENCODER)
         self.phoneme = nn.Linear(WIDTH, phonemes)
-        self.word = nn.Linear(WIDTH, words)
-        self.event = nn.Linear(WIDTH, len(LABELS))
 
-    def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Phoneme and word logits [B, T, .], event logits [B, C], frame mask [B, T]."""
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return phoneme logits [B, T, P] and the frame mask [B, T]."""
         frames, mask = self.encoder(waveforms, lengths)
-        weight = mask[..., None].float()
-        pooled = (frames * weight).sum(1) / weight.sum(1)
-        return self.phoneme(frames), self.word(frames), self.event(pooled), mask
+        return self.phoneme(frames), mask
 
 
-class Targets:
-    """Frame targets of a corpus: numbers of phonemes and words, 0 where nothing is said yet."""
+class Phonemes:
+    """Frame targets of a corpus: numbers of espeak's phonemes, 0 where nothing is spoken yet."""
 
     def __init__(self, utterances: Utterances) -> None:
         self.marks = utterances.marks
-        self.tables = {
-            kind: {name: n for n, name in enumerate(self._names(kind), start=1)}
-            for kind in ("phoneme", "word")
-        }
+        names = {name for marks in self.marks for _, kind, name in marks if kind == "phoneme"}
+        self.numbers = {name: number for number, name in enumerate(sorted(names), start=1)}
 
-    def size(self, kind: str) -> int:
-        return len(self.tables[kind]) + 1
+    def __len__(self) -> int:
+        return len(self.numbers) + 1
 
-    def rows(self, kind: str, index: np.ndarray, speeds: np.ndarray, frames: int) -> Tensor:
-        """Targets [B, frames] of utterances played `speeds` times as fast."""
+    def rows(self, index: np.ndarray, speeds: np.ndarray, frames: int) -> Tensor:
+        """Return targets [B, frames] of utterances played `speeds` times as fast."""
         out = torch.zeros(len(index), frames, dtype=torch.int64)
         for row, (utterance, speed) in enumerate(zip(index, speeds, strict=True)):
-            for time_s, what, name in self.marks[utterance]:
-                if what == kind:
-                    out[row, int(time_s / speed / FRAME_S) :] = self.tables[kind].get(name, 0)
+            for time_s, kind, name in self.marks[utterance]:
+                if kind == "phoneme":
+                    out[row, int(time_s / speed / FRAME_S) :] = self.numbers.get(name, 0)
         return out
 
-    def _names(self, kind: str) -> list[str]:
-        return sorted({name for marks in self.marks for _, what, name in marks if what == kind})
 
-
-def train_encoder(data: Corpus, work: Workplace, steps: int = 1400) -> SpeechEncoder:
-    torch.manual_seed(40)
-    targets = Targets(data.utterances)
-    network = Pretraining(targets.size("phoneme"), targets.size("word"))
+def train_encoder(data: Corpus, work: Workplace, steps: int = 2000) -> SpeechEncoder:
+    """Train the speech encoder on the phoneme of each frame; no word and no event is a target."""
+    torch.manual_seed(work.seeded(40))
+    phonemes = Phonemes(data.utterances)
+    network = Pretraining(len(phonemes))
     recipe = Recipe(steps, 1e-3, warmup=300, ema=0.998)
 
     def loss(rng: np.random.Generator) -> Tensor:
         index = rng.integers(len(data.utterances.marks), size=BATCH)
         speeds = rng.uniform(0.87, 1.15, BATCH)
-        heard = _heard(data.utterances, index, speeds, rng)
-        phoneme, word, event, mask = network(*map(work.send, heard))
-        frames = phoneme.shape[1]
-        said = work.send(targets.rows("phoneme", index, speeds, frames))[mask]
-        meant = work.send(targets.rows("word", index, speeds, frames))[mask]
-        labels = data.labelled(index // CAPTIONS)
-        return (
-            functional.cross_entropy(phoneme[mask], said)
-            + functional.cross_entropy(word[mask], meant)
-            + 5.0 * functional.binary_cross_entropy_with_logits(event, labels)
-        )
+        logits, mask = network(*map(work.send, _heard(data.utterances, index, speeds, rng)))
+        targets = work.send(phonemes.rows(index, speeds, logits.shape[1]))
+        return functional.cross_entropy(logits[mask], targets[mask])
 
     return fit(Stage("encoder", network, recipe, work), loss, seed=4).encoder
-
-
-def train_bridge(
-    name: str, data: Corpus, frames: Frames, work: Workplace, steps: int = 2000
-) -> tuple[Bridge, BridgeClassifier]:
-    """Stage 1 (paper section 3.2): events from the mean of the bridge's tokens, encoder frozen."""
-    torch.manual_seed(50)
-    network = nn.ModuleList([Bridge(BRIDGE), BridgeClassifier(WIDTH, len(LABELS))])
-    recipe = Recipe(steps, 1e-3, warmup=200, ema=0.998)
-
-    def loss(rng: np.random.Generator) -> Tensor:
-        index = rng.integers(len(data.utterances.marks), size=2 * BATCH)
-        tokens = network[0](*frames.batch(index))
-        labels = data.labelled(index // CAPTIONS)
-        return functional.binary_cross_entropy_with_logits(network[1](tokens), labels)
-
-    bridge, classifier = fit(Stage(f"bridge-{name}", network, recipe, work), loss, seed=5)
-    return bridge, classifier
 
 
 @torch.inference_mode()

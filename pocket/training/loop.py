@@ -76,7 +76,7 @@ def fit(stage: Stage, loss: Loss, seed: int = 0) -> nn.Module:
         network.load_state_dict(torch.load(stage.result, weights_only=True))
         return network.eval()
     with tf32(allowed=True):
-        _train(stage, loss, seed)
+        _train(stage, loss, stage.work.seeded(seed))
     write(network.state_dict(), stage.result)
     stage.state.unlink(missing_ok=True)
     return network.eval()

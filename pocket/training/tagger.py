@@ -37,7 +37,7 @@ class VggishClassifier(nn.Module):
 
 
 def train_tagger(data: Corpus, work: Workplace, steps: int = 800) -> Cnn14:
-    torch.manual_seed(10)
+    torch.manual_seed(work.seeded(10))
     network = Cnn14(TAGGER)
     recipe = Recipe(steps, 2e-3, ema=0.995)
 
@@ -59,9 +59,10 @@ def refine_tagger(network: Cnn14, data: Corpus, work: Workplace, steps: int = 60
     return fit(Stage("tagger-refined", network, recipe, work), loss, seed=11)
 
 
-def train_vggish(data: Corpus, work: Workplace, steps: int = 500) -> Vggish:
-    torch.manual_seed(20)
+def train_vggish(data: Corpus, work: Workplace, steps: int = 1000) -> Vggish:
+    torch.manual_seed(work.seeded(20))
     network = VggishClassifier()
+    _start_at_unit_scale(network)
     recipe = Recipe(steps, 1e-3, ema=0.995)
 
     def loss(rng: np.random.Generator) -> Tensor:
@@ -69,6 +70,18 @@ def train_vggish(data: Corpus, work: Workplace, steps: int = 500) -> Vggish:
         return functional.binary_cross_entropy_with_logits(network(waveforms), labels)
 
     return fit(Stage("vggish", network, recipe, work), loss, seed=2).vggish
+
+
+def _start_at_unit_scale(network: nn.Module) -> None:
+    """Initialise by Kaiming's rule (He et al. 2015), which keeps a signal's scale through ReLUs.
+
+    With PyTorch's default a network of this depth without batch normalisation lets the signal fade:
+    after training 99.8 % of its embedding's variance lay in two axes, and FAD measured those two.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            nn.init.zeros_(module.bias)
 
 
 @torch.inference_mode()

@@ -20,7 +20,18 @@ from torch.utils._pytree import tree_flatten, tree_map
 from pocket.configs import WEIGHTS
 from pocket.scenes import items
 from pocket.training import __main__ as training
-from pocket.training import autoencoder, clap, codec, device, generators, hearing, tagger
+from pocket.training import (
+    autoencoder,
+    bridge,
+    clap,
+    codec,
+    device,
+    generators,
+    hearing,
+    plan,
+    recogniser,
+    tagger,
+)
 from pocket.training.corpus import CAPTIONS, Corpus, Utterances, multi_hot
 from pocket.training.corpus import corpus as render
 from pocket.training.device import send
@@ -132,7 +143,7 @@ def small(monkeypatch):
     monkeypatch.setattr(codec, "_latents", partial(codec._latents, batches=21))
     monkeypatch.setattr(codec, "RESOLUTIONS", (128,))
     monkeypatch.setattr(autoencoder, "CROP_FRAMES", 16)
-    for module in (autoencoder, clap, codec, generators, hearing, tagger):
+    for module in (autoencoder, bridge, clap, codec, generators, hearing, recogniser, tagger):
         monkeypatch.setattr(module, "BATCH", 2)
 
 
@@ -152,11 +163,16 @@ def corpus(where: torch.device) -> Corpus:
     return Corpus(audio.to(where), labels.to(where), listed, Utterances(samples, offsets, marks))
 
 
-def trained(where, folder, stages) -> dict[str, torch.Tensor]:
-    """Everything that a tiny run on device `where` leaves on disk."""
-    with SecondDevice(), sdpa_kernel(SDPBackend.MATH):  # flash attention rounds otherwise
+def trained(where, folder, names) -> dict[str, torch.Tensor]:
+    """Everything that the tasks `names` of a tiny run on device `where` leave on disk."""
+    with SecondDevice(), sdpa_kernel(SDPBackend.MATH), pytest.MonkeyPatch.context() as patch:
+        # (flash attention rounds otherwise)
         data = corpus(where)
-        stages(data, Workplace(folder, where, scale=1e-5), folder / "weights")
+        patch.setattr(plan, "corpus", lambda split, work: data)
+        work = Workplace(folder, where, scale=1e-5)
+        for task in plan.TASKS:
+            if task.name in names:
+                task.run(work, folder / "weights")
     return {
         f"{path.relative_to(folder)}/{key}": value
         for path in sorted(folder.rglob("*"))
@@ -180,14 +196,13 @@ def contents(path) -> dict[str, torch.Tensor]:
     return {"bytes": torch.tensor(list(path.read_bytes()))}
 
 
-def judges(data, work, weights):
-    training.judges(data, data, work, weights)
+SYSTEMS = [task.name for task in plan.TASKS if task.name not in plan.JUDGES]
 
 
 @pytest.mark.filterwarnings("ignore:.*which is a no-op")  # it is one for real meta tensors
-@pytest.mark.parametrize("stages", [judges, training.generators])
-def test_every_stage_runs_away_from_the_cpu_with_its_numbers(stages, tmp_path, small):
-    here, away = (trained(where, tmp_path / where.type, stages) for where in (CPU, AWAY))
+@pytest.mark.parametrize("names", [plan.JUDGES, SYSTEMS], ids=["judges", "systems"])
+def test_every_task_runs_away_from_the_cpu_with_its_numbers(names, tmp_path, small):
+    here, away = (trained(where, tmp_path / where.type, names) for where in (CPU, AWAY))
     assert here.keys() == away.keys()
     assert [key for key in here if not torch.equal(here[key], away[key])] == []
 
@@ -195,7 +210,7 @@ def test_every_stage_runs_away_from_the_cpu_with_its_numbers(stages, tmp_path, s
 def test_a_batch_left_on_the_cpu_is_refused(tmp_path, small, monkeypatch):
     monkeypatch.setattr(tagger, "send", lambda batch, where: torch.from_numpy(batch))
     with pytest.raises(RuntimeError, match="tensors of two devices"):
-        trained(AWAY, tmp_path, judges)
+        trained(AWAY, tmp_path, plan.JUDGES)
 
 
 class Interrupted(Exception):
@@ -215,7 +230,7 @@ def line(where, folder, killed_at=None):
     recipe = Recipe(steps=8, rate=0.05, warmup=3, ema=0.9)
     with SecondDevice():
         fit(Stage("line", network, recipe, Workplace(folder, where)), loss)
-    return torch.load(folder / "line.pt", weights_only=True)
+    return torch.load(folder / "seed0" / "line.pt", weights_only=True)
 
 
 @pytest.mark.filterwarnings("ignore:.*which is a no-op")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from systems.cascade.asr.whisper import check_installed, forced, tokenizer
-from systems.cascade.asr.whisper_checkpoint import PUBLISHED, RANDOM
+from systems.cascade.asr.whisper_checkpoint import PUBLISHED, RANDOM, SYSTRAN, systran
 from systems.cascade.asr.whisper_ctranslate2 import FRONT_END, MODEL, TOKENIZER, write
 from systems.cascade.asr.whisper_input import RATE_HZ, check_tokens, checked, forced_length
 from systems.cascade.asr.whisper_sizes import full_name
@@ -16,6 +16,8 @@ from systems.contract import Spans, Utterance
 
 WINDOW = 30 * RATE_HZ
 POSITIONS = 448
+VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
+"""Systran's folders up to large-v2 have the second, those since large-v3 the first."""
 DAMAGED = (MODEL, "Variable '")
 """How CTranslate2 begins or goes on when a file is at fault; it raises RuntimeError for all."""
 
@@ -23,12 +25,12 @@ DAMAGED = (MODEL, "Variable '")
 class FasterWhisper:
     """Speech of at most 30 s to text: beam 1, no timestamps, no voice detection, no earlier text.
 
-    `weights` as for `Whisper`, whose checkpoint is converted while loading, or a folder that
-    CTranslate2's converter wrote (with tokenizer.json). Lengths are forced as there. The precision
-    of the arithmetic is the protocol's, where CTranslate2 has it on the device (no float16 on a
-    CPU). The mel is faster-whisper's: of the speech alone, then padded to 30 s with zeros, where
-    openai-whisper pads the speech. Its work runs on a stream of its own: device times of torch's
-    events do not see it, wall times do.
+    `weights` as for `Whisper`: a checkpoint of openai-whisper is converted while loading, a folder
+    that CTranslate2's converter wrote, as "systran" is, is read as it is. Lengths are forced as
+    there. The precision of the arithmetic is the protocol's, where CTranslate2 has it on the device
+    (no float16 on a CPU). The mel is faster-whisper's: of the speech alone, then padded to 30 s
+    with zeros, where openai-whisper pads the speech. Its work runs on a stream of its own: device
+    times of torch's events do not see it, wall times do.
     """
 
     speech_rate_hz: ClassVar[int] = RATE_HZ
@@ -56,8 +58,8 @@ class FasterWhisper:
                 "faster-whisper is not installed; run: pip install -c constraints.txt "
                 "'stabench[fast]'"
             )
-        if converted(self.weights):
-            folder = Path(self.weights)
+        folder = converted_folder(self.model, self.weights)
+        if folder:
             self.source = _digests(folder)
             self.engine = Engine(folder, device, dtype, self.language, False)
         else:
@@ -122,6 +124,7 @@ class Engine:
         from faster_whisper.transcribe import get_suppressed_tokens
 
         self.whisper = _open(folder, device, dtype)
+        _check_front_end(folder, self.whisper)
         several = self.whisper.model.is_multilingual
         if language not in self.whisper.supported_languages:
             raise ValueError(
@@ -167,21 +170,26 @@ def max_length(limit: int | None, prompt: int) -> int:
     return POSITIONS if limit is None else max(2 * limit, limit + prompt - 1)
 
 
-def converted(weights: str | Path) -> bool:
-    """Whether it is a folder of CTranslate2's; with its other files missing, an error.
+def converted_folder(name: str, weights: str | Path) -> Path | None:
+    """Return the folder of CTranslate2's that `weights` are, None where they are something else.
 
-    Without tokenizer.json faster-whisper would ask the hub.
+    The published ones have config.json, tokenizer.json (without it faster-whisper asks the hub) and
+    a vocabulary; preprocessor_config.json only since large-v3. Raises FileNotFoundError for less.
     """
-    folder = Path(weights)
-    if weights in (PUBLISHED, RANDOM) or not (folder / MODEL).is_file():
-        return False
-    missing = [n for n in ("config.json", TOKENIZER, FRONT_END) if not (folder / n).is_file()]
+    if weights in (PUBLISHED, RANDOM):
+        return None
+    folder = systran(name) if weights == SYSTRAN else Path(weights)
+    if not (folder / MODEL).is_file():
+        return None
+    missing = [file for file in ("config.json", TOKENIZER) if not (folder / file).is_file()]
+    if not any((folder / file).is_file() for file in VOCABULARIES):
+        missing.append(" or ".join(VOCABULARIES))
     if missing:
         raise FileNotFoundError(
-            f"{folder} has a {MODEL} but no {', '.join(missing)}; convert the model again with "
-            f"--copy_files {TOKENIZER} {FRONT_END}"
+            f"{folder} has a {MODEL} but no {', '.join(missing)}; copy what is missing from where "
+            f"the model came from, or convert it again with --copy_files {TOKENIZER} {FRONT_END}"
         )
-    return True
+    return folder
 
 
 def _open(folder: Path, device: str, dtype: str) -> Any:
@@ -201,6 +209,21 @@ def _open(folder: Path, device: str, dtype: str) -> Any:
         if not any(sign in str(error) for sign in DAMAGED):
             raise
         raise ValueError(f"{folder / MODEL} is damaged ({error}); convert it again") from error
+
+
+def _check_front_end(folder: Path, whisper: Any) -> None:
+    """Raise ValueError where the mel has other bands than the model hears.
+
+    faster-whisper takes 80 without a preprocessor_config.json, and says nothing.
+    """
+    bands, heard = len(whisper.feature_extractor.mel_filters), whisper.model.n_mels
+    if bands == heard:
+        return
+    said = f"{FRONT_END} says" if (folder / FRONT_END).is_file() else f"without {FRONT_END} it gets"
+    raise ValueError(
+        f"{folder}: the model hears {heard} mel bands, {said} {bands}; copy {FRONT_END} from where "
+        "the model came from"
+    )
 
 
 def _digests(folder: Path) -> dict[str, str]:

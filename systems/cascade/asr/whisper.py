@@ -32,8 +32,10 @@ class Whisper:
     given), "shipped" (float16 on a GPU, float32 on a CPU, as `whisper.transcribe` chooses), or a
     dtype. "half" computes float32 too, from weights that hold float16 and are cast at every call.
 
-    `weights`: "published", a checkpoint of openai-whisper or the folder that holds it, or "random"
-    (full size, seeded by `seed`; latency only). Random weights write nonsense of exactly `tokens`
+    `weights`: "published" (OpenAI's file), "systran" (Systran's folder of the same numbers for
+    CTranslate2, converted back without loss), a checkpoint of openai-whisper, a folder that holds
+    one or was written by CTranslate2's converter, or "random" (full size, seeded by `seed`;
+    latency only). Random weights write nonsense of exactly `tokens`
     tokens, or as many as the caption has (at least 1, at most the 224 of a window). That is one
     step less than a real model takes, which also writes the end mark.
     """

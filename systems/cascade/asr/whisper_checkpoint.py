@@ -7,7 +7,7 @@ from zlib import crc32
 
 from systems.cascade.asr.whisper_sizes import SIZES, Dimensions, dimensions
 
-PUBLISHED, RANDOM = "published", "random"
+PUBLISHED, SYSTRAN, RANDOM = "published", "systran", "random"
 EMBEDDING_STD = 0.02
 KEYS = {"dims", "model_state_dict"}
 
@@ -31,30 +31,41 @@ def load(name: str, weights: str | Path, device: str, seed: int = 0) -> Loaded:
         network = hollow(SIZES[name])
         _assign(network, draw(network, seed), device)
         return Loaded(network, SIZES[name], RANDOM)
-    path, digest = find(name, weights)
+    path, source = find(name, weights)
     dims, state = read(path)
-    if weights == PUBLISHED and dims != SIZES[name]:
+    if weights in (PUBLISHED, SYSTRAN) and dims != SIZES[name]:
         raise ValueError(f"{path}: dims are {dims}, published are {SIZES[name]}; fetch it again")
     network = hollow(dims)
     _fit(path, network, state)
     _assign(network, state, device)
-    return Loaded(network, dims, {path.name: digest})
+    return Loaded(network, dims, source)
 
 
-def find(name: str, weights: str | Path) -> tuple[Path, str]:
-    """The file of a size and its sha256. Raises FileNotFoundError where it was looked for.
+class Found(NamedTuple):
+    """A checkpoint of openai-whisper, and the sha256, by name, of the file it is or was made of."""
 
-    `weights`: "published", the file itself, or a folder that holds `base.pt` or
-    `whisper-base/base.pt`.
+    path: Path
+    source: dict[str, str]
+
+
+def find(name: str, weights: str | Path) -> Found:
+    """Return the file of a size. Raises FileNotFoundError with where it was looked for.
+
+    `weights`: "published", "systran" (see `systran`), the file itself, a folder that holds
+    `base.pt` or `whisper-base/base.pt`, or a folder of CTranslate2's, which is converted.
     """
     from checkpoints import catalogue, store
+    from systems.cascade.asr.whisper_ctranslate2 import MODEL
+    from systems.cascade.asr.whisper_from_ctranslate2 import convert
     from systems.weights import sha256
 
     if weights == PUBLISHED:
         entry = catalogue.entry(f"whisper-{name}")
         path = store.locate(entry.name)
-        return path, next(iter(store.verify(path, entry).values()))
-    given = Path(weights)
+        return Found(path, {path.name: next(iter(store.verify(path, entry).values()))})
+    given = systran(name) if weights == SYSTRAN else Path(weights)
+    if (given / MODEL).is_file():
+        return Found(convert(given / MODEL), {MODEL: sha256(given / MODEL)})
     places = (
         [given]
         if not given.is_dir()
@@ -66,7 +77,25 @@ def find(name: str, weights: str | Path) -> tuple[Path, str]:
             f"Whisper {name}: no file {' or '.join(map(str, places))}; put the checkpoint of "
             "openai-whisper there, or leave weights out"
         )
-    return path, sha256(path)
+    return Found(path, {path.name: sha256(path)})
+
+
+def systran(name: str) -> Path:
+    """Return the folder of a size that Systran published in CTranslate2's format, verified.
+
+    It holds the numbers of OpenAI's file. Raises ValueError for a size that the catalogue has not,
+    FileNotFoundError with how to get it, and ValueError for files that are not the published ones.
+    """
+    from checkpoints import catalogue, store
+
+    prefix = "faster-whisper-"
+    known = [entry for entry in catalogue.entries() if entry.startswith(prefix)]
+    if prefix + name not in known:
+        sizes = ", ".join(entry.removeprefix(prefix) for entry in known)
+        raise ValueError(f"weights is {SYSTRAN!r} and model {name!r}, allowed with it are {sizes}")
+    folder = store.locate(prefix + name)
+    store.verify(folder, catalogue.entry(prefix + name))
+    return folder
 
 
 def read(path: Path) -> tuple[Dimensions, dict[str, Any]]:

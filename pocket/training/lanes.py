@@ -1,0 +1,142 @@
+"""Runs the tasks of a plan, some at a time, and keeps a record of what was done and how long."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from harness.environment import cpu_model
+from pocket.training.plan import Task
+from pocket.training.workplace import Workplace
+
+POLL_S = 0.2
+RECORD = "training.json"
+
+
+@dataclass
+class Lane:
+    """A running task and its process, since `began` (seconds of the monotonic clock)."""
+
+    task: Task
+    process: subprocess.Popen
+    began: float = field(default_factory=time.monotonic)
+
+
+class Record:
+    """What every task took, over all attempts, and the whole run; a JSON file in the workplace."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        kept = json.loads(path.read_text()) if path.exists() else {}
+        self.tasks: dict[str, dict] = kept.get("tasks", {})
+        self.wall_s: float = kept.get("wall_s", 0.0)
+
+    def done(self, name: str) -> bool:
+        return self.tasks.get(name, {}).get("finished", False)
+
+    def add(self, name: str, seconds: float, finished: bool) -> None:
+        """Add an attempt; the seconds of all attempts are summed."""
+        known = self.tasks.get(name, {"seconds": 0.0, "attempts": 0})
+        self.tasks[name] = {
+            "seconds": round(known["seconds"] + seconds, 1),
+            "attempts": known["attempts"] + 1,
+            "finished": finished,
+        }
+        self._write()
+
+    def add_wall(self, seconds: float) -> None:
+        """Add the time of one run of the whole plan, idle lanes and all."""
+        self.wall_s = round(self.wall_s + seconds, 1)
+        self._write()
+
+    def _write(self) -> None:
+        part = self.path.with_suffix(".part")
+        part.write_text(json.dumps({"wall_s": self.wall_s, "tasks": self.tasks}, indent=1) + "\n")
+        part.replace(self.path)
+
+
+def run(tasks: Sequence[Task], work: Workplace, weights: Path, count: int) -> int:
+    """Run `tasks`, at most `count` at a time, each when what it needs is done.
+
+    Returns the exit code: 0, or that of the first task that failed (no other is begun after it). A
+    task that is interrupted goes on where it last saved when it is run again.
+    """
+    work.folder.mkdir(parents=True, exist_ok=True)
+    weights.mkdir(parents=True, exist_ok=True)
+    record = Record(work.folder / "tasks.json")
+    names = {task.name for task in tasks}
+    waiting = [task for task in tasks if not record.done(task.name)]
+    running: list[Lane] = []
+    began, code = time.monotonic(), 0
+    try:
+        while running or (waiting and not code):
+            ready = [] if code else _ready(waiting, names, record)
+            for task in ready[: count - len(running)]:
+                waiting.remove(task)
+                running.append(Lane(task, _start(task, work, weights, count)))
+            time.sleep(POLL_S)
+            for lane in [lane for lane in running if lane.process.poll() is not None]:
+                running.remove(lane)
+                code = code or lane.process.returncode
+                _finish(lane, record)
+    finally:
+        for lane in running:
+            lane.process.kill()
+            lane.process.wait()
+            lane.process.stdin.close()
+            record.add(lane.task.name, time.monotonic() - lane.began, finished=False)
+        record.add_wall(time.monotonic() - began)
+    if not code:
+        _ship(record, work, weights, count)
+    return code
+
+
+def _ready(waiting: Sequence[Task], names: set[str], record: Record) -> list[Task]:
+    return [task for task in waiting if all(record.done(n) for n in task.needs if n in names)]
+
+
+def _start(task: Task, work: Workplace, weights: Path, count: int) -> subprocess.Popen:
+    threads = max(1, (os.cpu_count() or 1) // count)
+    command = [sys.executable, "-m", "pocket.training", "--task", task.name, "--attached"]
+    command += [
+        "--device",
+        work.device.type,
+        "--seed",
+        str(work.seed),
+        "--scale",
+        f"{work.scale:g}",
+    ]
+    command += ["--work", str(work.root), "--weights", str(weights)]
+    print(f"== {task.name} begins", flush=True)
+    environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
+    return subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
+
+
+def _finish(lane: Lane, record: Record) -> None:
+    lane.process.stdin.close()
+    seconds = time.monotonic() - lane.began
+    good = lane.process.returncode == 0
+    record.add(lane.task.name, seconds, finished=good)
+    end = "done" if good else f"ended with code {lane.process.returncode}"
+    print(f"== {lane.task.name} {end} after {seconds:.0f} s", flush=True)
+
+
+def _ship(record: Record, work: Workplace, weights: Path, count: int) -> None:
+    """Leave beside the weights how they came about."""
+    about = {
+        "seed": work.seed,
+        "scale": work.scale,
+        "device": work.device.type,
+        "processor": cpu_model(),
+        "lanes": count,
+        "torch": torch.__version__,
+        "wall_s": record.wall_s,
+        "tasks": record.tasks,
+    }
+    (weights / RECORD).write_text(json.dumps(about, indent=1) + "\n")
