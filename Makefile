@@ -9,11 +9,12 @@ INSTALLED := .venv/installed
 CROSSCHECKED := .venv-crosscheck/installed
 BASE ?= HEAD
 BASE_TREE := results/runs/base
+TESTS ?=
 .DEFAULT_GOAL := help
-.PHONY: help install bench gate test lint benchmark crosscheck pocket clean
+.PHONY: help install bench gate test test-isa lint benchmark crosscheck pocket clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Create .venv with everything pinned (the others do this by themselves)
 
@@ -28,6 +29,9 @@ gate: $(INSTALLED) ## Judge this tree: quality by results/baselines, speed by tu
 
 test: $(INSTALLED) ## Run all tests
 	$(BIN)/python -m pytest
+
+test-isa: $(INSTALLED) ## Run the tests as on other processors (hours; TESTS=tests/metrics for some)
+	$(BIN)/python -m tests.isa $(TESTS)
 
 lint: $(INSTALLED) ## Check style and formatting
 	$(BIN)/ruff check .

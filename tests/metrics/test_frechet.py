@@ -84,7 +84,8 @@ def test_many_frames_of_any_conditioning_lose_no_digits(decay):
     overlap = scipy.linalg.svdvals(triangles[0] @ triangles[1].T).sum()
     traces = sum(np.sum(triangle**2) for triangle in triangles)
     direct = np.sum((gen.mean(0) - ref.mean(0)) ** 2) + traces - 2 * overlap
-    assert abs(frechet_distance(gen, ref) - direct) < 1e-13 * traces
+    # Sums of 400 products in float64 may differ by 400 x 2e-16; lost digits would be 1e-8.
+    assert abs(frechet_distance(gen, ref) - direct) < 1e-12 * traces
 
 
 @pytest.mark.parametrize(("gen_rows", "ref_rows"), [(300, 300), (280, 400), (400, 280), (700, 300)])

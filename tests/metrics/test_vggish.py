@@ -34,14 +34,14 @@ def test_front_end_against_torchvggish(parity, signal, full):
 
 
 def test_network_against_torchvggish_without_its_last_relu(parity, signal, full):
-    """Rounding differs from processor to processor: 1.1e-6 of the largest value was seen."""
+    """Rounding differs from processor to processor: 2.1e-6 of the largest value was seen."""
     expected = parity("frontend")["vggish_pseudo_norelu"]
     quick = Inference(full, "float32")
     with torch.inference_mode():
         examples = full.examples(torch.from_numpy(signal(16000, 40000)))
         (rows,) = quick.rows([quick.cells(examples)])
         for embeddings in (full(examples).numpy(), rows.numpy()):
-            assert embeddings == pytest.approx(expected, abs=3e-6 * float(abs(expected).max()))
+            assert embeddings == pytest.approx(expected, abs=1e-5 * float(abs(expected).max()))
             assert embeddings.min() < 0
 
 

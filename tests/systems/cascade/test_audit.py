@@ -38,8 +38,8 @@ def prompt(model, made, spans):
 
 def test_stages_are_those_of_the_original(model, made, prompt) -> None:
     latents = model.generator.latents([prompt], made["seeds"].tolist())
-    np.testing.assert_allclose(latents, made["latents"], rtol=1e-5, atol=1e-4)
-    assert made["latents"].std() > 5
+    np.testing.assert_allclose(latents, made["latents"], rtol=1e-5, atol=5e-4)
+    assert made["latents"].std() > 5  # hence 1e-4 of it, for rounding on other processors
     mel = model.generator.mel(torch.from_numpy(made["latents"]))
     np.testing.assert_allclose(mel[..., ::8], made["mel"], atol=2e-5)
 

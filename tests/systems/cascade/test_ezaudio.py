@@ -49,12 +49,12 @@ def sampled(model, sampler, prompt, seeds):
 def test_latents_are_those_of_the_original(model, made, prompt, name, guidance, rescale, eta):
     sampler = EzSampler(int(made["steps"]), guidance, rescale, eta, FRAMES)
     latents = sampled(model, sampler, prompt, made["seeds"].tolist())
-    np.testing.assert_allclose(latents, made[name], atol=5e-5)
+    np.testing.assert_allclose(latents, made[name], atol=2e-4)
 
 
 def test_sound_is_that_of_the_original(model, made, prompt, spans) -> None:
     (sound,) = model.generate([prompt], made["seeds"].tolist(), spans)
-    np.testing.assert_allclose(sound.samples, made["wave"], atol=5e-5)
+    np.testing.assert_allclose(sound.samples, made["wave"], atol=2e-4)
     assert made["wave"].std() > 0.1
     assert sound.samples.shape == (FRAMES * 480,)
     assert sound.samples.dtype == np.float32
@@ -89,7 +89,7 @@ def test_text_is_padded_and_the_padding_hidden(model, prompt) -> None:
         empty_mask=prompt.empty_mask[:, :1],
     )
     padded, cut = (sampled(model, sampler, one, [1]) for one in (prompt, short))
-    np.testing.assert_allclose(padded, cut, atol=2e-5)
+    np.testing.assert_allclose(padded, cut, atol=1e-4)
 
 
 def test_cached_empty_text_is_the_same(home, model, prompt, made, spans) -> None:

@@ -1,5 +1,6 @@
 """faster-whisper as a recogniser: the same weights converted write what openai-whisper writes."""
 
+import json
 import shutil
 
 import numpy as np
@@ -13,10 +14,12 @@ import torch
 from systems.cascade.asr import faster_whisper, whisper_checkpoint, whisper_ctranslate2
 from systems.cascade.asr.faster_whisper import FasterWhisper, max_length
 from systems.cascade.asr.whisper import Whisper, tokenizer
+from systems.cascade.asr.whisper_sizes import CANTONESE
 from systems.contract import Utterance
 from tests.systems.cascade import tiny_whisper
 from tests.systems.cascade.tiny_whisper import TINY, utterance
 
+WIDE = TINY._replace(n_mels=128, n_vocab=CANTONESE)
 SPEECH = [utterance(seed) for seed in range(4)]
 
 
@@ -133,6 +136,59 @@ def test_max_length_for_a_number_of_new_tokens():
             assert given <= 448
 
 
+def published(folder, at, names: tuple[str, ...]):
+    """The converted folder as others publish it: these files beside the weights."""
+    at.mkdir()
+    for name in {"model.bin", "config.json", "tokenizer.json", *names} - {"vocabulary.txt"}:
+        shutil.copy(folder / name, at)
+    if "vocabulary.txt" in names:
+        words = json.loads((folder / "vocabulary.json").read_text())
+        (at / "vocabulary.txt").write_text("".join(f"{word}\n" for word in words))
+    return at
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("vocabulary.txt",), ("vocabulary.json", "preprocessor_config.json")],
+    ids=["Systran's up to large-v2", "Systran's large-v3"],
+)
+def test_published_layouts_are_read_as_they_are(fast, folder, spans, tmp_path, names):
+    recogniser = FasterWhisper("base", published(folder, tmp_path / "here", names))
+    recogniser.load("cpu", "float32")
+    assert recogniser.transcribe(SPEECH[0], spans) == fast.transcribe(SPEECH[0], spans)
+
+
+def test_128_mel_bands_ask_for_their_front_end(tmp_path):
+    """Without the file faster-whisper computes 80 bands, and says nothing."""
+    checkpoint = tiny_whisper.write(tmp_path / "base.pt", WIDE)
+    loaded = whisper_checkpoint.load("base", checkpoint, "cpu")
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    whisper_ctranslate2.write(whole, loaded.network, tokenizer(loaded.dims, "en"))
+    FasterWhisper("base", whole).load("cpu", "float32")
+    bare = published(whole, tmp_path / "bare", ("vocabulary.json",))
+    with pytest.raises(ValueError, match=r"hears 128 mel bands, without preprocessor_config\.json"):
+        FasterWhisper("base", bare).load("cpu", "float32")
+
+
+def test_a_folder_of_ctranslate2_serves_openai_whispers_network_too(folder, checkpoint, spans):
+    heard = []
+    for weights in (folder, checkpoint):
+        recogniser = Whisper("base", "stock", weights)
+        recogniser.load("cpu", "float32")
+        heard.append(recogniser.transcribe(SPEECH[0], spans))
+    assert heard[0] == heard[1]
+
+
+def test_systran_is_the_verified_folder_of_the_catalogue(folder, spans, tmp_path, monkeypatch):
+    monkeypatch.setenv("STABENCH_WEIGHTS", str(tmp_path))
+    published(folder, tmp_path / "faster-whisper-tiny.en", ("vocabulary.txt",))
+    with pytest.raises(ValueError, match=r"weights 'faster-whisper-tiny.en': .* truncated"):
+        FasterWhisper("tiny.en", "systran").load("cpu", "float32")
+    with pytest.raises(ValueError, match="weights is 'systran' and model 'base', allowed with it"):
+        FasterWhisper("base", "systran").load("cpu", "float32")
+
+
 def test_errors_are_one_line(fast, folder, spans, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="not loaded"):
         FasterWhisper().transcribe(SPEECH[0], spans)
@@ -145,9 +201,9 @@ def test_errors_are_one_line(fast, folder, spans, tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"no file .*base\.pt"):
         FasterWhisper("base", tmp_path).load("cpu", "float32")
     (tmp_path / "model.bin").write_bytes((folder / "model.bin").read_bytes()[:-1000])
-    with pytest.raises(FileNotFoundError, match=r"has a model\.bin but no config\.json, tok"):
+    with pytest.raises(FileNotFoundError, match=r"but no config\.json, tok.*, vocabulary\.json"):
         FasterWhisper("base", tmp_path).load("cpu", "float32")
-    for name in ("config.json", "tokenizer.json", "preprocessor_config.json"):
+    for name in ("config.json", "tokenizer.json", "vocabulary.json"):
         shutil.copy(folder / name, tmp_path)
     with pytest.raises(ValueError, match=r"model\.bin is damaged .*; convert it again"):
         FasterWhisper("base", tmp_path).load("cpu", "float32")

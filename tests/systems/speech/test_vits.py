@@ -100,7 +100,9 @@ def test_the_names_of_the_published_files_give_the_same_speech(
     folder: Path, tmp_path: Path
 ) -> None:
     old = tiny_vits(tmp_path, as_of_2023=True)
-    assert Vits(old).say(TEXTS[0], 7).tobytes() == Vits(folder).say(TEXTS[0], 7).tobytes()
+    speech, expected = (Vits(home).say(TEXTS[0], 7) for home in (old, folder))
+    # Weights are used where they lie in the file: a product's rounding may follow their alignment.
+    np.testing.assert_allclose(speech, expected, atol=1e-6)
 
 
 def test_a_phonetic_voice_speaks(phonetic: Path) -> None:

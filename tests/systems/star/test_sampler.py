@@ -89,7 +89,10 @@ def test_guidance_mixes_the_null_and_the_conditional_velocity(udit):
     torch.testing.assert_close(velocity_of(udit, context, mask, 1.0), conditional, **close)
     torch.testing.assert_close(velocity_of(udit, context, mask, 0.0), null, **close)
     expected = null + 5 * (conditional - null)
-    torch.testing.assert_close(velocity_of(udit, context, mask, 5.0), expected, **close)
+    # 5 times one and 4 times the other: so much larger is the rounding.
+    torch.testing.assert_close(
+        velocity_of(udit, context, mask, 5.0), expected, atol=1e-4, rtol=1e-3
+    )
 
 
 def test_zero_context_is_the_null_context(udit):

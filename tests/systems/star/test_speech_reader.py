@@ -20,7 +20,7 @@ from systems.star.speech_reader import (
 SMALL = SpeechEncoderConfig(
     "hubert", width=32, layers=2, heads=2, ffn=64, codec_base=2, codec_books=8
 )
-CODEC = dataclasses.replace(SMALL, kind="dac")
+CODEC = dataclasses.replace(SMALL, kind="dac", codec_books=2)
 KINDS = {
     "hubert": SMALL,
     "hubert-normalised": dataclasses.replace(SMALL, normalize_waveform=True),
@@ -33,7 +33,9 @@ LONGEST = bucket_size(1) + (BUCKETS - 1) * 5120
 
 
 def speech(samples):
-    return 0.1 * np.random.default_rng(samples).standard_normal(samples).astype(np.float32)
+    """Noise that leaves no frame near the edge between two codes, which rounding would decide: the
+    nearest two of a codec differ by 2.6e-4 or more in their cosine, rounding changes it by 1e-6."""
+    return 0.1 * np.random.default_rng(samples + 26).standard_normal(samples).astype(np.float32)
 
 
 def built(config):
@@ -57,9 +59,7 @@ def test_buckets_give_the_tokens_of_the_speech_alone(encoder, bridge, spans, bri
     plain, graphed = (kind(encoder, network) for kind in (SpeechReader, GraphedSpeechReader))
     for samples in LENGTHS:
         expected, found = (each.read(speech(samples), spans) for each in (plain, graphed))
-        apart = ~torch.isclose(found, expected, atol=1e-4, rtol=1e-4).all(-1)
-        # Of a codec's frames one may lie on the edge between two codes: rounding decides it.
-        assert apart.sum() <= (encoder.config.kind == "dac" and not bridged)
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     assert (
         spans.names
         == (["speech_encoder", "bridge"] if bridged else ["speech_encoder"]) * len(LENGTHS) * 2

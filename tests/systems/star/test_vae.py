@@ -54,7 +54,8 @@ def test_training_starts_narrow_and_alive(vae):
 def test_a_few_steps_lower_the_reconstruction_error(spectrogram_config):
     vae = build_vae(spectrogram_config)
     init_for_training(vae)
-    optimiser = torch.optim.AdamW(vae.parameters(), 3e-3)
+    # At 3e-3 the first step overshoots; where the twelfth ends is then decided by rounding.
+    optimiser = torch.optim.AdamW(vae.parameters(), 1e-3)
     tone = torch.sin(torch.arange(9600) * 0.2)[None, None] * torch.rand(8, 1, 1)
     features, losses = vae.spectrogram(tone), []
     for _ in range(12):
