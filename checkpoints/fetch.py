@@ -23,13 +23,18 @@ def fetch(
 ) -> Path:
     """Where the entry lies, whole and verified; what was here already is not fetched again.
 
-    A file without a published sha256 is pinned to the bytes that came. Raises DownloadError, or
-    ValueError for bytes that are not the published or pinned ones.
+    A file without a published sha256 is pinned to the bytes that came. Raises DownloadError,
+    ValueError for bytes that are not the published or pinned ones, and FileNotFoundError for
+    weights that only a package brings.
     """
     with suppress(FileNotFoundError, store.Wrong):
         place = store.locate(entry.name)
         adopt(place, entry)
         return place
+    if not entry.fetchable:
+        raise FileNotFoundError(
+            f"weights '{entry.name}' come with a package; {store.how_to_get(entry)}"
+        )
     for file in entry.files:
         target = store.home(entry, file)
         if not _accepted(entry, file, target):

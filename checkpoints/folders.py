@@ -1,6 +1,7 @@
-"""Folders that may hold weights: ours, and the caches of the tools that download the same files."""
+"""Folders that may hold weights: ours, caches of tools that fetch the same files, packages."""
 
 import os
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from checkpoints.cache import cache_folder, user_cache
@@ -42,6 +43,22 @@ def tool_cache(entry: Entry) -> Path | None:
     if entry.cached_by == "whisper":
         return user_cache() / "whisper"
     return None
+
+
+def package_folder(entry: Entry) -> Path | None:
+    """The folder in the entry's installed package; None without it, or in another version.
+
+    The package's record is read, none of its code.
+    """
+    if entry.package is None:
+        return None
+    try:
+        installed = distribution(entry.package.name)
+    except PackageNotFoundError:
+        return None
+    if installed.version != entry.package.version:
+        return None
+    return Path(str(installed.locate_file(entry.package.folder)))
 
 
 def _hub_cache() -> Path:

