@@ -50,6 +50,8 @@ class Answers:
                 ("pair" not in needs or any(name in recordings for name in item.references))
                 and ("caption" not in needs or item.captions)
                 and ("labels" not in needs or item.labels)
+                and ("sequence" not in needs or item.sequence)
+                and ("together" not in needs or item.together)
             )
             found += [clip] if whole else []
         return found
@@ -165,6 +167,14 @@ class _Sets:
     @property
     def thresholds(self) -> np.ndarray:
         return self._exam.networks["tagger"].embedder.thresholds
+
+    @property
+    def steps(self) -> list[tuple[tuple[int, ...], ...]]:
+        return self._exam.steps(self._own)
+
+    @property
+    def window_thresholds(self) -> np.ndarray:
+        return self._exam.networks["timeline"].embedder.thresholds
 
     def gen(self, role: str) -> list[Features]:
         return self._heard.features(role, self._clips)

@@ -251,9 +251,23 @@ def doctor(
     suite: options.NoiseSuite = "pocket",
     system: options.NoiseSystem = "star",
     limit: options.NoiseLimit = 72,
+    judges: options.Judges = False,
+    protocol: options.Protocols = None,
+    judge: options.Replaced = None,
+    gradings: options.Graded = "pocket",
+    weights: options.WeightsOption = options.Weights.published,
+    device: options.OnDevice = None,
+    threads: options.Threads = None,
 ) -> None:
-    """Say what this machine offers and lacks; with --noise, how small a slowdown it can see."""
-    if noise:
+    """Say what this machine offers and lacks.
+
+    --noise: how small a slowdown it can see. --judges: whether the networks behind the scores can
+    tell sounds apart; ends with 1 where one cannot, with 3 where weights are missing.
+    """
+    if judges:
+        hearing = _hearing(device, False, threads, weights)
+        _judges(protocol or ["pocket"], _replaced(judge or []), gradings, hearing)
+    elif noise:
         from harness.verdicts.noise_run import lines, measure_noise
 
         found = lines(measure_noise(options.RUNS, suite=suite, system=system, clips=limit))
@@ -263,6 +277,32 @@ def doctor(
         found = examine(options.RUNS)
     for line in found:
         print(line)
+
+
+def _judges(protocols: list[str], judges: dict[str, str], gradings: str, hearing: Any) -> None:
+    """Examine judges, print their table, end with the exit code that it calls for."""
+    from harness.doctor import examine_judges, judge_lines
+    from harness.progress import Scoring
+
+    verdicts = examine_judges(protocols, judges, gradings, hearing, Scoring(sys.stderr))
+    for line in judge_lines(verdicts):
+        print(line)
+    raise typer.Exit(verdicts.exit_code)
+
+
+def _replaced(texts: list[str]) -> dict[str, str]:
+    """ROLE=NAME of each --judge. Raises StabenchError for another form or role."""
+    from metrics.protocol import ROLES
+
+    found: dict[str, str] = {}
+    for text in texts:
+        role, equals, name = text.partition("=")
+        if not (equals and name):
+            raise StabenchError(f"--judge '{text}': expected ROLE=NAME, such as fad=vggish")
+        if role not in ROLES:
+            raise StabenchError(f"--judge '{text}': {unknown('role', role, ROLES)}")
+        found[role] = name
+    return found
 
 
 verdicts.register(app)

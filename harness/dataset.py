@@ -16,6 +16,8 @@ class Clip:
     """One test item. `id` names its files; `caption` is the true text; `labels` what is heard.
 
     `judged_by` are the captions that outputs are compared with, where that is not `caption` alone.
+    `steps` say when the events sound: those of one step together, steps one after the other; none
+    where that is not known.
     """
 
     id: str
@@ -24,6 +26,7 @@ class Clip:
     reference: Path | None
     labels: tuple[str, ...] = ()
     judged_by: tuple[str, ...] = ()
+    steps: tuple[tuple[str, ...], ...] = ()
 
 
 class Absent(NamedTuple):

@@ -60,8 +60,13 @@ def _signed(number: Estimate, column: Column) -> Printed:
 
 
 def _verdict(number: Estimate, column: Column) -> str:
-    """A tick when the first system is better, a cross when it is worse, nothing when open."""
+    """A tick when the first system is better, a cross when it is worse, nothing when open.
+
+    Networks with random weights judge nothing.
+    """
     if number.low is None or number.high is None or number.low <= 0 <= number.high:
+        return ""
+    if column.random:
         return ""
     if is_zero(number.low, number.high, column.digits):
         return ""

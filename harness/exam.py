@@ -1,7 +1,7 @@
 """The exam: what every system of a run is scored against: clips, recordings, captions, draws."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
@@ -19,16 +19,27 @@ T = TypeVar("T")
 
 
 class Item(NamedTuple):
-    """What one clip is judged by: captions, recordings (by id), labels; each may be missing.
+    """What one clip is judged by: captions, recordings (by id), labels, steps; any may be missing.
 
     A caption may have several recordings, a recording several captions. `spoken` is what was said
-    to the systems, where that is not the first caption.
+    to the systems, where that is not the first caption. `steps` are those of `Clip`.
     """
 
     captions: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     spoken: str | None = None
+    steps: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def sequence(self) -> bool:
+        """Whether events are one after the other."""
+        return len(self.steps) > 1
+
+    @property
+    def together(self) -> bool:
+        """Whether events are at the same time."""
+        return any(len(step) > 1 for step in self.steps)
 
     @property
     def said(self) -> str | None:
@@ -63,12 +74,18 @@ class Exam:
         """The recordings as clips of their own, for sanity rows: captions of all clips on them."""
         captions: dict[str, dict[str, None]] = defaultdict(dict)
         labels: dict[str, dict[str, None]] = defaultdict(dict)
+        steps: dict[str, set[tuple[tuple[str, ...], ...]]] = defaultdict(set)
         for item in self.items.values():
             for name in item.references:
                 captions[name].update(dict.fromkeys(item.captions))
                 labels[name].update(dict.fromkeys(item.labels))
+                steps[name].add(item.steps)
+        # Steps cannot be pooled: where the clips of a recording differ, it has none.
+        agreed = {name: next(iter(kinds)) for name, kinds in steps.items() if len(kinds) == 1}
         return {
-            name: Item(tuple(captions[name]), (name,), tuple(labels[name]))
+            name: Item(
+                tuple(captions[name]), (name,), tuple(labels[name]), steps=agreed.get(name, ())
+            )
             for name in self.recordings
         }
 
@@ -98,11 +115,17 @@ class Exam:
     def events(self, items: list[Item]) -> np.ndarray:
         """Which of the tagger's classes each item should hold: booleans [N, C]."""
         names = self.networks["tagger"].embedder.labels
-        for item in items:
-            for label in item.labels:
-                if label not in names:
-                    raise StabenchError(f"clips: {unknown('label', label, names)}")
+        _check_labels((label for item in items for label in item.labels), names)
         return np.array([[name in item.labels for name in names] for item in items])
+
+    def steps(self, items: list[Item]) -> list[tuple[tuple[int, ...], ...]]:
+        """Return each item's steps, with the timeline's classes by number."""
+        names = self.networks["timeline"].embedder.labels
+        _check_labels((label for item in items for step in item.steps for label in step), names)
+        numbers = {name: number for number, name in enumerate(names)}
+        return [
+            tuple(tuple(numbers[label] for label in step) for step in item.steps) for item in items
+        ]
 
     def once(self, key: str, make: Callable[[], T]) -> T:
         """What depends on the recordings alone, made for the first system."""
@@ -115,8 +138,13 @@ class Exam:
         for role in (need for need in metric.needs if need in ROLES):
             if role not in self.networks:
                 return f"no {role} network is named"
+            if refusal := self.networks[role].refusal:
+                return refusal
         if "labels" in metric.needs and not len(self.networks["tagger"].embedder.thresholds):
             return "the tagger has no thresholds"
+        when = {"sequence", "together"} & {*metric.needs}
+        if when and not len(self.networks["timeline"].embedder.thresholds):
+            return "the timeline has no thresholds"
         if {"reference", "pair"} & {*metric.needs} and not self.references.keys:
             return "no reference recordings"
         items = self.items.values()
@@ -124,4 +152,15 @@ class Exam:
             return "no captions"
         if "labels" in metric.needs and not any(item.labels for item in items):
             return "the clips have no event labels"
+        if "sequence" in metric.needs and not any(item.sequence for item in items):
+            return "no clip says that one event comes after another"
+        if "together" in metric.needs and not any(item.together for item in items):
+            return "no clip says that events sound together"
         return None
+
+
+def _check_labels(labels: Iterable[str], known: Sequence[str]) -> None:
+    """Raise StabenchError for a label that is none of a network's classes."""
+    for label in labels:
+        if label not in known:
+            raise StabenchError(f"clips: {unknown('label', label, known)}")

@@ -12,6 +12,7 @@ from harness import registry
 from harness.audio_identity import BROKEN, of_clips, of_sound
 from harness.device import limit_threads
 from harness.errors import MissingError, StabenchError
+from harness.examination import Record, find
 from harness.feature_cache import FeatureCache
 from metrics.audio import Audio, content_sha256
 from metrics.contract import Embedder, Features
@@ -19,7 +20,7 @@ from metrics.listening import Ear
 from metrics.protocol import Listening
 from metrics.resample import NAME as RESAMPLER
 
-VERSION = 3
+VERSION = 4
 """Rises when the same file would give other features (mixing, mean removal, windows)."""
 BATCH = 16
 
@@ -78,6 +79,16 @@ class Network:
     def identity(self) -> str:
         """Of everything in the embedder that decides a feature."""
         return self._whole(lambda: self.embedder.identity)
+
+    @cached_property
+    def examination(self) -> Record | None:
+        """What is known of it as a judge, or None where nobody examined it in this role."""
+        return find(self.embedder, self.role, self.identity)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why its numbers are not to be shown, or None."""
+        return self.examination.reason if self.examination and self.examination.faults else None
 
     @cached_property
     def _loaded(self) -> Embedder:

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from harness.clip_times import paired_latencies
 from harness.figures import figure, interval
-from harness.latex_text import escaped, shortened
-from harness.marks import Marks, legend, marks
+from harness.latex_text import cut, escaped, shortened
+from harness.marks import Marks, explain, marks
 from harness.method import DIGEST, lead
 from harness.results import Results
 from harness.sections import GROUPS
@@ -29,8 +29,6 @@ FURTHER = "Further metrics"
 """The columns after the paper's."""
 ABSENT = "--"
 UNHEARD = f"{NOT_MEASURED}, needs listeners"
-CAPTIONED = 2
-"""Sentences of the marks' legend that the caption has; what they leave open is a note."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -44,8 +42,10 @@ class About(NamedTuple):
 
 def latex(results: Results, table: Table) -> str:
     """report.tex of a run or of scores."""
-    found = marks(table, (*results.paired, *paired_latencies(results)))
-    return to_latex(table, found, about(results))
+    # Sentences under the table name systems, and are to be no longer than its cells allow.
+    short = table._replace(rows=[row._replace(label=cut(row.label)) for row in table.rows])
+    found = marks(short, (*results.paired, *paired_latencies(results)))
+    return to_latex(short, found, about(results))
 
 
 def to_latex(
@@ -73,7 +73,7 @@ def to_latex(
         *_body(rows, table.columns, marks, notes, intervals),
         r"\bottomrule",
         r"\end{tabular}}",
-        *_below(notes, (*marks.open, *about.sentences)),
+        *_below(rows, notes, (*marks.open, *about.sentences)),
         r"\end{table*}",
     ]
     return "\n".join(lines) + "\n"
@@ -113,7 +113,7 @@ def _caption(table: Table, marks: Marks, about: About, intervals: bool) -> str:
         f"{about.title}.",
         "Times are mean \N{PLUS-MINUS SIGN} standard deviation." if spread else "",
         "In brackets: 95 % interval over clips (of a time, of its mean)." if intervals else "",
-        *legend(table, marks)[:CAPTIONED],
+        *explain(table, marks),
     ]
     return escaped(" ".join(filter(None, parts)))
 
@@ -155,7 +155,8 @@ def _body(
 def _line(row: Row, columns: Sequence[Column], marks: Marks, notes: dict[str, str]) -> str:
     of = f"/{row.n + row.failed}" if row.failed else ""
     cells = [_printed(row, column, marks, notes) for column in columns]
-    return " & ".join([rf"\quad {shortened(row.label)}", f"{row.n}{of}", *cells]) + r" \\"
+    label = shortened(row.label) + _raised(r"\ddagger" if row.caveat else "")
+    return " & ".join([rf"\quad {label}", f"{row.n}{of}", *cells]) + r" \\"
 
 
 def _printed(row: Row, column: Column, marks: Marks, notes: dict[str, str]) -> str:
@@ -200,10 +201,15 @@ def _notes(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, str]:
     }
 
 
-def _below(notes: dict[str, str], sentences: Sequence[str]) -> Iterator[str]:
+def _below(rows: Sequence[Row], notes: dict[str, str], sentences: Sequence[str]) -> Iterator[str]:
     """Notes and provenance, left and small."""
     reasons = [f"$^{{{letter}}}$ {escaped(reason)}." for reason, letter in notes.items()]
-    said = [*reasons, *map(escaped, sentences)]
+    caveats = [
+        rf"$^{{\ddagger}}$ {shortened(row.label)}: {escaped(row.caveat)}"
+        for row in rows
+        if row.caveat
+    ]
+    said = [*caveats, *reasons, *map(escaped, sentences)]
     if said:
         yield r"\par\smallskip"
         yield rf"\parbox{{\linewidth}}{{\scriptsize\raggedright {' '.join(said)}}}"

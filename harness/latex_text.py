@@ -90,10 +90,13 @@ def escaped(text: str) -> str:
 
 def shortened(text: str) -> str:
     """The same, at most LONGEST characters of it."""
+    return escaped(cut(text))
+
+
+def cut(text: str) -> str:
+    """At most LONGEST characters of a line, before it is escaped."""
     line = plain(text)
-    return escaped(
-        line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
-    )
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _character(one: str, before: str) -> str:

@@ -10,7 +10,7 @@ from harness.estimate import Estimate
 from harness.strict import Strict, first_key, json_schema
 
 NAME = "metrics.json"
-SCHEMA = 3
+SCHEMA = 4
 
 
 class CellRecord(Strict):
@@ -77,10 +77,25 @@ class RowRecord(Strict):
     cells: dict[str, CellRecord]
 
 
+class DependenceRecord(Strict):
+    """A column's mean over `n` outputs with their `own` clips, and with those of `others`.
+
+    `p_value` is by permutation, one-sided, that outputs fit their own clips no better; `reason`
+    says why there is no test (harness/input_dependence.py).
+    """
+
+    own: FiniteFloat | None = None
+    others: FiniteFloat | None = None
+    p_value: float | None = Field(None, gt=0, le=1)
+    n: int = 0
+    reason: str | None = None
+
+
 class SystemRecord(RowRecord):
     """A system: also why clips failed, rows of embeddings by network, the values of each clip.
 
     `audio_sha256` is of the sounds that were scored (harness/audio_identity.py), null without any.
+    `input_dependence` tests, by column, whether outputs fit their own inputs.
     """
 
     paradigm: str
@@ -88,6 +103,13 @@ class SystemRecord(RowRecord):
     failures: dict[str, str]
     frames: dict[str, int]
     per_clip: dict[str, dict[str, float]]
+    input_dependence: dict[str, DependenceRecord]
+
+    @property
+    def dependence_p(self) -> float | None:
+        """The p-value of all tests together: the least times their number (Bonferroni), or None."""
+        tests = [one.p_value for one in self.input_dependence.values() if one.p_value is not None]
+        return min(1.0, len(tests) * min(tests)) if tests else None
 
 
 class DifferenceRecord(Strict):
@@ -139,8 +161,30 @@ class ProtocolRecord(Strict):
         return f"{self.name} {self.version} ({self.digest[:8]}{changed})"
 
 
+class ExaminationRecord(Strict):
+    """Whether a network can judge, as measured on `sounds` whose truth is known (docs/judges.md).
+
+    `accuracy` is that of `accuracy_of`; `dimensions` are the axes that its embedding fills;
+    `monotony` is the worst rank correlation of a column with a damage, `agreement` that with the
+    other judge. Of a network that was not examined only the verdict is known.
+    """
+
+    verdict: Literal["passed", "failed", "not examined"]
+    sounds: str | None = None
+    accuracy_of: str | None = None
+    accuracy: FiniteFloat | None = None
+    dimensions: FiniteFloat | None = None
+    monotony: FiniteFloat | None = None
+    agreement: FiniteFloat | None = None
+    faults: tuple[str, ...] = ()
+
+
 class ProvenanceRecord(Strict):
-    """What all columns share; `groups` of clips that share a recording are drawn together."""
+    """What all columns share; `groups` of clips that share a recording are drawn together.
+
+    `examinations` are of the `embedders`, by role. They are apart from these because they depend on
+    what the machine knows, not on the network.
+    """
 
     protocol: ProtocolRecord
     clips: int
@@ -151,13 +195,14 @@ class ProvenanceRecord(Strict):
     interval: str
     pairing: str
     embedders: dict[str, EmbedderRecord]
+    examinations: dict[str, ExaminationRecord]
     versions: dict[str, str]
 
 
 class MetricsFile(Strict):
     """metrics.json."""
 
-    schema_version: Literal[3] = Field(alias="schema")
+    schema_version: Literal[4] = Field(alias="schema")
     n_clips: int
     columns: dict[str, ColumnRecord]
     systems: dict[str, SystemRecord]

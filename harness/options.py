@@ -118,6 +118,20 @@ Noise = Annotated[
 NoiseSuite = Annotated[str, typer.Option("--suite", help="With --noise: whose system.")]
 NoiseSystem = Annotated[str, typer.Option("--system", help="With --noise: which one.")]
 NoiseLimit = Annotated[int, typer.Option("--limit", min=12, help="With --noise: how many clips.")]
+Judges = Annotated[
+    bool, typer.Option("--judges", help="Examine the networks behind the scores (minutes).")
+]
+Protocols = Annotated[
+    list[str] | None,
+    typer.Option("--protocol", metavar="NAME", help="With --judges: whose; repeatable."),
+]
+Replaced = Annotated[
+    list[str] | None,
+    typer.Option("--judge", metavar="ROLE=NAME", help="With --judges: not the protocol's own."),
+]
+Graded = Annotated[
+    str, typer.Option("--gradings", metavar="NAME", help="With --judges: the known sounds.")
+]
 Papers = Annotated[
     Path | None,
     typer.Option("--papers", metavar="DIR", help="Tables of papers; default: those of stabench."),

@@ -1,14 +1,16 @@
 """Provenance: what each column of metrics.json is, and how its numbers were made."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from typing import Any
 
 from harness.exam import Exam
+from harness.examination import COMMAND, NOT_EXAMINED
 from harness.features import Network
 from harness.transcripts import NORMALISER
 from metrics.bootstrap import LEVEL
 from metrics.declarations import METRICS
+from metrics.protocol import Protocol
 from metrics.resample import NAME as RESAMPLER
 
 WER, SHARE = "wer", "ceiling_share"
@@ -69,6 +71,24 @@ def embedder(exam: Exam, network: Network) -> dict[str, Any]:
     }
 
 
+def examination(network: Network) -> dict[str, Any]:
+    """Whether the network may judge: its verdict, the figures behind it, and what it lacks."""
+    record = network.examination
+    if record is None:
+        return {"verdict": NOT_EXAMINED}
+    figures = record.figures
+    return {
+        "verdict": record.verdict,
+        "sounds": record.sounds,
+        "accuracy_of": figures and figures.accuracy_of,
+        "accuracy": figures and figures.accuracy,
+        "dimensions": figures and figures.dimensions,
+        "monotony": record.monotony,
+        "agreement": record.agreement and record.agreement.value,
+        "faults": list(record.faults),
+    }
+
+
 def provenance(exam: Exam) -> dict[str, Any]:
     """What all columns share. It holds no date: scoring again writes the same bytes."""
     protocol = exam.protocol
@@ -84,14 +104,15 @@ def provenance(exam: Exam) -> dict[str, Any]:
         "recording together",
         "pairing": "by clip id",
         "embedders": {role: embedder(exam, net) for role, net in exam.networks.items()},
-        "versions": {name: found for name in VERSIONS if (found := _version(name))},
+        "examinations": {role: examination(net) for role, net in exam.networks.items()},
+        "versions": package_versions(),
     }
 
 
 def comparability(exam: Exam) -> list[str]:
     """What keeps the numbers from being compared with others', the gravest first."""
     networks = exam.networks.values()
-    random = sorted({net.name for net in networks if net.embedder.origin.startswith("random")})
+    random = sorted({net.name for net in networks if _is_random(net)})
     packages = sorted({net.package for net in networks if net.package})
     notes = [
         f"{', '.join(random)}: random weights. These numbers only show that the code runs"
@@ -100,7 +121,37 @@ def comparability(exam: Exam) -> list[str]:
         f"{package} embedders: numbers comparable only with each other, not with any paper's"
         for package in packages
     ]
-    return notes
+    return [*notes, *_examined(exam)]
+
+
+def _examined(exam: Exam) -> Iterator[str]:
+    """What the reader must know of judges that failed, or that nobody examined."""
+    networks = [net for net in exam.networks.values() if not _is_random(net)]
+    for net in networks:
+        if net.refusal:
+            yield f"{net.name}: {net.refusal}"
+    unknown = [net for net in networks if net.examination is None]
+    if unknown:
+        names = ", ".join(sorted({net.name for net in unknown}))
+        yield (
+            f"{names}: not examined, nothing shows that what it hears is what is there; "
+            f"{command(exam.protocol)}"
+        )
+
+
+def command(protocol: Protocol) -> str:
+    """The command that examines the networks of a protocol, with those put in place of its own."""
+    others = (f" --judge {role}={protocol.networks[role].network}" for role in protocol.replaced)
+    return f"{COMMAND} --protocol {protocol.name}{''.join(others)}"
+
+
+def _is_random(network: Network) -> bool:
+    return network.embedder.origin.startswith("random")
+
+
+def package_versions() -> dict[str, str]:
+    """The packages that can change a number, with their versions."""
+    return {name: found for name in VERSIONS if (found := _version(name))}
 
 
 def _version(name: str) -> str | None:

@@ -45,6 +45,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "vggish": "metrics.embedders.published:vggish",
         "vggish-pca": "metrics.embedders.published:vggish_pca",
     },
+    "gradings": {},
     "protocols": {
         "paper": "metrics",
         "stabench": "metrics",

@@ -18,7 +18,7 @@ from harness.method import lead, method, notes
 from harness.page import Page, Section
 from harness.render import to_csv, to_json, to_markdown
 from harness.results import Results
-from harness.sections import failures
+from harness.sections import dependences, failures
 from harness.sections import results as results_section
 from harness.table import Table, tabulate
 from harness.timings import latencies, stage_table, time_shares
@@ -78,6 +78,7 @@ def page_of(results: Results, table: Table) -> Page:
     sections = (
         results_section(table, found),
         differences(results.paired, table),
+        metrics and dependences(metrics, table),
         latencies(results, table),
         time_shares(results, table),
         stage_table(results, table),

@@ -1,12 +1,13 @@
 """Sanity rows: what the same columns say of sounds whose quality is known.
 
-They bracket a table: real recordings against each other (floor), against the wrong clips, noise,
-silence, and optionally the ceiling: recordings through the systems' own autoencoder.
+They bracket a table: recordings through the systems' own autoencoder and a perfect generator, where
+a suite names them; the recordings against each other, in the place of other clips; noise, silence.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -19,9 +20,11 @@ from metrics.audio import Audio, mono
 from metrics.declarations import METRICS
 
 ROWS = ("other-half", "noise", "silence", "shuffled")
-CEILING = "ceiling"
+CEILING, FLOOR = "ceiling", "floor"
 Reconstruct = Callable[[Audio], Audio]
 """The suite's `ceiling`, "module:function": a recording through an autoencoder and back."""
+Regenerate = Callable[[str], Audio]
+"""The suite's `floor`, "module:function": another sound with the content of a clip, by its id."""
 
 
 class SanityRow(NamedTuple):
@@ -43,9 +46,12 @@ class Sanity:
     progress: Progress
 
     def rows(
-        self, names: tuple[str, ...], ceiling: Reconstruct | None = None
+        self,
+        names: tuple[str, ...],
+        ceiling: Reconstruct | None = None,
+        floor: Regenerate | None = None,
     ) -> Iterator[tuple[str, SanityRow]]:
-        """The named rows in their order; none of them without two recordings."""
+        """Yield ceiling and floor, then the named rows; none of them without two recordings."""
         if len(self.exam.recordings) < 2:
             return
         if ceiling:
@@ -53,6 +59,10 @@ class Sanity:
                 lambda _clip, audio: ceiling(Audio(mono(audio.samples, "mean"), audio.rate_hz))
             )
             yield CEILING, self._of_sounds("Recordings, autoencoded", sounds)
+        if floor:
+            clips = self._clips
+            sounds = {name: partial(floor, clips[name]) for name in self.exam.recordings}
+            yield FLOOR, self._of_sounds("Perfect generator (same scenes, new seeds)", sounds)
         for name in names:
             yield name, self._row(name)
 
@@ -109,6 +119,12 @@ class Sanity:
         same = Estimate.missing("the same set of recordings: 0 by definition")
         heard = self.exam.references.renamed(place)
         return self._of_heard("Recordings, shuffled", heard, dict.fromkeys(self._distances, same))
+
+    @property
+    def _clips(self) -> dict[str, str]:
+        """The first clip of each recording, by the recording's id."""
+        items = self.exam.items
+        return {name: clip for clip in reversed(self.exam.ids) for name in items[clip].references}
 
     @property
     def _distances(self) -> list[str]:

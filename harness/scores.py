@@ -13,9 +13,10 @@ from harness.estimate import Estimate, ratio
 from harness.exam import Exam
 from harness.features import Progress, Sounds, hear
 from harness.influence_file import Influences, Shares, keys
+from harness.input_dependence import dependences
 from harness.metrics_file import SCHEMA
 from harness.provenance import SHARE, WER, columns_about, comparability, provenance
-from harness.sanity import CEILING, Reconstruct, Sanity
+from harness.sanity import CEILING, Reconstruct, Regenerate, Sanity
 from harness.transcripts import word_error_rate
 from metrics.declarations import METRICS
 
@@ -44,11 +45,12 @@ class Entrant:
 
 
 class Choice(NamedTuple):
-    """What to score: columns, sanity rows, the ceiling, notes for the reader."""
+    """What to score: columns, sanity rows, the ceiling, the floor, notes for the reader."""
 
     columns: tuple[str, ...]
     sanity: tuple[str, ...] = ()
     ceiling: Reconstruct | None = None
+    floor: Regenerate | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -74,9 +76,8 @@ def sheet(
 
     The same bytes for the same sounds, weights and seed.
     """
-    sanity = dict(
-        Sanity(exam, references, choice.columns, progress).rows(choice.sanity, choice.ceiling)
-    )
+    known = Sanity(exam, references, choice.columns, progress)
+    sanity = dict(known.rows(choice.sanity, choice.ceiling, choice.floor))
     ceiling = sanity[CEILING].answers if CEILING in sanity else None
     found = [_scored(exam, entrant, choice.columns, ceiling, progress) for entrant in entrants]
     broken = exam.references.broken
@@ -156,6 +157,9 @@ def _scored(
         "frames": answers.frames(),
         "cells": {column: cell.to_json() for column, cell in cells.items()},
         "per_clip": _per_clip(answers, columns),
+        "input_dependence": {
+            column: test.to_json() for column, test in dependences(exam, exam.items, heard).items()
+        },
     }
     return Scored(entrant, answers, part)
 

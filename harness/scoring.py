@@ -19,12 +19,12 @@ from harness.journal import Row
 from harness.pairing import REFERENCE, pair, read_items
 from harness.random_weights import REFUSED, on_random_weights
 from harness.run_folder import RunFolder
-from harness.sanity import ROWS, Reconstruct
+from harness.sanity import ROWS
 from harness.scores import Choice, Entrant, Sheet, sheet
 from harness.suite import Metrics, SystemUse
 from harness.wav_folders import sounds, wav_folder
 from metrics.audio import Audio, AudioError, content_sha256, decode
-from metrics.protocol import Protocol
+from metrics.protocol import Listening, Protocol
 
 FEATURES = "features"
 """Folder of kept features in the cache folder."""
@@ -63,20 +63,21 @@ def score_run(run: Path, progress: Progress = silent, device: str = "cpu") -> Pa
     items = {clip.id: item_of(clip, names) for clip in folder.clips}
     heard = hear("references", references, networks, progress)
     exam = Exam(items, protocol, networks, heard, suite.protocol.seed, suite.protocol.bootstrap)
-    choice = Choice(tuple(metrics.columns), tuple(metrics.sanity), _ceiling(metrics))
+    choice = _choice(metrics)
     entrants = [_entrant(folder, use) for use in suite.systems]
     trials = {(row.system, row.clip): row for row in folder.rows() if not row.repeat}
     return _write(folder.metrics_path, exam, entrants, references, choice, progress, trials)
 
 
 def check_networks(run: Path) -> None:
-    """Raises what `score_run` would for networks that are not there, before hours of a run."""
+    """Raise what `score_run` would for networks and functions that are not there, before a run."""
     suite = RunFolder.open(run).suite
     metrics = suite.metrics
     hearing = Hearing(threads=suite.protocol.threads, weights=metrics.weights)
     protocol = protocols.load(metrics.protocol, metrics.networks)
     for one in networks_of(protocol, tuple(metrics.columns), hearing).values():
-        _ = one.identity
+        _ = one.identity, one.examination
+    _choice(metrics)
 
 
 def score_folders(
@@ -116,7 +117,7 @@ def score_folders(
         for each in systems
     ]
     out.mkdir(parents=True, exist_ok=True)
-    choice = Choice(wanted, sanity, None, pairs.notes)
+    choice = Choice(wanted, sanity, notes=pairs.notes)
     return _write(out / "metrics.json", exam, entrants, references, choice, progress)
 
 
@@ -124,20 +125,24 @@ def networks_of(
     protocol: Protocol, columns: tuple[str, ...], hearing: Hearing
 ) -> dict[str, Network]:
     """The networks that the columns need, by role."""
-    options = {} if hearing.weights == "published" else {"weights": hearing.weights}
     return {
-        role: network(
-            role,
-            protocol.networks[role],
-            folder=cache_folder() / FEATURES,
-            device=hearing.device,
-            precision=hearing.precision,
-            threads=hearing.threads,
-            options=options,
-        )
+        role: network_of(role, protocol.networks[role], hearing)
         for role in needed_roles(columns)
         if role in protocol.networks
     }
+
+
+def network_of(role: str, rule: Listening, hearing: Hearing, *, kept: bool = True) -> Network:
+    """The network of a role; what it hears is `kept` in the cache folder, else in memory only."""
+    return network(
+        role,
+        rule,
+        folder=cache_folder() / FEATURES if kept else None,
+        device=hearing.device,
+        precision=hearing.precision,
+        threads=hearing.threads,
+        options={} if hearing.weights == "published" else {"weights": hearing.weights},
+    )
 
 
 def recording_names(clips: tuple[Clip, ...]) -> dict[Path, str]:
@@ -150,13 +155,15 @@ def recording_names(clips: tuple[Clip, ...]) -> dict[Path, str]:
 def item_of(clip: Clip, names: Mapping[Path, str]) -> Item:
     captions = clip.judged_by or ((clip.caption,) if clip.caption else ())
     references = (names[clip.reference],) if clip.reference else ()
-    return Item(captions, references, clip.labels, clip.caption)
+    return Item(captions, references, clip.labels, clip.caption, clip.steps)
 
 
-def _ceiling(metrics: Metrics) -> Reconstruct | None:
-    """The function behind the suite's `ceiling`, "module:function"."""
-    name = metrics.ceiling
-    return registry.attribute(name) if name else None
+def _choice(metrics: Metrics) -> Choice:
+    """What a suite asks for, with the functions behind the names of its ceiling and floor."""
+    ceiling, floor = (
+        registry.attribute(name) if name else None for name in (metrics.ceiling, metrics.floor)
+    )
+    return Choice(tuple(metrics.columns), tuple(metrics.sanity), ceiling, floor)
 
 
 def _entrant(folder: RunFolder, use: SystemUse) -> Entrant:

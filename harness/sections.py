@@ -3,11 +3,21 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from harness.figures import NOTHING, interval
+from harness.figures import NOTHING, figure, interval
 from harness.marks import WORSE, Mark, Marks, legend
-from harness.metrics_file import MetricsFile
+from harness.metrics_file import DependenceRecord, MetricsFile
 from harness.page import Grid, Head, Line, Printed, Section
-from harness.table import NOT_MEASURED, Cell, Column, Row, Table
+from harness.table import (
+    CAVEAT,
+    DOUBTFUL,
+    FITS,
+    NOT_MEASURED,
+    Cell,
+    Column,
+    Fit,
+    Row,
+    Table,
+)
 
 GROUPS = {
     "cascade": "Cascade",
@@ -35,6 +45,7 @@ def results(table: Table, marks: Marks) -> Section:
     )
     unheard = [column.label for column in table.columns if column.block == "listeners"]
     points = (
+        *(f"{CAVEAT} {row.label}: {row.caveat}" for row in table.rows if row.caveat),
         *legend(table, marks),
         *_reasons(table.rows, table.columns),
         f"{', '.join(unheard)}: {NOT_MEASURED}, they need listeners",
@@ -50,7 +61,8 @@ def _line(row: Row, columns: Sequence[Column], marks: Marks) -> Line:
         _printed(row.cells[column.key], column.digits, marks.of(row, column.key))
         for column in columns
     ]
-    return Line((Printed(row.label, name), Printed(f"{row.n}{of}"), *cells), quiet=sanity)
+    label = f"{row.label} {CAVEAT}" if row.caveat else row.label
+    return Line((Printed(label, name), Printed(f"{row.n}{of}"), *cells), quiet=sanity)
 
 
 def _printed(cell: Cell, digits: int, mark: Mark) -> Printed:
@@ -83,6 +95,44 @@ def _reasons(rows: Sequence[Row], columns: Sequence[Column]) -> Iterable[str]:
             every = len(systems) > 2 and places == systems
             whose = "every system" if every else ", ".join(rows[index].label for index in places)
             yield f"{', '.join(names)} of {whose}: {reason}"
+
+
+def dependences(metrics: MetricsFile, table: Table) -> Section | None:
+    """Whether outputs depend on their inputs, for every system; None where nothing was tested."""
+    labels = {row.system: row.label for row in table.rows if row.paradigm != "sanity"}
+    systems = {name: one for name, one in metrics.systems.items() if one.input_dependence}
+    columns = [c for c in FITS if any(c in one.input_dependence for one in systems.values())]
+    if not columns:
+        return None
+    heads = [Head("System"), Head("clips")]
+    for column in columns:
+        heads += [Head(text, column) for text in (FITS[column].own, FITS[column].others, "p")]
+    lines: list[Line] = []
+    untested: dict[str, list[str]] = defaultdict(list)
+    for name, record in systems.items():
+        tests = {column: record.input_dependence.get(column) for column in columns}
+        label, n = labels.get(name, name), max(test.n for test in tests.values() if test)
+        cells = [cell for column, test in tests.items() for cell in _tested(test, FITS[column])]
+        lines.append(Line((Printed(label), Printed(str(n)), *cells)))
+        for column, test in tests.items():
+            if test and test.reason:
+                untested[f"{FITS[column].own} not tested, {test.reason}"].append(label)
+    points = tuple(f"{what}: {', '.join(who)}" for what, who in untested.items())
+    text = (
+        "Each output against its own clip, and against clips of other events; p by random "
+        "permutations of the clips, one-sided. Outputs made without the inputs have a p above "
+        f"{figure(DOUBTFUL, 2)} in 95 of 100 runs; of two tests the smaller p counts twice.",
+    )
+    grid = Grid(tuple(heads), tuple(lines))
+    return Section("Does the output depend on the input?", text, grid, points)
+
+
+def _tested(test: DependenceRecord | None, fit: Fit) -> list[Printed]:
+    """Mean fit to own clips, to others', and p."""
+    if test is None or test.p_value is None:
+        return [Printed(NOTHING)] * 3
+    means = [Printed(figure(value or 0.0, fit.digits)) for value in (test.own, test.others)]
+    return [*means, Printed(figure(test.p_value, 3))]
 
 
 def failures(metrics: MetricsFile) -> Section | None:

@@ -38,4 +38,4 @@ def _emptied(scored: SystemRecord) -> SystemRecord:
         column: CellRecord(value=None, n=cell.n, reason=STALE)
         for column, cell in scored.cells.items()
     }
-    return scored.model_copy(update={"cells": cells, "per_clip": {}})
+    return scored.model_copy(update={"cells": cells, "per_clip": {}, "input_dependence": {}})

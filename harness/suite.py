@@ -66,8 +66,10 @@ class Metrics(Strict):
     """Columns of the table, the protocol of its numbers, and networks put in place of its own.
 
     `weights = "random"` builds published networks with random weights, to show that all runs.
-    `ceiling` names a function ("module:function") that takes a recording through the systems'
-    codec and back: no system can sound better.
+    `ceiling` and `floor` name functions ("module:function") of rows that no system can be expected
+    to surpass: `ceiling` takes a recording (Audio) through the systems' codec and back, `floor`
+    takes the id of a clip and returns Audio of the same content, as a perfect generator would.
+    A suite with a `floor` needs no "other-half", whose distances are of other content.
     """
 
     columns: tuple[str, ...] = ()
@@ -76,8 +78,10 @@ class Metrics(Strict):
     tagger: str | None = None
     clap: str | None = None
     clap_music: str | None = None
+    timeline: str | None = None
     weights: Literal["published", "random"] = "published"
     ceiling: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
+    floor: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
     sanity: tuple[Literal["other-half", "noise", "silence", "shuffled"], ...] = ()
 
     @field_validator("columns")

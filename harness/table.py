@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from harness.estimate import Estimate
 from harness.figures import decimals, figure
-from harness.metrics_file import CellRecord
+from harness.metrics_file import CellRecord, ColumnRecord, MetricsFile, SystemRecord
 from harness.random_weights import REFUSED as RANDOM
 from harness.results import Phase, Results
 
@@ -17,7 +17,10 @@ Better = Literal["lower", "higher"]
 
 
 class Column(NamedTuple):
-    """One column; `block` is latency, quality or listeners."""
+    """One column; `block` is latency, quality or listeners.
+
+    `random` says that a network with random weights heard the sounds: no figure is better then.
+    """
 
     key: str
     label: str
@@ -25,6 +28,7 @@ class Column(NamedTuple):
     better: Better
     digits: int
     block: str
+    random: bool = False
 
     @property
     def title(self) -> str:
@@ -53,7 +57,10 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One system, or one sanity row (`paradigm` is then "sanity")."""
+    """One system, or one sanity row (`paradigm` is then "sanity").
+
+    `caveat` is what must be said of it wherever its numbers are shown.
+    """
 
     system: str
     label: str
@@ -61,6 +68,7 @@ class Row(NamedTuple):
     n: int
     failed: int
     cells: dict[str, Cell]
+    caveat: str = ""
 
 
 class Timing(NamedTuple):
@@ -69,6 +77,14 @@ class Timing(NamedTuple):
     column: Column
     phase: Phase
     unit_ns: float
+
+
+class Fit(NamedTuple):
+    """How a test of dependence on the input is worded: its two means and their decimals."""
+
+    own: str
+    others: str
+    digits: int
 
 
 TIMINGS = (
@@ -85,6 +101,14 @@ PAPER = (
     Column("rel", "REL", "", "higher", 2, "listeners"),
 )
 NOT_MEASURED = "not measured"
+CAVEAT = "\N{DOUBLE DAGGER}"
+"""The mark of a row with a caveat."""
+DOUBTFUL = 0.05
+"""P above which nothing shows that outputs depend on their inputs."""
+FITS = {
+    "kl": Fit("KL to its own recording", "to others'", 2),
+    "clap": Fit("CLAP with its own caption", "with others'", 3),
+}
 PARADIGMS = ("cascade", "end-to-end", "oracle", "unstated", "sanity")
 """Groups of rows, in their order."""
 
@@ -142,9 +166,16 @@ def _columns(results: Results, times: dict[str, dict[str, Time]]) -> tuple[Colum
         column = known.get(key)
         if of := about.get(key):
             label = column.label if column else of.label
-            column = Column(key, label, of.unit, of.better, of.digits, "quality")
+            random = _is_random(of, results.metrics)
+            column = Column(key, label, of.unit, of.better, of.digits, "quality", random)
         quality.append(column)
     return (*timings, *quality)
+
+
+def _is_random(about: ColumnRecord, metrics: MetricsFile) -> bool:
+    """Whether the column's network says that its weights are random."""
+    network = metrics.provenance.embedders.get(about.embedder or "")
+    return network is not None and network.origin.startswith("random")
 
 
 def _names(results: Results) -> list[str]:
@@ -166,7 +197,23 @@ def _systems(
         label = (use.label if use else record.label if record else "") or name
         paradigm = use.paradigm if use else record.paradigm if record else "unstated"
         n, failed = (record.n, record.failed) if record else _counted(results, name)
-        yield Row(name, label, paradigm, n, failed, {**_timed(times[name], shown), **scored})
+        cells = {**_timed(times[name], shown), **scored}
+        doubt = "" if record is None or (use and results.random(use)) else caveat(record)
+        yield Row(name, label, paradigm, n, failed, cells, doubt)
+
+
+def caveat(record: SystemRecord) -> str:
+    """What to say of a system whose outputs fit their own clips no better than others', or none."""
+    p_value = record.dependence_p
+    if p_value is None or p_value <= DOUBTFUL:
+        return ""
+    tests = [
+        f"{FITS[column].own} {figure(test.own or 0, FITS[column].digits)}, {FITS[column].others} "
+        f"{figure(test.others or 0, FITS[column].digits)}, permutation p {figure(test.p_value, 3)}"
+        for column, test in record.input_dependence.items()
+        if test.p_value is not None
+    ]
+    return f"nothing shows that its output depends on its input ({'; '.join(tests)})."
 
 
 def _counted(results: Results, system: str) -> tuple[int, int]:

@@ -16,7 +16,11 @@ class Features(NamedTuple):
 
 
 class Embedder(Protocol):
-    """An audio network. `embed` takes mono float32 waveforms of any length at `rate_hz`."""
+    """An audio network. `embed` takes mono float32 waveforms of any length at `rate_hz`.
+
+    One that brings along records of its examination as a judge has an attribute `examinations`:
+    the folder that holds them (harness/examination.py).
+    """
 
     rate_hz: int
     sha256: str

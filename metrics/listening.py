@@ -38,12 +38,13 @@ class Ear:
 
 
 def parts(samples: np.ndarray, length: int, rule: str) -> list[np.ndarray]:
-    """`samples` [T] in windows of at most `length`: the first, or evenly spaced ones.
+    """Return `samples` [T] in windows of at most `length`: the first, or as few as hold all.
 
-    There are round(T / length) windows: 10.24 s of audio in 10 s windows is one, 25 s are two,
-    from the beginning to the end.
+    There are ceil(T / length) windows, evenly spaced from the beginning to the end. They overlap,
+    so what lies in two of them counts twice: 15 s of audio in 10 s windows are 0 to 10 s and 5 to
+    15 s.
     """
-    count = max(1, round(len(samples) / length)) if rule == "windows" else 1
+    count = max(1, -(-len(samples) // length)) if rule == "windows" else 1
     if count == 1:
         return [samples[:length]]
     starts = np.linspace(0, len(samples) - length, count).round().astype(int)

@@ -12,9 +12,10 @@ class Metric:
     "module:function" that takes (metric, sets) and returns values [N] of each clip, of which the
     mean is reported, or a TwoSample. `needs` names networks of a protocol (`fad`, `tagger`, ...;
     the one that the metric is about first) and parts of a clip: `reference` (the set of
-    recordings), `pair` (each clip's own recordings), `caption`, `labels`. `rules` are the fields
-    of the protocol that decide the number, `least` the clips below which there is none, `lowest`
-    what it cannot be below.
+    recordings), `pair` (each clip's own recordings), `caption`, `labels`, `sequence` (events one
+    after the other), `together` (events at the same time). `rules` are the fields of the protocol
+    that decide the number, `least` the clips below which there is none, `lowest` what it cannot be
+    below.
     """
 
     name: str

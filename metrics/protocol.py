@@ -13,8 +13,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-ROLES = ("fad", "tagger", "clap", "clap_music")
-"""What a network is for: embeddings of FAD; embeddings of FD and classes; captions and sounds."""
+ROLES = ("fad", "tagger", "clap", "clap_music", "timeline")
+"""What a network is for: embeddings of FAD; embeddings of FD and classes; captions and sounds
+(two); classes in each window of a sound."""
 
 
 class Strict(BaseModel):
@@ -28,8 +29,8 @@ class Listening(Strict):
 
     In order: `channels` become one, the mean goes (`remove_dc`), the rate is changed, and `int16`
     cuts to 16-bit steps. Of a clip longer than the network takes at once, `long` keeps the first
-    part, or the mean over evenly spaced windows, as many as fit when rounded; "whole" is for
-    networks that take any length.
+    part, or the mean over evenly spaced windows, as few as hold all of it; "whole" is for networks
+    that take any length.
     """
 
     network: str
@@ -53,7 +54,7 @@ class Protocol(Strict):
     is_seed: int = Field(2020, ge=0)
     subset_seed: int = Field(2020, ge=0)
     """Of the subsets of FAD-infinity and of permutations."""
-    networks: dict[Literal["fad", "tagger", "clap", "clap_music"], Listening]
+    networks: dict[Literal["fad", "tagger", "clap", "clap_music", "timeline"], Listening]
     replaced: tuple[str, ...] = ()
     """Roles whose network is not the protocol's own: such numbers are not the protocol's."""
 

@@ -30,6 +30,10 @@ class Sets(Protocol):
     """Which events each clip should hold: booleans [N, C]."""
     thresholds: np.ndarray
     """The tagger's logits [C] that mean "heard"."""
+    steps: list[tuple[tuple[int, ...], ...]]
+    """Each clip's events, step after step, as columns of the timeline's logits."""
+    window_thresholds: np.ndarray
+    """The timeline's logits [C] that mean "heard" in a window."""
 
     def gen(self, role: str) -> list[Features]:
         """What a network made of each generated clip."""

@@ -31,10 +31,16 @@ def pocket() -> Dataset:
             folder / "speech" / f"{row['id']}.wav",
             folder / "reference" / f"{row['id']}.wav",
             tuple(row["labels"]),
+            steps=steps(row["relation"], row["labels"]),
         )
         for row in manifest["clips"]
     )
     return Dataset("pocket", manifest["version"], clips, tuple(manifest["labels"]))
+
+
+def steps(relation: str, labels: list[str]) -> tuple[tuple[str, ...], ...]:
+    """The events step after step: "then" is a step for each, otherwise they sound together."""
+    return tuple((label,) for label in labels) if relation == "then" else (tuple(labels),)
 
 
 def checksums(folder: Path, clip_id: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pocket.configs import TEXT_LENGTH, WEIGHTS
 if TYPE_CHECKING:
     from metrics.embedders.clap import ClapEmbedder
     from metrics.embedders.cnn14 import Cnn14Tagger
+    from metrics.embedders.event_timeline import EventTimeline
     from metrics.embedders.sources import Folder
     from metrics.embedders.tokens import Tokens
     from metrics.embedders.vggish import VggishEmbedder
@@ -33,6 +34,13 @@ def cnn14() -> "Cnn14Tagger":
     source = _source("tagger")
     card = weights.read_config(source.path, TaggerCard)
     return Cnn14Tagger(source, card.network, card.labels, card.thresholds)
+
+
+def events() -> "EventTimeline":
+    """The tagger in windows: when each event sounds, for event order and overlap."""
+    from pocket.timeline import timeline
+
+    return timeline()
 
 
 def clap() -> "ClapEmbedder":

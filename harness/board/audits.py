@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from harness.board.findings import Finding, error, note, warning
 from harness.board.submission import NAME, OutputCard
+from harness.input_dependence import permutation_p
 from metrics.audio import Audio, mono
 from metrics.resample import resample
 
@@ -138,7 +139,7 @@ def input_dependence(scores: Mapping[str, NDArray[np.float64]]) -> Iterator[Find
     if not tables:
         yield warning(NAME, "outputs", f"under {LEAST} clips: dependence on the input unchecked")
         return
-    found = {name: shuffled_p(table) for name, table in tables.items()}
+    found = {name: permutation_p(table, draws=DRAWS) for name, table in tables.items()}
     said = ", ".join(
         f"{name} matched {np.trace(table) / len(table):.4g}, shuffled {table.mean():.4g}, "
         f"p {found[name]:.4f}"
@@ -153,11 +154,3 @@ def input_dependence(scores: Mapping[str, NDArray[np.float64]]) -> Iterator[Find
         )
     else:
         yield error(NAME, "outputs", f"fit their clips no better than those of others: {said}")
-
-
-def shuffled_p(table: NDArray[np.float64], seed: int = 0) -> float:
-    """P of a mean as high as the diagonal's when clips are permuted (with the observed one)."""
-    n, rng = len(table), np.random.default_rng(seed)
-    orders = rng.permuted(np.tile(np.arange(n), (DRAWS, 1)), axis=1)
-    means = table[np.arange(n), orders].mean(axis=1)
-    return float((1 + np.sum(means >= np.trace(table) / n)) / (1 + DRAWS))

@@ -15,6 +15,7 @@ from harness.dataset import Clip
 from harness.estimate import Estimate
 from harness.exam import Exam
 from harness.features import Heard, Progress, Sounds, hear
+from harness.input_dependence import fit_tables
 from harness.metrics_file import EmbedderRecord, ProtocolRecord
 from harness.provenance import WER, columns_about, provenance
 from harness.scoring import Hearing
@@ -23,7 +24,6 @@ from harness.transcripts import word_error_rate
 from metrics.audio import decode
 from metrics.contract import Features
 from metrics.declarations import METRICS
-from metrics.kl import log_softmax
 
 
 class Verdict(NamedTuple):
@@ -102,32 +102,11 @@ class Judge:
 
     def fits(self, found: Mapping[str, ByClip]) -> dict[str, np.ndarray]:
         """How well output i fits clip j [N, N] by measure, higher is better, where it can be."""
+        tables = fit_tables(self.exam, self.exam.items, given(found))
         return {
-            name: table
-            for name, table in (("CLAP", self._cosines(found)), ("-KL", self._divergences(found)))
-            if table is not None
+            f"{'' if fits.higher else '-'}{METRICS[column].label}": fits.better
+            for column, fits in tables.items()
         }
-
-    def _cosines(self, found: Mapping[str, ByClip]) -> np.ndarray | None:
-        texts, items = self.exam.heard_captions.get("clap", {}), self.exam.items
-        clips = [clip for clip in sorted(found.get("clap", ())) if items[clip].captions]
-        if not clips:
-            return None
-        sounds = np.stack([found["clap"][clip].embeddings[0] for clip in clips])
-        return sounds @ np.stack([texts[items[clip].captions[0]] for clip in clips]).T
-
-    def _divergences(self, found: Mapping[str, ByClip]) -> np.ndarray | None:
-        heard, items = self.exam.references, self.exam.items
-        own = {clip: [n for n in items[clip].references if n in heard.keys] for clip in items}
-        clips = [clip for clip in sorted(found.get("tagger", ())) if own[clip]]
-        if not clips or found["tagger"][clips[0]].logits is None:
-            return None
-        wanted = heard.features("tagger", [own[clip][0] for clip in clips])
-        log_p = log_softmax(np.stack([one.logits for one in wanted]).astype(np.float64))
-        logits = [found["tagger"][clip].logits for clip in clips]
-        log_q = log_softmax(np.stack(logits).astype(np.float64))
-        p = np.exp(log_p)
-        return log_q @ p.T - (p * log_p).sum(axis=1)
 
     def scoring(self) -> ScoringCard:
         """The rules and networks behind the verdict."""

@@ -82,13 +82,17 @@ class Pair(NamedTuple):
 
 
 def charts(results: Results, table: Table) -> list[Chart]:
-    """A chart for every metric and latency that two systems or more have."""
+    """A chart for every metric and latency that two systems or more have.
+
+    None of a metric whose network has random weights: there is no better system to show.
+    """
     rows = [row for row in table.rows if row.paradigm != "sanity"]
     times = {
         key: {row.system: latency_ms(results, row.system, key) for row in rows} for key in PHASES
     }
     found = []
-    for column in (column for column in table.columns if column.block == "quality"):
+    quality = (c for c in table.columns if c.block == "quality" and not c.random)
+    for column in quality:
         for key, latencies in times.items():
             pairs = [Pair(row, latencies[row.system], _quality(row, column)) for row in rows]
             shown = [

@@ -222,10 +222,18 @@ class Inference:
 
     def from_logmel(self, logmel: Tensor) -> Tagging:
         """As `Cnn14.from_logmel`."""
+        return self.from_pooled(pooled(self.maps(logmel)))
+
+    def maps(self, logmel: Tensor) -> Tensor:
+        """What the last block gives, before the pooling over time: [B, C, frames, mels]."""
         maps = self._network.bn0(logmel.transpose(1, 3)).transpose(1, 3)
         for index, (first, second) in enumerate(self._blocks):
             maps = second(first(F.avg_pool2d(maps, 2) if index else maps))
-        embedding = self._embed(pooled(maps))
+        return maps
+
+    def from_pooled(self, rows: Tensor) -> Tagging:
+        """Pooled maps [N, C] to `Tagging`."""
+        embedding = self._embed(rows)
         return Tagging(embedding, self._classify(embedding))
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any, get_args
 
 import torch
@@ -36,6 +37,11 @@ class NetworkEmbedder:
     @cached_property
     def sha256(self) -> str:
         return self.source.sha256
+
+    @property
+    def examinations(self) -> Path | None:
+        """Folder of the records of its examinations as a judge, of weights that may bring some."""
+        return getattr(self.source, "examinations", None)
 
     @property
     def identity(self) -> str:

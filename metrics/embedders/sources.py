@@ -40,6 +40,11 @@ class Folder:
     origin: str = "own folder"
     licence: str = "unknown"
 
+    @property
+    def examinations(self) -> Path:
+        """Folder of the records of their examinations as judges, where the weights have any."""
+        return self.path
+
     @cached_property
     def sha256(self) -> str:
         return store.sha256(self.path)

@@ -10,6 +10,7 @@ from torch.nn import functional
 from pocket.captions import every_word
 from pocket.configs import ctc_head
 from pocket.training.corpus import Corpus
+from pocket.training.device import send
 from pocket.training.hearing import FRAME_S, Frames
 from pocket.training.loop import Recipe, Stage, fit
 from pocket.training.workplace import Workplace
@@ -66,12 +67,13 @@ def place_words(text: list[str], marks: list[tuple[float, str, str]]) -> Utteran
 
 def ctc_loss(logits: Tensor, mask: Tensor, texts: list[list[int]]) -> Tensor:
     """Return the mean negative log-likelihood per word of `texts` under logits [B, T, V + 1]."""
-    lengths = [len(text) for text in texts]
+    words = torch.tensor([word for text in texts for word in text])
+    lengths = torch.tensor([len(text) for text in texts])
     return functional.ctc_loss(
         logits.log_softmax(-1).transpose(0, 1),
-        torch.tensor([word for text in texts for word in text]),
-        mask.sum(1).cpu(),
-        torch.tensor(lengths),
+        send(words, logits.device),
+        mask.sum(1),
+        send(lengths, logits.device),
         zero_infinity=True,
     )
 

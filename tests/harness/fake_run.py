@@ -56,12 +56,16 @@ def machine() -> environment.Environment:
 
 @dataclass
 class FakeRun:
-    """What to make: `folder` is the result. Systems differ in the noise of their outputs."""
+    """What to make: `folder` is the result. Systems differ in the noise of their outputs.
+
+    Those of `deaf` make events at random, whatever a clip asks for.
+    """
 
     root: Path
     n: int = 24
     systems: tuple[tuple[str, str, str], ...] = SYSTEMS
     noise: dict[str, float] = field(default_factory=lambda: {"cascade": 0.1, "star": 0.05})
+    deaf: tuple[str, ...] = ()
     references: bool = True
     captions: bool = True
     failed: dict[str, list[str]] = field(default_factory=dict)
@@ -122,7 +126,8 @@ class FakeRun:
             failure = Failure("timeout", "no answer within 120 s")
             return replace(row, status="failed", error=failure)
         rng = np.random.default_rng([index, len(system)])
-        samples = tone(clip.labels, rng, self.noise.get(system, 0.02))
+        events = rng.choice(list(PITCH_HZ), size=1) if system in self.deaf else clip.labels
+        samples = tone(tuple(events), rng, self.noise.get(system, 0.02))
         write_wav(folder.audio_path(system, clip.id), samples)
         represent_ns, generate_ns = (int(x) for x in rng.lognormal((16, 20), 0.2))
         text = self._text(system, clip)

@@ -65,6 +65,18 @@ class Tagger(Listener):
         return Features(np.log(bands(waveform, 8) + 1e-4).astype(np.float32)[None], logits)
 
 
+class Untrained(Tagger):
+    """A tagger on random weights."""
+
+    origin = "random, seed 0"
+
+
+class UntrainedFrames(Frames):
+    """Likewise."""
+
+    origin = "random, seed 0"
+
+
 class Matcher(Listener):
     """Like CLAP: sounds and texts in one space of three bands."""
 

@@ -23,7 +23,7 @@ from harness.scoring import score_run
 from harness.sections import results as results_section
 from harness.table import Cell, Column, Row, Table, tabulate
 from harness.terminal import arrange, print_page
-from tests.harness.fake_run import FakeRun
+from tests.harness.fake_run import LISTENERS, FakeRun
 
 EVIL = '=1+1|<b>*x*</b>\x1b[31m\nred\u202e "q",'
 SYSTEMS = (
@@ -31,6 +31,8 @@ SYSTEMS = (
     ("star", "end-to-end", "STAR"),
     ("oracle", "oracle", "The very long name of a system that is folded"),
 )
+
+TWO = (("cascade", "cascade", "Whisper + tones"), ("star", "end-to-end", "STAR"))
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +144,7 @@ def test_markdown_prints_an_entity_as_it_is():
 def test_json_holds_rows_differences_and_provenance(run):
     found = json.loads((run / "report.json").read_text())
     row = next(row for row in found["rows"] if row["system"] == "star")
-    assert row.keys() == {"system", "label", "paradigm", "n", "failed", "cells"}
+    assert row.keys() == {"system", "label", "paradigm", "n", "failed", "cells", "caveat"}
     assert {"value", "low", "high", "unit", "better"} <= row["cells"]["fad"].keys()
     assert row["cells"]["rel"] | {"value": None, "reason": "not measured"} == row["cells"]["rel"]
     assert row["cells"]["processing"]["unit"] == "ms"
@@ -154,6 +156,39 @@ def test_json_holds_rows_differences_and_provenance(run):
     assert {line["column"] for line in found["paired"]} == {"fad", "fd", "kl", "clap", "recall"}
     assert found["dataset"]["n"] == 24
     assert "clips" not in found["dataset"]
+
+
+def test_scores_by_networks_on_random_weights_have_no_marks(tmp_path):
+    networks = {"fad": f"{LISTENERS}:UntrainedFrames", "tagger": f"{LISTENERS}:Untrained"}
+    metrics = {**networks, "columns": ["fad", "kl", "is", "clap"], "sanity": ["noise"]}
+    made = FakeRun(tmp_path, systems=(*TWO, SYSTEMS[2]), metrics=metrics).make()
+    score_run(made.path)
+    found = page(made.path)
+    results_, paired = found.sections[0], found.sections[1]
+    strong = {
+        results_.grid.heads[index].text
+        for line in results_.grid.lines
+        for index, cell in enumerate(line.cells)
+        if cell.strong or "†" in cell.main
+    }
+    assert strong & {"FAD ↓", "KL ↓", "IS ↑"} == set()
+    assert "Not ranked: FAD, KL, IS (heard by networks with random weights)." in results_.points
+    verdicts = {
+        paired.grid.heads[index].text
+        for line in paired.grid.lines
+        for index, cell in enumerate(line.cells)
+        if {"✓", "✗"} & set(cell.main)
+    }
+    assert verdicts <= {"CLAP ↑"}
+    table = tabulate(Results.read(made.path))
+    assert [c.key for c in table.columns if c.random] == ["fad", "kl", "is"]
+
+
+@pytest.mark.parametrize("clips", [24, 72])
+def test_an_interval_of_is_over_few_clips_is_called_too_narrow(tmp_path, clips):
+    made = FakeRun(tmp_path, n=clips, systems=TWO, metrics={"columns": ["is"]}).make()
+    score_run(made.path)
+    assert ("Intervals of IS are too narrow" in to_markdown(page(made.path))) == (clips < 72)
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 140, 220])

@@ -1,20 +1,22 @@
 """Sanity rows: known sounds, made again here."""
 
 import json
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import soundfile
 
 from harness import protocols
-from harness.errors import MissingError
+from harness.errors import MissingError, StabenchError
 from harness.exam import Exam, Item
 from harness.features import hear, network
 from harness.sanity import Sanity, generator, shuffled
 from harness.scores import Choice, Entrant, sheet
-from harness.scoring import score_run, silent
+from harness.scoring import check_networks, score_run, silent
 from metrics.audio import Audio, decode
-from tests.harness.fake_run import EMBEDDERS, FakeRun
+from tests.harness.fake_run import EMBEDDERS, FakeRun, tone
 from tests.harness.test_scoring import frechet
 
 COLUMNS = ("fad", "fd", "kl", "is", "clap", "recall")
@@ -106,6 +108,34 @@ def test_the_ceiling_is_a_row_and_recall_is_shown_as_its_share(made):
     assert share["low"] <= share["value"] <= share["high"]
 
 
+def test_the_floor_is_another_sound_of_each_clip_measured_like_a_system(made):
+    exam, sounds, _ = made
+    asked = []
+
+    def again(clip: str) -> Audio:
+        asked.append(clip)
+        events = exam.items[clip].labels
+        return Audio(tone(events, np.random.default_rng(generator(5, clip))), 16_000)
+
+    entrants = [Entrant("good", "", "unstated", {clip: partial(again, clip) for clip in exam.ids})]
+    choice = Choice(COLUMNS, ("silence",), floor=again)
+    metrics = sheet(exam, entrants, sounds, choice, silent).content
+    assert list(metrics["sanity"]) == ["floor", "silence"]
+    row = metrics["sanity"]["floor"]
+    assert (row["label"], row["n"]) == ("Perfect generator (same scenes, new seeds)", 24)
+    assert sorted(set(asked)) == exam.ids
+    cells = metrics["systems"]["good"]["cells"]
+    assert {column: cells[column] for column in COLUMNS} == row["cells"]
+    assert all(row["cells"][column]["low"] is not None for column in COLUMNS)
+
+
+def test_the_floor_of_a_recording_is_that_of_its_first_clip(made):
+    exam, _, sanity = made
+    items = {f"{name}-{k}": Item(references=(name,)) for name in exam.recordings for k in "ab"}
+    shared = replace(sanity, exam=replace(exam, items=items, _kept={}))
+    assert shared._clips == {name: f"{name}-a" for name in exam.recordings}
+
+
 def test_too_few_recordings_for_halves(tmp_path):
     folder = FakeRun(tmp_path, n=3, metrics={"sanity": ["other-half"]}).make()
     cells = json.loads(score_run(folder.path).read_text())["sanity"]["other-half"]["cells"]
@@ -120,6 +150,24 @@ def test_a_broken_recording_is_in_no_sanity_row(tmp_path):
     assert metrics["sanity"]["noise"]["n"] == 11
     assert metrics["references"]["n"] == 11
     assert metrics["systems"]["star"]["cells"]["clap"]["n"] == 12
+
+
+def test_a_suite_s_floor_is_called_by_name_and_a_wrong_name_stops_before_the_run(tmp_path):
+    module = tmp_path / "floor_for_test.py"
+    module.write_text(
+        "import numpy as np\nfrom metrics.audio import Audio\n"
+        "def hum(clip):\n    tone = np.sin(np.arange(8000) * 0.1 * (1 + len(clip)))\n"
+        "    return Audio(tone.astype(np.float32), 16000)\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(tmp_path))
+        folder = FakeRun(tmp_path, n=4, metrics={"floor": f"{module.stem}:hum"}).make()
+        check_networks(folder.path)
+        sanity = json.loads(score_run(folder.path).read_text())["sanity"]
+        assert (list(sanity), sanity["floor"]["n"]) == (["floor"], 4)
+        wrong = FakeRun(tmp_path / "b", n=4, metrics={"floor": f"{module.stem}:hmm"}).make()
+        with pytest.raises(StabenchError, match="unknown attribute 'hmm'; did you mean 'hum'"):
+            check_networks(wrong.path)
 
 
 def test_a_ceiling_without_its_weights_ends_in_one_line(tmp_path):

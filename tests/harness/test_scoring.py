@@ -321,7 +321,7 @@ def test_provenance_names_network_rate_resampler_channel_seed_and_versions(score
         "device": "cpu",
         "precision": "float32",
     }
-    assert fad["protocol"].startswith("pocket 1 (")
+    assert fad["protocol"].startswith("pocket 2 (")
     assert fad["protocol"].endswith(", fad and tagger and clap replaced)")
     shared = metrics["provenance"]
     assert shared["protocol"]["kl_epsilon"] is None

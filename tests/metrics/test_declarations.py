@@ -9,13 +9,13 @@ import pytest
 from metrics.declarations import METRICS
 from metrics.protocol import ROLES, Protocol
 
-PARTS = {"reference", "pair", "caption", "labels"}
+PARTS = {"reference", "pair", "caption", "labels", "sequence", "together"}
 HEAVY = ("torch", "transformers", "scipy")
 
 
 def test_columns_of_the_paper_come_first_and_in_its_order():
     assert list(METRICS)[:5] == ["fad", "fd", "kl", "is", "clap"]
-    assert {"is", "clap", "clap_music", "recall"} == {
+    assert {"is", "clap", "clap_music", "recall", "order", "overlap"} == {
         metric.name for metric in METRICS.values() if metric.better == "higher"
     }
 

@@ -88,8 +88,17 @@ def test_a_sound_is_mixed_centred_resampled_and_cut_to_steps_in_this_order(signa
 def test_long_clips_are_cut_or_covered():
     clip = np.arange(25.0)
     assert [part.tolist() for part in parts(clip, 10, "first")] == [list(range(10))]
-    assert [part[0] for part in parts(clip, 10, "windows")] == [0, 15]
-    assert [len(part) for part in parts(clip, 10, "windows")] == [10, 10]
+    assert [part[0] for part in parts(clip, 10, "windows")] == [0, 8, 15]
     assert [part[0] for part in parts(np.arange(35.0), 10, "windows")] == [0, 8, 17, 25]
-    assert [part.tolist() for part in parts(clip[:14], 10, "windows")] == [list(range(10))]
+    assert [part[0] for part in parts(clip[:20], 10, "windows")] == [0, 10]
+    assert [part.tolist() for part in parts(clip[:10], 10, "windows")] == [list(range(10))]
     assert parts(clip[:4], 10, "windows")[0].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("seconds", [10.0, 10.24, 14.9, 20.0, 24.9, 25.0, 31.7])
+def test_every_sample_of_a_long_clip_is_in_a_window(seconds):
+    """As it was with round(T / length) windows, 33 % of 14.9 s and 20 % of 24.9 s were in none."""
+    clip = np.arange(round(100 * seconds))
+    windows = parts(clip, 1000, "windows")
+    assert set(np.concatenate(windows).tolist()) == set(clip.tolist())
+    assert {len(window) for window in windows} == {1000}

@@ -116,7 +116,8 @@ def test_vggish(tmp_path, signal):
     clip = signal(16000, 64000)
     with torch.inference_mode():
         expected = network(network.examples(torch.from_numpy(clip))).numpy()
-    assert embedder.embed([clip])[0].embeddings == pytest.approx(expected, abs=1e-6)
+    # Here and below: the same network with fused layers, in float32; a third of 1e-5 was seen.
+    assert embedder.embed([clip])[0].embeddings == pytest.approx(expected, abs=5e-6)
     assert embedder.origin == "own file vggish-10086976.pth"
     assert embedder.sha256 == weights.sha256(tmp_path / "vggish-10086976.pth")
 
@@ -147,8 +148,8 @@ def test_cnn14(tmp_path, signal, factory, rate_hz):
     with torch.inference_mode():
         embedding, logits = network(torch.from_numpy(clip)[None])
     (features,) = embedder.embed([clip])
-    assert features.embeddings == pytest.approx(embedding.numpy(), abs=1e-5)
-    assert features.logits == pytest.approx(logits[0].numpy(), abs=1e-5)
+    assert features.embeddings == pytest.approx(embedding.numpy(), abs=5e-5)
+    assert features.logits == pytest.approx(logits[0].numpy(), abs=5e-5)
     assert (embedder.rate_hz, len(embedder.labels), embedder.thresholds.size) == (rate_hz, 527, 0)
 
 

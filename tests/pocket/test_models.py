@@ -14,13 +14,15 @@ from systems.contract import Utterance
 
 FACTORIES = {
     "cascade": systems.cascade,
+    "cascade-pocketsphinx": systems.cascade_pocketsphinx,
     "oracle": systems.oracle,
     "star": systems.star,
     "star-nobridge": systems.star_nobridge,
     "star-dac": systems.star_dac,
 }
 STAGES = {
-    "cascade": ["asr.decode", "text_encoder", "sampler", "decoder"],
+    "cascade": ["asr.encode", "asr.decode", "text_encoder", "sampler", "decoder"],
+    "cascade-pocketsphinx": ["asr.decode", "text_encoder", "sampler", "decoder"],
     "oracle": ["text_encoder", "sampler", "decoder"],
     "star": ["speech_encoder", "bridge", "sampler", "decoder"],
     "star-nobridge": ["speech_encoder", "sampler", "decoder"],

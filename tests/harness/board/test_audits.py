@@ -41,7 +41,7 @@ def same(_reference: Path, _index: int) -> np.ndarray:
     [
         (silent, "silence or a constant (24 of 24 sounds)"),
         (same, "the same sound as clip"),
-        (noise, "fit their clips no better than those of others: CLAP matched"),
+        (noise, "fit their clips no better than those of others: -KL matched"),
         (recording, "is the reference recording (likeness 1.00, 24 sounds are)"),
     ],
 )

@@ -49,7 +49,7 @@ def test_every_system_twice_a_clip_at_a_time() -> None:
     found = interleaved(load("pocket"), "/b/python", "/h/python")
     names = [(one.name, one.python) for one in found.systems]
     assert names[:2] == [("cascade+base", "/b/python"), ("cascade+head", "/h/python")]
-    assert len(names) == 10
+    assert len(names) == 2 * len(load("pocket").systems)
     two = [f"star{suffix}" for suffix in (BASE, HEAD)]
     turns = [block[0].system for block in blocks(two, list("abcd"), repeats=1, block=1, seed=0)]
     assert found.protocol.block == 1
@@ -58,7 +58,7 @@ def test_every_system_twice_a_clip_at_a_time() -> None:
 
 def test_systems_with_an_interpreter_and_batches_are_refused() -> None:
     value = load("pocket").resolved()
-    value["system"][1]["python"] = "/opt/python"
+    next(one for one in value["system"] if one["name"] == "star")["python"] = "/opt/python"
     with pytest.raises(StabenchError, match="'star' has an interpreter of its own"):
         interleaved(parse("suite", value), "a", "b")
     value = load("pocket").resolved()
