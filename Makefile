@@ -45,6 +45,7 @@ crosscheck: $(CROSSCHECKED) ## Compare values with other projects' packages (an 
 
 pocket: $(INSTALLED) ## Train the pocket world's weights again, from nothing (hours)
 	$(BIN)/python -m pocket.training
+	$(BIN)/python -m pocket.training.examine
 
 clean: ## Remove both environments and caches; runs and weights stay
 	rm -rf .venv .venv-crosscheck .pytest_cache .ruff_cache .hypothesis .benchmarks build *.egg-info

@@ -130,12 +130,11 @@ def _examined(exam: Exam) -> Iterator[str]:
     for net in networks:
         if net.refusal:
             yield f"{net.name}: {net.refusal}"
-    unknown = [net for net in networks if net.examination is None]
+    unknown = [net.role for net in networks if net.examination is None]
     if unknown:
-        names = ", ".join(sorted({net.name for net in unknown}))
         yield (
-            f"{names}: not examined, nothing shows that what it hears is what is there; "
-            f"{command(exam.protocol)}"
+            f"not examined: the networks of {', '.join(unknown)}. Nothing shows that what they "
+            f"hear is what is there; examine them with {command(exam.protocol)}"
         )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pocket.timeline import ship_timeline
 from pocket.training import language, ship
 from pocket.training.autoencoder import encode, normalise_latents, train_vae
 from pocket.training.bridge import train_bridge
@@ -49,7 +50,10 @@ def judge_events(work: Workplace, weights: Path) -> None:
     """Train the tagger: the network of FD, KL, IS and event recall."""
     train = corpus("train", work)
     tagger = ship.halve(refine_tagger(train_tagger(train, work), train, work))
-    ship.ship_tagger(weights / "tagger", tagger, thresholds(tagger, corpus("validation", work)))
+    validation = corpus("validation", work)
+    ship.ship_tagger(weights / "tagger", tagger, thresholds(tagger, validation))
+    clips = (clip.float().numpy() / 32767 for clip in validation.audio.cpu())
+    ship_timeline(weights, clips, validation.labels.cpu().numpy() > 0)
 
 
 def judge_frames(work: Workplace, weights: Path) -> None:

@@ -328,9 +328,11 @@ def test_provenance_names_network_rate_resampler_channel_seed_and_versions(score
     assert metrics["systems"]["cascade"]["frames"] == {"fad": 24 * 5, "tagger": 24, "clap": 24}
     assert (shared["clips"], shared["seed"], shared["bootstrap"]) == (24, 0, 100)
     assert {"numpy", "jiwer"} <= shared["versions"].keys()
-    assert metrics["notes"] == [
+    assert metrics["notes"][0] == (
         "listeners embedders: numbers comparable only with each other, not with any paper's"
-    ]
+    )
+    assert metrics["notes"][1].startswith("not examined: the networks of fad, tagger, clap. ")
+    assert len(metrics["notes"]) == 2
 
 
 def fake_scored(*paradigms: str) -> list[Scored]:

@@ -16,10 +16,11 @@ from pocket import dataset
 from pocket.render import rendered
 from pocket.render import test_items as listed_items
 
+DISPATCHED = [name for name in __cpu_dispatch__ if __cpu_features__[name]]
 OTHER_MACHINE = {
     # NumPy refuses the whole list for one name that this processor or this NumPy does not have.
     "NPY_DISABLE_CPU_FEATURES": " ".join(
-        name for name in __cpu_dispatch__ if __cpu_features__[name]
+        [*os.environ.get("NPY_DISABLE_CPU_FEATURES", "").split(), *DISPATCHED]
     ),
     "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-AVX512F,-AVX512VL",
     "OPENBLAS_CORETYPE": "Nehalem",
