@@ -98,6 +98,13 @@ def test_others_are_clips_of_other_recordings_and_other_events():
     assert found.n == 12
 
 
+def test_a_test_of_clips_that_share_recordings_permutes_the_recordings():
+    groups = np.repeat(np.arange(12), 3)
+    table = np.random.default_rng(4).normal(size=(36, 36)) + 0.3 * np.eye(36)
+    found = dependence(Fits(table, True, groups, groups), seed=7)
+    assert found.p_value == permutation_p(table, groups, seed=7) != permutation_p(table, seed=7)
+
+
 def test_a_distance_is_better_where_it_is_lower():
     values = 1 - np.eye(20) + 0.1 * np.random.default_rng(3).normal(size=(20, 20))
     groups = np.arange(20)
