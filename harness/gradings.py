@@ -98,7 +98,8 @@ class Gradings:
     @property
     def title(self) -> str:
         """What the sounds are, in a few words."""
-        return f"{self.name} {self.version}, {len(self.train)} + {len(self.test)} sounds"
+        counts = f"{len(self.train)} + {len(self.test)} sounds, {len(self.to_damage)} damaged"
+        return f"{self.name} {self.version}, {counts}"
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from pocket.sounds.events import EVENTS
 from pocket.sounds.scene import CLIP_SAMPLES, Scene
 from pocket.sounds.signal import RATE_HZ, Array
 
-TRAIN, TEST, DAMAGED = 240, 120, 72
+TRAIN, TEST, DAMAGED = 240, 120, 48
 """Validation scenes that a probe learns from, that are held out, and those of them to damage."""
 NATIVES = frozenset({"pocket-clap", "pocket-cnn14", "pocket-events", "pocket-vggish"})
 THRESHOLDS = Thresholds(

@@ -1,14 +1,22 @@
 """The pocket's graded sounds are what they say, and its shipped judges have passed on them."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from harness import protocols
-from harness.examination import read, shipped_at
+from harness.examination import FOREIGN, read, shipped_at
 from harness.features import hear
+from harness.gradings import louder, white_noise
 from harness.judge_statistics import spread
 from harness.judges import Candidate, accuracy_of, known_sets
 from harness.scoring import ON_CPU, network_of
+from metrics.clap import clap_score
+from metrics.embedders.sources import Seeded
+from metrics.embedders.vggish import Vggish, VggishEmbedder
+from metrics.frechet import frechet_distance
+from metrics.kl import kl_divergence
 from pocket import scenes
 from pocket.gradings import FEW, TEST, THRESHOLDS, TRAIN, drop, parts, pocket, swap
 from pocket.sounds.events import LABELS
@@ -91,6 +99,50 @@ def test_training_and_held_out_sounds_are_of_different_scenes():
     assert (len(graded.train), len(graded.test)) == (TRAIN, TEST)
     assert not {known.id for known in graded.train} & {known.id for known in graded.test}
     assert len(graded.labels) == 20
+
+
+def test_random_weights_fill_too_few_axes_to_judge():
+    """A linear probe on them may be good: random VGGish of full size reaches 0.91."""
+    network = network_of("fad", RULES["fad"], ON_CPU, kept=False)
+    config = network.embedder.config
+    network.embedder = VggishEmbedder(Seeded(lambda: Vggish(config)), config)
+    sounds = {known.id: known.audio for known in pocket(4, 60).test}
+    heard = hear("sounds", sounds, {"fad": network}, lambda *_: None)
+    rows = np.concatenate([one.embeddings for one in heard.features("fad", list(sounds))])
+    assert spread(rows).dimensions < FOREIGN.dimensions < THRESHOLDS.dimensions
+
+
+def test_loudness_moves_fad_and_leaves_fd_kl_and_clap_nearly_where_they_are():
+    """12 dB quieter and louder, in units of white noise; docs/judges.md says what it comes to."""
+    known = pocket(4, 30).test
+    networks = {role: network_of(role, RULES[role], ON_CPU, kept=False) for role in RULES}
+    del networks["timeline"]
+    sets = {"plain": lambda one: one.audio(), "noise": white_noise}
+    sets |= {gain: partial(louder, level=gain) for gain in (-12, 12)}
+    found = {
+        name: hear("sounds", {one.id: partial(make, one) for one in known}, networks, lambda *_: 0)
+        for name, make in sets.items()
+    }
+    clips = [one.id for one in known]
+
+    def rows(name, role):
+        return np.concatenate([one.embeddings for one in found[name].features(role, clips)])
+
+    def logits(name):
+        return np.stack([one.logits for one in found[name].features("tagger", clips)])
+
+    texts = networks["clap"].text({one.caption for one in known})
+    captions = np.stack([texts[one.caption] for one in known])
+    clap = {name: clap_score(captions, rows(name, "clap")).mean() for name in sets}
+    for gain in (-12, 12):
+        for role, most in (("fad", 0.1), ("tagger", 0.02)):
+            distances = [
+                frechet_distance(rows(name, role), rows("plain", role)) for name in (gain, "noise")
+            ]
+            assert 0 < distances[0] < most * distances[1]
+        assert 0 < kl_divergence(logits(gain), logits("plain")).mean() < 0.15
+        assert abs(clap[gain] - clap["plain"]) < 0.03
+        assert clap["plain"] - clap["noise"] > 0.5
 
 
 @pytest.mark.parametrize("role", RULES)
