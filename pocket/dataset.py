@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from checkpoints.cache import cache_folder
@@ -62,10 +63,9 @@ def differing(folder: Path, manifest: dict) -> list[str]:
 
 
 def _render(folder: Path, manifest: dict) -> None:
-    """Render beside `folder` and rename, so that two first runs cannot disturb each other."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
-    try:
+    """Render the test set into `folder`, checked by the manifest."""
+
+    def fill(part: Path) -> None:
         render_into(part)
         wrong = differing(part, manifest)
         if wrong:
@@ -74,6 +74,16 @@ def _render(folder: Path, manifest: dict) -> None:
                 f"differ from pocket/manifest.json (first: {wrong[0]}); numbers would not be "
                 "comparable. Install the versions pinned in constraints.txt"
             )
+
+    make_folder(folder, fill)
+
+
+def make_folder(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a folder beside `folder` and rename it, so that two first runs do not meet."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
+    try:
+        fill(part)
         part.chmod(0o755)
         part.rename(folder)
     except OSError:

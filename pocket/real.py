@@ -5,8 +5,6 @@ pocket's own; the two are two suites, since a table has one set of speech.
 """
 
 import importlib.metadata
-import shutil
-import tempfile
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +18,7 @@ from checkpoints.cache import cache_folder
 from harness.dataset import Clip, Dataset
 from harness.errors import MissingError, StabenchError
 from pocket import neural_voice
-from pocket.dataset import pocket
+from pocket.dataset import make_folder, pocket
 from pocket.sounds.scene import to_pcm16
 from pocket.speech import RATE_HZ
 from pocket.systems import text_to_audio
@@ -94,20 +92,13 @@ def _version(clips: str) -> str:
 
 
 def _render(folder: Path, clips: tuple[Clip, ...]) -> None:
-    """Speak every caption beside `folder` and rename, so that two first runs do not meet."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
-    try:
+    """Speak every caption into `folder`."""
+
+    def fill(part: Path) -> None:
         for clip in clips:
             rng = np.random.default_rng(crc32(clip.id.encode()))
             samples = neural_voice.recorded(clip.caption or "", rng)
             path = part / f"{clip.id}.wav"
             soundfile.write(path, to_pcm16(np.clip(samples, -1, 1)), RATE_HZ, subtype="PCM_16")
-        part.chmod(0o755)
-        part.rename(folder)
-    except OSError:
-        # A run beside this one was first: its folder is as good.
-        if not folder.exists():
-            raise
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+
+    make_folder(folder, fill)

@@ -30,7 +30,9 @@ class Content(NamedTuple):
     first: Tensor
 
 
-def train_bridge(name: str, data: Corpus, frames: Frames, work: Workplace, steps: int = 2000):
+def train_bridge(
+    name: str, data: Corpus, frames: Frames, work: Workplace, steps: int = 2000
+) -> Bridge:
     """Stage 1 (paper section 3.2): a classifier on the mean of the bridge's tokens, encoder frozen.
 
     The paper's targets are events alone. Then nothing makes the tokens keep which event comes

@@ -103,16 +103,16 @@ def _ready(waiting: Sequence[Task], names: set[str], record: Record) -> list[Tas
 
 def _start(task: Task, work: Workplace, weights: Path, count: int) -> subprocess.Popen:
     threads = max(1, (os.cpu_count() or 1) // count)
-    command = [sys.executable, "-m", "pocket.training", "--task", task.name, "--attached"]
-    command += [
-        "--device",
-        work.device.type,
-        "--seed",
-        str(work.seed),
-        "--scale",
-        f"{work.scale:g}",
-    ]
-    command += ["--work", str(work.root), "--weights", str(weights)]
+    options = {
+        "--task": task.name,
+        "--device": work.device.type,
+        "--seed": work.seed,
+        "--scale": work.scale,
+        "--work": work.root,
+        "--weights": weights,
+    }
+    words = [str(word) for option in options.items() for word in option]
+    command = [sys.executable, "-m", "pocket.training", "--attached", *words]
     print(f"== {task.name} begins", flush=True)
     environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
     return subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)

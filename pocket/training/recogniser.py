@@ -30,7 +30,7 @@ class Utterance(NamedTuple):
     begins: list[int]
 
 
-def train_ctc(data: Corpus, frames: Frames, work: Workplace, steps: int = 700) -> CtcHead:
+def train_ctc(data: Corpus, frames: Frames, work: Workplace, steps: int = 900) -> CtcHead:
     """Train the head on the words of the captions (Graves et al. 2006); the encoder is frozen.
 
     Frames are played at other speeds, jittered, and partly hidden, and half of the utterances go on
