@@ -8,7 +8,7 @@ from pocket import phrases
 from pocket.phrases import Phrase
 from pocket.sounds.scene import Relation
 
-Split = Literal["train", "validation", "test"]
+Split = Literal["train", "validation", "development", "test"]
 
 # {A}, {B} take finite clauses ("a dog barks"), {a}, {b} participles ("a dog barking").
 _TRAIN: dict[Relation, tuple[str, ...]] = {
@@ -37,14 +37,35 @@ _TEST: dict[Relation, tuple[str, ...]] = {
         "{A} followed then by {b}",
     ),
 }  # fmt: skip
+_DEVELOPMENT: dict[Relation, tuple[str, ...]] = {
+    "one": (
+        "there is {a} nearby", "the sound of {a} outside", "{A} repeatedly nearby", "{a} loudly",
+    ),
+    "and": (
+        "{a} and at the same time {b}", "{A} with {b} in the background", "{a} as {b}",
+        "there is {a} while {B}",
+    ),
+    "then": (
+        "{a} and then {b}", "first {a} and later {b}", "{a} before {b}", "{A} and after that {B}",
+    ),
+}  # fmt: skip
+_WORDING = {
+    "train": (phrases.TRAIN, _TRAIN),
+    "validation": (phrases.TRAIN, _TRAIN),
+    "development": (phrases.DEVELOPMENT, _DEVELOPMENT),
+    "test": (phrases.TEST, _TEST),
+}
 
 
 def caption(
     events: tuple[str, ...], relation: Relation, split: Split, rng: np.random.Generator
 ) -> str:
-    """One caption; the test split has its own phrases and templates, validation has training's."""
-    said, templates = (phrases.TEST, _TEST) if split == "test" else (phrases.TRAIN, _TRAIN)
-    parts = [_pick(said[event], rng) for event in events]
+    """Return a caption in the wording of `split`.
+
+    Test and development have phrases and templates of their own, validation has training's.
+    """
+    wording, templates = _WORDING[split]
+    parts = [_pick(wording[event], rng) for event in events]
     template = _pick(templates[relation], rng)
     words = {}
     for key, part in zip("ab", parts, strict=False):

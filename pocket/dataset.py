@@ -1,4 +1,7 @@
-"""The pocket test set: listed in `manifest.json`, rendered on first use, checked by checksum."""
+"""The pocket test set: listed in `manifest.json`, rendered on first use, checked by checksum.
+
+Beside it the development set, on which settings are chosen.
+"""
 
 import hashlib
 import json
@@ -7,12 +10,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from checkpoints.cache import cache_folder
 from harness.dataset import Clip, Dataset
 from harness.errors import MissingError
+from pocket.scenes import VERSION
 
 ROOM = Path(__file__).resolve().parent
 MANIFEST = ROOM / "manifest.json"
@@ -39,7 +43,35 @@ def pocket() -> Dataset:
     return Dataset("pocket", manifest["version"], clips, tuple(manifest["labels"]))
 
 
-def steps(relation: str, labels: list[str]) -> tuple[tuple[str, ...], ...]:
+def development() -> Dataset:
+    """144 clips with wordings, voices and scenes of their own, in the form of the test set.
+
+    Settings (search, guidance) are chosen on them, so that the test set says what they are worth.
+    Raises MissingError when they cannot be made. Their bytes are not pinned: no result is published
+    on them.
+    """
+    from pocket.render import listed
+    from pocket.sounds.events import LABELS
+
+    version = f"v{VERSION}"
+    folder = cache_folder() / f"pocket-development-{version}"
+    if not folder.exists():
+        make_folder(folder, lambda part: render_into(part, "development"))
+    clips = tuple(
+        Clip(
+            item.id,
+            item.captions[0],
+            folder / "speech" / f"{item.id}.wav",
+            folder / "reference" / f"{item.id}.wav",
+            item.scene.events,
+            steps=steps(item.scene.relation, item.scene.events),
+        )
+        for item in listed("development")
+    )
+    return Dataset("pocket-development", version, clips, LABELS)
+
+
+def steps(relation: str, labels: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """The events step after step: "then" is a step for each, otherwise they sound together."""
     return tuple((label,) for label in labels) if relation == "then" else (tuple(labels),)
 
@@ -66,7 +98,7 @@ def _render(folder: Path, manifest: dict) -> None:
     """Render the test set into `folder`, checked by the manifest."""
 
     def fill(part: Path) -> None:
-        render_into(part)
+        render_into(part, "test")
         wrong = differing(part, manifest)
         if wrong:
             raise MissingError(
@@ -94,23 +126,22 @@ def make_folder(folder: Path, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def render_into(folder: Path) -> None:
+def render_into(folder: Path, split: str) -> None:
     """Run pocket.render in a fresh, single-threaded process."""
     environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     environment["PYTHONPATH"] = os.pathsep.join(
         [str(ROOM.parent), *filter(None, [environment.get("PYTHONPATH")])]
     )
-    command = [sys.executable, "-m", "pocket.render", str(folder)]
+    command = [sys.executable, "-m", "pocket.render", split, str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise MissingError(f"pocket test set: rendering failed: {last}")
+        raise MissingError(f"pocket {split} set: rendering failed: {last}")
 
 
 def write_manifest(folder: Path) -> None:
     """List what pocket.render left in `folder` (the author's tool: this defines the test set)."""
-    from pocket.render import test_items
-    from pocket.scenes import VERSION
+    from pocket.render import listed
     from pocket.sounds.events import LABELS
 
     voices = json.loads((folder / "voices.json").read_text())
@@ -123,7 +154,7 @@ def write_manifest(folder: Path) -> None:
             "voice": dict(zip(("name", "rate", "pitch"), voices[item.id], strict=True)),
             "sha256": checksums(folder, item.id),
         }
-        for item in test_items()
+        for item in listed("test")
     ]
     rows = ",\n".join("  " + json.dumps(clip) for clip in clips)
     head = json.dumps({"version": f"v{VERSION}", "labels": LABELS})[:-1]

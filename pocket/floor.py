@@ -13,7 +13,7 @@ from pocket.sounds.scene import Relation, Scene, render, to_pcm16
 from pocket.sounds.signal import RATE_HZ
 
 SEED = 4_000_000_000
-"""Seeds of scenes are counted from here; those of pocket/scenes.py begin at 1, 2 and 3 billion."""
+"""Seeds of scenes are counted from here; pocket/scenes.py begins at 1, 2, 3 and 5 billion."""
 
 
 class _Content(NamedTuple):

@@ -1,4 +1,4 @@
-"""How each event is said, read from `phrases.toml`: one set for training, another for the test."""
+"""How each event is said, read from `phrases.toml`: three sets that share no phrase."""
 
 import tomllib
 from pathlib import Path
@@ -26,4 +26,4 @@ def _phrase(line: str) -> Phrase:
 
 
 _PHRASES = _read()
-TRAIN, TEST = _PHRASES["train"], _PHRASES["test"]
+TRAIN, TEST, DEVELOPMENT = (_PHRASES[split] for split in ("train", "test", "development"))

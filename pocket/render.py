@@ -1,4 +1,4 @@
-"""Renders the test set: `python -m pocket.render FOLDER`, in a process of its own.
+"""Renders a dataset: `python -m pocket.render SPLIT FOLDER`, in a process of its own.
 
 espeak-ng carries noise generators over from one utterance to the next, so each utterance is spoken
 in a fork of a process that has not spoken yet: then its bytes depend on its text and voice alone.
@@ -7,6 +7,7 @@ in a fork of a process that has not spoken yet: then its bytes depend on its tex
 import json
 import multiprocessing
 import sys
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,11 +15,13 @@ import numpy as np
 import soundfile
 
 from pocket import speech
+from pocket.captions import Split
 from pocket.scenes import Item, items
 from pocket.sounds.scene import render, to_pcm16
 from pocket.sounds.signal import RATE_HZ
 
 COUNT = 144
+_VOICES = {"test": speech.TEST_VOICES, "development": speech.DEVELOPMENT_VOICES}
 
 
 class Rendered(NamedTuple):
@@ -29,26 +32,29 @@ class Rendered(NamedTuple):
     voice: speech.Voice
 
 
-def test_items() -> list[Item]:
-    return items("test", COUNT)
+def listed(split: Split) -> list[Item]:
+    """Return the items of the dataset that is made of `split`, "test" or "development"."""
+    return items(split, COUNT)
 
 
-def rendered(item: Item) -> Rendered:
+def rendered(item: Item, split: Split) -> Rendered:
+    """Return the item's sound and its caption spoken by a voice of the split's own."""
     rng = np.random.default_rng(item.speech_seed)
-    voice = speech.draw_voice(speech.TEST_VOICES, rng)
+    voice = speech.draw_voice(_VOICES[split], rng)
     spoken = speech.record(speech.say(item.captions[0], voice), rng)
     return Rendered(to_pcm16(render(item.scene)), to_pcm16(np.clip(spoken, -1, 1)), voice)
 
 
-def write(folder: Path) -> None:
-    """Render every item into `folder`/{reference,speech}/<id>.wav and list them in voices.json."""
+def write(split: Split, folder: Path) -> None:
+    """Render `split` into `folder`/{reference,speech}/<id>.wav and their voices in voices.json."""
     for name in ("reference", "speech"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     speech.start()
-    listed = test_items()
+    clips = listed(split)
     voices = {}
     with multiprocessing.get_context("fork").Pool(2, maxtasksperchild=1) as pool:
-        for item, result in zip(listed, pool.imap(rendered, listed, chunksize=1), strict=True):
+        results = pool.imap(partial(rendered, split=split), clips, chunksize=1)
+        for item, result in zip(clips, results, strict=True):
             for name, samples in (("reference", result.reference), ("speech", result.speech)):
                 path = folder / name / f"{item.id}.wav"
                 soundfile.write(path, samples, RATE_HZ, subtype="PCM_16")
@@ -57,4 +63,4 @@ def write(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    write(sys.argv[1], Path(sys.argv[2]))

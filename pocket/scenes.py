@@ -9,7 +9,12 @@ from pocket.sounds.events import LABELS
 from pocket.sounds.scene import Relation, Scene
 
 VERSION = 1
-_SEED = {"train": 1_000_000_000, "validation": 2_000_000_000, "test": 3_000_000_000}
+_SEED = {
+    "train": 1_000_000_000,
+    "validation": 2_000_000_000,
+    "test": 3_000_000_000,
+    "development": 5_000_000_000,
+}
 RELATIONS: tuple[Relation, ...] = ("one", "and", "then")
 
 

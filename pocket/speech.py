@@ -18,6 +18,9 @@ NOISE_FLOOR_DBFS = (-62.0, -50.0)
 _ACCENTS = ("en-us", "en", "en-gb-x-rp", "en-029", "en-us-nyc")
 _VARIANTS = ("m1", "m2", "m3", "m5", "m7", "f1", "f4", "Alex", "Andy", "linda", "steph")
 TRAIN_VOICES = tuple(f"{accent}+{variant}" for accent in _ACCENTS for variant in _VARIANTS)
+DEVELOPMENT_VOICES = (
+    "en-us+michel", "en-us+anika", "en+victor", "en+grandma", "en-gb-x-gbcwmd+m4", "en-029+aunty",
+)  # fmt: skip
 # Four of its variants (f2, f3, f5, Alicia) read memory they never set: no two runs are equal.
 TEST_VOICES = (
     "en-us+m4", "en-us+max", "en-us+Annie", "en+m6", "en+belinda", "en+Andrea",

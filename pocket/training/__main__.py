@@ -58,7 +58,9 @@ def _run_task(options: argparse.Namespace) -> None:
 
 def _end_with_parent() -> None:
     """Wait for the end of standard input: after a kill of the parent nothing goes on training."""
-    sys.stdin.buffer.read()
+    # Not by sys.stdin: its lock, held while it reads, would be held for ever in a forked child,
+    # and multiprocessing closes sys.stdin there.
+    os.read(sys.stdin.fileno(), 1)
     os._exit(1)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from pocket import phrases, speech
 from pocket.captions import caption, every_word
+from pocket.phrases import Phrase
 from pocket.scenes import items
 from pocket.sounds.events import LABELS
 
@@ -15,23 +16,29 @@ def said(split: str, count: int = 4000) -> set[str]:
     return {text for item in items(split, count, 2) for text in item.captions}
 
 
+def clauses(listed: tuple[Phrase, ...]) -> set[tuple[str, str]]:
+    return {(phrase.subject, verb) for phrase in listed for verb in phrase[1:]}
+
+
 def test_every_event_has_phrases():
-    assert set(phrases.TRAIN) == set(phrases.TEST) == set(LABELS)
-    assert all(len(phrases.TRAIN[label]) >= 6 for label in LABELS)
-    assert all(len(phrases.TEST[label]) >= 3 for label in LABELS)
+    for wording, fewest in ((phrases.TRAIN, 6), (phrases.TEST, 3), (phrases.DEVELOPMENT, 3)):
+        assert set(wording) == set(LABELS)
+        assert all(len(wording[label]) >= fewest for label in LABELS)
 
 
 @pytest.mark.parametrize("label", LABELS)
-def test_no_test_phrase_is_a_training_phrase(label):
-    trained = {(phrase.subject, phrase.finite) for phrase in phrases.TRAIN[label]}
-    trained |= {(phrase.subject, phrase.participle) for phrase in phrases.TRAIN[label]}
-    for phrase in phrases.TEST[label]:
-        assert (phrase.subject, phrase.finite) not in trained
-        assert (phrase.subject, phrase.participle) not in trained
+def test_training_test_and_development_share_no_phrase(label):
+    train, test, development = (
+        clauses(wording[label]) for wording in (phrases.TRAIN, phrases.TEST, phrases.DEVELOPMENT)
+    )
+    assert not train & test
+    assert not train & development
+    assert not test & development
 
 
-def test_no_test_caption_is_a_training_caption():
+def test_training_test_and_development_share_no_caption():
     assert not said("test", 300) & said("train")
+    assert not said("development", 300) & (said("train") | said("test"))
 
 
 def test_validation_speaks_as_training_does_about_other_clips():
@@ -49,6 +56,7 @@ def test_test_words_are_nearly_all_known():
 
 def test_speakers_of_the_test_are_new():
     assert not set(speech.TEST_VOICES) & set(speech.TRAIN_VOICES)
+    assert not set(speech.DEVELOPMENT_VOICES) & {*speech.TRAIN_VOICES, *speech.TEST_VOICES}
 
 
 def test_items_are_balanced_and_do_not_depend_on_their_number():

@@ -12,9 +12,8 @@ import soundfile
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
 from harness.errors import MissingError
-from pocket import dataset
-from pocket.render import rendered
-from pocket.render import test_items as listed_items
+from pocket import dataset, render
+from pocket.captions import every_word
 
 DISPATCHED = [name for name in __cpu_dispatch__ if __cpu_features__[name]]
 OTHER_MACHINE = {
@@ -41,7 +40,7 @@ def clips(tmp_path_factory):
 
 
 def test_manifest_lists_what_the_code_draws(manifest):
-    drawn = [(item.id, item.captions[0], list(item.scene.events)) for item in listed_items()]
+    drawn = [(item.id, item.captions[0], list(item.scene.events)) for item in render.listed("test")]
     assert drawn == [(row["id"], row["caption"], row["labels"]) for row in manifest["clips"]]
 
 
@@ -69,7 +68,7 @@ def test_speech_has_a_noise_floor(clips):
 
 
 def test_second_use_renders_nothing(clips, monkeypatch):
-    monkeypatch.setattr(dataset, "render_into", lambda folder: pytest.fail("rendered again"))
+    monkeypatch.setattr(dataset, "render_into", lambda folder, split: pytest.fail("rendered again"))
     monkeypatch.setenv("STABENCH_CACHE", str(clips.clips[0].speech.parents[2]))
     assert dataset.pocket() == clips
 
@@ -80,7 +79,7 @@ def test_an_older_processor_renders_the_same_bytes(tmp_path, manifest):
         "import sys; from pathlib import Path; from pocket import render;"
         "from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__;"
         "assert not any(__cpu_features__[name] for name in __cpu_dispatch__);"
-        "render.COUNT = 12; render.write(Path(sys.argv[1]))"
+        "render.COUNT = 12; render.write('test', Path(sys.argv[1]))"
     )
     root = Path(dataset.__file__).resolve().parents[1]
     environment = {**os.environ, **OTHER_MACHINE, "PYTHONPATH": str(root)}
@@ -91,7 +90,7 @@ def test_an_older_processor_renders_the_same_bytes(tmp_path, manifest):
 
 
 def test_other_bytes_are_refused(tmp_path, monkeypatch, manifest):
-    def corrupt(folder: Path) -> None:
+    def corrupt(folder: Path, _split: str) -> None:
         for row in manifest["clips"]:
             for kind in dataset.KINDS:
                 path = folder / kind / f"{row['id']}.wav"
@@ -106,5 +105,35 @@ def test_other_bytes_are_refused(tmp_path, monkeypatch, manifest):
 
 
 def test_rendered_is_pcm():
-    result = rendered(listed_items()[0])
+    result = render.rendered(render.listed("test")[0], "test")
     assert result.reference.dtype == result.speech.dtype == np.dtype("<i2")
+
+
+def test_development_set_has_scenes_wordings_and_voices_of_its_own(tmp_path, monkeypatch, manifest):
+    monkeypatch.setenv("STABENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(render, "COUNT", 6)
+
+    def render_here(folder: Path, split: str) -> None:
+        code = (
+            "import sys; from pathlib import Path; from pocket import render;"
+            "render.COUNT = 6; render.write(sys.argv[1], Path(sys.argv[2]))"
+        )
+        command = [sys.executable, "-c", code, split, str(folder)]
+        root = Path(dataset.__file__).resolve().parents[1]
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(root)})
+
+    monkeypatch.setattr(dataset, "render_into", render_here)
+    made = dataset.development()
+    assert made.name == "pocket-development"
+    assert len(made.clips) == 6
+    assert [len(clip.labels) for clip in made.clips] == [1, 2, 2, 1, 2, 2]
+    assert [len(clip.steps) for clip in made.clips] == [1, 1, 2, 1, 1, 2]
+    assert not {clip.caption for clip in made.clips} & {row["caption"] for row in manifest["clips"]}
+    for clip in made.clips:
+        assert soundfile.info(clip.reference).frames == 64_000
+        assert soundfile.info(clip.speech).duration > 1.0
+
+
+def test_development_words_are_nearly_all_known():
+    words = [word for item in render.listed("development") for word in item.captions[0].split()]
+    assert sum(word not in every_word() for word in words) / len(words) < 0.02

@@ -100,3 +100,15 @@ def test_a_task_ends_with_the_process_that_began_it(tmp_path):
     assert child.wait(30) == 1
     assert time.monotonic() - began < 30
     child.stdout.close()
+
+
+def test_a_task_may_fork_while_it_waits_for_the_end_of_its_parent(tmp_path):
+    """Forks that make clips close their standard input, which the parent is reading."""
+    options = {"--task": "corpus", "--device": "cpu", "--scale": "0.001", "--work": tmp_path}
+    words = [str(word) for option in options.items() for word in option]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "pocket.training", "--attached", *words], stdin=subprocess.PIPE
+    )
+    assert child.wait(240) == 0
+    child.stdin.close()
+    assert (tmp_path / "corpus" / "train" / "done").exists()
