@@ -37,7 +37,16 @@ def suite_card(suite: Suite) -> cards.SuiteCard:
 
 def dataset_card(name: str, version: str, clips: Sequence[Clip]) -> cards.DatasetCard:
     """What was to be done: every clip's id and what its output is judged by."""
-    rows = [[clip.id, clip.caption, list(clip.labels), list(clip.judged_by)] for clip in clips]
+    rows = [
+        [
+            clip.id,
+            clip.caption,
+            list(clip.labels),
+            list(clip.judged_by),
+            *([clip.steps] if clip.steps else []),
+        ]
+        for clip in clips
+    ]
     return cards.DatasetCard(name=name, version=version, clips=len(clips), digest=digest(rows))
 
 
