@@ -10,8 +10,10 @@ CROSSCHECKED := .venv-crosscheck/installed
 BASE ?= HEAD
 BASE_TREE := results/runs/base
 TESTS ?=
+# A file of tests stays with one process: its fixtures are made once.
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 .DEFAULT_GOAL := help
-.PHONY: help install bench gate test test-isa lint benchmark crosscheck pocket clean
+.PHONY: help install bench gate test test-all test-isa lint benchmark crosscheck pocket clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,8 +29,11 @@ gate: $(INSTALLED) ## Judge this tree: quality by results/baselines, speed by tu
 	$(BIN)/stabench gate --suite pocket --base $(BASE_TREE) --baseline results/baselines/pocket.json.gz \
 		--system cascade --system star --limit 72
 
-test: $(INSTALLED) ## Run all tests
-	$(BIN)/python -m pytest
+test: $(INSTALLED) ## Run the tests, but for the slow ones
+	$(PYTEST) -m "not slow"
+
+test-all: $(INSTALLED) ## Run all tests
+	$(PYTEST)
 
 test-isa: $(INSTALLED) ## Run the tests as on other processors (hours; TESTS=tests/metrics for some)
 	$(BIN)/python -m tests.isa $(TESTS)
@@ -44,8 +49,8 @@ crosscheck: $(CROSSCHECKED) ## Compare values with other projects' packages (an 
 	TORCHVGGISH="$${TORCHVGGISH:-.venv-crosscheck/torchvggish}" .venv-crosscheck/bin/python -m crosscheck
 
 pocket: $(INSTALLED) ## Train the pocket world's weights again, from nothing (hours)
-	$(BIN)/python -m pocket.training
-	$(BIN)/python -m pocket.training.examine
+	$(BIN)/python -m stabench.pocket.training
+	$(BIN)/python -m stabench.pocket.training.examine
 
 clean: ## Remove both environments and caches; runs and weights stay
 	rm -rf .venv .venv-crosscheck .pytest_cache .ruff_cache .hypothesis .benchmarks build *.egg-info

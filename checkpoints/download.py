@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from checkpoints import ledger
+from stabench.checkpoints import digests
 
 BLOCK_BYTES = 1 << 18
 TIMEOUT_S = 60
@@ -70,7 +70,7 @@ def download(
         raise DownloadError(f"{job.url}: only http and https are fetched; correct the catalogue")
     try:
         job.target.parent.mkdir(parents=True, exist_ok=True)
-        with ledger.locked(job.target.with_name(f".{job.target.name}.lock"), wait=False):
+        with digests.locked(job.target.with_name(f".{job.target.name}.lock"), wait=False):
             _receive_verified(job, verify, progress, sleep)
     except BlockingIOError:
         raise DownloadError(

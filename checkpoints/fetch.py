@@ -7,10 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from checkpoints import store
-from checkpoints.catalogue import Entry, File
-from checkpoints.digests import remember
-from checkpoints.download import Job, Progress, download
+from stabench.checkpoints import store
+from stabench.checkpoints.catalogue import Entry, File
+from stabench.checkpoints.digests import remember
+from stabench.checkpoints.download import Job, Progress, download
 
 FileProgress = Callable[[str], Progress]
 """Asked for a Progress at the beginning of each file, by the file's name."""

@@ -4,8 +4,8 @@ import os
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from checkpoints.cache import cache_folder, user_cache
-from checkpoints.catalogue import Entry
+from stabench.checkpoints.cache import cache_folder, user_cache
+from stabench.checkpoints.catalogue import Entry
 
 
 def weights_folder() -> Path:

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from checkpoints import catalogue, ledger
-from checkpoints.catalogue import Entry, File
-from checkpoints.digests import digest
-from checkpoints.folders import (
+from stabench.checkpoints import catalogue
+from stabench.checkpoints.catalogue import Entry, File
+from stabench.checkpoints.digests import digest, note, read
+from stabench.checkpoints.folders import (
     hub_snapshot,
     own_folders,
     package_folder,
@@ -163,19 +163,19 @@ def pinned() -> dict[str, str]:
     return {
         key: value
         for folder in reversed(own_folders())
-        for key, value in ledger.read(folder / PINS).items()
+        for key, value in read(folder / PINS).items()
     }
 
 
 def pin(digests: dict[str, str]) -> None:
     """Hold files, by "entry/name", to these digests from now on."""
-    ledger.note(pins_file(), digests)
+    note(pins_file(), digests)
 
 
 def pins_file(key: str | None = None) -> Path:
     """The pins.json that holds `key`; without one, that of the weights folder."""
     files = [folder / PINS for folder in own_folders()]
-    return next((file for file in files if key in ledger.read(file)), files[0])
+    return next((file for file in files if key in read(file)), files[0])
 
 
 def _given(entry: Entry, path: Path) -> Iterator[Path]:

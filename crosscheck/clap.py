@@ -10,9 +10,9 @@ from crosscheck import ours, weights
 from crosscheck.comparison import Comparison, arrays, numbers
 from crosscheck.sounds import SHAPES
 from crosscheck.workspace import Workspace
-from metrics.audio import int16_round_trip
-from metrics.backends.packages import clap_module, package
-from metrics.clap import clap_score
+from stabench.metrics.audio import int16_round_trip
+from stabench.metrics.backends.backend import clap_module, package
+from stabench.metrics.clap import clap_score
 
 PEER = "laion-clap"
 RATE_HZ = 48000
@@ -117,7 +117,7 @@ def _audio(peer, samples: np.ndarray, tensor: bool) -> np.ndarray:
 def _tensors(captions: list[str]) -> dict:
     import torch
 
-    from metrics.embedders.tokens import StandInTokens
+    from stabench.metrics.embedders.tokens import StandInTokens
 
     ids, mask = StandInTokens()(captions)
     return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}

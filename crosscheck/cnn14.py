@@ -5,7 +5,7 @@ import numpy as np
 from crosscheck import ours, weights
 from crosscheck.comparison import Comparison, arrays
 from crosscheck.workspace import Workspace
-from metrics.backends.packages import package
+from stabench.metrics.backends.backend import package
 
 PEER = "frechet-audio-distance"
 RATE_HZ = 16000

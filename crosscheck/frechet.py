@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from crosscheck.comparison import Comparison, numbers
-from metrics.backends.packages import package
-from metrics.frechet import frechet_distance
+from stabench.metrics.backends.backend import package
+from stabench.metrics.frechet import frechet_distance
 
 PEER = "frechet-audio-distance"
 

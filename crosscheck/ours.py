@@ -5,22 +5,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metrics.audio import load
+from stabench.metrics.audio import load
 
 if TYPE_CHECKING:
-    from metrics.contract import Embedder, TextAudioEmbedder
+    from stabench.metrics.contract import Embedder, TextAudioEmbedder
 
 
 def vggish(checkpoint: Path) -> "Embedder":
     """Our VGGish with these weights, loaded."""
-    from metrics.embedders import published
+    from stabench.metrics.embedders import published
 
     return _loaded(published.vggish(str(checkpoint)))
 
 
 def cnn14(checkpoint: Path) -> "Embedder":
     """Our CNN14 of 16 kHz with these weights, loaded."""
-    from metrics.embedders import published
+    from stabench.metrics.embedders import published
 
     return _loaded(published.cnn14_16k(str(checkpoint)))
 
@@ -31,10 +31,10 @@ def clap(checkpoint: Path, architecture: str) -> "TextAudioEmbedder":
     Captions are numbered by words on both sides: roberta-base's tokenizer may not be there, and
     the networks are compared, not the tokenizers.
     """
-    from metrics.embedders import laion, published
-    from metrics.embedders.clap import ClapEmbedder
-    from metrics.embedders.sources import Published
-    from metrics.embedders.tokens import StandInTokens
+    from stabench.metrics.embedders import laion, published
+    from stabench.metrics.embedders.clap import ClapEmbedder
+    from stabench.metrics.embedders.tokens import StandInTokens
+    from stabench.metrics.embedders.weight_sources import Published
 
     size = {"HTSAT-tiny": published.TINY, "HTSAT-base": published.BASE}[architecture]
     source = Published(checkpoint, laion.translate)

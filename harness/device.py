@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
-from harness.errors import MissingError, StabenchError
+from stabench.harness.errors import MissingError, StabenchError
 
 
 class Device(Protocol):

@@ -11,7 +11,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+import stabench
+
 SOURCE = Path(__file__).parent
+START = Path(stabench.__file__).resolve().with_name("start.py")
+"""What runs a module of this copy of stabench: `python START MODULE`."""
 
 
 class Gpu(NamedTuple):

@@ -38,3 +38,9 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     close = get_close_matches(name, names, n=1)
     hint = f"; did you mean '{close[0]}'?" if close else "."
     return f"unknown {what} '{name}'{hint} Known: {', '.join(names) or 'none'}"
+
+
+def one_line(error: BaseException) -> str:
+    """An exception in one line of at most 300 characters."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:300].removesuffix(": ")

@@ -13,51 +13,52 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.errors import MissingError, StabenchError, unknown
+from stabench.harness.errors import MissingError, StabenchError, unknown
 
 BUILT_IN: dict[str, dict[str, str]] = {
     "systems": {
-        "oracle-audioldm2": "systems.cascade.published:oracle_audioldm2",
-        "oracle-audit": "systems.cascade.published:oracle_audit",
-        "oracle-ezaudio": "systems.cascade.published:oracle_ezaudio",
-        "oracle-tango2": "systems.cascade.published:oracle_tango2",
-        "recorded": "systems.recorded:Recorded",
-        "star": "systems.star.star:Star",
-        "star-dac": "systems.star.star:StarDac",
-        "star-nobridge": "systems.star.star:StarWithoutBridge",
-        "whisper-audioldm2": "systems.cascade.published:whisper_audioldm2",
-        "whisper-audit": "systems.cascade.published:whisper_audit",
-        "whisper-ezaudio": "systems.cascade.published:whisper_ezaudio",
-        "whisper-tango2": "systems.cascade.published:whisper_tango2",
+        "oracle-audioldm2": "stabench.systems.cascade.registry:oracle_audioldm2",
+        "oracle-audit": "stabench.systems.cascade.registry:oracle_audit",
+        "oracle-ezaudio": "stabench.systems.cascade.registry:oracle_ezaudio",
+        "oracle-tango2": "stabench.systems.cascade.registry:oracle_tango2",
+        "recorded": "stabench.systems.recorded:Recorded",
+        "star": "stabench.systems.star.star:Star",
+        "star-dac": "stabench.systems.star.star:StarDac",
+        "star-nobridge": "stabench.systems.star.star:StarWithoutBridge",
+        "whisper-audioldm2": "stabench.systems.cascade.registry:whisper_audioldm2",
+        "whisper-audit": "stabench.systems.cascade.registry:whisper_audit",
+        "whisper-ezaudio": "stabench.systems.cascade.registry:whisper_ezaudio",
+        "whisper-tango2": "stabench.systems.cascade.registry:whisper_tango2",
     },
     "datasets": {
-        "audiocaps": "harness.audiocaps:audiocaps",
-        "folder": "harness.dataset:folder",
-        "latency-speech": "harness.latency_speech:latency_speech",
+        "audiocaps": "stabench.harness.datasets.audiocaps:audiocaps",
+        "folder": "stabench.harness.datasets.dataset:folder",
+        "latency-speech": "stabench.harness.datasets.latency_speech:latency_speech",
     },
     "embedders": {
-        "clap-630k": "metrics.embedders.published:clap_630k",
-        "clap-music-speech": "metrics.embedders.published:clap_music_speech",
-        "cnn14-16k": "metrics.embedders.published:cnn14_16k",
-        "cnn14-32k": "metrics.embedders.published:cnn14_32k",
-        "frechet-audio-distance": "metrics.backends.frechet_audio_distance:embedder",
-        "laion-clap": "metrics.backends.laion_clap:embedder",
-        "vggish": "metrics.embedders.published:vggish",
-        "vggish-pca": "metrics.embedders.published:vggish_pca",
+        "clap-630k": "stabench.metrics.embedders.published:clap_630k",
+        "clap-music-speech": "stabench.metrics.embedders.published:clap_music_speech",
+        "cnn14-16k": "stabench.metrics.embedders.published:cnn14_16k",
+        "cnn14-32k": "stabench.metrics.embedders.published:cnn14_32k",
+        "frechet-audio-distance": "stabench.metrics.backends.frechet_audio_distance:embedder",
+        "laion-clap": "stabench.metrics.backends.laion_clap:embedder",
+        "vggish": "stabench.metrics.embedders.published:vggish",
+        "vggish-pca": "stabench.metrics.embedders.published:vggish_pca",
     },
     "gradings": {},
     "protocols": {
-        "paper": "metrics",
-        "stabench": "metrics",
+        "paper": "stabench.metrics",
+        "stabench": "stabench.metrics",
     },
     "suites": {
-        "demo": "harness",
-        "latency": "harness",
-        "table2": "harness",
+        "demo": "stabench.harness",
+        "latency": "stabench.harness",
+        "table2": "stabench.harness",
     },
 }
 """Kind -> name -> "module:attribute"; of a suite or a protocol the package in whose folder
 `suites/` or `protocols/` it is `<name>.toml`."""
+ROOMS = ("checkpoints", "harness", "metrics", "pocket", "systems")
 
 
 class Entry(NamedTuple):
@@ -145,7 +146,26 @@ def toml_path(kind: str, name: str) -> Path:
     return Path(spec.submodule_search_locations[0]) / kind / f"{name}.toml"
 
 
+def inside(module: str) -> str:
+    """Return the name of a module that may be written without "stabench.", as before version 0.2.
+
+    Suites and stored runs name functions of ours so. A module of the same name beside the user's
+    own files is found where ours has none.
+    """
+    room = module.partition(".")[0]
+    ours = f"stabench.{module}"
+    return ours if room in ROOMS and _is_there(ours) else module
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
 def _from_package(name: str) -> Any:
+    name = inside(name)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

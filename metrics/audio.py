@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import soundfile
 
-from metrics.resample import resample
+from stabench.metrics.resample import resample
 
 Channels = Literal["first", "mean"]
 """How several channels become one: the first (audioldm_eval, the papers) or their mean."""
@@ -119,3 +119,20 @@ def _check_length(path: Path, content: bytes) -> None:
             return
         at += 8 + size + size % 2
     raise AudioError(f"{path}: truncated before its samples; write the file again")
+
+
+IEEE_FLOAT = 3
+HEADER = struct.Struct("<4sI4s 4sIHHIIHHH 4sII 4sI")
+"""RIFF, then the chunks fmt (18 bytes), fact (samples) and data (4 bytes a sample)."""
+
+
+def encode(samples: np.ndarray, rate_hz: int) -> bytes:
+    """`samples` float32 [T], mono, unclipped, as a RIFF WAVE file."""
+    data = memoryview(np.ascontiguousarray(samples, "<f4")).cast("B")
+    header = HEADER.pack(
+        *(b"RIFF", HEADER.size - 8 + len(data), b"WAVE"),
+        *(b"fmt ", 18, IEEE_FLOAT, 1, rate_hz, rate_hz * 4, 4, 32, 0),
+        *(b"fact", 4, len(samples)),
+        *(b"data", len(data)),
+    )
+    return b"".join((header, data))

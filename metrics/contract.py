@@ -19,7 +19,7 @@ class Embedder(Protocol):
     """An audio network. `embed` takes mono float32 waveforms of any length at `rate_hz`.
 
     One that brings along records of its examination as a judge has an attribute `examinations`:
-    the folder that holds them (harness/examination.py).
+    the folder that holds them (harness/scoring/examination.py).
     """
 
     rate_hz: int

@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metrics.influence import TwoSample, clip_influence
-from metrics.metric import Metric
-from metrics.rows import Clips, rows, same_width
-from metrics.sets import Sets
+from stabench.metrics.checks import Clips, rows, same_width
+from stabench.metrics.registry import Metric
+from stabench.metrics.sets import Sets, TwoSample, clip_influence
 
 NEARLY_ORTHOGONAL = 0.1
 """Largest deviation from orthogonal columns that a second pass makes good."""

@@ -14,11 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metrics.frechet import Gaussian, fit_clips, frechet_two_sample
-from metrics.influence import TwoSample
-from metrics.metric import Metric
-from metrics.rows import Clips
-from metrics.sets import NotMeasurable, Sets
+from stabench.metrics.checks import Clips
+from stabench.metrics.frechet import Gaussian, fit_clips, frechet_two_sample
+from stabench.metrics.registry import Metric
+from stabench.metrics.sets import NotMeasurable, Sets, TwoSample
 
 SIZES = 15
 DRAWS = 4

@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metrics.influence import TwoSample
-from metrics.kl import log_softmax
-from metrics.metric import Metric
-from metrics.rows import rows
-from metrics.sets import Sets
+from stabench.metrics.checks import rows
+from stabench.metrics.kl import log_softmax
+from stabench.metrics.registry import Metric
+from stabench.metrics.sets import Sets, TwoSample
 
 SPLITS = 10
 SEED = 2020

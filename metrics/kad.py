@@ -11,11 +11,10 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from metrics.influence import Tested, TwoSample
-from metrics.metric import Metric
-from metrics.mmd import PERMUTATIONS, Kernel, Pooled, mmd, mmd_test, pool
-from metrics.rows import Clips, rows
-from metrics.sets import Sets
+from stabench.metrics.checks import Clips, rows
+from stabench.metrics.mmd import PERMUTATIONS, Kernel, Pooled, mmd, mmd_test, pool
+from stabench.metrics.registry import Metric
+from stabench.metrics.sets import Sets, Tested, TwoSample
 
 SCALE = 100
 KADTK_EPSILON = 1e-8

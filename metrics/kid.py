@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metrics.influence import Tested, TwoSample
-from metrics.metric import Metric
-from metrics.mmd import PERMUTATIONS, mmd, mmd_of_subsets, mmd_test, pool
-from metrics.rows import Clips, rows
-from metrics.sets import Sets
+from stabench.metrics.checks import Clips, rows
+from stabench.metrics.mmd import PERMUTATIONS, mmd, mmd_of_subsets, mmd_test, pool
+from stabench.metrics.registry import Metric
+from stabench.metrics.sets import Sets, Tested, TwoSample
 
 SUBSETS = 100
 SIZE = 1000

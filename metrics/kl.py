@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from metrics.metric import Metric
-from metrics.rows import rows, same_rows, same_width
-from metrics.sets import Sets
+from stabench.metrics.checks import rows, same_rows, same_width
+from stabench.metrics.registry import Metric
+from stabench.metrics.sets import Sets
 
 AUDIOLDM_EVAL_EPSILON = 1e-6
 

@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metrics.influence import Tested, TwoSample
-from metrics.rows import Clips, rows, same_width
-from metrics.sets import NotMeasurable
+from stabench.metrics.checks import Clips, rows, same_width
+from stabench.metrics.sets import NotMeasurable, Tested, TwoSample
 
 Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Kernel [A, B] between every row of [A, D] and every row of [B, D], in a new array."""

@@ -10,9 +10,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from metrics.metric import Metric
-from metrics.rows import rows, same_width
-from metrics.sets import Sets
+from stabench.metrics.checks import rows, same_width
+from stabench.metrics.registry import Metric
+from stabench.metrics.sets import Sets
 
 Steps = Sequence[Sequence[int]]
 """Of one clip: in each step the columns of the events that sound together, steps in time order."""

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from metrics.metric import Metric
-from metrics.rows import rows, same_rows, same_width
-from metrics.sets import Sets
+from stabench.metrics.checks import rows, same_rows, same_width
+from stabench.metrics.registry import Metric
+from stabench.metrics.sets import Sets
 
 
 def event_recall(logits: np.ndarray, thresholds: np.ndarray, labels: np.ndarray) -> np.ndarray:

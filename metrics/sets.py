@@ -1,11 +1,11 @@
 """What a metric may ask of the engine: sets of features, paired by clip."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from metrics.contract import Features
+from stabench.metrics.contract import Features
 
 T = TypeVar("T")
 
@@ -49,3 +49,28 @@ class Sets(Protocol):
 
     def once(self, key: str, make: Callable[[], T]) -> T:
         """What depends on the reference set alone: made for the first system, then kept."""
+
+
+class TwoSample(NamedTuple):
+    """A statistic of a generated and a reference set: `value`, influences `gen` [N], `ref` [M]."""
+
+    value: float
+    gen: np.ndarray
+    ref: np.ndarray
+
+
+class Tested(NamedTuple):
+    """A statistic, and how often sets whose labels are shuffled show one as large."""
+
+    sample: TwoSample
+    p_value: float
+
+
+def clip_influence(frame_influence: np.ndarray, frames: Sequence[int]) -> np.ndarray:
+    """Influence of each clip from that of its frames [T]; clip i has `frames[i]` of them, in order.
+
+    Frames weigh alike, so a clip with more of them moves the statistic more.
+    """
+    owner = np.repeat(np.arange(len(frames)), frames)
+    sums = np.bincount(owner, frame_influence, minlength=len(frames))
+    return sums * len(frames) / len(owner)

@@ -1,12 +1,37 @@
 """Captions in the manner of AudioCaps: a phrase for each event, joined by how they relate."""
 
-from typing import Literal
+import tomllib
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from pocket import phrases
-from pocket.phrases import Phrase
-from pocket.sounds.scene import Relation
+from stabench.pocket.sounds.scene import Relation
+
+
+class Phrase(NamedTuple):
+    """`subject finite` ("a dog barks") or `subject participle` ("a dog barking")."""
+
+    subject: str
+    finite: str
+    participle: str
+
+
+def _read() -> dict[str, dict[str, tuple[Phrase, ...]]]:
+    text = Path(__file__).with_name("phrases.toml").read_text(encoding="utf-8")
+    return {
+        split: {event: tuple(map(_phrase, lines)) for event, lines in events.items()}
+        for split, events in tomllib.loads(text).items()
+    }
+
+
+def _phrase(line: str) -> Phrase:
+    return Phrase(*(part.strip() for part in line.split("|")))
+
+
+_PHRASES = _read()
+TRAIN, TEST, DEVELOPMENT = (_PHRASES[split] for split in ("train", "test", "development"))
+
 
 Split = Literal["train", "validation", "development", "test"]
 
@@ -50,10 +75,10 @@ _DEVELOPMENT: dict[Relation, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 _WORDING = {
-    "train": (phrases.TRAIN, _TRAIN),
-    "validation": (phrases.TRAIN, _TRAIN),
-    "development": (phrases.DEVELOPMENT, _DEVELOPMENT),
-    "test": (phrases.TEST, _TEST),
+    "train": (TRAIN, _TRAIN),
+    "validation": (TRAIN, _TRAIN),
+    "development": (DEVELOPMENT, _DEVELOPMENT),
+    "test": (TEST, _TEST),
 }
 
 
@@ -77,7 +102,7 @@ def caption(
 def every_word() -> tuple[str, ...]:
     """The words that training captions are made of, sorted."""
     texts = [t for group in _TRAIN.values() for t in group]
-    texts += [" ".join(phrase) for group in phrases.TRAIN.values() for phrase in group]
+    texts += [" ".join(phrase) for group in TRAIN.values() for phrase in group]
     words = " ".join(texts)
     for slot in ("{A}", "{B}", "{a}", "{b}"):
         words = words.replace(slot, " ")

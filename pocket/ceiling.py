@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metrics.audio import Audio
-from metrics.resample import resample
-from pocket.configs import VAE, WEIGHTS
+from stabench.metrics.audio import Audio
+from stabench.metrics.resample import resample
+from stabench.pocket.configs import VAE, WEIGHTS
 
 if TYPE_CHECKING:
-    from systems.star.vae import SpectrogramVae
+    from stabench.systems.networks.vae import SpectrogramVae
 
 
 def autoencoded(audio: Audio) -> Audio:
@@ -27,8 +27,8 @@ def autoencoded(audio: Audio) -> Audio:
 
 @cache
 def _vae() -> "SpectrogramVae":
-    from systems.star.checkpoint import load_part
-    from systems.star.vae import build_vae
+    from stabench.systems.networks.checkpoint import load_part
+    from stabench.systems.networks.vae import build_vae
 
     vae = build_vae(VAE)
     load_part(WEIGHTS / "vae.safetensors", vae)

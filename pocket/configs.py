@@ -2,16 +2,10 @@
 
 from pathlib import Path
 
-from pocket.captions import every_word
-from systems.cascade.asr.ctc_config import CtcHeadConfig, SearchConfig
-from systems.star.config import (
-    BridgeConfig,
-    SamplerConfig,
-    SpeechEncoderConfig,
-    StarConfig,
-    UDiTConfig,
-    VaeConfig,
-)
+from stabench.pocket.captions import every_word
+from stabench.systems.asr.ctc_config import CtcHeadConfig, SearchConfig
+from stabench.systems.networks.config import SamplerConfig, UDiTConfig, VaeConfig
+from stabench.systems.star.config import BridgeConfig, SpeechEncoderConfig, StarConfig
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 

@@ -13,10 +13,11 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from checkpoints.cache import cache_folder
-from harness.dataset import Clip, Dataset
-from harness.errors import MissingError
-from pocket.scenes import VERSION
+import stabench
+from stabench.checkpoints.cache import cache_folder
+from stabench.harness.datasets.dataset import Clip, Dataset
+from stabench.harness.errors import MissingError
+from stabench.pocket.scenes import VERSION
 
 ROOM = Path(__file__).resolve().parent
 MANIFEST = ROOM / "manifest.json"
@@ -50,8 +51,8 @@ def development() -> Dataset:
     Raises MissingError when they cannot be made. Their bytes are not pinned: no result is published
     on them.
     """
-    from pocket.render import listed
-    from pocket.sounds.events import LABELS
+    from stabench.pocket.render import listed
+    from stabench.pocket.sounds.events import LABELS
 
     version = f"v{VERSION}"
     folder = cache_folder() / f"pocket-development-{version}"
@@ -130,9 +131,12 @@ def render_into(folder: Path, split: str) -> None:
     """Run pocket.render in a fresh, single-threaded process."""
     environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     environment["PYTHONPATH"] = os.pathsep.join(
-        [str(ROOM.parent), *filter(None, [environment.get("PYTHONPATH")])]
+        [
+            str(Path(stabench.__file__).resolve().parents[1]),
+            *filter(None, [environment.get("PYTHONPATH")]),
+        ]
     )
-    command = [sys.executable, "-m", "pocket.render", split, str(folder)]
+    command = [sys.executable, "-m", "stabench.pocket.render", split, str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -141,8 +145,8 @@ def render_into(folder: Path, split: str) -> None:
 
 def write_manifest(folder: Path) -> None:
     """List what pocket.render left in `folder` (the author's tool: this defines the test set)."""
-    from pocket.render import listed
-    from pocket.sounds.events import LABELS
+    from stabench.pocket.render import listed
+    from stabench.pocket.sounds.events import LABELS
 
     voices = json.loads((folder / "voices.json").read_text())
     clips = [

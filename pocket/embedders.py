@@ -3,15 +3,15 @@
 import hashlib
 from typing import TYPE_CHECKING
 
-from pocket.configs import TEXT_LENGTH, WEIGHTS
+from stabench.pocket.configs import TEXT_LENGTH, WEIGHTS
 
 if TYPE_CHECKING:
-    from metrics.embedders.clap import ClapEmbedder
-    from metrics.embedders.cnn14 import Cnn14Tagger
-    from metrics.embedders.event_timeline import EventTimeline
-    from metrics.embedders.sources import Folder
-    from metrics.embedders.tokens import Tokens
-    from metrics.embedders.vggish import VggishEmbedder
+    from stabench.metrics.embedders.clap import ClapEmbedder
+    from stabench.metrics.embedders.cnn14 import Cnn14Tagger
+    from stabench.metrics.embedders.event_timeline import EventTimeline
+    from stabench.metrics.embedders.tokens import Tokens
+    from stabench.metrics.embedders.vggish import VggishEmbedder
+    from stabench.metrics.embedders.weight_sources import Folder
 
 VOCABULARY = WEIGHTS / "words.txt"
 LICENCE = "Apache-2.0"
@@ -19,8 +19,8 @@ LICENCE = "Apache-2.0"
 
 def vggish() -> "VggishEmbedder":
     """The embedding of FAD."""
-    from metrics.embedders import weights
-    from metrics.embedders.vggish import VggishConfig, VggishEmbedder
+    from stabench.metrics.embedders import weights
+    from stabench.metrics.embedders.vggish import VggishConfig, VggishEmbedder
 
     source = _source("vggish")
     return VggishEmbedder(source, weights.read_config(source.path, VggishConfig))
@@ -28,8 +28,8 @@ def vggish() -> "VggishEmbedder":
 
 def cnn14() -> "Cnn14Tagger":
     """The tagger: embedding of FD, logits of KL, IS and event recall."""
-    from metrics.embedders import weights
-    from metrics.embedders.cnn14 import Cnn14Tagger, TaggerCard
+    from stabench.metrics.embedders import weights
+    from stabench.metrics.embedders.cnn14 import Cnn14Tagger, TaggerCard
 
     source = _source("tagger")
     card = weights.read_config(source.path, TaggerCard)
@@ -38,16 +38,16 @@ def cnn14() -> "Cnn14Tagger":
 
 def events() -> "EventTimeline":
     """The tagger in windows: when each event sounds, for event order and overlap."""
-    from pocket.timeline import timeline
+    from stabench.pocket.timeline import timeline
 
     return timeline()
 
 
 def clap() -> "ClapEmbedder":
     """Captions and clips in one space."""
-    from metrics.embedders import weights
-    from metrics.embedders.clap import ClapEmbedder
-    from pocket.training.clap import FRONT_END
+    from stabench.metrics.embedders import weights
+    from stabench.metrics.embedders.clap import ClapEmbedder
+    from stabench.pocket.training.clap import FRONT_END
 
     source = _source("clap")
     return ClapEmbedder(source, Words(), FRONT_END, weights.config_text(source.path))
@@ -61,14 +61,14 @@ class Words:
         return f"words {TEXT_LENGTH} {hashlib.sha256(VOCABULARY.read_bytes()).hexdigest()}"
 
     def __call__(self, captions: list[str]) -> "Tokens":
-        from metrics.embedders.tokens import Tokens
-        from systems.cascade.tta.words import WordTokenizer
+        from stabench.metrics.embedders.tokens import Tokens
+        from stabench.systems.tta.word_tokenizer import WordTokenizer
 
         batch = WordTokenizer.read(VOCABULARY).encode(captions, TEXT_LENGTH)
         return Tokens(batch.ids.numpy(), batch.mask.long().numpy())
 
 
 def _source(name: str) -> "Folder":
-    from metrics.embedders.sources import Folder
+    from stabench.metrics.embedders.weight_sources import Folder
 
     return Folder(WEIGHTS / name, "pocket", LICENCE)

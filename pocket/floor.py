@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.errors import MissingError
-from metrics.audio import Audio
-from pocket.dataset import MANIFEST
-from pocket.sounds.scene import Relation, Scene, render, to_pcm16
-from pocket.sounds.signal import RATE_HZ
+from stabench.harness.errors import MissingError
+from stabench.metrics.audio import Audio
+from stabench.pocket.dataset import MANIFEST
+from stabench.pocket.sounds.scene import Relation, Scene, render, to_pcm16
+from stabench.pocket.sounds.signal import RATE_HZ
 
 SEED = 4_000_000_000
 """Seeds of scenes are counted from here; pocket/scenes.py begins at 1, 2, 3 and 5 billion."""

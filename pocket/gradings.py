@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.examination import Thresholds
-from harness.gradings import Damage, Gradings, Known, gain, low_pass, noise
-from metrics.audio import Audio
-from pocket import scenes
-from pocket.scenes import Item
-from pocket.sounds import scene as layers
-from pocket.sounds import signal as sg
-from pocket.sounds.events import EVENTS
-from pocket.sounds.scene import CLIP_SAMPLES, Scene
-from pocket.sounds.signal import RATE_HZ, Array
+from stabench.harness.judges.gradings import Damage, Gradings, Known, gain, low_pass, noise
+from stabench.harness.scoring.examination import Thresholds
+from stabench.metrics.audio import Audio
+from stabench.pocket import scenes
+from stabench.pocket.scenes import Item
+from stabench.pocket.sounds import scene as layers
+from stabench.pocket.sounds import signal as sg
+from stabench.pocket.sounds.events import EVENTS
+from stabench.pocket.sounds.scene import CLIP_SAMPLES, Scene
+from stabench.pocket.sounds.signal import RATE_HZ, Array
 
 TRAIN, TEST, DAMAGED = 240, 120, 48
 """Validation scenes that a probe learns from, that are held out, and those of them to damage."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pocket.speech import Spoken, record
+from stabench.pocket.speech import Spoken, record
 
 WEIGHTS = "hibari-heart"
 NATIVE_HZ, FRAME, HOP = 24_000, 1200, 300
@@ -60,7 +60,7 @@ class NeuralVoice:
         file than the published one, ModuleNotFoundError without onnxruntime."""
         import onnxruntime
 
-        from checkpoints import catalogue, store
+        from stabench.checkpoints import catalogue, store
 
         folder = store.locate(WEIGHTS)
         store.verify(folder, catalogue.entry(WEIGHTS))
@@ -77,7 +77,7 @@ class NeuralVoice:
 
         Raises ValueError for a phoneme that the voice does not know.
         """
-        from systems.speech.phonemes import phonemes
+        from stabench.systems.tts.vits import phonemes
 
         spelled = respell(phonemes(text))
         unknown = [letter for letter in spelled if letter not in self.letters]

@@ -13,19 +13,19 @@ from zlib import crc32
 import numpy as np
 import soundfile
 
-from checkpoints import catalogue, store
-from checkpoints.cache import cache_folder
-from harness.dataset import Clip, Dataset
-from harness.errors import MissingError, StabenchError
-from pocket import neural_voice
-from pocket.dataset import make_folder, pocket
-from pocket.sounds.scene import to_pcm16
-from pocket.speech import RATE_HZ
-from pocket.systems import text_to_audio
-from systems.cascade.asr.faster_whisper import FasterWhisper
-from systems.cascade.asr.whisper import Whisper
-from systems.cascade.asr.whisper_checkpoint import SYSTRAN
-from systems.cascade.cascade import Cascade
+from stabench.checkpoints import catalogue, store
+from stabench.checkpoints.cache import cache_folder
+from stabench.harness.datasets.dataset import Clip, Dataset
+from stabench.harness.errors import MissingError, StabenchError
+from stabench.pocket import neural_voice
+from stabench.pocket.dataset import make_folder, pocket
+from stabench.pocket.sounds.scene import to_pcm16
+from stabench.pocket.speech import RATE_HZ
+from stabench.pocket.systems import text_to_audio
+from stabench.systems.asr.faster_whisper import FasterWhisper
+from stabench.systems.asr.whisper import Whisper
+from stabench.systems.asr.whisper_checkpoint import SYSTRAN
+from stabench.systems.cascade.cascade import Cascade
 
 MODEL = "tiny.en"
 RENDERING = 1

@@ -1,4 +1,4 @@
-"""Renders a dataset: `python -m pocket.render SPLIT FOLDER`, in a process of its own.
+"""Renders a dataset: `python -m stabench.pocket.render SPLIT FOLDER`, in a process of its own.
 
 espeak-ng carries noise generators over from one utterance to the next, so each utterance is spoken
 in a fork of a process that has not spoken yet: then its bytes depend on its text and voice alone.
@@ -14,11 +14,11 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from pocket import speech
-from pocket.captions import Split
-from pocket.scenes import Item, items
-from pocket.sounds.scene import render, to_pcm16
-from pocket.sounds.signal import RATE_HZ
+from stabench.pocket import speech
+from stabench.pocket.captions import Split
+from stabench.pocket.scenes import Item, items
+from stabench.pocket.sounds.scene import render, to_pcm16
+from stabench.pocket.sounds.signal import RATE_HZ
 
 COUNT = 144
 _VOICES = {"test": speech.TEST_VOICES, "development": speech.DEVELOPMENT_VOICES}

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pocket.captions import Split, caption
-from pocket.sounds.events import LABELS
-from pocket.sounds.scene import Relation, Scene
+from stabench.pocket.captions import Split, caption
+from stabench.pocket.sounds.events import LABELS
+from stabench.pocket.sounds.scene import Relation, Scene
 
 VERSION = 1
 _SEED = {

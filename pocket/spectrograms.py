@@ -1,4 +1,4 @@
-"""The picture of the README: `python -m pocket.spectrograms RUN OUT.png CLIP...`."""
+"""The picture of the README: `python -m stabench.pocket.spectrograms RUN OUT.png CLIP...`."""
 
 import sys
 from pathlib import Path
@@ -9,8 +9,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from harness.run_folder import RunFolder
-from metrics.audio import decode
+from stabench.harness.runs.run_folder import RunFolder
+from stabench.metrics.audio import decode
 
 COLUMNS = ("reference", "oracle", "star", "cascade")
 FLOOR_DB = -70

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.signal import resample_poly
 
-from pocket.sounds import signal as sg
+from stabench.pocket.sounds import signal as sg
 
 RATE_HZ = 16_000
 

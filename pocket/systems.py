@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from pocket import configs
-from pocket.configs import WEIGHTS
-from systems.cascade.asr.caption import CaptionAsr
-from systems.cascade.asr.ctc import CtcRecogniser
-from systems.cascade.asr.pocketsphinx import PocketSphinx
-from systems.cascade.cascade import Cascade
-from systems.cascade.tta.dit import DitTextToAudio
-from systems.star.config import StarConfig
-from systems.star.star import Star
+from stabench.pocket import configs
+from stabench.pocket.configs import WEIGHTS
+from stabench.systems.asr.caption import CaptionAsr
+from stabench.systems.asr.ctc import CtcRecogniser
+from stabench.systems.asr.pocketsphinx import PocketSphinx
+from stabench.systems.cascade.cascade import Cascade
+from stabench.systems.star.config import StarConfig
+from stabench.systems.star.star import Star
+from stabench.systems.tta.dit import DitTextToAudio
 
 VARIANT = "folded"
 LANGUAGE_MODEL = WEIGHTS / "asr" / "caption.arpa"
@@ -67,7 +67,7 @@ class FoldedTextToAudio(DitTextToAudio):
     """With the sampler of STAR's variant "folded", so that all systems here have the same."""
 
     def load(self, device: str, dtype: str) -> None:
-        from systems.star.folded_generator import FoldedGenerator
+        from stabench.systems.networks.latent_generator import FoldedGenerator
 
         super().load(device, dtype)
         plain = self.generator

@@ -1,6 +1,6 @@
 """When the pocket's events sound: the thresholds of its tagger's windows.
 
-    python -m pocket.timeline
+    python -m stabench.pocket.timeline
 
 measures them for the tagger that lies in `pocket/weights/`, on 400 validation scenes, and writes
 `pocket/weights/timeline/config.json`. They belong to one tagger: with another one the embedder
@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from harness import atomic
-from metrics.audio import without_dc
-from metrics.embedders import sources
-from metrics.embedders import weights as store
-from metrics.embedders.cnn14 import TaggerCard
-from metrics.embedders.event_timeline import EventTimeline
-from pocket.configs import WEIGHTS
-from pocket.scenes import items
-from pocket.sounds.events import LABELS
-from pocket.sounds.scene import render, to_pcm16
+from stabench.harness import files
+from stabench.metrics.audio import without_dc
+from stabench.metrics.embedders import weight_sources
+from stabench.metrics.embedders import weights as store
+from stabench.metrics.embedders.cnn14 import TaggerCard
+from stabench.metrics.embedders.event_timeline import EventTimeline
+from stabench.pocket.configs import WEIGHTS
+from stabench.pocket.scenes import items
+from stabench.pocket.sounds.events import LABELS
+from stabench.pocket.sounds.scene import render, to_pcm16
 
 TAGGER, FOLDER = "tagger", "timeline"
 LICENCE = "Apache-2.0"
@@ -51,7 +51,7 @@ def timeline(weights: Path = WEIGHTS) -> EventTimeline:
     if card.tagger != tagger.sha256:
         raise ValueError(
             f"{weights / FOLDER / store.CONFIG} is of the tagger {card.tagger[:12]}, the one in "
-            f"{tagger.path} is {tagger.sha256[:12]}; run python -m pocket.timeline"
+            f"{tagger.path} is {tagger.sha256[:12]}; run python -m stabench.pocket.timeline"
         )
     return _build(tagger, card.window_s, card.thresholds)
 
@@ -70,7 +70,7 @@ def ship_timeline(weights: Path, waveforms: Iterable[np.ndarray], labels: np.nda
     )
     path = weights / FOLDER / store.CONFIG
     path.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write_bytes(path, (card.model_dump_json(indent=1) + "\n").encode())
+    files.write_bytes(path, (card.model_dump_json(indent=1) + "\n").encode())
     return path
 
 
@@ -92,11 +92,13 @@ def window_thresholds(
     return np.array([np.quantile(column, 1 - FALSE_ALARMS) for column in columns])
 
 
-def _tagger(weights: Path) -> sources.Folder:
-    return sources.Folder(weights / TAGGER, "pocket", LICENCE)
+def _tagger(weights: Path) -> weight_sources.Folder:
+    return weight_sources.Folder(weights / TAGGER, "pocket", LICENCE)
 
 
-def _build(tagger: sources.Folder, window_s: float, thresholds: tuple[float, ...]) -> EventTimeline:
+def _build(
+    tagger: weight_sources.Folder, window_s: float, thresholds: tuple[float, ...]
+) -> EventTimeline:
     card = store.read_config(tagger.path, TaggerCard)
     return EventTimeline(tagger, window_s, card.network, card.labels, thresholds)
 

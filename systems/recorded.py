@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from systems.contract import Representation, Spans, Utterance, Waveform
+from stabench.systems.contract import Representation, Spans, Utterance, Waveform
 
 
 class Recorded:

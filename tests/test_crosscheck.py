@@ -6,10 +6,10 @@ import soundfile
 import torch
 from torch import nn
 
-from checkpoints.torch_file import read
 from crosscheck import __main__ as command
 from crosscheck import sounds, weights
 from crosscheck.comparison import arrays, exit_code, not_run, numbers, to_markdown
+from stabench.checkpoints.torch_file import read
 
 OK = numbers("FAD", "peer", 2.0, 2.00001, 1e-5, "same waveforms")
 OUT = numbers("FAD", "peer", 2.0, 2.1, 1e-5)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crosscheck import yamnet
-from pocket.sounds.events import LABELS
+from stabench.pocket.sounds.events import LABELS
 
 
 def test_every_label_has_classes_of_audioset():

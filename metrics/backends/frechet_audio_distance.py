@@ -10,11 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.backends.backend import PUBLISHED, Backend
-from metrics.backends.packages import vggish_distance
-from metrics.contract import Features
-from metrics.embedders.network import exact
-from metrics.embedders.waveforms import check, padded
+from stabench.metrics.backends.backend import PUBLISHED, Backend, vggish_distance
+from stabench.metrics.contract import Features
+from stabench.metrics.embedders.network import check, exact, padded
 
 MINIMUM_SAMPLES = 15600
 """One example. Of a shorter clip the package makes none, and fails; it is zero-padded to this."""

@@ -12,13 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.backends.backend import PUBLISHED, RANDOM, Backend
-from metrics.backends.packages import clap_module
-from metrics.contract import Features
-from metrics.embedders.network import exact
-from metrics.embedders.published import located
-from metrics.embedders.tokens import RobertaTokens, StandInTokens, Tokenizer
-from metrics.embedders.waveforms import check
+from stabench.metrics.backends.backend import PUBLISHED, RANDOM, Backend, clap_module
+from stabench.metrics.contract import Features
+from stabench.metrics.embedders.network import check, exact
+from stabench.metrics.embedders.published import located
+from stabench.metrics.embedders.tokens import RobertaTokens, StandInTokens, Tokenizer
 
 POSITION_IDS = "text_branch.embeddings.position_ids"
 """An index tensor that the checkpoints hold and newer language models compute."""

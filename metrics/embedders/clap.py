@@ -16,14 +16,13 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from metrics.contract import Features
-from metrics.embedders import sources
-from metrics.embedders import weights as store
-from metrics.embedders.htsat import Htsat
-from metrics.embedders.mel import slaney_bank
-from metrics.embedders.network import NetworkEmbedder, exact
-from metrics.embedders.tokens import Tokenizer, Tokens
-from metrics.embedders.waveforms import check
+from stabench.metrics.contract import Features
+from stabench.metrics.embedders import weight_sources
+from stabench.metrics.embedders import weights as store
+from stabench.metrics.embedders.htsat import Htsat
+from stabench.metrics.embedders.mel import slaney_bank
+from stabench.metrics.embedders.network import NetworkEmbedder, check, exact
+from stabench.metrics.embedders.tokens import Tokenizer, Tokens
 
 if TYPE_CHECKING:
     from transformers import ClapConfig
@@ -123,13 +122,13 @@ class ClapEmbedder(NetworkEmbedder):
 
     def __init__(
         self,
-        weights: str | Path | sources.Source,
+        weights: str | Path | weight_sources.Source,
         tokenizer: Tokenizer,
         front_end: ClapFrontEnd | None = None,
         config: str | None = None,
     ) -> None:
         """Raises FileNotFoundError when the config is needed and missing."""
-        super().__init__(sources.given(weights))
+        super().__init__(weight_sources.given(weights))
         self.tokenizer = tokenizer
         self.front_end = front_end or ClapFrontEnd()
         self.rate_hz, self.longest_s = self.front_end.rate_hz, self.front_end.longest_s
@@ -176,7 +175,7 @@ class ClapEmbedder(NetworkEmbedder):
         self._model = model.eval().to(self._device)
         self._hear = Htsat(self._model, self.precision)
         del self._model.audio_model.audio_encoder.layers  # `Htsat` holds them, laid out anew
-        if not isinstance(self.source, sources.Seeded):
+        if not isinstance(self.source, weight_sources.Seeded):
             self._refuse_constant_text()
 
     def _unfused(self) -> "ClapConfig":

@@ -14,12 +14,11 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from metrics.contract import Features, Precision
-from metrics.embedders import packed, sources
-from metrics.embedders import weights as store
-from metrics.embedders.mel import slaney_bank
-from metrics.embedders.network import NetworkEmbedder, exact
-from metrics.embedders.waveforms import check, padded
+from stabench.metrics.contract import Features, Precision
+from stabench.metrics.embedders import prepacked, weight_sources
+from stabench.metrics.embedders import weights as store
+from stabench.metrics.embedders.mel import slaney_bank
+from stabench.metrics.embedders.network import NetworkEmbedder, check, exact, padded
 
 POWER_FLOOR = 1e-10
 MINIMUM_SAMPLES = 32000
@@ -207,13 +206,13 @@ class Inference:
         blocks = [network.get_submodule(name) for name in network.block_names]
         self._blocks = [
             [
-                packed.convolution(*packed.folded(convolution, norm), precision)
+                prepacked.convolution(*prepacked.folded(convolution, norm), precision)
                 for convolution, norm in ((block.conv1, block.bn1), (block.conv2, block.bn2))
             ]
             for block in blocks
         ]
-        self._embed = packed.of(network.fc1, "relu", precision)
-        self._classify = packed.of(network.fc_audioset, precision=precision)
+        self._embed = prepacked.of(network.fc1, "relu", precision)
+        self._classify = prepacked.of(network.fc_audioset, precision=precision)
 
     def logmel(self, waveform: Tensor) -> Tensor:
         """As `Cnn14.logmel`."""
@@ -252,13 +251,13 @@ class Cnn14Tagger(NetworkEmbedder):
 
     def __init__(
         self,
-        weights: str | Path | sources.Source,
+        weights: str | Path | weight_sources.Source,
         config: Cnn14Config | None = None,
         labels: Sequence[str] | None = None,
         thresholds: Sequence[float] | None = None,
     ) -> None:
         """Raises FileNotFoundError when a card is needed and missing, ValueError on sizes."""
-        super().__init__(sources.given(weights))
+        super().__init__(weight_sources.given(weights))
         given = config is not None and labels is not None and thresholds is not None
         card = TaggerCard() if given else store.read_config(Path(weights), TaggerCard)
         self.config = card.network if config is None else config

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.contract import Features
-from metrics.embedders.cnn14 import Cnn14Config, Cnn14Tagger
-from metrics.embedders.sources import Source
-from metrics.embedders.waveforms import padded
+from stabench.metrics.contract import Features
+from stabench.metrics.embedders.cnn14 import Cnn14Config, Cnn14Tagger
+from stabench.metrics.embedders.network import padded
+from stabench.metrics.embedders.weight_sources import Source
 
 
 class EventTimeline(Cnn14Tagger):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from metrics.embedders.packed import Layer, linear, of
+from stabench.metrics.embedders.prepacked import Layer, linear, of
 
 if TYPE_CHECKING:
     from transformers import ClapModel

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metrics.embedders.clap import ClapFrontEnd
-from metrics.embedders.cnn14 import Dft
-from metrics.embedders.mel import slaney_bank
+from stabench.metrics.embedders.clap import ClapFrontEnd
+from stabench.metrics.embedders.cnn14 import Dft
+from stabench.metrics.embedders.mel import slaney_bank
 
 WRAPPED = "module."
 """What data-parallel training puts before every name."""

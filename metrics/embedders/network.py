@@ -8,10 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import torch
 
-from metrics.contract import Precision
-from metrics.embedders.sources import Source
+from stabench.metrics.contract import Precision
+from stabench.metrics.embedders.weight_sources import Source
 
 VERSION = 1
 """Rises when the same weights and settings would give other features."""
@@ -98,3 +99,24 @@ def exact() -> Iterator[None]:
             yield
     finally:
         matmul.allow_tf32 = before
+
+
+def check(waveforms: list[np.ndarray]) -> None:
+    """Raises ValueError unless each is one mono clip of finite samples, not empty."""
+    for index, waveform in enumerate(waveforms):
+        if waveform.ndim != 1 or not len(waveform):
+            raise ValueError(
+                f"waveform {index}: shape is {waveform.shape}, expected [samples]; "
+                "give one mono clip that is not empty"
+            )
+        if not np.isfinite(waveform).all():
+            raise ValueError(
+                f"waveform {index}: holds NaN or infinity, expected finite samples; "
+                "score the clip as failed"
+            )
+
+
+def padded(waveform: np.ndarray, minimum: int) -> np.ndarray:
+    """The clip [N] as float32, zero-padded at its end to `minimum` samples."""
+    samples = np.asarray(waveform, np.float32)
+    return np.pad(samples, (0, max(0, minimum - len(samples))))

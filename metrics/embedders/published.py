@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from metrics.embedders.clap import ClapEmbedder
-    from metrics.embedders.cnn14 import Cnn14Config, Cnn14Tagger
-    from metrics.embedders.sources import Source
-    from metrics.embedders.tokens import Tokenizer
-    from metrics.embedders.vggish import Pca, VggishEmbedder
+    from stabench.metrics.embedders.clap import ClapEmbedder
+    from stabench.metrics.embedders.cnn14 import Cnn14Config, Cnn14Tagger
+    from stabench.metrics.embedders.tokens import Tokenizer
+    from stabench.metrics.embedders.vggish import Pca, VggishEmbedder
+    from stabench.metrics.embedders.weight_sources import Source
 
 PUBLISHED, RANDOM = "published", "random"
 PCA_FILE = "vggish_pca_params-970ea276.pth"
@@ -35,7 +35,7 @@ class Origin(NamedTuple):
 
 def vggish(weights: str = PUBLISHED) -> "VggishEmbedder":
     """The embedding of FAD, as every FAD tool takes it: no PCA, no last ReLU."""
-    from metrics.embedders.vggish import VggishConfig, VggishEmbedder
+    from stabench.metrics.embedders.vggish import VggishConfig, VggishEmbedder
 
     return VggishEmbedder(_vggish(weights), VggishConfig())
 
@@ -45,21 +45,21 @@ def vggish_pca(weights: str = PUBLISHED) -> "VggishEmbedder":
 
     The PCA parameters lie beside a `weights` file under their published name.
     """
-    from metrics.embedders.vggish import VggishConfig, VggishEmbedder
+    from stabench.metrics.embedders.vggish import VggishConfig, VggishEmbedder
 
     return VggishEmbedder(_vggish(weights), VggishConfig(), _pca(weights))
 
 
 def cnn14_16k(weights: str = PUBLISHED) -> "Cnn14Tagger":
     """FD, KL and IS of the papers: PANNs CNN14 at 16 kHz. Classes are numbered, not named."""
-    from metrics.embedders.cnn14 import Cnn14Config
+    from stabench.metrics.embedders.cnn14 import Cnn14Config
 
     return _cnn14("cnn14-16k", weights, Cnn14Config())
 
 
 def cnn14_32k(weights: str = PUBLISHED) -> "Cnn14Tagger":
     """PANNs CNN14 at 32 kHz, the same network behind another front end."""
-    from metrics.embedders.cnn14 import Cnn14Config
+    from stabench.metrics.embedders.cnn14 import Cnn14Config
 
     config = Cnn14Config(rate_hz=32000, window=1024, hop=320, fmin=50, fmax=14000)
     return _cnn14("cnn14-32k", weights, config)
@@ -81,7 +81,7 @@ def clap_music_speech(weights: str = PUBLISHED) -> "ClapEmbedder":
 
 
 def _vggish(weights: str) -> "Source":
-    from metrics.embedders.vggish import Vggish, VggishConfig
+    from stabench.metrics.embedders.vggish import Vggish, VggishConfig
 
     return _source(("vggish",), weights, dict, lambda: Vggish(VggishConfig()))
 
@@ -90,8 +90,8 @@ def _pca(weights: str) -> "Pca":
     """The PCA parameters that go with `weights`. Raises FileNotFoundError, ValueError."""
     import torch
 
-    from metrics.embedders import weights as store
-    from metrics.embedders.vggish import Pca, VggishConfig
+    from stabench.metrics.embedders import weights as store
+    from stabench.metrics.embedders.vggish import Pca, VggishConfig
 
     size = VggishConfig().embedding
     if weights == RANDOM:
@@ -108,7 +108,7 @@ def _pca(weights: str) -> "Pca":
 def _pca_tensors(path: Path, size: int) -> "tuple[Tensor, Tensor]":
     import torch
 
-    from checkpoints.torch_file import read
+    from stabench.checkpoints.torch_file import read
 
     content = read(_existing(path))
     try:
@@ -125,7 +125,7 @@ def _pca_tensors(path: Path, size: int) -> "tuple[Tensor, Tensor]":
 
 
 def _cnn14(name: str, weights: str, config: "Cnn14Config") -> "Cnn14Tagger":
-    from metrics.embedders.cnn14 import Cnn14, Cnn14Tagger
+    from stabench.metrics.embedders.cnn14 import Cnn14, Cnn14Tagger
 
     def model(checkpoint: Mapping[str, Any]) -> "Mapping[str, Tensor]":
         return checkpoint["model"]
@@ -137,11 +137,11 @@ def _cnn14(name: str, weights: str, config: "Cnn14Config") -> "Cnn14Tagger":
 def _clap(
     names: tuple[str, ...], weights: str, size: tuple[int, tuple[int, ...]]
 ) -> "ClapEmbedder":
-    from metrics.embedders import laion
-    from metrics.embedders import weights as store
-    from metrics.embedders.clap import ClapEmbedder
-    from metrics.embedders.sources import Folder, Published, Seeded
-    from metrics.embedders.tokens import StandInTokens
+    from stabench.metrics.embedders import laion
+    from stabench.metrics.embedders import weights as store
+    from stabench.metrics.embedders.clap import ClapEmbedder
+    from stabench.metrics.embedders.tokens import StandInTokens
+    from stabench.metrics.embedders.weight_sources import Folder, Published, Seeded
 
     config = laion.config(*size)
     if weights == RANDOM:
@@ -164,7 +164,7 @@ def _clap_model(config: str) -> "nn.Module":
 
 def _tokens(weights: Path) -> "Tokenizer":
     """RoBERTa's files beside the weights, or those of roberta-base."""
-    from metrics.embedders.tokens import FILES, RobertaTokens
+    from stabench.metrics.embedders.tokens import FILES, RobertaTokens
 
     beside = weights if weights.is_dir() else weights.parent
     whole = all((beside / name).is_file() for name in FILES)
@@ -177,7 +177,7 @@ def _source(
     translate: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     build: Callable[[], "nn.Module"],
 ) -> "Source":
-    from metrics.embedders.sources import Published, Seeded
+    from stabench.metrics.embedders.weight_sources import Published, Seeded
 
     if weights == RANDOM:
         return Seeded(build)
@@ -191,8 +191,8 @@ def located(names: tuple[str, ...]) -> Origin:
     Raises FileNotFoundError, of the first, when none is there; ValueError for a file that is not
     the published one.
     """
-    from checkpoints.catalogue import entry
-    from checkpoints.store import locate, verify
+    from stabench.checkpoints.catalogue import entry
+    from stabench.checkpoints.store import locate, verify
 
     missing = None
     for name in names:

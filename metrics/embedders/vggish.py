@@ -14,12 +14,11 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from metrics.contract import Features, Precision
-from metrics.embedders import packed, sources
-from metrics.embedders import weights as store
-from metrics.embedders.mel import htk_bank
-from metrics.embedders.network import NetworkEmbedder, exact
-from metrics.embedders.waveforms import check, padded
+from stabench.metrics.contract import Features, Precision
+from stabench.metrics.embedders import prepacked, weight_sources
+from stabench.metrics.embedders import weights as store
+from stabench.metrics.embedders.mel import htk_bank
+from stabench.metrics.embedders.network import NetworkEmbedder, check, exact, padded
 
 LOG_OFFSET = 0.01
 ROWS = 80
@@ -118,7 +117,7 @@ class Inference:
         linears = [layer for layer in network.embeddings if isinstance(layer, nn.Linear)]
         last = len(linears) - 1
         self._linears = [
-            packed.of(layer, "none" if index == last else "relu", precision)
+            prepacked.of(layer, "none" if index == last else "relu", precision)
             for index, layer in enumerate(linears)
         ]
 
@@ -146,10 +145,10 @@ class Inference:
         return rows
 
 
-def _stage(layer: nn.Module, precision: Precision) -> packed.Layer | None:
+def _stage(layer: nn.Module, precision: Precision) -> prepacked.Layer | None:
     """A layer of `Vggish.features`; ReLU is part of the convolution before it."""
     if isinstance(layer, nn.Conv2d):
-        return packed.convolution(layer.weight.detach(), layer.bias.detach(), precision)
+        return prepacked.convolution(layer.weight.detach(), layer.bias.detach(), precision)
     return layer if isinstance(layer, nn.MaxPool2d) else None
 
 
@@ -175,12 +174,12 @@ class VggishEmbedder(NetworkEmbedder):
 
     def __init__(
         self,
-        weights: str | Path | sources.Source,
+        weights: str | Path | weight_sources.Source,
         config: VggishConfig | None = None,
         pca: Pca | None = None,
     ) -> None:
         """Raises FileNotFoundError when the config is needed and missing."""
-        super().__init__(sources.given(weights))
+        super().__init__(weight_sources.given(weights))
         self.config = config or store.read_config(Path(weights), VggishConfig)
         self.rate_hz = self.config.rate_hz
         self._pca = pca

@@ -38,7 +38,7 @@ def tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a weights folder by name. Raises FileNotFoundError, ValueError if damaged."""
     path = tensors_file(path)
     if path.suffix != ".safetensors":
-        from checkpoints.torch_file import read
+        from stabench.checkpoints.torch_file import read
 
         return read(path)
     try:

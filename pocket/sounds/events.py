@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from pocket.sounds import creatures, machines, objects, weather
-from pocket.sounds.signal import Array, Rng
+from stabench.pocket.sounds import creatures, machines, objects, weather
+from stabench.pocket.sounds.signal import Array, Rng
 
 Renderer = Callable[[int, Rng], Array]
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pocket.sounds import signal as sg
-from pocket.sounds.signal import RATE_HZ, Array, Rng
+from stabench.pocket.sounds import signal as sg
+from stabench.pocket.sounds.signal import RATE_HZ, Array, Rng
 
 
 def engine(n: int, rng: Rng) -> Array:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pocket.sounds import signal as sg
-from pocket.sounds.signal import RATE_HZ, Array, Rng
+from stabench.pocket.sounds import signal as sg
+from stabench.pocket.sounds.signal import RATE_HZ, Array, Rng
 
 # Ratios of a church bell's partials: hum, prime, tierce, quint, nominal and above.
 _BELL = np.array([0.5, 1.0, 1.19, 1.5, 2.0, 2.66, 3.01])

@@ -4,9 +4,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from pocket.sounds import signal as sg
-from pocket.sounds.events import EVENTS
-from pocket.sounds.signal import RATE_HZ, Array
+from stabench.pocket.sounds import signal as sg
+from stabench.pocket.sounds.events import EVENTS
+from stabench.pocket.sounds.signal import RATE_HZ, Array
 
 CLIP_S = 4.0
 CLIP_SAMPLES = round(CLIP_S * RATE_HZ)

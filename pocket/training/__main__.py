@@ -1,6 +1,6 @@
 """`make pocket`: trains everything in `pocket/weights/` again; interrupt it and it goes on later.
 
-    python -m pocket.training [--seed N] [--device cpu|cuda] [--lanes N] [--scale S]
+    python -m stabench.pocket.training [--seed N] [--device cpu|cuda] [--lanes N] [--scale S]
                               [--work DIR] [--weights DIR] [--task NAME]
 
 On a CPU two tasks run at a time, each in a process of its own with half of the cores, on a GPU one
@@ -20,12 +20,13 @@ from pathlib import Path
 
 import torch
 
-from checkpoints.cache import cache_folder
-from pocket.configs import WEIGHTS
-from pocket.scenes import VERSION
-from pocket.training import device, lanes
-from pocket.training.plan import JUDGES, TASKS
-from pocket.training.workplace import Workplace
+from stabench.checkpoints.cache import cache_folder
+from stabench.pocket.configs import WEIGHTS
+from stabench.pocket.scenes import VERSION
+from stabench.pocket.training import lanes
+from stabench.pocket.training.plan import JUDGES, TASKS
+from stabench.systems.training import device
+from stabench.systems.training.workplace import Workplace
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -65,7 +66,7 @@ def _end_with_parent() -> None:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m pocket.training", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stabench.pocket.training", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--device", choices=device.NAMES, help="default: cuda where there is one")
     parser.add_argument("--seed", type=int, default=0, help="default: 0, the one that is shipped")

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from metrics.embedders.mel import slaney_bank
-from pocket.configs import VAE
-from pocket.training.corpus import Corpus
-from pocket.training.device import send
-from pocket.training.loop import Recipe, Stage, fit
-from pocket.training.workplace import Workplace
-from systems.star.vae import SpectrogramVae, init_for_training
+from stabench.metrics.embedders.mel import slaney_bank
+from stabench.pocket.configs import VAE
+from stabench.pocket.training.corpus import Corpus
+from stabench.systems.networks.vae import SpectrogramVae, init_for_training
+from stabench.systems.training.device import send
+from stabench.systems.training.loop import Recipe, Stage, fit
+from stabench.systems.training.workplace import Workplace
 
 BATCH, CROP_FRAMES = 20, 128
 KL_WEIGHT, MEL_WEIGHT = 3e-3, 1.0

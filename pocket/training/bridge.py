@@ -7,15 +7,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pocket.configs import BRIDGE, WIDTH
-from pocket.scenes import RELATIONS
-from pocket.sounds.events import LABELS
-from pocket.training.corpus import CAPTIONS, Corpus
-from pocket.training.device import send
-from pocket.training.hearing import Frames
-from pocket.training.loop import Recipe, Stage, fit
-from pocket.training.workplace import Workplace
-from systems.star.bridge import Bridge, BridgeClassifier
+from stabench.pocket.configs import BRIDGE, WIDTH
+from stabench.pocket.scenes import RELATIONS
+from stabench.pocket.sounds.events import LABELS
+from stabench.pocket.training.corpus import CAPTIONS, Corpus
+from stabench.pocket.training.hearing import Frames
+from stabench.systems.star.bridge import Bridge, BridgeClassifier
+from stabench.systems.training.device import send
+from stabench.systems.training.loop import Recipe, Stage, fit
+from stabench.systems.training.workplace import Workplace
 
 BATCH = 48
 CLASSES = (len(LABELS), len(RELATIONS), len(LABELS))

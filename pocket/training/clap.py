@@ -6,15 +6,15 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import ClapConfig, ClapModel
 
-from metrics.embedders.clap import ClapFrontEnd, LogMel
-from pocket.captions import caption
-from pocket.configs import TEXT_LENGTH
-from pocket.training.corpus import Corpus
-from pocket.training.degrade import degrade
-from pocket.training.device import send
-from pocket.training.generators import tokenizer
-from pocket.training.loop import Recipe, Stage, fit
-from pocket.training.workplace import Workplace
+from stabench.metrics.embedders.clap import ClapFrontEnd, LogMel
+from stabench.pocket.captions import caption
+from stabench.pocket.configs import TEXT_LENGTH
+from stabench.pocket.training.corpus import Corpus
+from stabench.pocket.training.degrade import degrade
+from stabench.pocket.training.generators import tokenizer
+from stabench.systems.training.device import send
+from stabench.systems.training.loop import Recipe, Stage, fit
+from stabench.systems.training.workplace import Workplace
 
 FRONT_END = ClapFrontEnd(rate_hz=16_000, window=1024, hop=252, mels=64, fmax=8000, longest_s=4.0)
 BATCH = 40

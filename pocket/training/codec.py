@@ -6,12 +6,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import DacConfig, DacModel
 
-from pocket.configs import CODEC
-from pocket.training.corpus import Corpus
-from pocket.training.device import send
-from pocket.training.loop import Recipe, Stage, fit, write
-from pocket.training.workplace import Workplace
-from systems.star.speech_encoder import CodecEncoder, build_speech_encoder
+from stabench.pocket.configs import CODEC
+from stabench.pocket.training.corpus import Corpus
+from stabench.systems.star.speech_encoder import CodecEncoder, build_speech_encoder
+from stabench.systems.training.device import send
+from stabench.systems.training.loop import Recipe, Stage, fit, write
+from stabench.systems.training.workplace import Workplace
 
 BATCH, CROP_SAMPLES = 12, 8_000
 RESOLUTIONS = (128, 512, 1024)

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pocket import speech
-from pocket.captions import Split
-from pocket.scenes import Item, items
-from pocket.sounds.events import LABELS
-from pocket.sounds.scene import CLIP_SAMPLES, render, to_pcm16
-from pocket.training.device import send
-from pocket.training.workplace import Workplace
+from stabench.pocket import speech
+from stabench.pocket.captions import Split
+from stabench.pocket.scenes import Item, items
+from stabench.pocket.sounds.events import LABELS
+from stabench.pocket.sounds.scene import CLIP_SAMPLES, render, to_pcm16
+from stabench.systems.training.device import send
+from stabench.systems.training.workplace import Workplace
 
 COUNTS: dict[Split, int] = {"train": 10_000, "validation": 400}
 CAPTIONS = 2

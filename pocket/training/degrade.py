@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pocket.sounds.scene import CLIP_SAMPLES
-from pocket.training.device import send
-from systems.star.spectrogram import griffin_lim
+from stabench.pocket.sounds.scene import CLIP_SAMPLES
+from stabench.systems.networks.spectrogram import griffin_lim
+from stabench.systems.training.device import send
 
 
 def degrade(waveforms: Tensor, rng: np.random.Generator, clean: float = 0.0) -> Tensor:

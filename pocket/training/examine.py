@@ -1,6 +1,6 @@
 """Examine the pocket's judges and ship the record of each beside its weights.
 
-    python -m pocket.training.examine
+    python -m stabench.pocket.training.examine
 
 A record belongs to the weights it was measured of: after judges are trained this runs again. Ends
 with 1 where a judge fails; its record is shipped all the same, and scoring refuses the judge.
@@ -8,11 +8,11 @@ with 1 where a judge fails; its record is shipped all the same, and scoring refu
 
 import sys
 
-from harness import protocols
-from harness.doctor import examine_judges, judge_lines
-from harness.examination import shipped_at, write
-from harness.progress import Scoring
-from harness.scoring import ON_CPU, network_of
+from stabench.harness.cli.doctor import examine_judges, judge_lines
+from stabench.harness.runner.progress import Scoring
+from stabench.harness.scoring.examination import shipped_at, write
+from stabench.harness.scoring.score import ON_CPU, network_of
+from stabench.harness.suites import protocols
 
 PROTOCOL = GRADINGS = "pocket"
 

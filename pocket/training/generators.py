@@ -8,17 +8,17 @@ import torch
 from torch import Tensor, nn
 from transformers import T5Config, T5EncoderModel
 
-from pocket.captions import caption, every_word
-from pocket.configs import TEXT_ENCODER, TEXT_LENGTH, UDIT
-from pocket.training.corpus import CAPTIONS, Corpus
-from pocket.training.device import send
-from pocket.training.hearing import Frames
-from pocket.training.loop import Recipe, Stage, fit
-from pocket.training.workplace import Workplace
-from systems.cascade.tta.words import WordTokenizer
-from systems.star.bridge import Bridge
-from systems.star.training import flow_matching_loss, toward_noise
-from systems.star.udit import UDiT
+from stabench.pocket.captions import caption, every_word
+from stabench.pocket.configs import TEXT_ENCODER, TEXT_LENGTH, UDIT
+from stabench.pocket.training.corpus import CAPTIONS, Corpus
+from stabench.pocket.training.hearing import Frames
+from stabench.systems.networks.udit import UDiT
+from stabench.systems.star.bridge import Bridge
+from stabench.systems.star.flow_matching import flow_matching_loss, toward_noise
+from stabench.systems.training.device import send
+from stabench.systems.training.loop import Recipe, Stage, fit
+from stabench.systems.training.workplace import Workplace
+from stabench.systems.tta.word_tokenizer import WordTokenizer
 
 BATCH = 16
 SHARED = ".mlp."

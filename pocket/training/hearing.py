@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pocket.configs import ENCODER, WIDTH
-from pocket.training.corpus import Corpus, Utterances
-from pocket.training.device import send
-from pocket.training.loop import Recipe, Stage, fit
-from pocket.training.workplace import Workplace
-from systems.star.speech_encoder import SpeechEncoder, build_speech_encoder
+from stabench.pocket.configs import ENCODER, WIDTH
+from stabench.pocket.training.corpus import Corpus, Utterances
+from stabench.systems.star.speech_encoder import SpeechEncoder, build_speech_encoder
+from stabench.systems.training.device import send
+from stabench.systems.training.loop import Recipe, Stage, fit
+from stabench.systems.training.workplace import Workplace
 
 FRAME_S = 0.04
 BATCH = 24

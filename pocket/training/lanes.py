@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
-from harness.environment import cpu_model
-from pocket.training.plan import Task
-from pocket.training.workplace import Workplace
+from stabench.harness.environment import cpu_model
+from stabench.pocket.training.plan import Task
+from stabench.systems.training.workplace import Workplace
 
 POLL_S = 0.2
 RECORD = "training.json"
@@ -112,7 +112,7 @@ def _start(task: Task, work: Workplace, weights: Path, count: int) -> subprocess
         "--weights": weights,
     }
     words = [str(word) for option in options.items() for word in option]
-    command = [sys.executable, "-m", "pocket.training", "--attached", *words]
+    command = [sys.executable, "-m", "stabench.pocket.training", "--attached", *words]
     print(f"== {task.name} begins", flush=True)
     environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
     return subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pocket import language_model as lm
-from pocket import pronunciations
-from pocket.scenes import items
-from pocket.training.corpus import CAPTIONS, COUNTS
+from stabench.pocket import language_model as lm
+from stabench.pocket import pronunciations
+from stabench.pocket.scenes import items
+from stabench.pocket.training.corpus import CAPTIONS, COUNTS
 
 # Nats of the training captions that a dropped trigram may cost; chosen on validation captions.
 LOSS = 5.0

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pocket.timeline import ship_timeline
-from pocket.training import language, ship
-from pocket.training.autoencoder import encode, normalise_latents, train_vae
-from pocket.training.bridge import train_bridge
-from pocket.training.clap import train_clap
-from pocket.training.codec import train_codec
-from pocket.training.corpus import Corpus, corpus
-from pocket.training.generators import (
+from stabench.pocket.timeline import ship_timeline
+from stabench.pocket.training import language, ship
+from stabench.pocket.training.autoencoder import encode, normalise_latents, train_vae
+from stabench.pocket.training.bridge import train_bridge
+from stabench.pocket.training.clap import train_clap
+from stabench.pocket.training.codec import train_codec
+from stabench.pocket.training.corpus import Corpus, corpus
+from stabench.pocket.training.generators import (
     SHARED,
     Latents,
     read_tokens,
@@ -21,11 +21,11 @@ from pocket.training.generators import (
     train_star,
     train_text_to_audio,
 )
-from pocket.training.hearing import Frames, encode_speech, train_encoder
-from pocket.training.recogniser import train_ctc
-from pocket.training.tagger import refine_tagger, thresholds, train_tagger, train_vggish
-from pocket.training.workplace import Workplace
-from systems.star.vae import SpectrogramVae
+from stabench.pocket.training.hearing import Frames, encode_speech, train_encoder
+from stabench.pocket.training.recogniser import train_ctc
+from stabench.pocket.training.tagger import refine_tagger, thresholds, train_tagger, train_vggish
+from stabench.systems.networks.vae import SpectrogramVae
+from stabench.systems.training.workplace import Workplace
 
 
 @dataclass(frozen=True)

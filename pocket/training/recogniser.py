@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pocket.captions import every_word
-from pocket.configs import ctc_head
-from pocket.training.corpus import Corpus
-from pocket.training.device import send
-from pocket.training.hearing import FRAME_S, Frames
-from pocket.training.loop import Recipe, Stage, fit
-from pocket.training.workplace import Workplace
-from systems.cascade.asr.ctc_head import CtcHead
+from stabench.pocket.captions import every_word
+from stabench.pocket.configs import ctc_head
+from stabench.pocket.training.corpus import Corpus
+from stabench.pocket.training.hearing import FRAME_S, Frames
+from stabench.systems.asr.ctc_head import CtcHead
+from stabench.systems.training.device import send
+from stabench.systems.training.loop import Recipe, Stage, fit
+from stabench.systems.training.workplace import Workplace
 
 BATCH = 48
 JITTER = 0.15

@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from metrics.embedders import weights as store
-from metrics.embedders.cnn14 import Cnn14, TaggerCard
-from metrics.embedders.vggish import Vggish
-from pocket.sounds.events import LABELS
-from systems.star.checkpoint import save_part
+from stabench.metrics.embedders import weights as store
+from stabench.metrics.embedders.cnn14 import Cnn14, TaggerCard
+from stabench.metrics.embedders.vggish import Vggish
+from stabench.pocket.sounds.events import LABELS
+from stabench.systems.networks.checkpoint import save_part
 
 LIMIT_BYTES = 15_000_000
 

@@ -5,14 +5,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metrics.embedders.cnn14 import Cnn14, Cnn14Config
-from metrics.embedders.vggish import Vggish, VggishConfig
-from pocket.sounds.events import LABELS
-from pocket.training.corpus import Corpus
-from pocket.training.degrade import degrade, negatives
-from pocket.training.device import send
-from pocket.training.loop import Recipe, Stage, fit
-from pocket.training.workplace import Workplace
+from stabench.metrics.embedders.cnn14 import Cnn14, Cnn14Config
+from stabench.metrics.embedders.vggish import Vggish, VggishConfig
+from stabench.pocket.sounds.events import LABELS
+from stabench.pocket.training.corpus import Corpus
+from stabench.pocket.training.degrade import degrade, negatives
+from stabench.systems.training.device import send
+from stabench.systems.training.loop import Recipe, Stage, fit
+from stabench.systems.training.workplace import Workplace
 
 TAGGER = Cnn14Config(channels=(16, 32, 64, 128, 128), embedding=256, classes=len(LABELS))
 VGGISH = VggishConfig(channels=(16, 32, 64, 128), hidden=256, embedding=128)

@@ -4,8 +4,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from systems.cascade.contract import Recogniser, TextToAudio
-from systems.contract import Representation, Spans, Utterance, Waveform
+from stabench.systems.contract import (
+    Recogniser,
+    Representation,
+    Spans,
+    TextToAudio,
+    Utterance,
+    Waveform,
+)
 
 
 class Cascade:

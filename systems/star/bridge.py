@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Blip2QFormerConfig, Blip2QFormerModel
 
-from systems.star.config import BridgeConfig
+from stabench.systems.star.config import BridgeConfig
 
 DROPPED_STAR_KEYS = ("projection.", "audio_Qformer.bert.embeddings.position_ids")
 RENAMED_STAR_KEYS = (

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from systems.star.config import SpeechEncoderConfig
+from stabench.systems.star.config import SpeechEncoderConfig
 
 N_FFT = 512
 FLOOR = 1e-5

@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from systems.random_weights import allocate, as_torch, hollow, randomise
-from systems.star.bridge import Bridge
-from systems.star.checkpoint import load_part, part_file
-from systems.star.config import StarConfig
-from systems.star.speech_encoder import build_speech_encoder
-from systems.star.udit import UDiT
-from systems.star.vae import build_vae
-from systems.weights import sha256
+from stabench.systems.networks.checkpoint import load_part, part_file
+from stabench.systems.networks.random_weights import allocate, as_torch, hollow, randomise, sha256
+from stabench.systems.networks.udit import UDiT
+from stabench.systems.networks.vae import build_vae
+from stabench.systems.star.bridge import Bridge
+from stabench.systems.star.config import StarConfig
+from stabench.systems.star.speech_encoder import build_speech_encoder
 
 RANDOM = "random"
 Files = str | Path | Sequence[str | Path]

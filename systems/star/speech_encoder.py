@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrize
 
-from systems.star.config import SpeechEncoderConfig
-from systems.star.log_mel import LogMelFrontEnd
-from systems.star.resample import resample
+from stabench.systems.networks.resample import resample
+from stabench.systems.star.config import SpeechEncoderConfig
+from stabench.systems.star.log_mel import LogMelFrontEnd
 
 CONV_KERNELS = (10, 3, 3, 3, 3, 2, 2)
 CONV_STRIDES = (5, 2, 2, 2, 2, 2, 2)

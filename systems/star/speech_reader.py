@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from systems.contract import Spans
-from systems.graphed import Graphed, Pool
-from systems.star.bridge import Bridge
-from systems.star.speech_encoder import MIN_SAMPLES, CodecEncoder, SpeechEncoder
+from stabench.systems.contract import Spans
+from stabench.systems.networks.cuda_graph import Graphed, Pool
+from stabench.systems.star.bridge import Bridge
+from stabench.systems.star.speech_encoder import MIN_SAMPLES, CodecEncoder, SpeechEncoder
 
 BUCKET_SAMPLES = 5120
 """Speech is padded to a multiple of 0.32 s (16 frames of HuBERT)"""

@@ -8,17 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from systems.contract import Representation, Spans, Utterance, Waveform
-from systems.star.config import (
-    SpeechEncoderConfig,
-    StarConfig,
-    from_dict,
-    read_config,
-    to_dict,
-)
+from stabench.systems.contract import Representation, Spans, Utterance, Waveform
+from stabench.systems.networks.config import DTYPES, from_dict, to_dict
+from stabench.systems.star.config import SpeechEncoderConfig, StarConfig, read_config
 
 RANDOM = "random"
-DTYPES = ("float32", "bfloat16", "float16")
 VARIANTS = ("eager", "folded", "graph", "compiled")
 UNCAPTURED = ("eager", "folded")
 
@@ -69,7 +63,7 @@ class Star:
         """Build the networks, fill them and move them; see systems.contract.System."""
         import torch
 
-        from systems.graphed import new_pool
+        from stabench.systems.networks.cuda_graph import new_pool
 
         if dtype not in DTYPES:
             raise ValueError(f"precision is {dtype!r}, allowed are {', '.join(DTYPES)}")
@@ -106,13 +100,13 @@ class Star:
 
     def eager(self) -> AbstractContextManager[None]:
         """No CUDA graph is replayed inside; see systems.contract.Eager."""
-        from systems.graphed import without_graphs
+        from stabench.systems.networks.cuda_graph import without_graphs
 
         return without_graphs()
 
     def provenance(self) -> dict[str, Any]:
         """The config, the variant, and where each part's weights come from (sha256, "random")."""
-        from systems.star.parts import digests
+        from stabench.systems.star.parts import digests
 
         return {
             "config": to_dict(self.config),
@@ -129,13 +123,13 @@ class Star:
     @property
     def parts(self) -> Any:
         """All networks, as systems.star.parts.Parts."""
-        from systems.star.parts import Parts
+        from stabench.systems.star.parts import Parts
 
         generator, reader = self.generator, self._reader
         return Parts(reader.encoder, reader.bridge, generator.udit, generator.vae)
 
     def _new_reader(self) -> Any:
-        from systems.star.speech_reader import GraphedSpeechReader, SpeechReader
+        from stabench.systems.star.speech_reader import GraphedSpeechReader, SpeechReader
 
         encoder, bridge = self._part("speech_encoder"), self._part("bridge")
         if self.variant in UNCAPTURED:
@@ -143,9 +137,8 @@ class Star:
         return GraphedSpeechReader(encoder, bridge, self._pool)
 
     def _new_generator(self) -> Any:
-        from systems.star.folded_generator import FoldedGenerator
-        from systems.star.graphed_generator import Contexts, GraphedGenerator
-        from systems.star.latent_generator import LatentGenerator
+        from stabench.systems.networks.graphed_generator import Contexts, GraphedGenerator
+        from stabench.systems.networks.latent_generator import FoldedGenerator, LatentGenerator
 
         config = self.config
         parts = (self._part("udit"), self._part("vae"), config.sampler, config.latent_frames)
@@ -158,7 +151,7 @@ class Star:
         return GraphedGenerator(*parts, contexts, self.graph_batches, self._pool)
 
     def _part(self, name: str) -> Any:
-        from systems.star.parts import load
+        from stabench.systems.star.parts import load
 
         part = load(self.config, name, self.weights, self.seed, self.device, self.dtype)
         if self.variant == "compiled" and hasattr(part, "compile_blocks"):

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from harness import atomic, journal
-from harness.adapter import Order
-from harness.clock import Clock
-from harness.device import Cpu
-from harness.journal import Journal, Row
-from harness.wav import encode
-from harness.worker import Job, Worker
-from harness.worker_process import WorkerProcess
+from stabench.harness import files
+from stabench.harness.device import Cpu
+from stabench.harness.runner.adapter import Order
+from stabench.harness.runner.clock import Clock
+from stabench.harness.runner.worker import Job, Worker
+from stabench.harness.runner.worker_process import WorkerProcess
+from stabench.harness.runs import journal
+from stabench.harness.runs.journal import Journal, Row
+from stabench.metrics.audio import encode
 
 TOYS = Path(__file__).parents[1] / "harness" / "toys.py"
 OUTPUT_SAMPLES = 64_000
@@ -66,7 +67,7 @@ def test_worker_in_process_without_flushes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Reading speech, clock, checks, hash and writing: all that is not the system's own time."""
-    monkeypatch.setattr(atomic.os, "fsync", lambda _: None)
+    monkeypatch.setattr(files.os, "fsync", lambda _: None)
     worker = Worker(order._replace(phase=phase))
     overheads_ms = []
     names = (f"clip{number}" for number in count())  # replacing a file would flush it on ext4
@@ -113,7 +114,7 @@ def test_flush_of_an_output(benchmark: BenchmarkFixture, tmp_path: Path) -> None
     """What four seconds of float32 cost on this disk; outside every timed phase."""
     data = encode(np.zeros(OUTPUT_SAMPLES, np.float32), 16_000)
     paths = (tmp_path / f"clip{number}.wav" for number in count())
-    benchmark(lambda: atomic.write_bytes(next(paths), data))
+    benchmark(lambda: files.write_bytes(next(paths), data))
 
 
 @pytest.mark.parametrize("spin_ms", [20.0, 100.0])

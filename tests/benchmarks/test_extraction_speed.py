@@ -28,17 +28,17 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch.nn import functional as F
 
-from harness.features import Network, hear
-from metrics.audio import Audio, decode, int16_round_trip
-from metrics.embedders import laion, published
-from metrics.embedders.clap import ClapEmbedder
-from metrics.embedders.cnn14 import Cnn14, Cnn14Config, Cnn14Tagger
-from metrics.embedders.mel import htk_bank
-from metrics.embedders.sources import Seeded
-from metrics.embedders.tokens import StandInTokens
-from metrics.embedders.vggish import LOG_OFFSET, Vggish, VggishConfig, VggishEmbedder
-from metrics.protocol import Listening
-from metrics.resample import _bank
+from stabench.harness.scoring.features import Network, hear
+from stabench.metrics.audio import Audio, decode, int16_round_trip
+from stabench.metrics.embedders import laion, published
+from stabench.metrics.embedders.clap import ClapEmbedder
+from stabench.metrics.embedders.cnn14 import Cnn14, Cnn14Config, Cnn14Tagger
+from stabench.metrics.embedders.mel import htk_bank
+from stabench.metrics.embedders.tokens import StandInTokens
+from stabench.metrics.embedders.vggish import LOG_OFFSET, Vggish, VggishConfig, VggishEmbedder
+from stabench.metrics.embedders.weight_sources import Seeded
+from stabench.metrics.protocol import Listening
+from stabench.metrics.resample import _bank
 
 DURATION_S = 10
 CLIPS, ROUNDS = 8, 7

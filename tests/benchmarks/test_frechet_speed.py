@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from metrics.bootstrap import Draws, Statistic, interval, shares
-from metrics.frechet import fit_clips, frechet_distance, frechet_two_sample
+from stabench.harness.stats.bootstrap import Draws, Statistic, interval, shares
+from stabench.metrics.frechet import fit_clips, frechet_distance, frechet_two_sample
 
 
 def sets(rows: int, width: int) -> np.ndarray:

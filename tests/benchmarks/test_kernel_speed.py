@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from metrics.frechet import fit_clips
-from metrics.frechet_infinity import frechet_infinity
-from metrics.kad import kad_test, kernel_audio_distance, median_distance
-from metrics.kid import kernel_inception_distance, kid
+from stabench.metrics.frechet import fit_clips
+from stabench.metrics.frechet_infinity import frechet_infinity
+from stabench.metrics.kad import kad_test, kernel_audio_distance, median_distance
+from stabench.metrics.kid import kernel_inception_distance, kid
 
 
 def sets(clips, frames, width):

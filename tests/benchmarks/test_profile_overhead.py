@@ -15,14 +15,14 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from harness.adapter import Order
-from harness.clock import Clock
-from harness.device import Cpu
-from harness.wav import encode
-from harness.worker import Job, Worker
-from systems.contract import Utterance
+from stabench.harness.device import Cpu
+from stabench.harness.runner.adapter import Order
+from stabench.harness.runner.clock import Clock
+from stabench.harness.runner.worker import Job, Worker
+from stabench.metrics.audio import encode
+from stabench.systems.contract import Utterance
 
-TOY = f"{Path(__file__).parents[1] / 'harness' / 'torch_toy.py'}:Multiplier"
+TOY = f"{Path(__file__).parents[1] / 'harness' / 'profiling' / 'torch_toy.py'}:Multiplier"
 STEPS = 10_000
 ROUNDS = 60
 NOW = time.thread_time_ns

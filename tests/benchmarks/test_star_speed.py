@@ -8,16 +8,11 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
-from pocket import configs
-from systems.contract import Utterance
-from systems.star.config import (
-    BridgeConfig,
-    SpeechEncoderConfig,
-    StarConfig,
-    UDiTConfig,
-    VaeConfig,
-)
-from systems.star.star import Star
+from stabench.pocket import configs
+from stabench.systems.contract import Utterance
+from stabench.systems.networks.config import UDiTConfig, VaeConfig
+from stabench.systems.star.config import BridgeConfig, SpeechEncoderConfig, StarConfig
+from stabench.systems.star.star import Star
 
 SMALL = StarConfig(
     SpeechEncoderConfig("hubert-logmel", width=32, layers=4, heads=2, ffn=64),

@@ -7,7 +7,7 @@ pytest.importorskip("whisper", reason="openai-whisper is not installed")
 
 import torch
 
-from systems.cascade.asr.whisper import DTYPES, Whisper
+from stabench.systems.asr.whisper import DTYPES, Whisper
 
 SPEECH = np.random.default_rng(0).uniform(-0.1, 0.1, 48_000).astype(np.float32)
 TOKENS = 14

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints import catalogue
+from stabench.checkpoints import catalogue
 
 HELD = (
     "STABENCH_WEIGHTS STABENCH_CACHE XDG_CACHE_HOME HF_HOME HF_HUB_CACHE HUGGINGFACE_HUB_CACHE "

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from checkpoints import catalogue
-from checkpoints.catalogue import Entry
+from stabench.checkpoints import catalogue
+from stabench.checkpoints.catalogue import Entry
 
 ENTRIES = list(catalogue.entries().values())
 FILE = 'about = "x"\nlicence = "MIT"\nused_by = []\n'

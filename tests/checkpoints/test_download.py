@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints import download as module
-from checkpoints.download import DownloadError, Job, download
+from stabench.checkpoints import download as module
+from stabench.checkpoints.download import DownloadError, Job, download
 from tests.checkpoints.origin import Origin, sha256
 
 DATA = bytes(range(256)) * 4000

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints import fetch as module
-from checkpoints import store
-from checkpoints.catalogue import Entry
-from checkpoints.download import DownloadError
-from checkpoints.fetch import fetch
+from stabench.checkpoints import fetch as module
+from stabench.checkpoints import store
+from stabench.checkpoints.catalogue import Entry
+from stabench.checkpoints.download import DownloadError
+from stabench.checkpoints.fetch import fetch
 from tests.checkpoints.origin import Origin, sha256, use_catalogue
 
 DATA, MORE = b"weights" * 1000, b'{"width": 3}'

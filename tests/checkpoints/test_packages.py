@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints import store
-from checkpoints.catalogue import Entry
-from checkpoints.fetch import fetch
+from stabench.checkpoints import store
+from stabench.checkpoints.catalogue import Entry
+from stabench.checkpoints.fetch import fetch
 from tests.checkpoints.origin import sha256, use_catalogue
 
 DATA = b"weights" * 100

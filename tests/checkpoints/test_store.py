@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints import catalogue, digests, store
-from checkpoints.catalogue import Entry
+from stabench.checkpoints import catalogue, digests, store
+from stabench.checkpoints.catalogue import Entry
 from tests.checkpoints.origin import sha256, use_catalogue
 
 DATA = b"0123456789" * 100

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from checkpoints import torch_file
+from stabench.checkpoints import torch_file
 
 TENSORS = {"weight": torch.arange(6.0).reshape(2, 3), "bias": torch.tensor([1, 2])}
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.wav import encode
+from stabench.metrics.audio import encode
 
 ROOT = Path(__file__).resolve().parents[2]
 TOYS = Path(__file__).with_name("toys.py")
@@ -25,6 +25,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STABENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session")
+def submitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return a scored run of 24 clips (`toy_board.Toy`), for submitting and checking."""
+    from tests.harness.submission.toy_board import toy
+
+    return toy(tmp_path_factory.mktemp("board"))
 
 
 @pytest.fixture
@@ -75,7 +83,7 @@ def stabench(tmp_path: Path, environment: dict[str, str]) -> Runner:
     """Runs the command in `tmp_path`; `check` is the exit code it must end with."""
 
     def call(*words: object, check: int = 0) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "harness", *map(str, words)]
+        command = [sys.executable, "-m", "stabench", *map(str, words)]
         done = subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
         )

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from harness import environment, journal
-from harness.clock import Span
-from harness.dataset import Clip
-from harness.journal import Failure, Row
-from harness.run_folder import DatasetRecord, Record, Request, RunFolder
-from harness.suite import parse
-from harness.wav import encode
-from metrics.audio import content_sha256
+from stabench.harness import environment
+from stabench.harness.datasets.dataset import Clip
+from stabench.harness.runs import journal
+from stabench.harness.runs.journal import Failure, Row, Span
+from stabench.harness.runs.run_folder import DatasetRecord, Record, Request, RunFolder
+from stabench.harness.suites.suite import parse
+from stabench.metrics.audio import content_sha256, encode
 
 LISTENERS = Path(__file__).with_name("listeners.py")
 PITCH_HZ = {"low": 500, "middle": 2_000, "high": 3_500}

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from metrics.contract import Features
+from stabench.metrics.contract import Features
 
 EVENTS = ("low", "middle", "high")
 

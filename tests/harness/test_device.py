@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from harness.clock import Clock
-from harness.device import Cpu, Cuda, device, limit_threads
-from harness.errors import StabenchError
+from stabench.harness.device import Cpu, Cuda, device, limit_threads
+from stabench.harness.errors import StabenchError
+from stabench.harness.runner.clock import Clock
 
 
 class FakeCuda:

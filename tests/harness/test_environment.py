@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import environment
+from stabench.harness import environment
 
 
 def test_the_record_is_plain_data_of_this_machine() -> None:
@@ -28,7 +28,8 @@ def test_the_record_is_plain_data_of_this_machine() -> None:
 
 def test_the_record_imports_no_torch() -> None:
     script = (
-        "import sys; from harness import environment as e; e.record(1); print(sorted(sys.modules))"
+        "import sys; from stabench.harness import environment as e;"
+        "e.record(1); print(sorted(sys.modules))"
     )
     root = Path(__file__).parents[2]
     done = subprocess.run(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import registry
-from harness.errors import MissingError, StabenchError
+from stabench.harness import registry
+from stabench.harness.errors import MissingError, StabenchError
 
 BOOM = "raise SystemError('listing must not import me')\n"
 

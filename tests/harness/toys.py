@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from systems.contract import Representation, Spans, Utterance, Waveform
+from stabench.systems.contract import Representation, Spans, Utterance, Waveform
 
 
 def spin(duration_ms: float) -> None:

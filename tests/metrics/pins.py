@@ -5,12 +5,12 @@ import hashlib
 import json
 from pathlib import Path
 
-from harness import protocols
-from metrics.declarations import METRICS
+from stabench.harness.suites import protocols
+from stabench.metrics.registry import METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = Path(__file__).with_name("versions.json")
-UNPINNED = {"metrics.metric", "metrics.sets", "metrics.contract", "metrics.influence"}
+UNPINNED = {"stabench.metrics.registry", "stabench.metrics.sets", "stabench.metrics.contract"}
 """Shapes of data, and influence: they decide no value."""
 
 
@@ -47,9 +47,11 @@ def _sources(module: str) -> dict[str, str]:
     todo = [module]
     while todo:
         name = todo.pop()
-        if name in found or name in UNPINNED or not name.startswith("metrics."):
+        if name in found or name in UNPINNED or not name.startswith("stabench.metrics."):
             continue
-        found[name] = (ROOT / f"{name.replace('.', '/')}.py").read_text("utf-8")
+        found[name] = (ROOT / f"{name.removeprefix('stabench.').replace('.', '/')}.py").read_text(
+            "utf-8"
+        )
         imports = (node for node in ast.walk(ast.parse(found[name])))
         todo += [
             node.module for node in imports if isinstance(node, ast.ImportFrom) and node.module

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from metrics.audio import AudioError, content_sha256, decode, int16_round_trip, load, mono
-from metrics.resample import resample
+from stabench.metrics.audio import AudioError, content_sha256, decode, int16_round_trip, load, mono
+from stabench.metrics.resample import resample
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from metrics.backends import frechet_audio_distance, laion_clap, packages
-from metrics.backends.laion_clap import POSITION_IDS, LaionClapEmbedder
-from metrics.contract import TextAudioEmbedder
-from metrics.embedders.tokens import StandInTokens
+from stabench.metrics.backends import backend, frechet_audio_distance, laion_clap
+from stabench.metrics.backends.laion_clap import POSITION_IDS, LaionClapEmbedder
+from stabench.metrics.contract import TextAudioEmbedder
+from stabench.metrics.embedders.tokens import StandInTokens
 
 FACTORIES = {
     "laion-clap": laion_clap.embedder,
@@ -22,7 +22,7 @@ FACTORIES = {
 
 def installed(distribution):
     try:
-        return bool(packages.package_version(distribution))
+        return bool(backend.package_version(distribution))
     except FileNotFoundError:
         return False
 
@@ -62,7 +62,7 @@ class Distance:
 def stand_ins(monkeypatch):
     """Both packages are "installed", at a version that a test may change."""
     version = SimpleNamespace(now="1.1.7")
-    monkeypatch.setattr("metrics.backends.backend.package_version", lambda _: version.now)
+    monkeypatch.setattr("stabench.metrics.backends.backend.package_version", lambda _: version.now)
     monkeypatch.setattr(laion_clap, "clap_module", Clap)
     monkeypatch.setattr(frechet_audio_distance, "vggish_distance", Distance)
     return version
@@ -185,11 +185,11 @@ def test_torchvggish_is_taken_from_a_folder_and_never_downloaded(monkeypatch, tm
     def distance(**settings):
         return torch.hub.load(repo_or_dir="harritaylor/torchvggish", model="vggish")
 
-    monkeypatch.setenv(packages.TORCHVGGISH, str(tmp_path))
+    monkeypatch.setenv(backend.TORCHVGGISH, str(tmp_path))
     monkeypatch.setattr(torch.hub, "load", load)
     peer = SimpleNamespace(FrechetAudioDistance=distance)
-    monkeypatch.setattr(packages, "package", lambda _: peer)
-    packages.vggish_distance()
+    monkeypatch.setattr(backend, "package", lambda _: peer)
+    backend.vggish_distance()
     [(place, how)] = asked
     assert place == (str(tmp_path), "vggish")
     assert (how["source"], how["pretrained"]) == ("local", False)
@@ -197,16 +197,16 @@ def test_torchvggish_is_taken_from_a_folder_and_never_downloaded(monkeypatch, tm
 
 
 def test_torchvggish_that_is_not_there(monkeypatch, tmp_path):
-    monkeypatch.setenv(packages.TORCHVGGISH, str(tmp_path / "nothing"))
+    monkeypatch.setenv(backend.TORCHVGGISH, str(tmp_path / "nothing"))
     with pytest.raises(FileNotFoundError, match="set TORCHVGGISH to a checkout"):
-        packages.torchvggish()
+        backend.torchvggish()
 
 
 def test_hub_look_ups_are_off(monkeypatch):
     constants = importlib.import_module("huggingface_hub.constants")
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    packages.stay_offline()
+    backend.stay_offline()
     assert constants.is_offline_mode()
     assert os.environ["HF_HUB_OFFLINE"] == "1"
 
@@ -228,7 +228,7 @@ def test_laion_clap_itself(signal):
 @pytest.mark.filterwarnings("ignore")
 def test_frechet_audio_distance_itself(signal):
     try:
-        packages.torchvggish()
+        backend.torchvggish()
     except FileNotFoundError as error:
         pytest.skip(str(error))
     embedder = frechet_audio_distance.embedder("random")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from metrics.contract import TextAudioEmbedder
-from metrics.embedders import weights
-from metrics.embedders.clap import CAPTIONS, ClapEmbedder, ClapFrontEnd, LogMel, batches
-from metrics.embedders.htsat import Htsat
-from metrics.embedders.tokens import Tokens
+from stabench.metrics.contract import TextAudioEmbedder
+from stabench.metrics.embedders import weights
+from stabench.metrics.embedders.clap import CAPTIONS, ClapEmbedder, ClapFrontEnd, LogMel, batches
+from stabench.metrics.embedders.htsat import Htsat
+from stabench.metrics.embedders.tokens import Tokens
 
 TEXT = {
     "vocab_size": 300,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from metrics.clap import clap_score
+from stabench.metrics.clap import clap_score
 
 
 def test_known_angles():

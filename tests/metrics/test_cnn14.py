@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from metrics.contract import Tagger
-from metrics.embedders import weights
-from metrics.embedders.cnn14 import Cnn14, Cnn14Config, Cnn14Tagger, Inference, TaggerCard
+from stabench.metrics.contract import Tagger
+from stabench.metrics.embedders import weights
+from stabench.metrics.embedders.cnn14 import Cnn14, Cnn14Config, Cnn14Tagger, Inference, TaggerCard
 
 POCKET = Cnn14Config(channels=(4, 8, 8, 16, 16), embedding=32, classes=3)
 

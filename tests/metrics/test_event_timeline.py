@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from metrics.contract import Tagger
-from metrics.embedders import weights
-from metrics.embedders.cnn14 import Cnn14, Cnn14Config, Cnn14Tagger, TaggerCard
-from metrics.embedders.event_timeline import EventTimeline
+from stabench.metrics.contract import Tagger
+from stabench.metrics.embedders import weights
+from stabench.metrics.embedders.cnn14 import Cnn14, Cnn14Config, Cnn14Tagger, TaggerCard
+from stabench.metrics.embedders.event_timeline import EventTimeline
 
 SMALL = Cnn14Config(channels=(4, 8, 8, 16, 16), embedding=32, classes=3)
 FRAME_S = 0.16

@@ -6,7 +6,7 @@ import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metrics.frechet import distance, fit, frechet_distance, frechet_two_sample
+from stabench.metrics.frechet import distance, fit, frechet_distance, frechet_two_sample
 
 PEERS = {
     "audioldm_eval.calculate_fid": 32.72382714412106,

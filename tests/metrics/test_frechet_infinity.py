@@ -5,12 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from metrics import frechet_infinity as module
-from metrics.contract import Features
-from metrics.declarations import METRICS
-from metrics.frechet import fit_clips, frechet_two_sample
-from metrics.frechet_infinity import frechet_infinity, measure
-from metrics.sets import NotMeasurable
+from stabench.metrics import frechet_infinity as module
+from stabench.metrics.contract import Features
+from stabench.metrics.frechet import fit_clips, frechet_two_sample
+from stabench.metrics.frechet_infinity import frechet_infinity, measure
+from stabench.metrics.registry import METRICS
+from stabench.metrics.sets import NotMeasurable
 
 WIDTH = 24
 SCALE = np.linspace(0.5, 1.5, WIDTH)

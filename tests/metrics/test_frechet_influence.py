@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from metrics.bootstrap import Draws, Statistic, difference, interval, shares
-from metrics.frechet import fit_clips, frechet_distance, frechet_two_sample
+from stabench.harness.stats.bootstrap import Draws, Statistic, difference, interval, shares
+from stabench.metrics.frechet import fit_clips, frechet_distance, frechet_two_sample
 
 CLIPS, WORLDS = 200, 400
 

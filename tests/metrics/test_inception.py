@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metrics.inception import inception_score, inception_statistic
+from stabench.metrics.inception import inception_score, inception_statistic
 
 # audioldm_eval.<key>.seed2020; av_bench.splits10.shuffleTrue returns the first too
 PEERS = {

@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metrics import kad
-from metrics.contract import Features
-from metrics.declarations import METRICS
-from metrics.kad import (
+from stabench.metrics import kad
+from stabench.metrics.contract import Features
+from stabench.metrics.kad import (
     kad_test,
     kernel_audio_distance,
     measure,
     median_distance,
     squared_distances,
 )
+from stabench.metrics.registry import METRICS
 
 # kadtk.<key>; the second value of each pair is x=gen, y=ref, whose bandwidth is the reference's
 PEERS = {

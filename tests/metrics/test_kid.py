@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metrics.contract import Features
-from metrics.declarations import METRICS
-from metrics.kid import cubic, kernel_inception_distance, kid, kid_test, measure
+from stabench.metrics.contract import Features
+from stabench.metrics.kid import cubic, kernel_inception_distance, kid, kid_test, measure
+from stabench.metrics.registry import METRICS
 
 # audioldm_eval.fad128.subsets100.<key>; av_bench returns the second too
 PEERS = {

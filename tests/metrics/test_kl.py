@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metrics.kl import AUDIOLDM_EVAL_EPSILON, kl_divergence, kl_divergence_sigmoid
+from stabench.metrics.kl import AUDIOLDM_EVAL_EPSILON, kl_divergence, kl_divergence_sigmoid
 
 PEERS = {"av_bench.softmax": (None, 1.3695789575576782)} | {
     "audioldm_eval.softmax": (AUDIOLDM_EVAL_EPSILON, 1.3643485307693481)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metrics import mmd as module
-from metrics.mmd import mmd, mmd_of_subsets, mmd_test, pool
-from metrics.sets import NotMeasurable
+from stabench.metrics import mmd as module
+from stabench.metrics.mmd import mmd, mmd_of_subsets, mmd_test, pool
+from stabench.metrics.sets import NotMeasurable
 
 
 def bell(one, other):

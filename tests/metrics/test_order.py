@@ -5,8 +5,8 @@ import doctest
 import numpy as np
 import pytest
 
-import metrics.order
-from metrics.order import event_order, event_overlap
+from stabench.metrics import order
+from stabench.metrics.order import event_order, event_overlap
 
 LIMITS = np.array([1.0, -0.5, 0.0])
 LOW = -8.0
@@ -18,8 +18,8 @@ def sound(*windows: str) -> np.ndarray:
 
 
 def test_examples_in_the_docstrings():
-    assert doctest.testmod(metrics.order).failed == 0
-    assert doctest.testmod(metrics.order).attempted >= 7
+    assert doctest.testmod(order).failed == 0
+    assert doctest.testmod(order).attempted >= 7
 
 
 def test_order_is_of_all_steps_and_all_their_events():

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import protocols
-from harness.errors import MissingError, StabenchError
-from metrics.audio import Audio, int16_round_trip
-from metrics.listening import Ear, parts
-from metrics.protocol import Listening
-from metrics.resample import resample
+from stabench.harness.errors import MissingError, StabenchError
+from stabench.harness.suites import protocols
+from stabench.metrics.audio import Audio, int16_round_trip
+from stabench.metrics.preprocess import Ear, parts
+from stabench.metrics.protocol import Listening
+from stabench.metrics.resample import resample
 
 ROOT = Path(__file__).resolve().parents[2]
 PINNED = json.loads((Path(__file__).parent / "versions.json").read_text())["protocols"]

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from metrics.embedders import cnn14, laion, published, vggish, weights
-from metrics.embedders.clap import DERIVED
-from metrics.embedders.cnn14 import Cnn14, Cnn14Config
-from metrics.embedders.sources import Folder, Seeded
-from metrics.embedders.tokens import StandInTokens
-from metrics.embedders.vggish import Vggish, VggishConfig
+from stabench.metrics.embedders import cnn14, laion, published, vggish, weights
+from stabench.metrics.embedders.clap import DERIVED
+from stabench.metrics.embedders.cnn14 import Cnn14, Cnn14Config
+from stabench.metrics.embedders.tokens import StandInTokens
+from stabench.metrics.embedders.vggish import Vggish, VggishConfig
+from stabench.metrics.embedders.weight_sources import Folder, Seeded
 
 SMALL_VGGISH = VggishConfig(channels=(2, 2, 4, 4), hidden=8, embedding=6)
 CHANNELS = {"channels": (4, 8, 8, 16, 16), "embedding": 32}
@@ -177,8 +177,10 @@ def test_clap_folder_of_transformers(tmp_path, monkeypatch):
         raise FileNotFoundError(f"'{name}' is missing")
 
     checked = []
-    monkeypatch.setattr("checkpoints.store.locate", locate)
-    monkeypatch.setattr("checkpoints.store.verify", lambda path, entry: checked.append(entry.name))
+    monkeypatch.setattr("stabench.checkpoints.store.locate", locate)
+    monkeypatch.setattr(
+        "stabench.checkpoints.store.verify", lambda path, entry: checked.append(entry.name)
+    )
     embedder = published.clap_630k()
     embedder.load("cpu")
     assert checked == ["clap-htsat-unfused"]
@@ -267,7 +269,7 @@ def test_published_weights_that_are_not_here(monkeypatch):
     def locate(name):
         raise FileNotFoundError(f"weights '{name}' are not here; stabench weights fetch {name}")
 
-    monkeypatch.setattr("checkpoints.store.locate", locate)
+    monkeypatch.setattr("stabench.checkpoints.store.locate", locate)
     for factory, name in (
         (published.vggish, "vggish"),
         (published.cnn14_32k, "cnn14-32k"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from metrics.recall import event_recall, false_alarm_rate
+from stabench.metrics.recall import event_recall, false_alarm_rate
 
 LOGITS = np.array([[2.0, -1, 0.5], [0, 0, 0], [-3, 4, 1], [9, 9, 9]])
 THRESHOLDS = np.array([1.0, -0.5, 0.5])

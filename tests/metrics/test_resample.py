@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from metrics.resample import resample
+from stabench.metrics.resample import resample
 
 
 def test_44100_to_16000(parity, signal):

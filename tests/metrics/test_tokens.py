@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from metrics.embedders.tokens import LENGTH, RobertaTokens, StandInTokens
+from stabench.metrics.embedders.tokens import LENGTH, RobertaTokens, StandInTokens
 
 
 def test_a_tokenizer_that_is_not_there_is_named(tmp_path):

@@ -1,6 +1,6 @@
 """A number changes only with its version: the code behind each metric is pinned.
 
-After a change of a metric's code: raise `version` in metrics/declarations.py if the same inputs
+After a change of a metric's code: raise `version` in metrics/registry.py if the same inputs
 can give another number, then write the new pins with `python -m tests.metrics.pins`.
 """
 
@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from metrics.declarations import METRICS
+from stabench.metrics.registry import METRICS
 from tests.metrics.pins import FILE, fingerprint, pins
 
 PINNED = json.loads(FILE.read_text())["metrics"]
@@ -17,7 +17,7 @@ PINNED = json.loads(FILE.read_text())["metrics"]
 @pytest.mark.parametrize("name", METRICS)
 def test_code_of_a_metric_is_pinned_with_its_version(name):
     assert pins()[name] == PINNED[name], (
-        f"the code behind '{name}' changed: raise its version in metrics/declarations.py if a "
+        f"the code behind '{name}' changed: raise its version in metrics/registry.py if a "
         "number can change, then run: python -m tests.metrics.pins"
     )
 

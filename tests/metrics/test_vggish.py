@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from metrics.contract import Tagger
-from metrics.embedders import weights
-from metrics.embedders.vggish import ROWS, Inference, Pca, Vggish, VggishConfig, VggishEmbedder
+from stabench.metrics.contract import Tagger
+from stabench.metrics.embedders import weights
+from stabench.metrics.embedders.vggish import (
+    ROWS,
+    Inference,
+    Pca,
+    Vggish,
+    VggishConfig,
+    VggishEmbedder,
+)
 
 POCKET = VggishConfig(channels=(4, 8, 8, 8), hidden=16, embedding=6)
 

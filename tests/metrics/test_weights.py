@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from metrics.embedders import weights
-from metrics.embedders.vggish import VggishConfig, VggishEmbedder
+from stabench.metrics.embedders import weights
+from stabench.metrics.embedders.vggish import VggishConfig, VggishEmbedder
 
 
 def test_round_trip(tmp_path):

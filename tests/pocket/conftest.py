@@ -8,7 +8,7 @@ import pytest
 @pytest.fixture(scope="session")
 def pocket_clips(tmp_path_factory):
     """The clips of the test set, their audio on disk."""
-    from pocket import dataset
+    from stabench.pocket import dataset
 
     with pytest.MonkeyPatch.context() as patch:
         if "STABENCH_CACHE" not in os.environ:

@@ -5,11 +5,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pocket import phrases, speech
-from pocket.captions import caption, every_word
-from pocket.phrases import Phrase
-from pocket.scenes import items
-from pocket.sounds.events import LABELS
+from stabench.pocket import captions, speech
+from stabench.pocket.captions import Phrase, caption, every_word
+from stabench.pocket.scenes import items
+from stabench.pocket.sounds.events import LABELS
 
 
 def said(split: str, count: int = 4000) -> set[str]:
@@ -21,7 +20,7 @@ def clauses(listed: tuple[Phrase, ...]) -> set[tuple[str, str]]:
 
 
 def test_every_event_has_phrases():
-    for wording, fewest in ((phrases.TRAIN, 6), (phrases.TEST, 3), (phrases.DEVELOPMENT, 3)):
+    for wording, fewest in ((captions.TRAIN, 6), (captions.TEST, 3), (captions.DEVELOPMENT, 3)):
         assert set(wording) == set(LABELS)
         assert all(len(wording[label]) >= fewest for label in LABELS)
 
@@ -29,7 +28,7 @@ def test_every_event_has_phrases():
 @pytest.mark.parametrize("label", LABELS)
 def test_training_test_and_development_share_no_phrase(label):
     train, test, development = (
-        clauses(wording[label]) for wording in (phrases.TRAIN, phrases.TEST, phrases.DEVELOPMENT)
+        clauses(wording[label]) for wording in (captions.TRAIN, captions.TEST, captions.DEVELOPMENT)
     )
     assert not train & test
     assert not train & development

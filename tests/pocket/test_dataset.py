@@ -11,9 +11,9 @@ import pytest
 import soundfile
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
-from harness.errors import MissingError
-from pocket import dataset, render
-from pocket.captions import every_word
+from stabench.harness.errors import MissingError
+from stabench.pocket import dataset, render
+from stabench.pocket.captions import every_word
 
 DISPATCHED = [name for name in __cpu_dispatch__ if __cpu_features__[name]]
 OTHER_MACHINE = {
@@ -76,7 +76,7 @@ def test_second_use_renders_nothing(clips, monkeypatch):
 def test_an_older_processor_renders_the_same_bytes(tmp_path, manifest):
     """NumPy, libm and OpenBLAS choose other code on other processors; the bytes stay."""
     code = (
-        "import sys; from pathlib import Path; from pocket import render;"
+        "import sys; from pathlib import Path; from stabench.pocket import render;"
         "from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__;"
         "assert not any(__cpu_features__[name] for name in __cpu_dispatch__);"
         "render.COUNT = 12; render.write('test', Path(sys.argv[1]))"
@@ -115,7 +115,7 @@ def test_development_set_has_scenes_wordings_and_voices_of_its_own(tmp_path, mon
 
     def render_here(folder: Path, split: str) -> None:
         code = (
-            "import sys; from pathlib import Path; from pocket import render;"
+            "import sys; from pathlib import Path; from stabench.pocket import render;"
             "render.COUNT = 6; render.write(sys.argv[1], Path(sys.argv[2]))"
         )
         command = [sys.executable, "-c", code, split, str(folder)]

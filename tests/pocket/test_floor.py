@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from harness.errors import MissingError
-from harness.suite import load
-from pocket import floor, scenes
-from pocket.dataset import MANIFEST
-from pocket.sounds.scene import Scene, render, to_pcm16
+from stabench.harness.errors import MissingError
+from stabench.harness.suites.suite import load
+from stabench.pocket import floor, scenes
+from stabench.pocket.dataset import MANIFEST
+from stabench.pocket.sounds.scene import Scene, render, to_pcm16
 
 ROWS = json.loads(MANIFEST.read_text())["clips"]
 
@@ -41,7 +41,7 @@ def test_it_is_no_recording(pocket_clips):
 
 def test_the_suite_has_it_in_the_place_of_half_and_half():
     metrics = load("pocket").metrics
-    assert metrics.floor == "pocket.floor:regenerated"
+    assert metrics.floor == "stabench.pocket.floor:regenerated"
     assert "other-half" not in metrics.sanity
 
 

@@ -5,22 +5,22 @@ from functools import partial
 import numpy as np
 import pytest
 
-from harness import protocols
-from harness.examination import FOREIGN, read, shipped_at
-from harness.features import hear
-from harness.gradings import louder, white_noise
-from harness.judge_statistics import spread
-from harness.judges import Candidate, accuracy_of, known_sets
-from harness.scoring import ON_CPU, network_of
-from metrics.clap import clap_score
-from metrics.embedders.sources import Seeded
-from metrics.embedders.vggish import Vggish, VggishEmbedder
-from metrics.frechet import frechet_distance
-from metrics.kl import kl_divergence
-from pocket import scenes
-from pocket.gradings import FEW, TEST, THRESHOLDS, TRAIN, drop, parts, pocket, swap
-from pocket.sounds.events import LABELS
-from pocket.sounds.scene import render
+from stabench.harness.judges.gradings import louder, white_noise
+from stabench.harness.judges.judges import Candidate, accuracy_of, known_sets
+from stabench.harness.judges.statistics import spread
+from stabench.harness.scoring.examination import FOREIGN, read, shipped_at
+from stabench.harness.scoring.features import hear
+from stabench.harness.scoring.score import ON_CPU, network_of
+from stabench.harness.suites import protocols
+from stabench.metrics.clap import clap_score
+from stabench.metrics.embedders.vggish import Vggish, VggishEmbedder
+from stabench.metrics.embedders.weight_sources import Seeded
+from stabench.metrics.frechet import frechet_distance
+from stabench.metrics.kl import kl_divergence
+from stabench.pocket import scenes
+from stabench.pocket.gradings import FEW, TEST, THRESHOLDS, TRAIN, drop, parts, pocket, swap
+from stabench.pocket.sounds.events import LABELS
+from stabench.pocket.sounds.scene import render
 
 RULES = protocols.load("pocket").networks
 ROUNDING = 1e-6
@@ -147,7 +147,7 @@ def test_loudness_moves_fad_and_leaves_fd_kl_and_clap_nearly_where_they_are():
 
 @pytest.mark.parametrize("role", RULES)
 def test_every_shipped_judge_has_passed_with_the_weights_that_are_there(role):
-    """After judges are trained anew: python -m pocket.training.examine."""
+    """After judges are trained anew: python -m stabench.pocket.training.examine."""
     network = network_of(role, RULES[role], ON_CPU, kept=False)
     record = read(shipped_at(network.embedder.examinations, role))
     assert record is not None

@@ -8,9 +8,9 @@ import time
 import pytest
 import torch
 
-from pocket.training import lanes
-from pocket.training.plan import JUDGES, TASKS, Task
-from pocket.training.workplace import Workplace
+from stabench.pocket.training import lanes
+from stabench.pocket.training.plan import JUDGES, TASKS, Task
+from stabench.systems.training.workplace import Workplace
 
 WRITE = """
 import pathlib, sys, time
@@ -87,7 +87,7 @@ def test_every_need_is_a_task_that_comes_before():
 def test_a_task_ends_with_the_process_that_began_it(tmp_path):
     """A kill of the parent closes the pipe, and nothing goes on training unseen."""
     code = (
-        "import threading, time; from pocket.training.__main__ import _end_with_parent;"
+        "import threading, time; from stabench.pocket.training.__main__ import _end_with_parent;"
         "threading.Thread(target=_end_with_parent, daemon=True).start();"
         "print('on', flush=True); time.sleep(60)"
     )
@@ -107,7 +107,8 @@ def test_a_task_may_fork_while_it_waits_for_the_end_of_its_parent(tmp_path):
     options = {"--task": "corpus", "--device": "cpu", "--scale": "0.001", "--work": tmp_path}
     words = [str(word) for option in options.items() for word in option]
     child = subprocess.Popen(
-        [sys.executable, "-m", "pocket.training", "--attached", *words], stdin=subprocess.PIPE
+        [sys.executable, "-m", "stabench.pocket.training", "--attached", *words],
+        stdin=subprocess.PIPE,
     )
     assert child.wait(240) == 0
     child.stdin.close()

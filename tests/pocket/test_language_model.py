@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pocket import language_model as lm
-from pocket.training import language
+from stabench.pocket import language_model as lm
+from stabench.pocket.training import language
 
 CAPTIONS = [
     "a dog barks",

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from metrics.audio import decode, load
-from metrics.recall import event_recall, false_alarm_rate
-from pocket import ceiling, embedders, systems
-from pocket.configs import WEIGHTS
-from pocket.sounds.events import LABELS
-from systems.contract import Utterance
+from stabench.metrics.audio import decode, load
+from stabench.metrics.recall import event_recall, false_alarm_rate
+from stabench.pocket import ceiling, embedders, systems
+from stabench.pocket.configs import WEIGHTS
+from stabench.pocket.sounds.events import LABELS
+from stabench.systems.contract import Utterance
 
 FACTORIES = {
     "cascade": systems.cascade,

@@ -7,9 +7,9 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from checkpoints import store
-from pocket import neural_voice
-from pocket.neural_voice import FRAME, HOP, NATIVE_HZ, Heard, pulses, respell, waveform
+from stabench.checkpoints import store
+from stabench.pocket import neural_voice
+from stabench.pocket.neural_voice import FRAME, HOP, NATIVE_HZ, Heard, pulses, respell, waveform
 
 FRAMES = 40
 

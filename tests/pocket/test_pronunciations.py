@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pocket import language_model, pronunciations
+from stabench.pocket import language_model, pronunciations
 
 SHIPPED = Path(pronunciations.__file__).parent / "weights" / "asr"
 

@@ -11,16 +11,16 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from checkpoints import store
-from harness import suite
-from harness.cli import app
-from harness.errors import MissingError, StabenchError
-from harness.transcripts import normalise, word_errors
-from pocket import real as module
-from pocket.real import check_installed, real
-from systems.cascade.asr.faster_whisper import FasterWhisper
-from systems.cascade.asr.whisper import Whisper
-from systems.contract import Utterance
+from stabench.checkpoints import store
+from stabench.harness.cli.main import app
+from stabench.harness.errors import MissingError, StabenchError
+from stabench.harness.scoring.wer import normalise, word_errors
+from stabench.harness.suites import suite
+from stabench.pocket import real as module
+from stabench.pocket.real import check_installed, real
+from stabench.systems.asr.faster_whisper import FasterWhisper
+from stabench.systems.asr.whisper import Whisper
+from stabench.systems.contract import Utterance
 
 HEARD, STEP = 10, 5
 """Captions that both engines hear, every fifth: about 90 words, of each relation."""
@@ -82,7 +82,7 @@ def test_voices_have_names():
 @pytest.fixture(scope="module")
 def spoken(pocket_clips, tmp_path_factory):
     """Some of the pocket's clips by voice, the neural speech rendered into an empty cache."""
-    from pocket.dataset import pocket
+    from stabench.pocket.dataset import pocket
 
     few = replace(pocket(), clips=pocket_clips[: STEP * HEARD : STEP])
     with pytest.MonkeyPatch.context() as patch:

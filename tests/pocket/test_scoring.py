@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from harness import cli, protocols
-from harness.scoring import score_folders
+from stabench.harness.cli import main
+from stabench.harness.scoring.score import score_folders
+from stabench.harness.suites import protocols
 
 CLIPS = 24
 
@@ -66,8 +67,9 @@ def test_noise_moves_every_column_from_its_best(folders, tmp_path, monkeypatch):
 FRESH = """
 import sys
 from pathlib import Path
-from harness import cli, protocols
-from harness.scoring import Hearing, score_folders
+from stabench.harness.cli import main as cli
+from stabench.harness.suites import protocols
+from stabench.harness.scoring.score import Hearing, score_folders
 here, out = map(Path, sys.argv[1:])
 score_folders(here, {"same": here}, None, out, protocols.load("pocket"), columns=("kl",),
               sanity=(), bootstrap=100, hearing=Hearing(threads=3))
@@ -92,7 +94,7 @@ def test_scores_of_folders_never_replace_earlier_ones(folders, tmp_path, monkeyp
     words += [f"same={folders / 'half-out'}", "--columns", "kl", "--no-sanity", "--threads", "1"]
     for _ in range(2):
         monkeypatch.setattr(sys, "argv", ["stabench", *map(str, words)])
-        assert cli.main() == 0
+        assert main.main() == 0
     made = sorted((tmp_path / "results/runs").iterdir())
     assert len(made) == 2
     for folder in made:

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from pocket.sounds import signal as sg
-from pocket.sounds.events import EVENTS, LABELS
-from pocket.sounds.scene import CLIP_SAMPLES, Scene, render, to_pcm16
+from stabench.pocket.sounds import signal as sg
+from stabench.pocket.sounds.events import EVENTS, LABELS
+from stabench.pocket.sounds.scene import CLIP_SAMPLES, Scene, render, to_pcm16
 
 
 def test_sine_is_the_sine():

@@ -7,14 +7,14 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from metrics.embedders import weights as store
-from metrics.order import event_order, event_overlap
-from pocket import embedders, timeline
-from pocket.configs import WEIGHTS
-from pocket.dataset import MANIFEST, steps
-from pocket.scenes import items
-from pocket.sounds.events import LABELS
-from pocket.sounds.scene import Scene, render
+from stabench.metrics.embedders import weights as store
+from stabench.metrics.order import event_order, event_overlap
+from stabench.pocket import embedders, timeline
+from stabench.pocket.configs import WEIGHTS
+from stabench.pocket.dataset import MANIFEST, steps
+from stabench.pocket.scenes import items
+from stabench.pocket.sounds.events import LABELS
+from stabench.pocket.sounds.scene import Scene, render
 
 UNSEEN = slice(400, 472)
 """Validation scenes on which no threshold was set: 24 of each relation."""
@@ -102,7 +102,7 @@ def test_thresholds_of_another_tagger_are_refused(tmp_path):
     assert timeline.timeline(tmp_path).thresholds.shape == (20,)
     model = tmp_path / "tagger" / store.MODEL
     model.write_bytes(model.read_bytes()[:-1] + b"\0")
-    with pytest.raises(ValueError, match=r"run python -m pocket\.timeline"):
+    with pytest.raises(ValueError, match=r"run python -m stabench\.pocket\.timeline"):
         timeline.timeline(tmp_path)
 
 

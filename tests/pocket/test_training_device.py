@@ -17,26 +17,26 @@ from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-from pocket.configs import WEIGHTS
-from pocket.scenes import items
-from pocket.training import __main__ as training
-from pocket.training import (
+from stabench.pocket.configs import WEIGHTS
+from stabench.pocket.scenes import items
+from stabench.pocket.training import __main__ as training
+from stabench.pocket.training import (
     autoencoder,
     bridge,
     clap,
     codec,
-    device,
     generators,
     hearing,
     plan,
     recogniser,
     tagger,
 )
-from pocket.training.corpus import CAPTIONS, Corpus, Utterances, multi_hot
-from pocket.training.corpus import corpus as render
-from pocket.training.device import send
-from pocket.training.loop import Recipe, Stage, fit
-from pocket.training.workplace import Workplace
+from stabench.pocket.training.corpus import CAPTIONS, Corpus, Utterances, multi_hot
+from stabench.pocket.training.corpus import corpus as render
+from stabench.systems.training import device
+from stabench.systems.training.device import send
+from stabench.systems.training.loop import Recipe, Stage, fit
+from stabench.systems.training.workplace import Workplace
 
 CPU, AWAY = torch.device("cpu"), torch.device("meta")
 COPIES = {torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default}
@@ -236,7 +236,7 @@ def line(where, folder, killed_at=None):
 @pytest.mark.filterwarnings("ignore:.*which is a no-op")
 @pytest.mark.parametrize(("first", "then"), [(CPU, AWAY), (AWAY, CPU)])
 def test_a_stage_goes_on_on_another_device(first, then, tmp_path, monkeypatch, small):
-    monkeypatch.setattr("pocket.training.loop.SAVE_EVERY_S", -1)
+    monkeypatch.setattr("stabench.systems.training.loop.SAVE_EVERY_S", -1)
     undisturbed = line(CPU, tmp_path / "one")
     with pytest.raises(Interrupted):
         line(first, tmp_path / "two", killed_at=5)

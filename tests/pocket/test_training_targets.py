@@ -5,15 +5,15 @@ import pytest
 import torch
 from torch import nn
 
-from pocket.captions import every_word
-from pocket.scenes import RELATIONS, Item
-from pocket.sounds.events import LABELS
-from pocket.sounds.scene import Scene
-from pocket.training import bridge, recogniser
-from pocket.training.corpus import Corpus, Utterances, multi_hot
-from pocket.training.hearing import FRAME_S, Frames, Phonemes
-from pocket.training.tagger import VggishClassifier, _start_at_unit_scale
-from pocket.training.workplace import Workplace
+from stabench.pocket.captions import every_word
+from stabench.pocket.scenes import RELATIONS, Item
+from stabench.pocket.sounds.events import LABELS
+from stabench.pocket.sounds.scene import Scene
+from stabench.pocket.training import bridge, recogniser
+from stabench.pocket.training.corpus import Corpus, Utterances, multi_hot
+from stabench.pocket.training.hearing import FRAME_S, Frames, Phonemes
+from stabench.pocket.training.tagger import VggishClassifier, _start_at_unit_scale
+from stabench.systems.training.workplace import Workplace
 
 SCENES = (Scene(("dog", "rain"), "then", 1), Scene(("rain", "dog"), "then", 2))
 LISTED = [

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from systems.contract import Utterance
-from systems.recorded import Recorded
+from stabench.systems.contract import Utterance
+from stabench.systems.recorded import Recorded
 
 SPEECH = np.zeros(100, np.float32)
 

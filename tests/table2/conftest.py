@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.worker_process import THREAD_VARIABLES
+from stabench.harness.runner.worker_process import THREAD_VARIABLES
 from tests.checkpoints.origin import HELD
 from tests.table2 import machine
 
@@ -38,7 +38,7 @@ def stabench() -> Command:
 
     def call(home: Path, *words: object, check: int = 0) -> Done:
         done = subprocess.run(
-            [sys.executable, "-m", "harness", *map(str, words)],
+            [sys.executable, "-m", "stabench", *map(str, words)],
             cwd=home,
             env=environment(home),
             capture_output=True,

@@ -1,7 +1,7 @@
 """Systems that run out of memory, as PyTorch and Python say it."""
 
-from systems.contract import Representation, Spans, Waveform
-from systems.star.star import StarDac
+from stabench.systems.contract import Representation, Spans, Waveform
+from stabench.systems.star.star import StarDac
 
 
 class Exhausted(StarDac):

@@ -8,14 +8,14 @@ config.json and no published sha256.
 
 import json
 
-from checkpoints import store
-from metrics.embedders import laion
-from metrics.embedders.clap import ClapEmbedder
-from metrics.embedders.cnn14 import Cnn14Config, Cnn14Tagger
-from metrics.embedders.published import AUDIOSET
-from metrics.embedders.sources import Published
-from metrics.embedders.tokens import RobertaTokens
-from metrics.embedders.vggish import VggishConfig, VggishEmbedder
+from stabench.checkpoints import store
+from stabench.metrics.embedders import laion
+from stabench.metrics.embedders.clap import ClapEmbedder
+from stabench.metrics.embedders.cnn14 import Cnn14Config, Cnn14Tagger
+from stabench.metrics.embedders.published import AUDIOSET
+from stabench.metrics.embedders.tokens import RobertaTokens
+from stabench.metrics.embedders.vggish import VggishConfig, VggishEmbedder
+from stabench.metrics.embedders.weight_sources import Published
 
 VGGISH = VggishConfig(frames=48, channels=(4, 4, 8, 8), hidden=256, embedding=192)
 """Examples half as long as the published: 30 clips of 10 s then hold what FAD-infinity asks for."""

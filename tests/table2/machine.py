@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from harness import registry
-from harness.wav import encode
+from stabench.harness import registry
+from stabench.metrics.audio import encode
 from tests.table2 import weights
 
 LISTENERS = Path(__file__).with_name("listeners.py")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from checkpoints import download
-from harness import cli
-from harness.run_folder import RunFolder
+from stabench.checkpoints import download
+from stabench.harness.cli import main
+from stabench.harness.runs.run_folder import RunFolder
 from tests.checkpoints.origin import empty_machine
 from tests.table2 import machine
 from tests.table2.conftest import TIMEOUT_S, Command
@@ -149,7 +149,7 @@ def called(
     monkeypatch.setenv("STABENCH_CACHE", str(home / "cache"))
     monkeypatch.delenv("STABENCH_WEIGHTS", raising=False)
     monkeypatch.setattr(sys, "argv", ["stabench", *map(str, words)])
-    assert cli.main() == code
+    assert main.main() == code
     return capsys.readouterr().err
 
 
@@ -183,7 +183,7 @@ def test_a_hub_that_cannot_be_reached(
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(download, "FIRST_WAIT_S", 0)
     monkeypatch.setattr(sys, "argv", ["stabench", "weights", "fetch", "tango2", "audit"])
-    assert cli.main() == 3
+    assert main.main() == 3
     lines = capsys.readouterr().err.strip().splitlines()
     assert lines[0] == (
         "tango2: ?, licence CC-BY-NC-SA-4.0: no commercial use; adaptations are shared alike"

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from checkpoints.digests import digest
-from harness import registry
-from harness.run_folder import RunFolder
+from stabench.checkpoints.digests import digest
+from stabench.harness import registry
+from stabench.harness.runs.run_folder import RunFolder
 from tests.table2 import machine
 from tests.table2.conftest import TIMEOUT_S, environment
 

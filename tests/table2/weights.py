@@ -9,24 +9,20 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from checkpoints import catalogue
-from metrics.embedders import weights as folders
-from metrics.embedders.cnn14 import Cnn14
-from metrics.embedders.sources import Seeded
-from metrics.embedders.vggish import Vggish
-from systems.star import checkpoint
-from systems.star.config import (
-    BridgeConfig,
-    SamplerConfig,
-    SpeechEncoderConfig,
-    StarConfig,
-    UDiTConfig,
-    VaeConfig,
-)
-from systems.star.parts import build_parts
+from stabench.checkpoints import catalogue
+from stabench.metrics.embedders import weights as folders
+from stabench.metrics.embedders.cnn14 import Cnn14
+from stabench.metrics.embedders.vggish import Vggish
+from stabench.metrics.embedders.weight_sources import Seeded
+from stabench.systems.networks import checkpoint
+from stabench.systems.networks.checkpoint import write_config
+from stabench.systems.networks.config import SamplerConfig, UDiTConfig, VaeConfig
+from stabench.systems.star.config import BridgeConfig, SpeechEncoderConfig, StarConfig
+from stabench.systems.star.parts import build_parts
 from tests.metrics.test_published import laion_names
-from tests.systems.cascade import tiny_audioldm2, tiny_audit, tiny_tango2, tiny_whisper
-from tests.systems.speech.tiny_vits import tiny_vits
+from tests.systems.asr import tiny_whisper
+from tests.systems.tta import tiny_audioldm2, tiny_audit, tiny_tango2
+from tests.systems.tts.tiny_vits import tiny_vits
 from tests.table2 import listeners
 from tests.table2.whitening import whitened
 
@@ -68,7 +64,7 @@ def write(folder: Path) -> None:
 def write_stars(folder: Path) -> None:
     """STAR and its ablations, each in `folder`/<name>, as their training leaves them."""
     for name, config in STARS.items():
-        checkpoint.write_config(folder / name, config)
+        write_config(folder / name, config)
         for part, network in build_parts(config, seed=1)._asdict().items():
             if network is not None:
                 checkpoint.save_part(checkpoint.part_file(folder / name, part), network)

@@ -7,7 +7,7 @@ vary from frame to frame, and not where one or two tell sounds apart.
 import torch
 from torch import Tensor
 
-from metrics.embedders.vggish import Vggish
+from stabench.metrics.embedders.vggish import Vggish
 
 NOISES, SECONDS = 60, 10
 RIDGE = 1e-5

@@ -5,10 +5,9 @@ import contextlib
 import numpy as np
 import pytest
 
-from systems.cascade.asr.caption import CaptionAsr
-from systems.cascade.cascade import Cascade
-from systems.cascade.contract import Transcript
-from systems.contract import Representation, Utterance, Waveform
+from stabench.systems.asr.caption import CaptionAsr
+from stabench.systems.cascade.cascade import Cascade
+from stabench.systems.contract import Representation, Transcript, Utterance, Waveform
 
 RATE_HZ = 8_000
 SPEECH = Utterance("clip-1", np.zeros(1600, np.float32), 16_000, caption="a dog barks")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from systems.star.bridge import Bridge, BridgeClassifier, from_star_state_dict
+from stabench.systems.star.bridge import Bridge, BridgeClassifier, from_star_state_dict
 
 LINEAR = ("weight", "bias")
 SELF = [f"self.{part}.{leaf}" for part in ("query", "key", "value") for leaf in LINEAR]

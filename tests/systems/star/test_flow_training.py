@@ -5,17 +5,17 @@ import dataclasses
 import pytest
 import torch
 
-from systems.star.config import SamplerConfig
-from systems.star.sampler import sample
-from systems.star.training import (
-    Ema,
+from stabench.systems.networks.config import SamplerConfig
+from stabench.systems.networks.flow_sampler import sample
+from stabench.systems.networks.udit import UDiT
+from stabench.systems.star.flow_matching import (
     flow_matching_loss,
     logit_normal,
     masked_mse,
     toward_noise,
     uniform,
 )
-from systems.star.udit import UDiT
+from stabench.systems.training.loop import Ema
 
 
 @pytest.fixture

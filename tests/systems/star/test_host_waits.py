@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from systems.contract import Utterance
-from systems.star.config import SpeechEncoderConfig, StarConfig, VaeConfig
-from systems.star.star import Star
+from stabench.systems.contract import Utterance
+from stabench.systems.networks.config import VaeConfig
+from stabench.systems.star.config import SpeechEncoderConfig, StarConfig
+from stabench.systems.star.star import Star
 from tests.systems.device_watch import Watch
 
 SMALL = SpeechEncoderConfig(

@@ -2,9 +2,9 @@
 
 import torch
 
-from systems.random_weights import allocate, hollow
-from systems.star.parts import build_parts, cast
-from systems.star.speech_encoder import build_speech_encoder
+from stabench.systems.networks.random_weights import allocate, hollow
+from stabench.systems.star.parts import build_parts, cast
+from stabench.systems.star.speech_encoder import build_speech_encoder
 
 
 def test_no_parameter_of_any_part_is_left_out(small_config):

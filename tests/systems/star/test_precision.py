@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from systems.contract import Utterance
-from systems.star.config import SpeechEncoderConfig, VaeConfig
-from systems.star.star import Star
+from stabench.systems.contract import Utterance
+from stabench.systems.networks.config import VaeConfig
+from stabench.systems.star.config import SpeechEncoderConfig
+from stabench.systems.star.star import Star
 
 HUBERT = SpeechEncoderConfig("hubert", width=32, layers=2, heads=2, ffn=64)
 ENCODERS = {

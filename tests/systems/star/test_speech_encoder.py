@@ -8,10 +8,10 @@ import torch
 from scipy.signal import resample_poly
 from transformers.audio_utils import mel_filter_bank
 
-from systems.star.config import SpeechEncoderConfig
-from systems.star.log_mel import LogMelFrontEnd, mel_filters
-from systems.star.resample import resample
-from systems.star.speech_encoder import build_speech_encoder
+from stabench.systems.networks.resample import resample
+from stabench.systems.star.config import SpeechEncoderConfig
+from stabench.systems.star.log_mel import LogMelFrontEnd, mel_filters
+from stabench.systems.star.speech_encoder import build_speech_encoder
 
 SMALL = SpeechEncoderConfig(
     "hubert", width=32, layers=2, heads=2, ffn=64, codec_base=2, codec_books=2

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from systems.random_weights import as_torch, hollow, randomise
-from systems.star.bridge import Bridge
-from systems.star.config import SpeechEncoderConfig
-from systems.star.speech_encoder import build_speech_encoder
-from systems.star.speech_reader import (
+from stabench.systems.networks.random_weights import as_torch, hollow, randomise
+from stabench.systems.star.bridge import Bridge
+from stabench.systems.star.config import SpeechEncoderConfig
+from stabench.systems.star.speech_encoder import build_speech_encoder
+from stabench.systems.star.speech_reader import (
     BUCKETS,
     GraphedSpeechReader,
     SpeechReader,

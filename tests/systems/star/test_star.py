@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from systems.contract import Utterance
-from systems.star.checkpoint import load_part, part_file, save_part, write_config
-from systems.star.config import SpeechEncoderConfig, VaeConfig, to_dict
-from systems.star.parts import build_parts
-from systems.star.star import VARIANTS, Star, StarDac, StarWithoutBridge
+from stabench.systems.contract import Utterance
+from stabench.systems.networks.checkpoint import load_part, part_file, save_part, write_config
+from stabench.systems.networks.config import VaeConfig, to_dict
+from stabench.systems.star.config import SpeechEncoderConfig
+from stabench.systems.star.parts import build_parts
+from stabench.systems.star.star import VARIANTS, Star, StarDac, StarWithoutBridge
 
 
 def utterance(seed: int, duration_s: float = 1.0) -> Utterance:
@@ -163,7 +164,7 @@ def test_misuse_is_named(small_config, spans):
 
 
 def test_importing_the_system_does_not_import_torch():
-    check = "import sys, systems.star.star; sys.exit('torch' in sys.modules)"
+    check = "import sys, stabench.systems.star.star; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 

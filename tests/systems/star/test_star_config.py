@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from systems.star.config import StarConfig, from_dict, read_config, to_dict
+from stabench.systems.networks.config import from_dict, to_dict
+from stabench.systems.star.config import StarConfig, read_config
 
 
 def test_round_trip_through_json(small_config):

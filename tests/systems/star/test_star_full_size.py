@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from systems.star.bridge import Bridge, BridgeClassifier
-from systems.star.config import SpeechEncoderConfig, StarConfig
-from systems.star.speech_encoder import build_speech_encoder
-from systems.star.udit import UDiT
-from systems.star.vae import WaveformVae
+from stabench.systems.networks.udit import UDiT
+from stabench.systems.networks.vae import WaveformVae
+from stabench.systems.star.bridge import Bridge, BridgeClassifier
+from stabench.systems.star.config import SpeechEncoderConfig, StarConfig
+from stabench.systems.star.speech_encoder import build_speech_encoder
 
 CONFIG = StarConfig()
 

@@ -1,8 +1,0 @@
-"""`python -m harness` is `stabench`."""
-
-import sys
-
-from harness.cli import main
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,146 @@
+"""The commands of verdicts: `stabench compare | gate | baseline`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from stabench.harness.cli import options
+from stabench.harness.errors import StabenchError
+
+POLICY = Path("results/baselines/gate.toml")
+
+Old = Annotated[
+    Path, typer.Argument(metavar="OLD", help="A run, scores, baseline, or pytest-benchmark.")
+]
+New = Annotated[Path, typer.Argument(metavar="NEW", help="What is compared with it.")]
+Pairs = Annotated[
+    list[str] | None,
+    typer.Option("--system", metavar="NAME|OLD=NEW", help="Only this one; repeatable."),
+]
+Effects = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--effect",
+        metavar="COLUMN=VALUE",
+        help="Least change that counts, in the metric's unit; of a time its share (0.05: 5 %).",
+    ),
+]
+Margins = Annotated[
+    list[str] | None,
+    typer.Option("--margin", metavar="COLUMN=VALUE", help="Most change that is called the same."),
+]
+AcrossHardware = Annotated[
+    bool, typer.Option("--across-hardware", help="Show ratios of times of different machines.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Compare across different provenance.")]
+Family = Annotated[
+    Literal["row", "all"],
+    typer.Option("--family", help="p adjusted over each system's row, or over all rows."),
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Write compare.md and .json there.")
+]
+Baseline = Annotated[
+    Path | None, typer.Option("--baseline", metavar="FILE", help="What the run is compared with.")
+]
+Suite = Annotated[
+    str | None,
+    typer.Option("--suite", help="Run it now with --base, by turns, instead of judging a RUN."),
+]
+Base = Annotated[
+    Path | None, typer.Option("--base", metavar="CHECKOUT", help="The tree to compare with.")
+]
+BasePython = Annotated[
+    Path | None, typer.Option("--base-python", metavar="PYTHON", help="Its interpreter.")
+]
+Policy = Annotated[
+    Path, typer.Option("--policy", metavar="TOML", help="What is guarded, and how closely.")
+]
+Reports = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="gate.md, .json, junit.xml; default: the run."),
+]
+File = Annotated[Path, typer.Option("--out", metavar="FILE", help="The baseline (.json.gz).")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command()(compare)
+    app.command()(gate)
+    app.command()(baseline)
+
+
+def compare(
+    old: Old,
+    new: New,
+    system: Pairs = None,
+    effect: Effects = None,
+    margin: Margins = None,
+    across_hardware: AcrossHardware = False,
+    force: Force = False,
+    family: Family = "row",
+    strict: options.Strict = False,
+    out: Out = None,
+) -> int:
+    """Compare two runs clip by clip, with a verdict on every metric; exit 1 for a regression."""
+    from stabench.harness.compare import pytest_benchmark, read_evidence
+    from stabench.harness.compare.command import compare_runs, named_bounds, named_pairs
+    from stabench.harness.compare.verdict import Options
+
+    if pytest_benchmark.is_benchmark_file(old) and pytest_benchmark.is_benchmark_file(new):
+        if any((system, effect, margin, across_hardware, force, out)) or family != "row":
+            raise StabenchError("files of pytest-benchmark are compared with --strict or no option")
+        return pytest_benchmark.compare_files(old, new, strict=strict)
+    bounds = {}
+    if effect or margin:
+        both = read_evidence.read(old), read_evidence.read(new)
+        bounds = named_bounds(effect or (), margin or (), *both)
+    wanted = Options(
+        names=named_pairs(system or ()),
+        bounds=bounds,
+        family=family,
+        across_hardware=across_hardware,
+        force=force,
+    )
+    return compare_runs(old, new, wanted, out=out, strict=strict)
+
+
+def gate(
+    run: options.MaybeRun = None,
+    baseline: Baseline = None,
+    suite: Suite = None,
+    base: Base = None,
+    base_python: BasePython = None,
+    system: options.Systems = None,
+    limit: options.Limit = None,
+    device: options.OnDevice = None,
+    policy: Policy = POLICY,
+    strict: options.Strict = False,
+    out: Reports = None,
+) -> int:
+    """Judge a run against a baseline, or this tree against another; exit 1 for a regression."""
+    from stabench.harness.gate.command import gate_command
+    from stabench.harness.runs.run_folder import Request
+
+    asked = {"systems": tuple(system or ()), "limit": limit, "device": device and device.value}
+    return gate_command(
+        run,
+        policy,
+        suite=suite,
+        base=base,
+        base_python=base_python,
+        request=Request(**{name: value for name, value in asked.items() if value}),
+        baseline=baseline,
+        out=out,
+        strict=strict,
+        runs=options.RUNS,
+    )
+
+
+def baseline(run: options.Run, out: File) -> None:
+    """Keep what a later run is compared with in one small file."""
+    from stabench.harness.gate.command import write_baseline
+
+    write_baseline(run, out)
+    print(out)

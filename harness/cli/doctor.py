@@ -1,0 +1,238 @@
+"""`stabench doctor`: what this machine offers for a run, what is missing, which networks can judge.
+
+`--judges` examines the networks of protocols on sounds whose truth is known, and keeps a record of
+each in the cache folder, where scoring looks it up.
+"""
+
+import importlib.util
+import os
+import platform
+import tempfile
+import textwrap
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from stabench.harness import environment, registry
+from stabench.harness.errors import StabenchError
+from stabench.harness.formatting import NOTHING, figure
+from stabench.harness.scoring.examination import LOUDNESS_DB, Record, kept_at, write
+from stabench.metrics.registry import METRICS
+
+if TYPE_CHECKING:
+    from stabench.harness.scoring.features import Progress
+    from stabench.harness.scoring.score import Hearing
+
+WIDTH = 80
+"""Columns that a table of judges takes at most."""
+REFUSED = 1
+"""Exit code where a judge fails."""
+
+
+class Finding(NamedTuple):
+    """One line of the doctor; `ok` is None for what is neither good nor bad."""
+
+    ok: bool | None
+    what: str
+    text: str
+
+    def __str__(self) -> str:
+        mark = {True: "ok", False: "missing", None: "-"}[self.ok]
+        return f"{mark:8} {self.what:14} {self.text}"
+
+
+def examine(runs: Path) -> list[Finding]:
+    """Python, torch, devices, threads, what is registered, weights, write access to `runs`."""
+    return [
+        Finding(None, "python", platform.python_version()),
+        *_torch(),
+        Finding(None, "processor", _processor()),
+        *_registered(),
+        *_weights(),
+        _writable(runs),
+    ]
+
+
+def _torch() -> Iterator[Finding]:
+    try:
+        import torch
+    except ImportError as error:
+        yield Finding(False, "torch", f"{error}; make install")
+        return
+    yield Finding(True, "torch", metadata.version("torch"))
+    if torch.cuda.is_available():
+        names = (torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
+        yield Finding(True, "device", f"cuda: {', '.join(names)}")
+    else:
+        yield Finding(None, "device", "cpu only; --device cuda needs a GPU and a CUDA torch")
+    yield Finding(None, "threads", f"{torch.get_num_threads()} by default; a suite sets its own")
+
+
+def _processor() -> str:
+    busy = environment.load_average()
+    load = f", load average {busy[0]:.2f}" if busy else ""
+    cores = f"{environment.usable_cores()} of {os.cpu_count()} cores usable"
+    return f"{environment.cpu_model()}, {cores}{load}"
+
+
+def _registered() -> Iterator[Finding]:
+    """One line a kind; names whose module is not there are missing."""
+    for kind in registry.BUILT_IN:
+        entries = registry.entries(kind)
+        absent = [entry.name for entry in entries.values() if not _present(entry.target)]
+        for name in absent:
+            yield Finding(False, kind, f"'{name}': no module '{entries[name].target}'")
+        present = [name for name in entries if name not in absent]
+        yield Finding(True if present else None, kind, ", ".join(present) or "none")
+
+
+def _present(target: str) -> bool:
+    """Whether the module is there; of its packages only the parents are imported."""
+    try:
+        return importlib.util.find_spec(target.split(":")[0]) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _weights() -> Iterator[Finding]:
+    """Weights that registered packages carry in a folder `weights` of theirs."""
+    targets = [
+        entry.target for kind in registry.BUILT_IN for entry in registry.entries(kind).values()
+    ]
+    modules = {target.split(":")[0] for target in targets}
+    packages = {name.rpartition(".")[0] or name for name in modules} | modules
+    for package in sorted(packages):
+        spec = importlib.util.find_spec(package)
+        for place in (spec and spec.submodule_search_locations) or ():
+            folder = Path(place) / "weights"
+            if folder.is_dir():
+                yield _weights_in(folder)
+
+
+def _weights_in(folder: Path) -> Finding:
+    sizes = [path.stat().st_size for path in folder.rglob("*.safetensors")]
+    text = f"{folder}: {len(sizes)} files, {sum(sizes) / 2**20:.1f} MiB"
+    return Finding(bool(sizes), "weights", text)
+
+
+def _writable(runs: Path) -> Finding:
+    place = next(path for path in (runs, *runs.absolute().parents) if path.is_dir())
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            return Finding(True, "run folders", f"'{runs}' can be written")
+    except OSError as error:
+        return Finding(False, "run folders", f"'{runs}': {error.strerror}; use --out DIR")
+
+
+class Verdicts(NamedTuple):
+    """The records of all judges, and why networks could not be examined, by their name."""
+
+    records: tuple[Record, ...]
+    errors: dict[str, StabenchError]
+
+    @property
+    def exit_code(self) -> int:
+        """0 where all pass, 1 where a judge fails, else the code of the first that is missing."""
+        if not all(record.passed for record in self.records):
+            return REFUSED
+        return next((error.exit_code for error in self.errors.values()), 0)
+
+
+def examine_judges(
+    protocols: Iterable[str],
+    judges: dict[str, str],
+    gradings: str,
+    hearing: "Hearing",
+    progress: "Progress",
+) -> Verdicts:
+    """Examine the networks of some protocols, each once in a role, and keep their records.
+
+    `judges` are put in place of a protocol's own networks, by role. Raises StabenchError for names
+    that are not known.
+    """
+    from stabench.harness.judges import gradings as graded
+    from stabench.harness.judges import judges as examination
+    from stabench.harness.scoring import score
+    from stabench.harness.suites import protocols as rules
+
+    sounds = graded.load(gradings)
+    records: list[Record] = []
+    errors: dict[str, StabenchError] = {}
+    seen: set[tuple[str, str]] = set()
+    for protocol in [rules.load(name, judges) for name in protocols]:
+        networks = {}
+        for role, rule in protocol.networks.items():
+            if (role, rule.network) not in seen:
+                seen.add((role, rule.network))
+                try:
+                    networks[role] = score.network_of(role, rule, hearing, kept=False)
+                except StabenchError as error:
+                    errors[rule.network] = error
+        found = examination.examine(networks, protocol, sounds, progress)
+        records += found.records.values()
+        errors |= {protocol.networks[role].network: one for role, one in found.errors.items()}
+    for record in records:
+        write(kept_at(record.role, record.identity), record)
+    return Verdicts(tuple(records), errors)
+
+
+HEADS = ("Network", "Role", "Accuracy", "Axes", "Follows", "Floor", "Agrees", "Verdict")
+
+
+def judge_lines(verdicts: Verdicts) -> Iterator[str]:
+    """The verdicts as a table of at most WIDTH columns, then faults, loudness, and the missing."""
+    rows = [HEADS, *(_row(record) for record in verdicts.records)]
+    if verdicts.records:
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        widths[0] = min(widths[0], WIDTH - sum(widths[1:]) - 2 * (len(HEADS) - 1))
+        for name, role, *figures, verdict in rows:
+            words = [f"{_shortened(name, widths[0]):{widths[0]}}", f"{role:{widths[1]}}"]
+            words += [f"{one:>{width}}" for one, width in zip(figures, widths[2:-1], strict=True)]
+            yield "  ".join([*words, verdict]).rstrip()
+    for record in verdicts.records:
+        for fault in record.faults:
+            yield from _wrapped(f"{record.network} ({record.role}) fails: {fault}")
+    yield from _loudness(verdicts.records)
+    for name, error in verdicts.errors.items():
+        yield from _wrapped(f"{name}, not examined: {error}")
+
+
+def _row(record: Record) -> tuple[str, ...]:
+    figures, agreement = record.figures, record.agreement
+    if figures is None:
+        return (record.network, record.role, *[NOTHING] * 5, record.verdict)
+    return (
+        record.network,
+        record.role,
+        figure(figures.accuracy, 3),
+        figure(figures.dimensions, 1),
+        NOTHING if record.monotony is None else figure(record.monotony, 2),
+        NOTHING if figures.floor is None else figure(figures.floor.share, 3),
+        NOTHING if agreement is None else figure(agreement.value, 2),
+        record.verdict,
+    )
+
+
+def _loudness(records: Iterable[Record]) -> Iterator[str]:
+    """What the same sounds get when they are only quieter or louder."""
+    lines = [
+        f"  {METRICS[column].label}: {figure(one.plain, digits)}; {LOUDNESS_DB} dB quieter "
+        f"{figure(one.quieter, digits)}, louder {figure(one.louder, digits)}"
+        for record in records
+        if record.figures
+        for column, one in record.figures.loudness.items()
+        for digits in [METRICS[column].digits]
+    ]
+    if lines:
+        yield "The recordings themselves, and what loudness alone does to each column:"
+        yield from lines
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _shortened(name: str, width: int) -> str:
+    """The end of a long name, which tells more than its beginning."""
+    return name if len(name) <= width else f"...{name[len(name) - width + 3 :]}"

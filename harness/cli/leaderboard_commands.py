@@ -1,0 +1,175 @@
+"""The board's commands: `stabench submit | check-submission | leaderboard | export | history`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from stabench.harness.cli import options
+from stabench.harness.errors import StabenchError
+
+HISTORY = Path("results/history.jsonl")
+ENTRIES = Path("results/leaderboard")
+
+leaderboard = typer.Typer(no_args_is_help=True, add_completion=False)
+
+System = Annotated[str, typer.Option("--system", metavar="NAME", help="Of the run.")]
+About = Annotated[
+    Path | None,
+    typer.Option("--about", metavar="TOML", help="What you say of it; without: an example."),
+]
+Sounds = Annotated[
+    Literal["sample", "all"],
+    typer.Option("--audio", help="all: every number is made again, and may hold a place."),
+]
+OutPackage = Annotated[
+    Path, typer.Option("--out", metavar="DIR|FILE.zip", help="Where the package is written.")
+]
+Package = Annotated[Path, typer.Argument(metavar="PACKAGE", help="A .zip of `submit`.")]
+SuiteName = Annotated[
+    str | None, typer.Option("--suite", help="Default: the one that the package names.")
+]
+Rescore = Annotated[bool, typer.Option(help="Make the numbers again from the packed audio.")]
+Full = Annotated[bool, typer.Option("--full", help="Refuse a package without all sounds.")]
+Trusted = Annotated[
+    str | None,
+    typer.Option("--system", metavar="NAME|path.py:Class", help="Run it, too: only trusted code."),
+]
+Source = Annotated[Path, typer.Option("--from", metavar="DIR", help="Accepted submissions.")]
+Site = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the site is written.")]
+Records = Annotated[Path, typer.Option("--history", metavar="FILE", help="Recorded runs.")]
+Root = Annotated[Path, typer.Option("--to", metavar="DIR", help="Accepted submissions.")]
+Id = Annotated[str | None, typer.Option("--id", help="Of the entry; default: run and system.")]
+Submission = Annotated[
+    Path, typer.Argument(metavar="SUBMISSION", help="A package, submission.json, or an entry.")
+]
+Format = Annotated[str, typer.Option("--format", help="hf-eval-results or model-index.")]
+HubDataset = Annotated[
+    str | None, typer.Option("--dataset", metavar="ORG/NAME", help="The Hub's id of the data set.")
+]
+SourceUrl = Annotated[
+    str | None, typer.Option("--source", metavar="URL", help="Where the numbers are shown.")
+]
+OutFile = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Default: printed.")]
+Metric = Annotated[str | None, typer.Argument(metavar="[METRIC]", help="fad, kl, processing, ...")]
+OneSystem = Annotated[str | None, typer.Option("--system", metavar="NAME", help="Only this one.")]
+HistorySuite = Annotated[str, typer.Option("--suite", help="Runs of this suite.")]
+Machine = Annotated[str | None, typer.Option("--machine", help="Runs on this machine.")]
+Plot = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="A plot: .png or .svg.")]
+Add = Annotated[
+    Path | None, typer.Option("--add", metavar="RUN", help="Record a run instead of showing any.")
+]
+Dirty = Annotated[bool, typer.Option("--dirty", help="Also a run of a changed git tree.")]
+HistoryFile = Annotated[Path, typer.Option("--file", metavar="FILE", help="The history.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command()(submit)
+    app.command("check-submission")(check_submission)
+    app.command()(history)
+    app.command()(export)
+    app.add_typer(
+        leaderboard, name="leaderboard", help="Accepted submissions, and a site made of them."
+    )
+
+
+def submit(
+    run: options.Run,
+    system: System,
+    about: About = None,
+    audio: Sounds = "sample",
+    out: OutPackage = Path(),
+) -> None:
+    """Pack one system of a scored run for a leaderboard."""
+    from stabench.harness.runner.progress import Scoring
+    from stabench.harness.submission.pack import submit as pack
+
+    print(pack(run, out, system, about, audio, Scoring(sys.stderr)))
+
+
+def check_submission(
+    package: Package,
+    suite: SuiteName = None,
+    rescore: Rescore = True,
+    system: Trusted = None,
+    device: options.OnDevice = None,
+    full: Full = False,
+) -> None:
+    """Say all that is wrong with a submission: what a leaderboard runs before it takes one."""
+    from stabench.harness.runner.progress import Scoring
+    from stabench.harness.submission.check import check
+
+    check(
+        package,
+        suite=suite,
+        rescore=rescore,
+        system=system,
+        device=device or "cpu",
+        full=full,
+        progress=Scoring(sys.stderr),
+    )
+
+
+@leaderboard.command()
+def build(source: Source = ENTRIES, out: Site = Path("site"), history: Records = HISTORY) -> None:
+    """Make a static site of the accepted submissions."""
+    from stabench.harness.leaderboard import site
+
+    print(site.build(source, out, history))
+
+
+@leaderboard.command()
+def add(
+    package: Package,
+    root: Root = ENTRIES,
+    name: Id = None,
+    suite: SuiteName = None,
+    device: options.OnDevice = None,
+) -> None:
+    """Check a submission and, where nothing is wrong, accept it."""
+    from stabench.harness.leaderboard.entries import accept
+    from stabench.harness.runner.progress import Scoring
+
+    told = Scoring(sys.stderr)
+    print(accept(package, root, name=name, suite=suite, device=device or "cpu", progress=told))
+
+
+def export(
+    submission: Submission,
+    kind: Format,
+    dataset: HubDataset = None,
+    source: SourceUrl = None,
+    out: OutFile = None,
+) -> None:
+    """A submission's numbers in the YAML of the Hugging Face Hub."""
+    from stabench.harness import files
+    from stabench.harness.leaderboard import hub_export
+
+    text = hub_export.export(submission, kind, hub_export.Hub(dataset, source))
+    if out is None:
+        print(text, end="")
+    else:
+        files.write_bytes(out, text.encode())
+
+
+def history(
+    metric: Metric = None,
+    system: OneSystem = None,
+    suite: HistorySuite = "pocket",
+    machine: Machine = None,
+    out: Plot = None,
+    add: Add = None,
+    dirty: Dirty = False,
+    file: HistoryFile = HISTORY,
+) -> None:
+    """A metric over the recorded runs, with change points; or record a run."""
+    from stabench.harness.history import plot, record
+
+    if (metric is None) == (add is None):
+        raise StabenchError("history takes METRIC, or --add RUN")
+    if add is not None:
+        print(record.add(add, file, dirty=dirty).run)
+    else:
+        plot.show(metric, file, suite=suite, system=system, machine=machine, out=out)

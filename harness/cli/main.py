@@ -1,0 +1,359 @@
+"""The command line: `stabench run | score | report | ...`; heavy imports come late."""
+
+import errno
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from stabench.harness.cli import compare_commands as verdicts
+from stabench.harness.cli import leaderboard_commands as board
+from stabench.harness.cli import options
+from stabench.harness.errors import StabenchError, unknown
+
+INTERNAL = 70
+"""Exit code of a fault of our own (EX_SOFTWARE of sysexits.h)."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+CLOSED = 141
+"""Exit code when nobody reads the output any more (as of SIGPIPE)."""
+
+app = typer.Typer(
+    name="stabench",
+    help="Benchmark and evaluate speech-to-audio generation.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+weights_app = typer.Typer(no_args_is_help=True, add_completion=False)
+app.add_typer(
+    weights_app, name="weights", help="Published weights: what is here, and how to get it."
+)
+
+
+@app.callback()
+def callback(debug: options.Debug = False) -> None:
+    """Benchmark and evaluate speech-to-audio generation."""
+
+
+@app.command()
+def run(
+    suite: options.Suite,
+    system: options.Systems = None,
+    limit: options.Limit = None,
+    device: options.OnDevice = None,
+    resume: options.Resume = None,
+    phase: options.Until = None,
+    in_process: options.InProcess = False,
+    out: options.OutRuns = options.RUNS,
+    speech: options.Speech = None,
+    captions: options.Captions = None,
+) -> None:
+    """Run a suite, score it and report it."""
+    from stabench.harness.runner import plan
+    from stabench.harness.runs.run_folder import Request, RunFolder
+
+    asked = _given(
+        systems=tuple(system or ()),
+        limit=limit,
+        device=device and device.value,
+        phase=phase and phase.value,
+        in_process=in_process,
+        speech=speech and str(speech),
+        captions=captions and str(captions),
+    )
+    if resume is None:
+        folder = plan.begin(suite, Request(**asked), out)
+    else:
+        folder = plan.resume(suite, RunFolder.open(resume, out), asked)
+    _execute(suite, folder)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that were given on the command line."""
+    return {name: value for name, value in options.items() if value}
+
+
+def _execute(suite: str, folder: Any) -> None:
+    """Run, score, report; complain of failed clips last."""
+    from stabench.harness.report.report import report
+    from stabench.harness.runner.engine import Engine, Interrupted, check_failures
+    from stabench.harness.runner.progress import progress_on
+    from stabench.harness.scoring.score import check_networks
+
+    print(f"run folder: {folder.path}", file=sys.stderr)
+    if folder.record.request.phase == "all":
+        check_networks(folder.path)
+    try:
+        Engine(folder, progress_on(sys.stderr)).run()
+    except Interrupted as error:
+        again = f"stabench run {suite} --resume {folder.path}"
+        raise Interrupted(f"{error}; continue with {again}") from None
+    if folder.record.request.phase == "all":
+        _score(folder.path)
+    report(folder.path)
+    check_failures(folder)
+
+
+@app.command()
+def score(
+    run: options.MaybeRun = None,
+    reference: options.Reference = None,
+    outputs: options.Outputs = None,
+    captions: options.Pairs = None,
+    out: options.OutScores = None,
+    protocol: options.Protocol = "pocket",
+    columns: options.Columns = None,
+    fad_backend: options.FadBackend = None,
+    tagger_backend: options.TaggerBackend = None,
+    clap_backend: options.ClapBackend = None,
+    weights: options.WeightsOption = options.Weights.published,
+    unpaired: options.Unpaired = False,
+    sanity: options.Sanity = True,
+    seed: options.Seed = 0,
+    bootstrap: options.Bootstrap = 1000,
+    device: options.OnDevice = None,
+    bf16: options.Bf16 = False,
+    threads: options.Threads = None,
+) -> None:
+    """Score a run again, or folders of WAVs paired by file name; then report."""
+    from stabench.harness.report.report import report
+    from stabench.harness.runs.run_folder import stamped
+    from stabench.harness.suites import protocols
+
+    if run is not None and reference is None and not outputs:
+        report(_score(run))
+        return
+    if run is not None or reference is None or not outputs:
+        raise StabenchError("score takes RUN, or --reference DIR with --outputs NAME=DIR")
+    backends = {"fad": fad_backend, "tagger": tagger_backend, "clap": clap_backend}
+    wanted = protocols.load(protocol, {role: name for role, name in backends.items() if name})
+    out = out or options.RUNS / stamped("scores")
+    _score_folders(
+        (reference, _named_folders(outputs), captions, out, wanted),
+        _hearing(device, bf16, threads, weights),
+        columns=_columns(columns),
+        sanity=sanity,
+        seed=seed,
+        bootstrap=bootstrap,
+        unpaired=unpaired,
+    )
+    print(f"scores folder: {out}", file=sys.stderr)
+    report(out)
+
+
+def _score(run: Path) -> Path:
+    from stabench.harness.runner.progress import Scoring
+    from stabench.harness.runs.run_folder import RunFolder
+    from stabench.harness.scoring.score import score_run
+
+    folder = RunFolder.open(run)
+    score_run(folder.path, Scoring(sys.stderr), folder.record.request.device)
+    return folder.path
+
+
+def _score_folders(what: tuple[Any, ...], hearing: Any, *, sanity: bool, **how: Any) -> None:
+    from stabench.harness.runner.progress import Scoring
+    from stabench.harness.scoring.score import ROWS, score_folders
+
+    rows = ROWS if sanity else ()
+    score_folders(*what, sanity=rows, hearing=hearing, progress=Scoring(sys.stderr), **how)
+
+
+def _hearing(device: Any, bf16: bool, threads: int | None, weights: str) -> Any:
+    from stabench.harness.scoring.score import Hearing
+
+    precision = "bfloat16" if bf16 else "float32"
+    return Hearing(device or "cpu", precision, threads or os.cpu_count() or 1, str(weights))
+
+
+def _columns(text: str | None) -> tuple[str, ...] | None:
+    """The columns of --columns. Raises StabenchError for one that nothing measures."""
+    from stabench.metrics.registry import METRICS
+
+    if text is None:
+        return None
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        if name not in METRICS:
+            raise StabenchError(f"--columns: {unknown('column', name, METRICS)}")
+    return names
+
+
+def _named_folders(texts: list[str]) -> dict[str, Path]:
+    """NAME=DIR of each --outputs. Raises StabenchError for another form or a name twice."""
+    found: dict[str, Path] = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path):
+            raise StabenchError(f"--outputs '{text}': expected NAME=DIR, such as star=outputs/star")
+        if name in found:
+            raise StabenchError(f"--outputs '{text}': name '{name}' is used twice; rename one")
+        found[name] = Path(path)
+    return found
+
+
+@app.command("report")
+def report_(
+    run: options.Run,
+    html: options.Html = True,
+    sound_mb: options.SoundMb = 24.0,
+    sound_from: options.SoundFrom = None,
+) -> None:
+    """Write the report of a run or of scored folders, report.html too; print it."""
+    from stabench.harness.report.report import report
+
+    report(run, sound_mb=sound_mb if html else None, sound_from=tuple(sound_from or ()))
+
+
+@app.command()
+def reproduce(
+    run: options.Run, papers: options.Papers = None, strict: options.Strict = False
+) -> None:
+    """Set every published figure beside a run's, with a verdict."""
+    from stabench.harness.reproduce import paper
+    from stabench.harness.reproduce.reproduce import reproduce_run
+
+    reproduce_run(run, papers=papers or paper.FOLDER, strict=strict)
+
+
+@app.command("list")
+def list_(kind: options.Kind = None) -> None:
+    """List what is registered."""
+    from stabench.harness.cli.list import listing, show
+
+    show(listing(kind))
+
+
+@weights_app.command()
+def status() -> None:
+    """Which published weights are here and right, and where the others come from."""
+    from stabench.harness.cli import weights
+
+    weights.show(weights.status())
+
+
+@weights_app.command()
+def fetch(names: options.Names = None, everything: options.Everything = False) -> None:
+    """Download published weights; each file is checked by its sha256."""
+    from stabench.harness.cli import weights
+
+    weights.fetch(names or [], everything)
+
+
+@app.command()
+def doctor(
+    noise: options.Noise = False,
+    suite: options.NoiseSuite = "pocket",
+    system: options.NoiseSystem = "star",
+    limit: options.NoiseLimit = 72,
+    judges: options.Judges = False,
+    protocol: options.Protocols = None,
+    judge: options.Replaced = None,
+    gradings: options.Graded = "pocket",
+    weights: options.WeightsOption = options.Weights.published,
+    device: options.OnDevice = None,
+    threads: options.Threads = None,
+) -> None:
+    """Say what this machine offers and lacks.
+
+    --noise: how small a slowdown it can see. --judges: whether the networks behind the scores can
+    tell sounds apart; ends with 1 where one cannot, with 3 where weights are missing.
+    """
+    if judges:
+        hearing = _hearing(device, False, threads, weights)
+        _judges(protocol or ["pocket"], _replaced(judge or []), gradings, hearing)
+    elif noise:
+        from stabench.harness.gate.measure_noise import lines, measure_noise
+
+        found = lines(measure_noise(options.RUNS, suite=suite, system=system, clips=limit))
+    else:
+        from stabench.harness.cli.doctor import examine
+
+        found = examine(options.RUNS)
+    for line in found:
+        print(line)
+
+
+def _judges(protocols: list[str], judges: dict[str, str], gradings: str, hearing: Any) -> None:
+    """Examine judges, print their table, end with the exit code that it calls for."""
+    from stabench.harness.cli.doctor import examine_judges, judge_lines
+    from stabench.harness.runner.progress import Scoring
+
+    verdicts = examine_judges(protocols, judges, gradings, hearing, Scoring(sys.stderr))
+    for line in judge_lines(verdicts):
+        print(line)
+    raise typer.Exit(verdicts.exit_code)
+
+
+def _replaced(texts: list[str]) -> dict[str, str]:
+    """ROLE=NAME of each --judge. Raises StabenchError for another form or role."""
+    from stabench.metrics.protocol import ROLES
+
+    found: dict[str, str] = {}
+    for text in texts:
+        role, equals, name = text.partition("=")
+        if not (equals and name):
+            raise StabenchError(f"--judge '{text}': expected ROLE=NAME, such as fad=vggish")
+        if role not in ROLES:
+            raise StabenchError(f"--judge '{text}': {unknown('role', role, ROLES)}")
+        found[role] = name
+    return found
+
+
+verdicts.register(app)
+board.register(app)
+
+
+def main() -> int:
+    """The console script: one line on standard error and an exit code, whatever goes wrong."""
+    debug = "--debug" in sys.argv[1:]
+    arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    try:
+        code = app(arguments, prog_name="stabench", standalone_mode=False) or 0
+        if code == INTERRUPTED:  # typer makes an exit code of Ctrl-C, and says nothing
+            raise KeyboardInterrupt
+        return code
+    except BaseException as error:
+        if debug:
+            traceback.print_exc()
+        line, code = _ending(error)
+        if line:
+            print(f"stabench: {line}", file=sys.stderr)
+        return code
+
+
+def _ending(error: BaseException) -> tuple[str, int]:
+    """What to print and the exit code to end with."""
+    if isinstance(error, StabenchError):
+        return str(error), error.exit_code
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        return "interrupted", INTERRUPTED
+    if hasattr(error, "format_message"):  # click's own errors; typer carries a copy of click
+        return error.format_message(), error.exit_code
+    if isinstance(error, SystemExit):
+        # typer and rich end with 1 when the reader of a pipe has gone: that is no regression.
+        closed = isinstance(error.__context__, BrokenPipeError)
+        return "", CLOSED if closed else int(error.code or 0)
+    if isinstance(error, OSError) and error.errno is not None:
+        return _disk(error), 2
+    kind = type(error).__name__
+    return f"internal fault: {kind}: {error}; run again with --debug for the place", INTERNAL
+
+
+def _disk(error: OSError) -> str:
+    place = f" '{error.filename}'" if error.filename else ""
+    hint = (
+        "; free some space and start it again, a run with --resume" if error.errno in FULL else ""
+    )
+    return f"cannot read or write{place}: {error.strerror}{hint}"
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""What `stabench weights` prints and does: which published weights are here, and getting them."""
+
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple, TextIO
+
+from stabench.checkpoints import catalogue, store
+from stabench.checkpoints.catalogue import Entry
+from stabench.checkpoints.download import DownloadError, Progress
+from stabench.checkpoints.fetch import fetch as get
+from stabench.harness.errors import MissingError, StabenchError, unknown
+
+VERIFIED, LOOSE = "here (verified)", "here (not pinned)"
+MISSING, WRONG, TRUNCATED = "missing", "wrong sha256", "truncated"
+
+
+class Row(NamedTuple):
+    """One entry of the catalogue; `where` is empty when it is missing."""
+
+    name: str
+    licence: str
+    size: str
+    state: str
+    where: str
+
+
+def status() -> list[Row]:
+    """Every entry of the catalogue; files that changed since the last time are hashed."""
+    return [_row(entry) for entry in catalogue.entries().values()]
+
+
+def show(rows: Sequence[Row], stream: TextIO | None = None) -> None:
+    """A table on a terminal, aligned lines elsewhere."""
+    stream = stream or sys.stdout
+    if stream.isatty():
+        _show_table(rows, stream)
+        return
+    widths = [max(len(row[column]) for row in rows) for column in range(len(Row._fields))]
+    for row in rows:
+        cells = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip(), file=stream)
+
+
+def fetch(names: Sequence[str], everything: bool = False, stream: TextIO | None = None) -> None:
+    """Fetch these entries, or all; one that fails does not keep the others from coming.
+
+    Raises StabenchError for names that are not known, MissingError when one could not be had.
+    """
+    stream = stream or sys.stderr
+    entries = _chosen(names, everything)
+    failed = [entry.name for entry in entries if not _fetched(entry, stream)]
+    if failed:
+        raise MissingError(
+            f"{len(failed)} of {len(entries)} weights not fetched: {', '.join(failed)}; "
+            "the lines above say why"
+        )
+
+
+def size(entry: Entry) -> str:
+    """For the eye: "359 MB", "~3.1 GB" where only a rounded size is published, "?" for none."""
+    known = entry.size_bytes
+    number = known or entry.roughly_bytes
+    return "?" if number is None else ("" if known else "~") + readable(number)
+
+
+def readable(number: int) -> str:
+    """Bytes in decimal units with three digits at most: "898 kB", "12 MB", "1.9 GB"."""
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if number >= factor:
+            value = number / factor
+            return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
+    return f"{number} B"
+
+
+class Downloads:
+    """Bytes as they come: one line that counts on a terminal, a line per file elsewhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._counts = stream.isatty()
+
+    def __call__(self, name: str) -> Progress:
+        """A Progress of the file `name`; the bytes are told once per percent."""
+        told = -1
+
+        def tell(done: int, total: int | None) -> None:
+            nonlocal told
+            step = 100 * done // total if total else done // 10**7
+            if step == told:
+                return
+            told = step
+            self._tell(name, done, total)
+
+        return tell
+
+    def _tell(self, name: str, done: int, total: int | None) -> None:
+        of = f" of {readable(total)}" if total else ""
+        if self._counts:
+            end = "\n" if done == total else ""
+            line = f"\r\033[K  {name}: {readable(done)}{of}"
+            print(line, end=end, file=self._stream, flush=True)
+        elif done == total:
+            print(f"  {name}: {readable(done)}", file=self._stream, flush=True)
+
+
+def _row(entry: Entry) -> Row:
+    state, where = _state(entry)
+    return Row(entry.name, entry.licence, size(entry), state, where)
+
+
+def _state(entry: Entry) -> tuple[str, str]:
+    try:
+        place = store.locate(entry.name)
+        store.verify(place, entry)
+    except FileNotFoundError:
+        return MISSING, ""
+    except store.Truncated:
+        return TRUNCATED, str(place)
+    except store.WrongDigest:
+        return WRONG, str(place)
+    except ValueError as error:
+        raise StabenchError(str(error)) from error
+    return LOOSE if store.unpinned(place, entry) else VERIFIED, str(place)
+
+
+def _chosen(names: Sequence[str], everything: bool) -> list[Entry]:
+    known = catalogue.entries()
+    for name in names:
+        if name not in known:
+            raise StabenchError(unknown("weights", name, known))
+    if not names and not everything:
+        raise StabenchError(
+            "no weights named; name some of `stabench weights status`, or give --all"
+        )
+    return list(known.values()) if everything else [known[name] for name in dict.fromkeys(names)]
+
+
+def _fetched(entry: Entry, stream: TextIO) -> bool:
+    """Fetch one entry, its licence told first; says what came of it."""
+    terms = f": {entry.restricts}" if entry.restricts else ""
+    print(f"{entry.name}: {size(entry)}, licence {entry.licence}{terms}", file=stream, flush=True)
+    try:
+        place = get(entry, Downloads(stream))
+    except (DownloadError, ValueError, OSError) as error:
+        print(f"  failed: {error}", file=stream, flush=True)
+        return False
+    print(f"  in {place}", file=stream, flush=True)
+    return True
+
+
+def _show_table(rows: Sequence[Row], stream: TextIO) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for column in Row._fields:
+        table.add_column(column, overflow="fold", justify="right" if column == "size" else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console(file=stream).print(table)

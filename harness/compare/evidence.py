@@ -1,0 +1,230 @@
+"""Evidence: what one run knows, clip by clip, in the form that verdicts need; and its file.
+
+A baseline is such a file in a repository: a year later a new run is compared with it, without the
+audio or the folder that it came from.
+"""
+
+import gzip
+import io
+from collections.abc import Collection
+from typing import Literal, NamedTuple
+
+from pydantic import Field, FiniteFloat, ValidationError
+
+from stabench.harness.errors import StabenchError
+from stabench.harness.runs.metrics_file import Strict
+
+SCHEMA = 1
+MOST_BYTES = 64 * 2**20
+"""Of a baseline unpacked. The pocket suite's has half a megabyte."""
+
+PerClip = dict[str, FiniteFloat]
+Samples = dict[str, tuple[int, ...]]
+"""Nanoseconds of every repeat of each clip, in the order in which clips were measured."""
+
+
+class ColumnEvidence(Strict):
+    """One column of one system over `n` clips: its `value`, or the `reason` why there is none.
+
+    `per_clip` has `value` as its mean. "mean": the value of each clip. "ratio" and "set": jackknife
+    pseudo-values, `value` plus N times the share of each (Efron, 1982), of clips or of groups of
+    clips (`Evidence.groups`); those of a ratio can be had for fewer clips by the `weights` of its
+    denominator. Numbers are comparable where their `digest` is equal.
+    """
+
+    value: FiniteFloat | None
+    better: Literal["lower", "higher"]
+    kind: Literal["mean", "ratio", "set"]
+    per_clip: PerClip = Field({})
+    weights: PerClip = Field({})
+    n: int = 0
+    reason: str | None = None
+    digest: str
+    lowest: float | None = None
+
+    def over(self, clips: Collection[str]) -> PerClip:
+        """The values of some clips; a set has them only as a whole (raises ValueError)."""
+        if self.kind == "set":
+            raise ValueError("a set metric has no value over some of its clips")
+        kept = {clip: self.per_clip[clip] for clip in self.per_clip if clip in clips}
+        return self._ratio(kept) if self.kind == "ratio" else kept
+
+    def _ratio(self, kept: PerClip) -> PerClip:
+        """Pseudo-values of the ratio over fewer clips: r + (e - r w) / mean(w)."""
+        mean = sum(self.weights.values()) / len(self.weights)
+        value = self.value or 0.0
+        parts = {
+            clip: value * self.weights[clip] + (pseudo - value) * mean
+            for clip, pseudo in kept.items()
+        }
+        total = sum(self.weights[clip] for clip in kept)
+        if not total:
+            return {}
+        ratio, mean = sum(parts.values()) / total, total / len(kept)
+        return {
+            clip: ratio + (part - ratio * self.weights[clip]) / mean for clip, part in parts.items()
+        }
+
+
+class SystemEvidence(Strict):
+    """One system: `n` clips that are ok, those that failed, columns, times, and what it made.
+
+    `samples_ns` are by phase, `stages_ns` by "phase/stage" with the remainder as a stage; without
+    them `untimed` says why. `audio` holds the sha256 of each first output, `weights_digest` that
+    of all the system said of itself (weights and settings).
+    """
+
+    name: str
+    label: str
+    paradigm: str
+    n: int
+    failed_clips: tuple[str, ...] = ()
+    columns: dict[str, ColumnEvidence] = Field({})
+    samples_ns: dict[str, Samples] = Field({})
+    stages_ns: dict[str, Samples] = Field({})
+    untimed: str | None = None
+    audio: dict[str, str] = Field({})
+    random_weights: bool = False
+    weights_digest: str | None = None
+
+    @property
+    def failed(self) -> int:
+        """Clips that failed."""
+        return len(self.failed_clips)
+
+
+class Hardware(Strict):
+    """What a latency depends on; equal records are one kind of machine."""
+
+    device: str
+    cpu_model: str
+    gpu: str | None
+    threads: int
+
+    @property
+    def title(self) -> str:
+        """One line for a reader."""
+        parts = (self.device, self.gpu, self.cpu_model, f"{self.threads} threads")
+        return ", ".join(part for part in parts if part)
+
+
+class Settings(Strict):
+    """The rules of a run that decide what its numbers mean."""
+
+    scenario: str
+    batch_size: int
+    seed: int
+    repeats: int
+    warmups: int
+
+
+class Head(Strict):
+    """How a column is printed."""
+
+    label: str
+    unit: str
+    digits: int
+    better: Literal["lower", "higher"]
+
+
+class Evidence(Strict):
+    """A run, or scored folders. `groups`: the key of each clip that shares a recording.
+
+    `references`: how many recordings were heard, and their rows of embeddings by network;
+    `references_sha256` is of the recordings themselves, and of the clip that each belongs to.
+    """
+
+    schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    name: str
+    made_at: str | None = None
+    suite: str | None = None
+    suite_digest: str | None = None
+    dataset: str | None = None
+    dataset_version: str | None = None
+    references: dict[str, int] = Field({})
+    references_sha256: str | None = None
+    settings: Settings | None = None
+    hardware: Hardware | None = None
+    versions: dict[str, str] = Field({})
+    git_commit: str | None = None
+    groups: dict[str, str] = Field({})
+    heads: dict[str, Head] = Field({})
+    systems: dict[str, SystemEvidence]
+
+    def to_bytes(self) -> bytes:
+        """A baseline: gzipped JSON, the same bytes for the same evidence."""
+        text = self.model_dump_json(by_alias=True)
+        return gzip.compress(text.encode(), compresslevel=9, mtime=0)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str = "baseline") -> "Evidence":
+        """The inverse of `to_bytes`. Raises StabenchError with one line for anything else."""
+        text = _unpacked(data, name)
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            key = ".".join(map(str, first["loc"])) or "the whole"
+            raise StabenchError(
+                f"baseline '{name}': key '{key}': {first['msg']}; make the baseline again"
+            ) from None
+
+
+def _unpacked(data: bytes, name: str) -> bytes:
+    try:
+        text = gzip.GzipFile(fileobj=io.BytesIO(data)).read(MOST_BYTES + 1)
+    except (OSError, EOFError, ValueError) as error:
+        raise StabenchError(
+            f"baseline '{name}': not a gzip file ({error}); give a run folder or a baseline"
+        ) from None
+    if len(text) > MOST_BYTES:
+        raise StabenchError(f"baseline '{name}': more than {MOST_BYTES >> 20} MiB unpacked")
+    return text
+
+
+class Mismatch(NamedTuple):
+    """One thing that differs; `column` where it concerns that one only."""
+
+    what: str
+    old: str
+    new: str
+    column: str | None = None
+
+    @property
+    def text(self) -> str:
+        """What, then, now."""
+        return f"{self.what} was {self.old} and is {self.new}"
+
+
+def of_runs(old: Evidence, new: Evidence) -> list[Mismatch]:
+    """What concerns every number: the clips, and the rules of the run."""
+    pairs = [("dataset", _dataset(old), _dataset(new))]
+    heard = old.references_sha256, new.references_sha256
+    # Where their number differs, the clips do: then only metrics of sets are refused (rows.py).
+    if old.references == new.references and None not in heard:
+        pairs.append(("recordings", *(f"sha256 {one[:8]}" for one in heard)))
+    if old.settings and new.settings:
+        for name in ("scenario", "batch_size", "seed"):
+            pairs.append((name, *(str(getattr(one.settings, name)) for one in (old, new))))
+    return [Mismatch(what, a, b) for what, a, b in pairs if a != b]
+
+
+def of_columns(old: SystemEvidence, new: SystemEvidence) -> list[Mismatch]:
+    """Columns that another embedder, version or rule of a protocol measures."""
+    return [
+        Mismatch(f"provenance of {column}", before.digest[:8], now.digest[:8], column)
+        for column, now in new.columns.items()
+        if (before := old.columns.get(column)) and before.digest != now.digest
+    ]
+
+
+def of_hardware(old: Evidence, new: Evidence) -> Mismatch | None:
+    """Machines whose times cannot be compared."""
+    if old.hardware == new.hardware:
+        return None
+    titles = (one.hardware.title if one.hardware else "unknown" for one in (old, new))
+    return Mismatch("hardware", *titles)
+
+
+def _dataset(one: Evidence) -> str:
+    return f"{one.dataset} {one.dataset_version}" if one.dataset else "folders"

@@ -1,0 +1,143 @@
+"""A column of two runs, paired by clip: the difference, its interval and its permutation test."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from stabench.harness.compare.evidence import ColumnEvidence
+from stabench.harness.formatting import counted
+from stabench.harness.stats import bootstrap
+from stabench.harness.stats.bootstrap import REPLICATES, Draws, Statistic
+from stabench.harness.stats.permutation import DRAWS, sign_flip
+
+
+class Sampling(NamedTuple):
+    """How many resamples of an interval, how many draws of a test, and their seed."""
+
+    resamples: int = REPLICATES
+    draws: int = DRAWS
+    seed: int = 0
+
+
+STANDARD = Sampling()
+
+
+class Change(NamedTuple):
+    """New against old over `n` clips: a difference, or for times a ratio, with its 95 % interval.
+
+    `p_value` is two-sided, `least_p` the smallest that so few clips can give. `effect_size` is the
+    mean difference over the standard deviation of the differences (d_z; Cohen, 1988), of logs for
+    a ratio; None where they do not vary.
+    """
+
+    old: float
+    new: float
+    change: float
+    low: float
+    high: float
+    n: int
+    p_value: float
+    least_p: float
+    effect_size: float | None
+
+
+class Parts(NamedTuple):
+    """What each unit (a clip, or clips that share a recording) adds to a difference.
+
+    `parts` [units] sum to new minus old; `weights` [units] are the shares of clips and sum to 1.
+    """
+
+    old: float
+    new: float
+    parts: np.ndarray
+    weights: np.ndarray
+    n: int
+
+
+def change(
+    old: ColumnEvidence,
+    new: ColumnEvidence,
+    groups: Mapping[str, str],
+    sampling: Sampling = STANDARD,
+) -> Change | str:
+    """The change of a column, or why it cannot be measured. `groups`: see Evidence."""
+    found = parts(old, new, groups)
+    if isinstance(found, str):
+        return found
+    difference = float(found.parts.sum())
+    statistic = Statistic(difference, found.parts - difference * found.weights, found.n)
+    ends = bootstrap.interval(statistic, _draws(len(found.parts), sampling))
+    test = sign_flip(found.parts, draws=sampling.draws, seed=sampling.seed)
+    return Change(
+        found.old,
+        found.new,
+        difference,
+        ends.low,
+        ends.high,
+        found.n,
+        test.p_value,
+        test.least,
+        standardised(found.parts),
+    )
+
+
+def parts(old: ColumnEvidence, new: ColumnEvidence, groups: Mapping[str, str]) -> Parts | str:
+    """The paired differences of units, or why there are none."""
+    if old.value is None and new.value is None and old.reason == new.reason:
+        return f"in both runs: {new.reason}"
+    for one, which in ((old, "old"), (new, "new")):
+        if one.value is None:
+            return f"{which} run: {one.reason}"
+    if old.kind != new.kind:
+        return f"a {old.kind} in the old run, a {new.kind} in the new one"
+    return _of_sets(old, new) if old.kind == "set" else _of_clips(old, new, groups)
+
+
+def _of_sets(old: ColumnEvidence, new: ColumnEvidence) -> Parts | str:
+    """Pseudo-values of the whole: only over the same clips."""
+    if old.per_clip.keys() != new.per_clip.keys() or old.n != new.n:
+        return (
+            f"over other clips: {old.n} in the old run, {new.n} in the new one; a set metric "
+            "needs the same"
+        )
+    units = len(old.per_clip)
+    if units < 2:
+        return f"needs at least 2 clips, has {units}"
+    found = np.array([new.per_clip[key] - old.per_clip[key] for key in old.per_clip]) / units
+    return Parts(old.value, new.value, found, np.full(units, 1 / units), old.n)
+
+
+def _of_clips(old: ColumnEvidence, new: ColumnEvidence, groups: Mapping[str, str]) -> Parts | str:
+    both = old.per_clip.keys() & new.per_clip.keys()
+    before, after = old.over(both), new.over(both)
+    clips = sorted(before.keys() & after.keys())
+    numbers: dict[str, int] = {}
+    unit = [numbers.setdefault(groups.get(clip, clip), len(numbers)) for clip in clips]
+    if len(numbers) < 2:
+        return f"needs at least 2 clips that both have, has {len(clips)}"
+    a, b = (np.array([values[clip] for clip in clips]) for values in (before, after))
+    parts = np.bincount(unit, b - a) / len(clips)
+    return Parts(
+        float(a.mean()), float(b.mean()), parts, np.bincount(unit) / len(clips), len(clips)
+    )
+
+
+def standardised(found: np.ndarray) -> float | None:
+    """Mean over standard deviation of the units' differences; None where they do not vary."""
+    deviation = float(np.std(found, ddof=1))
+    return float(np.mean(found)) / deviation if deviation > 0 else None
+
+
+def only(old: ColumnEvidence, new: ColumnEvidence) -> str | None:
+    """What a reader should know of clips that one of the runs lacks."""
+    lost, gained = (len(a.per_clip.keys() - b.per_clip.keys()) for a, b in ((old, new), (new, old)))
+    if old.kind == "set" or not (lost or gained):
+        return None
+    return f"{counted(lost, 'clip')} only in the old run, {counted(gained, 'clip')} only in the new"
+
+
+@lru_cache(maxsize=8)
+def _draws(units: int, sampling: Sampling) -> Draws:
+    return Draws.of(units, replicates=sampling.resamples, seed=sampling.seed)

@@ -1,0 +1,105 @@
+"""Tables of recordings as the Hugging Face datasets package keeps them: Arrow or Parquet shards.
+
+They are read with pyarrow alone. Layouts: `save_to_disk` (data-*.arrow, in a folder per split), the
+package's own cache (<name>-<split>-*.arrow) and a hub repository (data/<split>-*.parquet).
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stabench.harness.errors import StabenchError
+
+ID_COLUMN = "youtube_id"
+
+
+class Row(NamedTuple):
+    """One recording; its audio is taken out of the table when it is asked for."""
+
+    youtube_id: str
+    cell: Any
+
+    def audio(self) -> tuple[bytes | None, str | None]:
+        """The bytes of an audio file, or its name."""
+        value = self.cell.as_py() or {}
+        return value.get("bytes"), value.get("path")
+
+
+def of(place: Path, split: str) -> list[Path]:
+    """The shards of a folder and of the folders in it: those of the split, if any is named so."""
+    files = sorted(
+        path
+        for pattern in ("*", "*/*")
+        for path in place.glob(pattern)
+        # The package keeps the results of its own filters beside a table.
+        if path.suffix in (".arrow", ".parquet") and not path.name.startswith(("cache-", "indices"))
+    )
+    named = [path for path in files if split in _words(path.relative_to(place))]
+    return named or files
+
+
+def rows(shard: Path) -> Iterator[Row]:
+    """The rows of one shard. Raises StabenchError when it is damaged or has other columns."""
+    import pyarrow as pa
+
+    try:
+        for batch in _batches(shard):
+            ids, cells = batch.columns
+            for youtube_id, cell in zip(ids, cells, strict=True):
+                yield Row(str(youtube_id.as_py()), cell)
+    except (pa.ArrowInvalid, EOFError) as error:
+        first = next(iter(str(error).splitlines()), "damaged")
+        raise StabenchError(f"table '{shard}' is not whole ({first}); fetch it again") from error
+
+
+def _words(path: Path) -> list[str]:
+    return re.split(r"[^a-z]+", str(path).lower())
+
+
+def _batches(shard: Path) -> Iterator[Any]:
+    """Record batches of two columns, id and audio, a few rows at a time."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    if shard.suffix == ".parquet":
+        with parquet.ParquetFile(shard) as file:
+            columns = _columns(shard, file.schema_arrow)
+            for batch in file.iter_batches(batch_size=32, columns=columns):
+                yield batch.select(columns)
+        return
+    with pa.memory_map(str(shard)) as source, _reader(source) as reader:
+        columns = _columns(shard, reader.schema)
+        for batch in reader:
+            yield batch.select(columns)
+
+
+def _reader(source: Any) -> Any:
+    """Batches of an Arrow file: the stream format, which the package writes, or the file format."""
+    import pyarrow as pa
+
+    is_file = source.read(6) == b"ARROW1"
+    source.seek(0)
+    if not is_file:
+        return pa.ipc.open_stream(source)
+    file = pa.ipc.open_file(source)
+    batches = (file.get_batch(index) for index in range(file.num_record_batches))
+    return pa.RecordBatchReader.from_batches(file.schema, batches)
+
+
+def _columns(shard: Path, schema: Any) -> list[str]:
+    """The names of the id column and of the first column that holds audio."""
+    import pyarrow as pa
+
+    audio = [
+        field.name
+        for field in schema
+        if pa.types.is_struct(field.type)
+        and {"bytes", "path"} <= {inner.name for inner in field.type}
+    ]
+    if ID_COLUMN not in schema.names or not audio:
+        raise StabenchError(
+            f"table '{shard}': found columns {', '.join(schema.names)}; needs {ID_COLUMN} and one "
+            "of audio (a struct of bytes and path)"
+        )
+    return [ID_COLUMN, audio[0]]

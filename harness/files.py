@@ -1,0 +1,57 @@
+"""Files that are either whole or not there: temporary file, fsync, rename."""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+TEMPORARY = ".part"
+"""Suffix of a file still in the writing; a killed writer may leave one, a resumed run sweeps it."""
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Put `data` at `path` in one step; two writers at once leave one whole file of either."""
+    part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}")
+    try:
+        with open(part, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: object) -> None:
+    """`value` as indented JSON, the same bytes for the same value."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def point(link: Path, target: str) -> None:
+    """Make `link` a symbolic link to `target`, replacing an older link in one step."""
+    part = link.with_name(f".{link.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}")
+    os.symlink(target, part)
+    os.replace(part, link)
+
+
+def put(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write `files`, by their place in it, as `folder`; an older one goes when all are written."""
+    place = folder.resolve()
+    name = f".{place.name}.{secrets.token_hex(4)}"
+    part, old = (place.with_name(f"{name}{end}{TEMPORARY}") for end in ("", ".old"))
+    try:
+        for where, content in files.items():
+            path = part / where
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    if place.exists():
+        place.rename(old)
+    part.rename(place)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,232 @@
+"""The gate: a run against a baseline, under a policy. Pure; gate_run.py reads and writes."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from stabench.harness.compare.compare import Comparison, SystemComparison, compare
+from stabench.harness.compare.evidence import Evidence, SystemEvidence
+from stabench.harness.compare.families import STAGE_SHARE
+from stabench.harness.compare.paired import STANDARD, Sampling
+from stabench.harness.compare.verdict import ALPHA, Bounds, Line, Options, Word, call, no_worse
+from stabench.harness.errors import StabenchError, unknown
+from stabench.harness.formatting import counted
+from stabench.harness.gate.noise import Noise
+from stabench.harness.gate.policy import Policy
+from stabench.harness.tasks.speech_to_audio import TIMINGS
+
+PHASES = {timing.column.key: timing.phase for timing in TIMINGS}
+
+
+class Check(NamedTuple):
+    """One guarded metric of one system. `stages`: those that slowed their phase, largest first.
+
+    `closed`: with --strict this check does not hold the gate open.
+    """
+
+    system: str
+    metric: str
+    label: str
+    line: Line | None
+    verdict: Word
+    reason: str = ""
+    stages: tuple[Line, ...] = ()
+    closed: bool = True
+
+
+class Gate(NamedTuple):
+    """Every check, systems in which `too_many` clips failed, and what a reader must know."""
+
+    old: Evidence
+    new: Evidence
+    checks: tuple[Check, ...]
+    too_many: tuple[str, ...]
+    notes: tuple[str, ...]
+    strict: bool
+
+    @property
+    def exit_code(self) -> int:
+        """1: regressed; 4: too many clips failed; with --strict 5: open or nothing measured."""
+        if any(one.verdict == "regressed" and one.metric != "failed" for one in self.checks):
+            return 1
+        if self.too_many:
+            return 4
+        return 5 if self.strict and (not self.measured or any(map(self.opened, self.checks))) else 0
+
+    @property
+    def measured(self) -> bool:
+        """Whether there is a number of anything: that no clip failed is not enough."""
+        return any(one.verdict != "not measured" for one in self.checks if one.metric != "failed")
+
+    def opened(self, check: Check) -> bool:
+        """Whether a check fails a gate that is --strict; where nothing is measured, each does."""
+        return self.strict and (not check.closed or not self.measured)
+
+
+class Counts(NamedTuple):
+    """Clips of a system: `failed` and not run (`unrun`) of those `planned`."""
+
+    failed: int
+    unrun: int
+    planned: int
+
+
+def gate(
+    old: Evidence,
+    new: Evidence,
+    policy: Policy,
+    counts: Mapping[str, Counts],
+    *,
+    noise: Noise | None = None,
+    strict: bool = False,
+    sampling: Sampling = STANDARD,
+) -> Gate:
+    """Every guarded system of `old` against that of the same name in `new`.
+
+    The p-values of all checks are adjusted together (Holm): the gate has one answer. Raises
+    StabenchError for numbers of another provenance and for a system that neither has.
+    """
+    wanted = policy.systems or tuple(old.systems)
+    for name in wanted:
+        if name not in (known := {**old.systems, **new.systems}):
+            raise StabenchError(f"policy: {unknown('system', name, known)}")
+    both = {name: name for name in wanted if name in old.systems and name in new.systems}
+    thresholds, notes = _thresholds(policy, new, noise)
+    options = Options(
+        names=both,
+        bounds={phase: Bounds(size, size) for phase, size in thresholds.items()},
+        family="all",
+        sampling=sampling,
+    )
+    found = compare(_guarded(old, policy), _guarded(new, policy), options) if both else None
+    checks = [check for name in wanted for check in _checks(name, found, policy, counts, old)]
+    too_many = tuple(name for name in wanted if _too_many(counts.get(name), policy))
+    return Gate(old, new, tuple(checks), too_many, notes, strict)
+
+
+def _thresholds(
+    policy: Policy, new: Evidence, noise: Noise | None
+) -> tuple[dict[str, float], tuple[str, ...]]:
+    """The least slowdown of each phase, and where it comes from."""
+    own = policy.latency
+    if own.threshold is not None:
+        return dict.fromkeys(own.phases, own.threshold), ()
+    fits = noise is not None and noise.hardware == new.hardware
+    found = {
+        phase: noise.phases[phase].threshold if fits and phase in noise.phases else own.unmeasured
+        for phase in own.phases
+    }
+    said = ", ".join(f"{phase} {size:.1%}" for phase, size in found.items())
+    if fits:
+        return found, (f"least slowdown that counts, by this machine's own noise: {said}",)
+    return found, (
+        f"least slowdown that counts: {said}; this machine's noise is not measured "
+        "(stabench doctor --noise)",
+    )
+
+
+def _guarded(one: Evidence, policy: Policy) -> Evidence:
+    """Only what the policy guards: what else a run holds must not cost its tests power."""
+    phases = {PHASES[key] for key in policy.latency.phases}
+
+    def kept(system: SystemEvidence) -> SystemEvidence:
+        columns = {k: v for k, v in system.columns.items() if k in policy.quality.effects}
+        samples = {k: v for k, v in system.samples_ns.items() if k in phases}
+        stages = {k: v for k, v in system.stages_ns.items() if k.split("/")[0] in phases}
+        return system.model_copy(
+            update={"columns": columns, "samples_ns": samples, "stages_ns": stages}
+        )
+
+    systems = {name: kept(system) for name, system in one.systems.items()}
+    return one.model_copy(update={"systems": systems})
+
+
+def _checks(
+    name: str,
+    found: Comparison | None,
+    policy: Policy,
+    counts: Mapping[str, Counts],
+    old: Evidence,
+) -> Iterator[Check]:
+    """Quality in the policy's order, then latencies, then the failures."""
+    system = next((one for one in found.systems if one.new == name), None) if found else None
+    lack = f"no system '{name}' in the {'run' if name in old.systems else 'baseline'}"
+    lines = {one.key: one for one in system.lines} if system else {}
+    for key in policy.quality.effects:
+        line = lines.get(key)
+        label = old.heads[key].label if key in old.heads else key
+        if line is None:
+            reason = "in neither run" if system else lack
+            yield Check(name, key, label, None, "not measured", reason, closed=system is not None)
+        else:
+            yield _quality(name, line, policy)
+    for key in policy.latency.phases:
+        if system is None:
+            yield Check(name, key, key.capitalize(), None, "not measured", lack, closed=False)
+        else:
+            yield _latency(name, lines[key], system)
+    if name in counts:
+        yield _failures(name, counts[name], policy)
+
+
+def _quality(name: str, line: Line, policy: Policy) -> Check:
+    """The line by the bounds of the policy, which may be shares of this system's old value."""
+    if line.change is None:
+        return _check(name, line)
+    bounds = policy.quality.effects[line.key].bounds(line.change.old)
+    line = line._replace(bounds=bounds)
+    if line.p_adjusted is None:
+        return _check(name, line)
+    word, reason = call(line.change, line.p_adjusted, line.better, bounds, relative=False)
+    fine = word == "improved" or no_worse(line.change, line.better, bounds, relative=False)
+    return _check(name, line._replace(verdict=word, reason=reason, no_worse=fine))
+
+
+def _check(name: str, line: Line, stages: tuple[Line, ...] = ()) -> Check:
+    missing = line.verdict == "not measured"
+    open_ = line.expected if missing else line.verdict == "inconclusive" and not line.no_worse
+    reason = "; ".join(part for part in (line.reason, line.note) if part)
+    return Check(name, line.key, line.label, line, line.verdict, reason, stages, not open_)
+
+
+def _latency(name: str, line: Line, system: SystemComparison) -> Check:
+    """A phase; a stage of it that regressed fails it too, where the phase became slower."""
+    stages = _slower(line, system)
+    check = _check(name, line, stages)
+    alone = [one.label for one in stages if one.verdict == "regressed"]
+    if line.verdict != "regressed" and alone:
+        return check._replace(verdict="regressed", reason=f"stage {', '.join(alone)} is slower")
+    return check
+
+
+def _slower(line: Line, system: SystemComparison) -> tuple[Line, ...]:
+    """Stages whose own paired change is significant, of a phase that became slower."""
+    if line.change is None or line.change.change <= 1 or line.verdict == "not measured":
+        return ()
+    least_ns = STAGE_SHARE * line.change.old
+    stages = [
+        one
+        for one in system.lines
+        if one.block == "stage"
+        and one.key.startswith(f"{PHASES[line.key]}/")
+        and one.change is not None
+        and (one.p_adjusted if one.p_adjusted is not None else 1.0) <= ALPHA
+        and one.change.change > 1
+        and one.change.new - one.change.old >= least_ns
+    ]
+    return tuple(sorted(stages, key=lambda one: one.change.old - one.change.new))
+
+
+def _too_many(counts: Counts | None, policy: Policy) -> bool:
+    return counts is not None and counts.failed > policy.max_failed_share * counts.planned
+
+
+def _failures(name: str, counts: Counts, policy: Policy) -> Check:
+    failed, unrun, planned = counts
+    reason = f"{failed} of {counted(planned, 'clip')} failed"
+    if failed:
+        reason += f", allowed {policy.max_failed_share * planned:g}"
+    if unrun:
+        reason += f", {unrun} not run"
+    word: Word = "not measured" if unrun else "same"
+    word = "regressed" if _too_many(counts, policy) else word
+    return Check(name, "failed", "Failed clips", None, word, reason, closed=not unrun)

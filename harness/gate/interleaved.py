@@ -1,0 +1,175 @@
+"""Base and head of a source tree as two systems of one run, so that they take turns clip by clip.
+
+A machine that is slow for a while is slow for both. Each side has its own checkout and may have its
+own interpreter; the engine is the head's, the workers are each side's own.
+"""
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stabench.harness import files
+from stabench.harness.compare.evidence import Evidence, SystemEvidence
+from stabench.harness.errors import MissingError, StabenchError
+from stabench.harness.suites.suite import Suite, parse
+
+BASE, HEAD = "+base", "+head"
+"""Suffixes of the two names of a system."""
+LAUNCHER = """#!/bin/sh
+# Workers import the source tree that belongs to their side, whatever tree the engine runs from.
+shift
+exec {python} {start} "$@"
+"""
+START = Path("stabench") / "start.py"
+EARLIER_LAUNCHER = """#!/bin/sh
+PYTHONPATH={source}
+export PYTHONPATH
+exec {python} -c {program}
+"""
+EARLIER_WORKER = Path("harness") / "worker.py"
+"""Where trees of before version 0.2 have it; they import their rooms without "stabench."."""
+EARLIER_PROGRAM = """
+from harness import registry, worker
+attribute, moved = registry.attribute, {"systems.cascade.registry": "systems.cascade.published"}
+def attribute_here(target):
+    module, name = target.removeprefix("stabench.").rsplit(":", 1)
+    return attribute(moved.get(module, module) + ":" + name)
+registry.attribute = attribute_here
+worker.main()
+"""
+
+
+class Side(NamedTuple):
+    """A source tree, the `checkout`, and the interpreter that runs it."""
+
+    checkout: Path
+    python: Path = Path(sys.executable)
+
+
+def interleaved(suite: Suite, base_python: Path | str, head_python: Path | str) -> Suite:
+    """Every system twice, NAME+base and NAME+head, each with its interpreter, a clip at a time.
+
+    Raises StabenchError for a system with an interpreter of its own and for batches: both sides
+    would not run as they do alone, or not by turns.
+    """
+    value = suite.resolved()
+    for system in suite.systems:
+        if system.python is not None:
+            raise StabenchError(
+                f"system '{system.name}' has an interpreter of its own, '{system.python}'; "
+                "base and head cannot be told apart: leave it out with --system"
+            )
+    if suite.protocol.batch_size > 1:
+        raise StabenchError(
+            f"suite '{suite.name}': batch_size is {suite.protocol.batch_size}; base and head take "
+            "turns clip by clip, set batch_size = 1"
+        )
+    sides = ((BASE, base_python), (HEAD, head_python))
+    value["system"] = [
+        {**system, "name": system["name"] + suffix, "python": str(python)}
+        for system in value["system"]
+        for suffix, python in sides
+    ]
+    value["protocol"] |= {"block": 1}
+    return parse(f"suite '{suite.name}', interleaved", value)
+
+
+def check(side: Side) -> None:
+    """Raises MissingError for a checkout or interpreter that is not there."""
+    checkout, python = side.checkout.absolute(), side.python.absolute()
+    if not any((checkout / worker).is_file() for worker in (START, EARLIER_WORKER)):
+        raise MissingError(f"'{checkout}' is no checkout of stabench: it has no {START}")
+    if not (python.is_file() and os.access(python, os.X_OK)):
+        raise MissingError(f"interpreter '{python}' cannot be run; give an environment's python")
+
+
+def launcher(folder: Path, name: str, side: Side) -> Path:
+    """An executable script in `folder` that runs the side's interpreter on the side's source.
+
+    The engine hands its own source to its workers; without the script both sides would run the
+    head's.
+    """
+    checkout, python = side.checkout.absolute(), side.python.absolute()
+    path = folder.absolute() / name
+    form = LAUNCHER if (checkout / START).is_file() else EARLIER_LAUNCHER
+    parts = {
+        "python": python,
+        "start": checkout / START,
+        "source": checkout,
+        "program": EARLIER_PROGRAM,
+    }
+    text = form.format(**{name: shlex.quote(str(part)) for name, part in parts.items()})
+    files.write_bytes(path, text.encode())
+    path.chmod(0o755)
+    return path
+
+
+def write_suite(path: Path, suite: Suite) -> None:
+    """The suite as a TOML file that `stabench run` takes, and takes up again."""
+    value = {key: part for key, part in suite.resolved().items() if part is not None}
+    systems = value.pop("system")
+    plain = {key: part for key, part in value.items() if not isinstance(part, dict)}
+    lines = [*_pairs(plain)]
+    for key, part in value.items():
+        if isinstance(part, dict):
+            lines += [f"[{key}]", *_pairs(part)]
+    for system in systems:
+        lines += ["[[system]]", *_pairs(system)]
+    files.write_bytes(path, ("\n".join(lines) + "\n").encode())
+
+
+def _pairs(table: dict[str, Any]) -> list[str]:
+    return [f"{_text(key)} = {_toml(one)}" for key, one in table.items() if one is not None]
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{ {', '.join(_pairs(value))} }}" if value else "{}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return _text(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _text(value: str) -> str:
+    """A string as TOML's basic one: JSON's, but that DEL is escaped and nothing else is not."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def is_interleaved(one: Evidence) -> bool:
+    """Whether every system of a run is one side of a pair."""
+    names = set(one.systems)
+    heads = {name.removesuffix(HEAD) for name in names if name.endswith(HEAD)}
+    return bool(heads) and names == {head + suffix for head in heads for suffix in (BASE, HEAD)}
+
+
+def side(one: Evidence, suffix: str) -> Evidence:
+    """One side of an interleaved run under the plain names of its systems."""
+    systems = {
+        plain: system.model_copy(update={"name": plain})
+        for name, system in one.systems.items()
+        if name.endswith(suffix)
+        for plain in (name.removesuffix(suffix),)
+    }
+    return one.model_copy(update={"systems": systems, "name": one.name + suffix})
+
+
+def with_times(stored: Evidence, base: Evidence) -> Evidence:
+    """A stored baseline's quality with the times of the base that ran beside the head, and no
+    others: they are of another day."""
+
+    def timed(name: str, system: SystemEvidence) -> SystemEvidence:
+        now = base.systems.get(name)
+        times = {
+            "samples_ns": now.samples_ns if now else {},
+            "stages_ns": now.stages_ns if now else {},
+            "untimed": now.untimed if now else None,
+        }
+        return system.model_copy(update=times)
+
+    systems = {name: timed(name, system) for name, system in stored.systems.items()}
+    name = f"{stored.name} (quality), {base.name} (times)"
+    update = {"systems": systems, "hardware": base.hardware, "name": name}
+    return stored.model_copy(update=update)

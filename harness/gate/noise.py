@@ -1,0 +1,163 @@
+"""The noise of a machine: one system against itself, its false alarms and what it can see. Pure."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field, FiniteFloat, ValidationError
+
+from stabench.harness import files
+from stabench.harness.compare import paired_latency
+from stabench.harness.compare.evidence import Hardware, Samples
+from stabench.harness.compare.paired import Sampling
+from stabench.harness.compare.verdict import Bounds, call
+from stabench.harness.errors import StabenchError
+from stabench.harness.schema import Strict, first_key
+from stabench.harness.stats.bootstrap import block_length
+
+SCHEMA = 1
+NAME = "noise.json"
+
+
+class PhaseNoise(Strict):
+    """One phase. `threshold`: the least slowdown that a gate should count, as a share.
+
+    Of `splits` of the unchanged system into old and new, `alarms` were called regressed at the
+    threshold. `least_slowdown` is the smallest found in 90 % of splits, None where none up to the
+    largest tried is. `spread`: standard deviation of the logs of paired ratios.
+    """
+
+    threshold: FiniteFloat = Field(gt=0)
+    alarms: int
+    splits: int
+    low: float
+    high: float
+    least_slowdown: float | None
+    spread: float
+
+
+class Noise(Strict):
+    """noise.json: one system against itself, `clips` of it, by "processing" and "generation"."""
+
+    schema_version: int = Field(SCHEMA, alias="schema")
+    made_at: str
+    system: str
+    clips: int
+    hardware: Hardware
+    load_average: tuple[float, float, float] | None
+    phases: dict[str, PhaseNoise]
+
+
+def write(path: Path, found: Noise) -> None:
+    """The file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_json(path, found.model_dump(mode="json", by_alias=True))
+
+
+def read(path: Path) -> Noise | None:
+    """What the file says; None without one. Raises StabenchError for another file."""
+    if not path.is_file():
+        return None
+    try:
+        return Noise.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise StabenchError(
+            f"{path}: {first_key(error)}; run stabench doctor --noise again"
+        ) from None
+
+
+SPLITS = 400
+QUICK = Sampling(resamples=20, draws=999)
+"""The interval plays no part in an alarm, so that few resamples do."""
+FALSE_ALARMS = 0.01
+LEAST = 0.01
+STEP = 0.005
+POWER = 0.9
+SLOWDOWNS = tuple(np.round(np.geomspace(0.01, 2.0, 45), 4))
+
+
+def measured(
+    old: Samples, new: Samples, *, tests: int, splits: int = SPLITS, seed: int = 0
+) -> PhaseNoise:
+    """The noise of a phase that ran twice by turns; `tests` share the gate's 5 % (Holm's worst).
+
+    The threshold is the smallest, in steps of half a percent, that at most 1 % of splits exceed;
+    alarms are counted on other splits than those it comes from.
+    """
+    logs = paired_logs(old, new)
+    rng = np.random.default_rng(seed)
+    threshold = _threshold(list(drawn(logs, splits, rng)))
+    found = list(drawn(logs, splits, rng))
+    alarms = _alarms(found, 0.0, threshold, tests)
+    low, high = binomial_interval(alarms, splits)
+    return PhaseNoise(
+        threshold=threshold,
+        alarms=alarms,
+        splits=splits,
+        low=low,
+        high=high,
+        least_slowdown=_least_slowdown(found, threshold, tests),
+        spread=float(np.std(logs, ddof=1)),
+    )
+
+
+def paired_logs(old: Samples, new: Samples) -> np.ndarray:
+    """Log of new over old of each clip [clips], medians of repeats, in the order of the run."""
+    clips = [clip for clip in new if clip in old]
+    before, after = (np.array([np.median(one[clip]) for clip in clips]) for one in (old, new))
+    return np.log(after / before)
+
+
+def drawn(logs: np.ndarray, count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Ways in which the same run could have come out: blocks of clips drawn again, and in each
+    block old and new exchanged by a coin, as which is which means nothing."""
+    n = len(logs)
+    length = block_length(logs)
+    blocks = -(-n // length)
+    for _ in range(count):
+        starts = rng.integers(n, size=blocks)
+        index = (starts[:, None] + np.arange(length)) % n
+        signs = rng.choice((-1.0, 1.0), size=(blocks, 1))
+        yield (signs * logs[index]).ravel()[:n]
+
+
+def _threshold(found: list[np.ndarray]) -> float:
+    sizes = np.expm1([np.median(logs) for logs in found])
+    worst = float(np.quantile(sizes, 1 - FALSE_ALARMS, method="higher"))
+    return round(max(LEAST, float(np.ceil(worst / STEP)) * STEP), 4)
+
+
+def _alarms(found: list[np.ndarray], slowdown: float, threshold: float, tests: int) -> int:
+    return sum(alarm(logs + np.log1p(slowdown), threshold, tests) for logs in found)
+
+
+def alarm(logs: np.ndarray, threshold: float, tests: int) -> bool:
+    """Whether the gate's own rule calls these ratios regressed."""
+    clips = [str(index) for index in range(len(logs))]
+    old = dict.fromkeys(clips, (10**9,))
+    new = {clip: (round(1e9 * ratio),) for clip, ratio in zip(clips, np.exp(logs), strict=True)}
+    change = paired_latency.change(old, new, QUICK)
+    if isinstance(change, str):
+        return False
+    bounds = Bounds(threshold, threshold)
+    p = min(1.0, tests * change.p_value)
+    return call(change, p, "lower", bounds, relative=True).word == "regressed"
+
+
+def _least_slowdown(found: list[np.ndarray], threshold: float, tests: int) -> float | None:
+    """The smallest slowdown tried that is found in 90 % of splits, by halving."""
+    low, high = -1, len(SLOWDOWNS)
+    while high - low > 1:
+        middle = (low + high) // 2
+        seen = _alarms(found, SLOWDOWNS[middle], threshold, tests)
+        low, high = (low, middle) if seen >= POWER * len(found) else (middle, high)
+    return float(SLOWDOWNS[high]) if high < len(SLOWDOWNS) else None
+
+
+def binomial_interval(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson, 1927, J. Am. Stat. Assoc. 22, 209-212)."""
+    share, spread = hits / n, z * z / n
+    centre = share + spread / 2
+    half = z * float(np.sqrt(share * (1 - share) / n + spread / (4 * n)))
+    low, high = (centre - half) / (1 + spread), (centre + half) / (1 + spread)
+    return max(0.0, low), min(1.0, high)

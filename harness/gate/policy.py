@@ -1,0 +1,106 @@
+"""The policy of a gate: what is guarded and how large a change counts, read from gate.toml."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
+
+from stabench.harness.compare import read_evidence
+from stabench.harness.compare.verdict import Bounds
+from stabench.harness.errors import MissingError, StabenchError, unknown
+from stabench.harness.schema import Strict, first_wrong
+from stabench.metrics.registry import METRICS
+
+PERCENT = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*%\s*$")
+MACHINE = "machine"
+Phase = Literal["processing", "generation"]
+
+
+class Effect(NamedTuple):
+    """The least change that counts: in the metric's unit, or a share of the old value."""
+
+    value: float
+    relative: bool
+
+    def bounds(self, old: float) -> Bounds:
+        """The effect as a difference; no more than it is called the same."""
+        size = self.value * abs(old) if self.relative else self.value
+        return Bounds(size, size)
+
+
+def percent(text: object) -> float:
+    """The share that "5 %" says: 0.05. Raises ValueError for another form, or nothing at all."""
+    found = PERCENT.match(text) if isinstance(text, str) else None
+    if found is None or not 0 < float(found[1]) < 1000:
+        raise ValueError(f'{text!r} is no percentage; write such as "5 %"')
+    return float(found[1]) / 100
+
+
+def _effect(value: object) -> Effect:
+    if isinstance(value, str):
+        return Effect(percent(value), True)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and 0 <= value < float("inf"):
+        return Effect(float(value), False)
+    raise ValueError(f'{value!r} is no effect; write a number of 0 or more, or such as "5 %"')
+
+
+def _threshold(value: object) -> float | None:
+    return None if value == MACHINE else percent(value)
+
+
+class Quality(Strict):
+    """The metrics that guard, each with its least effect. Numbers of other provenance: refused."""
+
+    provenance: Literal["equal"] = "equal"
+    effects: dict[str, Annotated[Effect, BeforeValidator(_effect)]] = Field({})
+
+    @field_validator("effects")
+    @classmethod
+    def _known(cls, effects: dict[str, Effect]) -> dict[str, Effect]:
+        for name in effects:
+            if name not in (known := (*METRICS, read_evidence.COLUMN)):
+                raise ValueError(unknown("metric", name, known))
+        return effects
+
+
+class Latency(Strict):
+    """The phases that guard, and the least slowdown that counts, as a share.
+
+    `threshold` None: what `stabench doctor --noise` found for this machine; where it has not
+    measured this machine, `unmeasured`.
+    """
+
+    phases: tuple[Phase, ...] = ("processing", "generation")
+    threshold: Annotated[float | None, BeforeValidator(_threshold)] = None
+    unmeasured: Annotated[float, BeforeValidator(percent)] = 0.1
+
+
+class Policy(Strict):
+    """gate.toml. No `systems`: all of the baseline. `max_failed_share` is of a system's clips."""
+
+    systems: tuple[str, ...] = ()
+    max_failed_share: float = Field(0.0, ge=0, le=1)
+    quality: Quality = Quality()
+    latency: Latency = Latency()
+
+
+def load(path: Path) -> Policy:
+    """Read a policy. Raises MissingError without the file, StabenchError for what is wrong."""
+    try:
+        value = tomllib.loads(Path(path).read_text("utf-8"))
+    except FileNotFoundError:
+        raise MissingError(f"policy '{path}' is not there; give a gate.toml") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise StabenchError(f"policy '{path}': not a TOML file ({error})") from None
+    return parse(f"policy '{path}'", value)
+
+
+def parse(what: str, value: dict[str, Any]) -> Policy:
+    """A policy from plain values; `what` begins the line of an error."""
+    try:
+        return Policy.model_validate(value)
+    except ValidationError as error:
+        raise StabenchError(f"{what}: {first_wrong(error, Policy)}") from None

@@ -1,0 +1,186 @@
+"""The history: results/history.jsonl, one compact line for every accepted run, appended only."""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AwareDatetime, ConfigDict, Field, FiniteFloat, ValidationError
+
+from stabench.harness.errors import MissingError, StabenchError
+from stabench.harness.schema import Strict, first_key
+
+HISTORY = Path("results/history.jsonl")
+SCHEMA = 1
+SHA256 = r"^[0-9a-f]{64}$"
+
+
+class Part(Strict):
+    """A part of a record; nothing is taken for another type."""
+
+    model_config = ConfigDict(strict=True, populate_by_name=True)
+
+
+class Source(Part):
+    """The commit that ran (None: tracked nowhere), and whether files differed from it."""
+
+    commit: str | None
+    dirty: bool
+
+
+class Suite(Part):
+    """The suite by name; `digest` is of its dataset, metrics and protocol, as in a submission."""
+
+    name: str
+    digest: str = Field(pattern=SHA256)
+
+
+class Data(Part):
+    """The dataset and its `n` clips; `digest` is of what each is, as in a submission."""
+
+    name: str
+    version: str
+    n: int = Field(ge=1)
+    digest: str = Field(pattern=SHA256)
+
+
+class Machine(Part):
+    """Where it ran: `name` is of the GPU on "cuda", else of the processor; `cores` are usable."""
+
+    device: str
+    name: str
+    cores: int
+    threads: int
+    driver: str | None = None
+    torch: str | None
+    python: str
+    platform: str
+
+
+class Conditions(Part):
+    """How clips were run."""
+
+    scenario: str
+    batch_size: int
+    precision: str
+    warmups: int
+    repeats: int
+    seed: int
+
+
+class Protocol(Part):
+    """The rules of the quality columns."""
+
+    title: str
+    digest: str = Field(pattern=SHA256)
+
+
+class Column(Part):
+    """What a quality column is; `identity` is that of the network that heard the sounds."""
+
+    label: str
+    better: Literal["lower", "higher"]
+    unit: str
+    digits: int = Field(ge=0, le=9)
+    version: int
+    embedder: str | None = None
+    identity: str | None = None
+    precision: str | None = None
+
+
+class Number(Part):
+    """A value with its 95 % interval over `n` clips."""
+
+    value: FiniteFloat
+    low: FiniteFloat | None = None
+    high: FiniteFloat | None = None
+    n: int = Field(ge=0)
+
+
+class System(Part):
+    """One system: finished and failed clips, quality by column, median wall times by phase, ns.
+
+    `sha256` is of everything that the system says of itself: weights, configuration, versions.
+    """
+
+    label: str
+    paradigm: str
+    sha256: str = Field(pattern=SHA256)
+    precision: str
+    n: int = Field(ge=0)
+    failed: int = Field(ge=0)
+    quality: dict[str, Number] = Field({})
+    median_ns: dict[Literal["represent", "generate"], Number] = Field({})
+
+
+class HistoryRecord(Part):
+    """One accepted run. `run` is the suite, the time, and a digest of the journal."""
+
+    schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    run: str
+    at: AwareDatetime = Field(strict=False)
+    stabench: str
+    source: Source
+    suite: Suite
+    dataset: Data
+    machine: Machine
+    conditions: Conditions
+    protocol: Protocol | None = None
+    columns: dict[str, Column] = Field({})
+    systems: dict[str, System] = Field(min_length=1)
+
+
+def read(path: Path = HISTORY) -> list[HistoryRecord]:
+    """The records of a history, in order of time. Raises MissingError without the file.
+
+    Raises StabenchError, with the line, for one that is torn, of another shape or there twice.
+    """
+    if not path.exists():
+        raise MissingError(f"history '{path}': no such file; record a run first")
+    *lines, torn = path.read_bytes().split(b"\n")
+    if torn:
+        raise StabenchError(f"{path}, line {len(lines) + 1}: not whole; remove the line")
+    records = [_parse(path, number, line) for number, line in enumerate(lines, 1)]
+    _check_unique(path, records)
+    return sorted(records, key=lambda record: record.at)
+
+
+def _parse(path: Path, number: int, line: bytes) -> HistoryRecord:
+    try:
+        return HistoryRecord.model_validate_json(line)
+    except ValidationError as error:
+        raise StabenchError(
+            f"{path}, line {number}: {first_key(error)}; restore the line"
+        ) from None
+
+
+def _check_unique(path: Path, records: list[HistoryRecord]) -> None:
+    first: dict[str, int] = {}
+    for number, record in enumerate(records, 1):
+        if record.run in first:
+            raise StabenchError(
+                f"{path}, line {number}: run '{record.run}' stands in line {first[record.run]} "
+                "already; remove one"
+            )
+        first[record.run] = number
+
+
+def append(record: HistoryRecord, path: Path = HISTORY) -> None:
+    """Add a record as the last line, on the disk when this returns.
+
+    Raises StabenchError when the run is there already, or the file is not a history.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if any(record.run == other.run for other in read(path)):
+            raise StabenchError(f"history '{path}': run '{record.run}' is recorded already")
+        before = os.fstat(file.fileno()).st_size
+        try:
+            data = record.model_dump_json(by_alias=True).encode() + b"\n"
+            while data:
+                data = data[file.write(data) :]
+            os.fsync(file.fileno())
+        except BaseException:
+            file.truncate(before)
+            raise

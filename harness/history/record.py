@@ -1,0 +1,170 @@
+"""Recording: what the history keeps of a run, and which runs it takes."""
+
+import hashlib
+from importlib import metadata
+from pathlib import Path
+
+from stabench.harness.errors import StabenchError
+from stabench.harness.history import history
+from stabench.harness.history.history import HistoryRecord
+from stabench.harness.report.table import Row, tabulate
+from stabench.harness.runs.results import Results
+from stabench.harness.runs.run_folder import RunFolder
+from stabench.harness.submission import cards
+from stabench.harness.tasks.speech_to_audio import TIMINGS, Phase
+
+PHASES: dict[str, Phase] = {timing.column.key: timing.phase for timing in TIMINGS}
+"""Latency columns by key, with the phase behind them."""
+
+
+def add(run: Path, path: Path = history.HISTORY, *, dirty: bool = False) -> HistoryRecord:
+    """Record a run in the history at `path`; return what was written."""
+    made = record(run, dirty=dirty)
+    history.append(made, path)
+    return made
+
+
+def record(run: Path, *, dirty: bool = False) -> HistoryRecord:
+    """The compact record of a finished, scored run.
+
+    Raises StabenchError for one that does not belong into a history: from a tree that differs
+    from its commit (unless `dirty`), unfinished, unscored, or scored by random networks.
+    """
+    results = Results.read(run)
+    _check(results, dirty)
+    folder, rows = results.run, tabulate(results).rows
+    found = folder.record
+    return HistoryRecord(
+        run=identifier(folder),
+        at=found.started_at,
+        stabench=metadata.version("stabench"),
+        source=_source(folder),
+        suite=_suite(folder),
+        dataset=_data(folder),
+        machine=_machine(folder),
+        conditions=_conditions(folder),
+        protocol=_protocol(results),
+        columns=_columns(results),
+        systems={row.system: _system(results, row) for row in rows if row.paradigm != "sanity"},
+    )
+
+
+def _check(results: Results, dirty: bool) -> None:
+    name, run = f"run '{results.folder.name}'", results.run
+    if run is None:
+        raise StabenchError(f"{name}: scored from files; a history takes runs of a suite")
+    git = run.record.environment.git
+    if (git is None or git.dirty) and not dirty:
+        what = "is in no commit" if git is None else f"differs from commit {git.commit[:12]}"
+        raise StabenchError(f"{name}: its source {what}; run a clean tree, or give --dirty")
+    if run.record.finished_at is None:
+        raise StabenchError(f"{name}: not finished; resume it first")
+    if results.metrics is None and run.record.request.phase == "all":
+        raise StabenchError(f"{name}: not scored; run stabench score first")
+    networks = results.metrics.provenance.embedders.values() if results.metrics else ()
+    if random := [net.name for net in networks if net.origin.startswith("random")]:
+        raise StabenchError(
+            f"{name}: scored by {', '.join(random)} on random weights: no quality; score it by "
+            "published ones"
+        )
+
+
+def identifier(folder: RunFolder) -> str:
+    """A name of the run that a copy of its folder shares: suite, start, digest of the journal."""
+    stamp = folder.record.started_at.partition(".")[0].replace("-", "").replace(":", "")
+    journal = hashlib.sha256(folder.journal_path.read_bytes()).hexdigest()
+    return f"{folder.suite.name}-{stamp}Z-{journal[:8]}"
+
+
+def _source(folder: RunFolder) -> history.Source:
+    git = folder.record.environment.git
+    return history.Source(commit=git and git.commit, dirty=git is None or git.dirty)
+
+
+def _suite(folder: RunFolder) -> history.Suite:
+    card = cards.suite_card(folder.suite)
+    return history.Suite(name=card.name, digest=card.digest)
+
+
+def _data(folder: RunFolder) -> history.Data:
+    card = cards.record_dataset(folder.record)
+    return history.Data(name=card.name, version=card.version, n=card.clips, digest=card.digest)
+
+
+def _machine(folder: RunFolder) -> history.Machine:
+    environment, device = folder.record.environment, folder.record.request.device
+    gpu = environment.gpus[0] if device == "cuda" and environment.gpus else None
+    return history.Machine(
+        device=device,
+        name=gpu.name if gpu else environment.cpu_model,
+        cores=environment.cpu_usable,
+        threads=environment.threads,
+        driver=gpu and gpu.driver,
+        torch=environment.torch,
+        python=environment.python,
+        platform=environment.platform,
+    )
+
+
+def _conditions(folder: RunFolder) -> history.Conditions:
+    own = folder.suite.protocol.model_dump()
+    return history.Conditions(**{key: own[key] for key in history.Conditions.model_fields})
+
+
+def _protocol(results: Results) -> history.Protocol | None:
+    if results.metrics is None:
+        return None
+    found = results.metrics.provenance.protocol
+    return history.Protocol(title=found.title, digest=found.digest)
+
+
+def _columns(results: Results) -> dict[str, history.Column]:
+    if results.metrics is None:
+        return {}
+    networks = results.metrics.provenance.embedders
+    columns = {}
+    for key, about in results.metrics.columns.items():
+        net = networks.get(about.embedder or "")
+        own = about.model_dump(include={"label", "better", "unit", "digits", "version"})
+        columns[key] = history.Column(
+            **own,
+            embedder=net and net.name,
+            identity=net and net.identity,
+            precision=net and net.precision,
+        )
+    return columns
+
+
+def _system(results: Results, row: Row) -> history.System:
+    run = results.run
+    use = next(use for use in run.suite.systems if use.name == row.system)
+    said = run.about_systems().get(row.system, {})
+    quality = {
+        key: history.Number(value=cell.value, low=cell.low, high=cell.high, n=cell.n)
+        for key, cell in row.cells.items()
+        if key not in PHASES and cell.value is not None
+    }
+    return history.System(
+        label=row.label,
+        paradigm=row.paradigm,
+        sha256=cards.digest(
+            {"use": use.use, "options": use.options, "said": said.get("provenance")}
+        ),
+        precision=use.precision or run.suite.protocol.precision,
+        n=row.n,
+        failed=row.failed,
+        quality=quality,
+        median_ns=_medians(results, row.system),
+    )
+
+
+def _medians(results: Results, system: str) -> dict[Phase, history.Number]:
+    """Median wall times, as far as the clips suffice for one."""
+    medians = {}
+    for phase in PHASES.values():
+        latency = results.latency(system, phase)
+        median = None if isinstance(latency, str) else latency.median
+        if median and median.value is not None:
+            value, low, high, n, *_ = median
+            medians[phase] = history.Number(value=value, low=low, high=high, n=n)
+    return medians

@@ -1,0 +1,114 @@
+"""The leaderboard's site: plain files from accepted submissions, the same bytes for the same ones.
+
+    index.html  history.html  systems/<id>.html  audio/<id>/<number>.wav
+
+Whatever submitters wrote is escaped; nothing is loaded from elsewhere, and the pages' policy says
+so to the browser.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stabench.harness.errors import StabenchError
+from stabench.harness.files import put
+from stabench.harness.history import history
+from stabench.harness.history.history import HistoryRecord
+from stabench.harness.history.page import suites
+from stabench.harness.leaderboard.entries import ENTRIES, Entry, entries
+from stabench.harness.leaderboard.system_page import sound_address, system_page
+from stabench.harness.leaderboard.tables import boards
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+HERE = Path(__file__).parent
+SITE = Path("site")
+MARKER = ".stabench-site"
+"""Marks a folder as one that a build may replace."""
+PAGES = (("Leaderboard", "index.html"), ("History", "history.html"))
+
+
+def build(
+    source: Path = ENTRIES, out: Path = SITE, recorded: Path | None = history.HISTORY
+) -> Path:
+    """Write the site of the entries in `source` to `out`; return its index.html.
+
+    `recorded` is a history of this repository's runs; the usual one may be missing. An older site
+    in `out` is replaced whole. Raises StabenchError for an entry that cannot stand, and for an
+    `out` that holds something else.
+    """
+    found = entries(source)
+    none = recorded is None or (recorded == history.HISTORY and not recorded.exists())
+    records = [] if none else history.read(recorded)
+    files = dict(_files(found, records))
+    _check_place(out)
+    put(out, files)
+    return out / "index.html"
+
+
+def _files(found: Sequence[Entry], records: Sequence[HistoryRecord]) -> Iterator[tuple[str, bytes]]:
+    """Every file of the site by its place."""
+    pages = _environment()
+    tables = boards(found)
+    paradigms = sorted({entry.submission.system.paradigm for entry in found})
+    yield MARKER, b""
+    yield _page(pages, "index.html", title="Leaderboard", boards=tables, paradigms=paradigms)
+    newest = sorted(found, key=lambda entry: (entry.submission.made_at, entry.id), reverse=True)
+    yield _page(pages, "history.html", title="History", submissions=newest, suites=suites(records))
+    for entry in found:
+        address = f"systems/{entry.id}.html"
+        yield _page(pages, address, "system", up="../", **system_page(entry))
+        for number, sound in enumerate(entry.sounds, 1):
+            yield sound_address(entry, number, sound.suffix), sound.content
+
+
+def _environment() -> "Environment":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    style, script = ((HERE / name).read_text("utf-8") for name in ("site.css", "site.js"))
+    pages = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    pages.tests["web_address"] = lambda url: url.startswith(("https://", "http://"))
+    pages.globals |= {
+        "style": style,
+        "script": script,
+        "policy": policy(style, script),
+        "version": metadata.version("stabench"),
+        "pages": PAGES,
+        "up": "",
+    }
+    return pages
+
+
+def policy(style: str, script: str) -> str:
+    """What a browser may do with a page: this style, this script, sounds that lie beside it."""
+
+    def hashed(text: str) -> str:
+        return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+    return (
+        f"default-src 'none'; style-src 'sha256-{hashed(style)}'; "
+        f"script-src 'sha256-{hashed(script)}'; media-src 'self'; base-uri 'none'; "
+        "form-action 'none'"
+    )
+
+
+def _page(
+    pages: "Environment", address: str, template: str | None = None, **values: Any
+) -> tuple[str, bytes]:
+    name = template or address.removesuffix(".html")
+    text = pages.get_template(f"site_{name}.html").render(here=address, **values)
+    return address, text.encode()
+
+
+def _check_place(out: Path) -> None:
+    """Raises StabenchError for an `out` that is no folder of a site, nor empty."""
+    if out.exists() and not out.is_dir():
+        raise StabenchError(f"--out '{out}': is a file; choose a folder")
+    if out.exists() and not (out / MARKER).exists() and any(out.iterdir()):
+        raise StabenchError(f"--out '{out}': holds something else than a site; choose another")

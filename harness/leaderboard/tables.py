@@ -1,0 +1,259 @@
+"""Tables of the leaderboard: one for each provenance, so that what stands in it is comparable."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from stabench.harness.formatting import NOTHING, decimals, figure, interval
+from stabench.harness.leaderboard.entries import Entry
+from stabench.harness.stats.ranks import Ends, Rank, ranks
+from stabench.harness.submission.schema import (
+    HardwareCard,
+    MetricCard,
+    Number,
+    PhaseCard,
+    Submission,
+)
+from stabench.harness.tasks.speech_to_audio import PAPER, TIMINGS, Better
+
+UNRANKED = ("oracle",)
+"""Paradigms that hold no place: they read the true caption."""
+MOST_DIGITS = 4
+QUALITY = "Quality"
+
+
+class Head(NamedTuple):
+    """One column: its `group` is quality, or the hardware of a latency."""
+
+    key: str
+    title: str
+    group: str
+    better: Better
+
+
+class Place(NamedTuple):
+    """One cell. `sort` is its value, `rank` its places, `claimed` that no check made it again.
+
+    `under` is its interval, or why there is no value; `n` is said where clips are missing.
+    """
+
+    text: str = NOTHING
+    under: str = ""
+    sort: float | None = None
+    rank: Rank | None = None
+    claimed: bool = False
+    n: str = ""
+
+
+class Line(NamedTuple):
+    """One system's row."""
+
+    entry: Entry
+    places: tuple[Place, ...]
+
+
+class Board(NamedTuple):
+    """One table, and the `facts` that all its numbers share."""
+
+    title: str
+    facts: dict[str, str]
+    heads: tuple[Head, ...]
+    lines: tuple[Line, ...]
+
+    @property
+    def groups(self) -> tuple[tuple[str, int], ...]:
+        """Groups of columns in order, each with its width."""
+        widths: dict[str, int] = {}
+        for head in self.heads:
+            widths[head.group] = widths.get(head.group, 0) + 1
+        return tuple(widths.items())
+
+
+def boards(entries: Iterable[Entry]) -> list[Board]:
+    """The tables, by suite. An entry joins the first whose facts its own do not contradict.
+
+    Audited entries come first, so that no claim decides what a table holds.
+    """
+    found: list[tuple[dict[str, str], list[Entry]]] = []
+
+    def order(entry: Entry) -> tuple[str, bool, str]:
+        return entry.submission.suite.name, entry.verdict is None, entry.id
+
+    for entry in sorted(entries, key=order):
+        own = facts(entry.submission)
+        fitting = (
+            one for one in found if all(one[0].get(key, own[key]) == own[key] for key in own)
+        )
+        shared, members = next(fitting, ({}, []))
+        if not members:
+            found.append((shared, members))
+        shared.update(own)
+        members.append(entry)
+    return _told_apart([_board(shared, members) for shared, members in found])
+
+
+def _told_apart(found: list[Board]) -> list[Board]:
+    """The same tables; the second of a title says so: it is of other judges or rules."""
+    titles = [board.title for board in found]
+    seen = [titles[: index + 1].count(title) for index, title in enumerate(titles)]
+    return [
+        board._replace(title=f"{board.title}, other judges or rules ({time})")
+        if time > 1
+        else board
+        for board, time in zip(found, seen, strict=True)
+    ]
+
+
+def facts(submission: Submission) -> dict[str, str]:
+    """What numbers must agree in to stand in one table."""
+    suite, data, scoring = submission.suite, submission.dataset, submission.scoring
+    return {
+        "suite": f"{suite.name}, sha256 {suite.digest}",
+        "dataset": f"{data.name} {data.version}, {data.clips} clips, sha256 {data.digest}",
+        "protocol": f"{scoring.protocol.name} {scoring.protocol.version}, sha256 "
+        f"{scoring.protocol.digest}",
+        **{
+            f"network {role}": f"{net.name}, identity {net.identity}, {net.precision}"
+            for role, net in sorted(scoring.embedders.items())
+        },
+        **{
+            f"column {key}": f"{card.label}, version {card.version}, {card.better} is better"
+            + (f", {card.unit}" if card.unit else "")
+            for key, card in sorted(submission.metrics.items())
+        },
+    }
+
+
+def hardware(card: HardwareCard) -> str:
+    """What two latencies must share to be compared."""
+    cpu = f"{card.cpu}, {card.threads} of {card.cpu_cores} cores"
+    if card.device == "cpu":
+        return cpu
+    gpus = ", ".join(gpu.name for gpu in card.gpus[:1]) or "a GPU of unknown name"
+    return f"{gpus}, with {cpu}"
+
+
+def _board(shared: dict[str, str], members: Sequence[Entry]) -> Board:
+    first = members[0].submission
+    columns = [*_quality(members), *_latency(members)]
+    return Board(
+        f"{first.suite.name}: {first.dataset.name} {first.dataset.version}, "
+        f"{first.dataset.clips} clips, protocol {first.scoring.protocol.title}",
+        shared,
+        tuple(head for head, _ in columns),
+        _ordered(members, [places for _, places in columns]),
+    )
+
+
+def _ordered(members: Sequence[Entry], columns: list[list[Place]]) -> tuple[Line, ...]:
+    """Rows by their places in the first column that has any, those without one last."""
+    first = next((places for places in columns if any(place.rank for place in places)), None)
+    rows = list(zip(*columns, strict=True)) if columns else [() for _ in members]
+    lines = [Line(entry, places) for entry, places in zip(members, rows, strict=True)]
+
+    def order(index: int) -> tuple[object, ...]:
+        rank = first[index].rank if first else None
+        label = members[index].submission.system.label
+        return rank is None, rank or (), members[index].verdict is None, label, members[index].id
+
+    return tuple(lines[index] for index in sorted(range(len(lines)), key=order))
+
+
+def _quality(members: Sequence[Entry]) -> Iterator[tuple[Head, list[Place]]]:
+    known = [column.key for column in PAPER]
+    keys = {key: None for entry in members for key in entry.submission.metrics}
+    for key in sorted(keys, key=lambda key: known.index(key) if key in known else len(known)):
+        cards = [entry.submission.metrics.get(key) for entry in members]
+        first = next(card for card in cards if card)
+        digits = min(max(card.digits for card in cards if card), MOST_DIGITS)
+        arrow = "\N{DOWNWARDS ARROW}" if first.better == "lower" else "\N{UPWARDS ARROW}"
+        unit = f" ({first.unit})" if first.unit else ""
+        places = [
+            _measured(entry, key, card, digits) for entry, card in zip(members, cards, strict=True)
+        ]
+        checked = (entry.submission.metrics[key].n for entry in members if entry.recomputed(key))
+        most = max(checked, default=0)
+        ends = [_rankable(entry, key, most) for entry in members]
+        head = Head(key, f"{first.label}{unit} {arrow}", QUALITY, first.better)
+        yield head, _ranked(places, ends, first.better)
+
+
+def _measured(entry: Entry, key: str, card: MetricCard | None, digits: int) -> Place:
+    if card is None or card.value is None:
+        return Place(under=(card and card.reason) or "not measured")
+    whole = entry.submission.dataset.clips
+    n = f"n {card.n}" if card.n != whole else ""
+    ends = interval(card.low, card.high, digits)
+    claimed = not entry.recomputed(key)
+    return Place(figure(card.value, digits), ends, card.value, None, claimed, n)
+
+
+def _rankable(entry: Entry, key: str, most: int) -> Ends | None:
+    """An interval that a check made again, over as many clips as any other's (`most`), or None."""
+    card = entry.submission.metrics.get(key)
+    if card is None or card.value is None or card.n < most or not entry.recomputed(key):
+        return None
+    return _ends(entry, card)
+
+
+def _ends(entry: Entry, number: MetricCard | Number) -> Ends | None:
+    unranked = entry.submission.system.paradigm in UNRANKED
+    if unranked or number.low is None or number.high is None:
+        return None
+    return Ends(number.low, number.high)
+
+
+def _ranked(places: list[Place], ends: list[Ends | None], better: Better) -> list[Place]:
+    """The places of those that have an interval to rank; one alone has no place."""
+    ranked = [one for one in ends if one]
+    if len(ranked) < 2:
+        return places
+    given = iter(ranks(ranked, better))
+    return [
+        place._replace(rank=next(given)) if one else place
+        for place, one in zip(places, ends, strict=True)
+    ]
+
+
+def _latency(members: Sequence[Entry]) -> Iterator[tuple[Head, list[Place]]]:
+    """Medians, a group of columns for each hardware."""
+    cards = [entry.submission for entry in members]
+    machines = {hardware(card.hardware) for card in cards if _timed(card)}
+    for machine in sorted(machines):
+        for column, phase, unit_ns in TIMINGS:
+            here = [card if hardware(card.hardware) == machine else None for card in cards]
+            found = [card and card.latency.phases.get(phase) for card in here]
+            medians = [one.median_ns.value / unit_ns for one in found if one and one.median_ns]
+            if not medians:
+                continue
+            digits = decimals(medians)
+            pairs = list(zip(members, found, strict=True))
+            places = [_time(entry, one, unit_ns, digits) for entry, one in pairs]
+            ends = [_rankable_time(entry, one) for entry, one in pairs]
+            title = f"{column.label}, median ({column.unit}) \N{DOWNWARDS ARROW}"
+            head = Head(f"{column.key} {machine}", title, f"Latency on {machine}", "lower")
+            yield head, _ranked(places, ends, "lower")
+
+
+def _timed(submission: Submission) -> bool:
+    return any(phase.median_ns for phase in submission.latency.phases.values())
+
+
+def _time(entry: Entry, phase: PhaseCard | None, unit_ns: float, digits: int) -> Place:
+    if phase is None or phase.median_ns is None:
+        return Place()
+    median, whole = phase.median_ns, entry.submission.dataset.clips
+    value, low, high = (
+        end if end is None else end / unit_ns for end in (median.value, median.low, median.high)
+    )
+    n = f"n {phase.clips}" if phase.clips != whole else ""
+    ends = interval(low, high, digits)
+    return Place(figure(value, digits), ends, value, None, not entry.timed, n)
+
+
+def _rankable_time(entry: Entry, phase: PhaseCard | None) -> Ends | None:
+    """A checked interval over all clips, or None: who fails on slow clips is not the faster."""
+    if phase is None or phase.median_ns is None or not entry.timed:
+        return None
+    if phase.clips < entry.submission.dataset.clips:
+        return None
+    return _ends(entry, phase.median_ns)

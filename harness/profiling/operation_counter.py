@@ -1,0 +1,196 @@
+"""The operations of a stage: how many ran, what they compute, what they read.
+
+Imports torch: import it late.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+from stabench.harness.profiling.stages import Stage
+
+aten = torch.ops.aten
+
+
+@dataclass
+class Operations:
+    """What was counted in one stage.
+
+    `count`: ATen operations that compute or move something: no views, no allocations, no reads of
+    a tensor's description. `flops`: two for each multiply-add of matrix products, convolutions and
+    attention, by the precision they ran in; element-wise work and transforms count as none.
+    `read_bytes`: what lay in memory when the stage began (weights, buffers, caches, inputs), once
+    for every operation that reads it; of a table that is looked up, the rows taken. `moved_bytes`:
+    all inputs and outputs of all operations, as if nothing were fused or stayed in a cache.
+    `opaque`: names of operations that compute much and have no formula; with one, `flops` are
+    too few.
+    """
+
+    count: int = 0
+    flops: Counter[str] = field(default_factory=Counter)
+    read_bytes: int = 0
+    moved_bytes: int = 0
+    opaque: set[str] = field(default_factory=set)
+
+
+class OperationCounter(TorchDispatchMode):
+    """Counts every ATen operation in effect, stage by stage; use its `stage` as a Watch.
+
+    Under it torch runs compiled functions as they are written; CUDA graphs it cannot look into.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages: dict[Stage, Operations] = {}
+        self._current = Operations()
+        self._made: set[int] = set()
+
+    @contextmanager
+    def stage(self, stage: Stage) -> Iterator[None]:
+        """Count for this stage, then again for the one around it."""
+        outer, self._current = self._current, self.stages.setdefault(stage, Operations())
+        self._made.clear()
+        try:
+            yield
+        finally:
+            self._current = outer
+            self._made.clear()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func._overloadpacket in IDLE:
+            return func(*args, **kwargs)
+        if func._overloadpacket not in FORMULAS:
+            with self:  # A composite operation is what it is composed of.
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        result = func(*args, **kwargs)
+        if not func.is_view:
+            self._count(func, args, kwargs, result)
+        return result
+
+    def _count(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
+        packet, current = func._overloadpacket, self._current
+        read, made = list(_read(func, args, kwargs)), list(_tensors(result))
+        current.count += 1
+        current.moved_bytes += sum(map(_bytes, (*read, *made)))
+        current.read_bytes += self._resident(read, sum(map(_bytes, made)), packet in LOOKUPS)
+        if packet in FORMULAS:
+            flops = FORMULAS[packet](*args, **kwargs, out_val=result)
+            current.flops[_precision(packet, made[0])] += flops
+        elif packet in OPAQUE or func.namespace not in ("aten", "prim"):
+            current.opaque.add(str(packet))
+        given = {_storage(tensor) for tensor in _tensors((args, kwargs))}
+        self._made |= {_storage(tensor) for tensor in made} - given
+
+    def _resident(self, read: list[Tensor], most: int, looks_up: bool) -> int:
+        """Bytes of `read` that the stage did not make itself; a tensor given twice counts once."""
+        sizes = {
+            (_storage(tensor), tensor.storage_offset(), tensor.numel()): _bytes(tensor)
+            for tensor in read
+            if _storage(tensor) not in self._made
+        }
+        return sum(min(size, most) if looks_up else size for size in sizes.values())
+
+
+def _tensors(value: Any) -> Iterable[Tensor]:
+    return (leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor))
+
+
+def _read(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterable[Tensor]:
+    """The tensors among the arguments, but for those that the operation overwrites."""
+    arguments = func._schema.arguments
+    named = {argument.name: argument for argument in arguments}
+    given = [*zip(arguments, args, strict=False), *((named[key], kwargs[key]) for key in kwargs)]
+    for argument, value in given:
+        if argument.alias_info is None or not argument.alias_info.is_write:
+            yield from _tensors(value)
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+def _bytes(tensor: Tensor) -> int:
+    """Of an expanded tensor, what is there."""
+    return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
+
+
+def _precision(packet: Any, tensor: Tensor) -> str:
+    """The data type, "tf32" for float32 that a GPU rounds to it."""
+    name = str(tensor.dtype).removeprefix("torch.")
+    if not tensor.is_cuda or name != "float32":
+        return name
+    convolution = "conv" in packet.__name__
+    backend = torch.backends.cudnn.conv if convolution else torch.backends.cuda.matmul
+    return name if backend.fp32_precision in ("ieee", "none") else "tf32"
+
+
+def _matrix_vector(matrix: Tensor, vector: Tensor, *_: Any, **__: Any) -> int:
+    return 2 * matrix.numel()
+
+
+def _added_matrix_vector(_: Tensor, matrix: Tensor, *__: Any, **___: Any) -> int:
+    return 2 * matrix.numel()
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
+    """Queries [.., T, D] by keys [.., S, D], and the weights by values [.., S, E]."""
+    length = prod(query.shape[:-1])
+    return 2 * length * key.shape[-2] * (query.shape[-1] + value.shape[-1])
+
+
+FORMULAS: dict[Any, Callable[..., int]] = {
+    **flop_registry,
+    aten.mv: _matrix_vector,
+    aten.dot: _matrix_vector,
+    aten.addmv: _added_matrix_vector,
+    aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+}
+"""Torch's own formulas, and those of the operations that torch's counter leaves out."""
+
+OPAQUE = {
+    getattr(aten, name)
+    for name in (
+        "_cudnn_rnn",
+        "_native_multi_head_attention",
+        "_transformer_encoder_layer_fwd",
+        "mkldnn_rnn_layer",
+    )
+}
+
+LOOKUPS = {aten.embedding, aten.index_select, aten.index, aten.gather}
+
+IDLE = {
+    getattr(aten, name)
+    for name in (
+        "_local_scalar_dense",
+        "_unsafe_view",
+        "empty",
+        "empty_like",
+        "empty_strided",
+        "is_same_size",
+        "lift_fresh",
+        "new_empty",
+        "new_empty_strided",
+        "resize_",
+        "set_",
+        "sym_numel",
+        "sym_size",
+        "sym_storage_offset",
+        "sym_stride",
+    )
+} | {torch.ops.prim.device, torch.ops.prim.layout}
+"""Operations that start no work on a device."""

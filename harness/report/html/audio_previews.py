@@ -1,0 +1,205 @@
+"""Previews: the sounds of a clip as small MP3s within the page, as many as its budget holds.
+
+A run may be a stranger's and a page is sent to others, so no file of the reader's gets into it:
+outputs are those whose sha256 the journal holds; speech and recordings, whose content no run
+records, lie in the run folder, in the cache or in a folder that the reader names.
+"""
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from stabench.checkpoints.cache import cache_folder
+from stabench.harness.environment import usable_cores
+from stabench.harness.report.html.clips import Entrant
+from stabench.harness.runs.journal import Row as Trial
+from stabench.harness.runs.results import Results
+from stabench.harness.runs.run_folder import REFUSED as RANDOM
+from stabench.harness.runs.run_folder import RunFolder
+
+BUDGET_MB = 24.0
+"""Sound in the page by default, as base64."""
+MP3_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+QUALITY = 0.7
+"""Of variable-rate MP3, 0 the best to 1: about 30 kbit/s of 16 kHz mono."""
+BATCH = 16
+"""Clips encoded before the budget is looked at again."""
+LONGEST_S = 600
+"""Of a preview: a header may claim any rate, and what is resampled from it any size."""
+OUTSIDE = "outside the run folder and the cache of stabench; allow its folder with --sound-from DIR"
+
+
+class Source(NamedTuple):
+    """Where a sound lies, and the digest of its samples where a run has promised one."""
+
+    path: Path | None
+    sha256: str | None = None
+    reason: str = "no file"
+
+
+class Preview(NamedTuple):
+    """One sound: `data` is base64 of an MP3, lossy. Without it `reason` says why."""
+
+    rate_hz: int
+    duration_s: float
+    data: str
+    reason: str = ""
+
+
+class Sounds(NamedTuple):
+    """The sounds of one clip; `outputs` in the order of the systems."""
+
+    speech: Preview
+    reference: Preview
+    outputs: tuple[Preview, ...]
+
+    @property
+    def previews(self) -> tuple[Preview, ...]:
+        """All of them."""
+        return (self.speech, self.reference, *self.outputs)
+
+    @property
+    def size(self) -> int:
+        """Bytes in the page."""
+        return sum(len(one.data) for one in self.previews)
+
+
+class Sources(NamedTuple):
+    """The sources of one clip."""
+
+    speech: Source
+    reference: Source
+    outputs: tuple[Source, ...]
+
+
+def sources(
+    results: Results, systems: Sequence[Entrant], allowed: Sequence[Path] = ()
+) -> list[Sources]:
+    """Where the sounds of each clip of the run lie; a system on random weights has none.
+
+    `allowed` are folders of speech and recordings besides the run folder and the cache.
+    """
+    clips = results.run.clips if results.run else ()
+    rows = {(row.system, row.clip): row for row in results.trials if not row.repeat}
+    folders = [folder.resolve() for folder in (results.folder, cache_folder(), *allowed)]
+    return [
+        Sources(
+            _given(clip.speech, folders, "the clip has no speech"),
+            _given(clip.reference, folders, "the clip has no recording"),
+            tuple(_output(results.run, one, rows.get((one.name, clip.id))) for one in systems),
+        )
+        for clip in clips
+    ]
+
+
+def _given(path: Path | None, folders: Sequence[Path], lack: str) -> Source:
+    """A file of the dataset, as far as it lies in one of the folders when links are followed."""
+    if path is None:
+        return Source(None, reason=lack)
+    try:
+        place = path.resolve()
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a name that cannot be one
+        return Source(None, reason=OUTSIDE)
+    within = any(place.is_relative_to(folder) for folder in folders)
+    return Source(place) if within else Source(None, reason=OUTSIDE)
+
+
+def _output(run: RunFolder, system: Entrant, row: Trial | None) -> Source:
+    if system.random:
+        return Source(None, reason=RANDOM)
+    if row is None or not row.ok or row.audio_sha256 is None:
+        return Source(None, reason="no output")
+    return Source(run.audio_path(system.name, row.clip), row.audio_sha256)
+
+
+def within_budget(
+    wanted: Sequence[tuple[int, Sources]], budget_mb: float = BUDGET_MB
+) -> dict[int, Sounds]:
+    """The sounds of as many clips, in the order given, as fit; whole clips only."""
+    found: dict[int, Sounds] = {}
+    left = budget_mb * 1e6
+    for index, sounds in _encoded(wanted) if left > 0 else ():
+        left -= sounds.size
+        if left < 0:
+            break
+        found[index] = sounds
+    return found
+
+
+def _encoded(wanted: Sequence[tuple[int, Sources]]) -> Iterator[tuple[int, Sounds]]:
+    """Encoding leaves the interpreter free, so threads share it."""
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        for start in range(0, len(wanted), BATCH):
+            some = wanted[start : start + BATCH]
+            done = pool.map(_sounds, [each for _, each in some])
+            yield from zip([index for index, _ in some], done, strict=True)
+
+
+def _sounds(one: Sources) -> Sounds:
+    return Sounds(
+        preview(one.speech),
+        preview(one.reference),
+        tuple(preview(source) for source in one.outputs),
+    )
+
+
+def preview(source: Source) -> Preview:
+    """The sound as an MP3, or why there is none. Never a sound that the run did not make."""
+    from stabench.metrics.audio import AudioError, content_sha256, decode, mono
+
+    if source.path is None:
+        return _silent(source.reason)
+    if not source.path.is_file():
+        return _silent("its file is not on this machine")
+    try:
+        audio = decode(source.path)
+    except AudioError as error:
+        return _silent(_pathless(error, source.path))
+    if source.sha256 is not None and content_sha256(audio.samples) != source.sha256:
+        return _silent("the file is not the audio of the run (its sha256 differs)")
+    duration_s = len(audio.samples) / audio.rate_hz
+    if duration_s > LONGEST_S:
+        return _silent(f"it is {duration_s:.0f} s long, a preview is {LONGEST_S} s at most")
+    try:
+        return Preview(audio.rate_hz, duration_s, _mp3(mono(audio.samples, "mean"), audio.rate_hz))
+    except ValueError as error:  # its rate has no common divisor with one of MP3
+        return _silent(str(error))
+
+
+def _silent(reason: str) -> Preview:
+    return Preview(0, 0.0, "", reason)
+
+
+def _pathless(error: Exception, path: Path) -> str:
+    """The error without the machine's path: a page is sent to others."""
+    return str(error).replace(f"{path}: ", "").replace(str(path), path.name)
+
+
+def _mp3(samples: np.ndarray, rate_hz: int) -> str:
+    """Base64 of the samples [T] as MP3, resampled where MP3 has no such rate."""
+    import soundfile
+
+    from stabench.metrics.resample import resample
+
+    nearest_hz = next((rate for rate in MP3_RATES_HZ if rate >= rate_hz), MP3_RATES_HZ[-1])
+    sound = np.clip(resample(samples, rate_hz, nearest_hz), -1, 1)
+    file = io.BytesIO()
+    how = {"bitrate_mode": "VARIABLE", "compression_level": QUALITY}
+    soundfile.write(file, sound, nearest_hz, format="MP3", subtype="MPEG_LAYER_III", **how)
+    return base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def evenly(count: int) -> list[int]:
+    """The indices below `count` so that every beginning of the list is spread over them all.
+
+    >>> evenly(6)
+    [0, 4, 2, 1, 5, 3]
+    """
+    bits = max(count - 1, 1).bit_length()
+    turned = (int(f"{i:0{bits}b}"[::-1], 2) for i in range(2**bits))
+    return [index for index in turned if index < count]

@@ -1,0 +1,91 @@
+"""The latency waterfall: every stage of a system one after the other, the remainder shown."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from stabench.harness.formatting import NOTHING, figure
+from stabench.harness.report.table import Table
+from stabench.harness.runs.journal import REMAINDER
+from stabench.harness.runs.results import Results, Stage, stages
+
+MS_NS = 1e6
+
+
+class Bar(NamedTuple):
+    """One line: a `kind` of stage, remainder or sum (a phase); shares of the axis as its place."""
+
+    kind: str
+    phase: str
+    name: str
+    mean_ns: float
+    start: float
+    width: float
+    share: float
+    device_ns: float | None
+
+    @property
+    def wall_ms(self) -> str:
+        """Mean wall time as printed."""
+        return figure(self.mean_ns / MS_NS, 2)
+
+    @property
+    def percent(self) -> str:
+        """Share of both phases together."""
+        return f"{figure(100 * self.share, 1)} %"
+
+    @property
+    def device_ms(self) -> str:
+        """Mean device time as printed, where it was measured."""
+        return NOTHING if self.device_ns is None else figure(self.device_ns / MS_NS, 2)
+
+
+class Waterfall(NamedTuple):
+    """One system; `bars` are its stages, and after each phase the phase as a whole."""
+
+    system: str
+    label: str
+    total_ms: str
+    clips: int
+    bars: tuple[Bar, ...]
+    on_device: bool
+
+
+def waterfalls(results: Results, table: Table) -> list[Waterfall]:
+    """Every timed system, on one axis that the slowest one fills."""
+    rows = [row for row in table.rows if row.paradigm != "sanity"]
+    trials = {row.system: results.timed(row.system) for row in rows}
+    parts = {system: stages(own) for system, own in trials.items()}
+    longest_ns = max((_sum(own) for own in parts.values()), default=0.0) or 1.0
+    return [
+        Waterfall(
+            row.system,
+            row.label,
+            figure(_sum(parts[row.system]) / MS_NS, 1),
+            len({trial.clip for trial in trials[row.system]}),
+            tuple(_bars(parts[row.system], longest_ns)),
+            any(part.device_ns is not None for part in parts[row.system]),
+        )
+        for row in rows
+        if parts[row.system]
+    ]
+
+
+def _sum(parts: Sequence[Stage]) -> float:
+    return sum(part.mean_ns for part in parts)
+
+
+def _bars(parts: Sequence[Stage], longest_ns: float) -> Iterator[Bar]:
+    """Stages in the order of the clock, each beginning where the one before it ends."""
+    at_ns = 0.0
+    for phase in dict.fromkeys(part.phase for part in parts):
+        own = [part for part in parts if part.phase == phase]
+        began_ns = at_ns
+        for part in own:
+            kind = "remainder" if part.name == REMAINDER else "stage"
+            place = (at_ns / longest_ns, part.mean_ns / longest_ns)
+            name = part.name.strip("()")
+            yield Bar(kind, phase, name, part.mean_ns, *place, part.share, part.device_ns)
+            at_ns += part.mean_ns
+        place = (began_ns / longest_ns, (at_ns - began_ns) / longest_ns)
+        share = sum(part.share for part in own)
+        yield Bar("sum", phase, phase, at_ns - began_ns, *place, share, None)

@@ -1,0 +1,216 @@
+r"""LaTeX: the table of a report in the form of the paper's Table 2, as a `table*` of booktabs.
+
+It is ASCII and needs booktabs and graphicx. A document that shows it alone:
+
+    \documentclass{article}
+    \usepackage[a4paper,landscape,margin=15mm]{geometry}
+    \usepackage{booktabs,graphicx}
+    \begin{document}
+    \input{report.tex}
+    \end{document}
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from stabench.harness.formatting import figure, interval
+from stabench.harness.render.latex_text import cut, escaped, shortened
+from stabench.harness.report.method import DIGEST, lead
+from stabench.harness.report.ranking import Marks, explain, marks
+from stabench.harness.report.sections import GROUPS
+from stabench.harness.report.table import Cell, Row, Table
+from stabench.harness.report.timing_sections import paired_latencies
+from stabench.harness.runs.results import Results
+from stabench.harness.tasks.speech_to_audio import NOT_MEASURED, Column
+
+BLOCKS = {"latency": "Latency", "quality": "Objective metrics", "listeners": "Subjective metrics"}
+FURTHER = "Further metrics"
+"""The columns after the paper's."""
+ABSENT = "--"
+UNHEARD = f"{NOT_MEASURED}, needs listeners"
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+class About(NamedTuple):
+    """What stands around a table: its title, a name for \\ref, and sentences of provenance."""
+
+    title: str
+    name: str
+    sentences: tuple[str, ...] = ()
+
+
+def latex(results: Results, table: Table) -> str:
+    """report.tex of a run or of scores."""
+    # Sentences under the table name systems, and are to be no longer than its cells allow.
+    short = table._replace(rows=[row._replace(label=cut(row.label)) for row in table.rows])
+    found = marks(short, (*results.paired, *paired_latencies(results)))
+    return to_latex(short, found, about(results))
+
+
+def to_latex(
+    table: Table, marks: Marks, about: About, *, intervals: bool = True, sanity: bool = False
+) -> str:
+    """The table, its caption above it and its notes below.
+
+    `intervals` puts the 95 % interval of each value in a smaller line under it; `sanity` adds the
+    sanity rows.
+    """
+    rows = [row for row in table.rows if sanity or row.paradigm != "sanity"]
+    notes = _notes(rows, table.columns)
+    lines = [
+        r"\begin{table*}[t]",
+        r"\centering",
+        f"\\caption{{{_caption(table, marks, about, intervals)}}}",
+        f"\\label{{tab:{re.sub('[^a-z0-9]+', '-', about.name.lower()).strip('-') or 'run'}}}",
+        r"\par\smallskip\footnotesize",
+        r"\setlength{\tabcolsep}{4pt}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        f"\\begin{{tabular}}{{lc{'c' * len(table.columns)}}}",
+        r"\toprule",
+        *_heads(table.columns),
+        r"\midrule",
+        *_body(rows, table.columns, marks, notes, intervals),
+        r"\bottomrule",
+        r"\end{tabular}}",
+        *_below(rows, notes, (*marks.open, *about.sentences)),
+        r"\end{table*}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def about(results: Results) -> About:
+    """Title, name and provenance of the results."""
+    suite = results.run.suite if results.run else None
+    title = (suite.title or suite.name) if suite else f"Scores of {results.folder.name}"
+    said = [lead(results)]
+    if results.metrics:
+        shared = results.metrics.provenance
+        networks = ", ".join(
+            f"{role}: {one.name} ({one.origin}, sha256 {one.sha256[:DIGEST]})"
+            for role, one in shared.embedders.items()
+        )
+        said += [f"Protocol {shared.protocol.title}; {networks}.", *_ended(results.metrics.notes)]
+    said += [f"stabench {_version(results)}."]
+    return About(title, suite.name if suite else results.folder.name, tuple(said))
+
+
+def _ended(notes: Sequence[str]) -> Iterator[str]:
+    return (f"{note}." for note in notes)
+
+
+def _version(results: Results) -> str:
+    """Of stabench, and the commit where there is one."""
+    versions = results.metrics.provenance.versions if results.metrics else {}
+    git = results.run.record.environment.git if results.run else None
+    commit = f", commit {git.commit[:DIGEST]}{' with changes' if git.dirty else ''}" if git else ""
+    return f"{versions.get('stabench', 'of unknown version')}{commit}"
+
+
+def _caption(table: Table, marks: Marks, about: About, intervals: bool) -> str:
+    spread = any(cell.spread is not None for row in table.rows for cell in row.cells.values())
+    parts = [
+        f"{about.title}.",
+        "Times are mean \N{PLUS-MINUS SIGN} standard deviation." if spread else "",
+        "In brackets: 95 % interval over clips (of a time, of its mean)." if intervals else "",
+        *explain(table, marks),
+    ]
+    return escaped(" ".join(filter(None, parts)))
+
+
+def _heads(columns: Sequence[Column]) -> Iterator[str]:
+    """Blocks of columns over a rule each, then the columns."""
+    blocks = [(block, len(list(group))) for block, group in groupby(c.block for c in columns)]
+    names = [FURTHER if at > 2 else BLOCKS[block] for at, (block, _) in enumerate(blocks)]
+    spans = (
+        f"\\multicolumn{{{n}}}{{c}}{{{name}}}" for name, (_, n) in zip(names, blocks, strict=True)
+    )
+    yield f"& & {' & '.join(spans)} \\\\"
+    first, rules = 3, []
+    for _, n in blocks:
+        rules.append(f"\\cmidrule(lr){{{first}-{first + n - 1}}}")
+        first += n
+    yield " ".join(rules)
+    yield f"System & clips & {' & '.join(escaped(c.title) for c in columns)} \\\\"
+
+
+def _body(
+    rows: Sequence[Row],
+    columns: Sequence[Column],
+    marks: Marks,
+    notes: dict[str, str],
+    intervals: bool,
+) -> Iterator[str]:
+    """Each group under its name, a rule between groups."""
+    groups = [(p, [row for row in rows if row.paradigm == p]) for p in GROUPS]
+    for index, (paradigm, group) in enumerate((p, group) for p, group in groups if group):
+        yield from [r"\midrule"] * bool(index)
+        yield f"\\multicolumn{{{len(columns) + 2}}}{{l}}{{\\textit{{{GROUPS[paradigm]}}}}} \\\\"
+        for row in group:
+            yield _line(row, columns, marks, notes)
+            if intervals:
+                yield _under(row, columns)
+
+
+def _line(row: Row, columns: Sequence[Column], marks: Marks, notes: dict[str, str]) -> str:
+    of = f"/{row.n + row.failed}" if row.failed else ""
+    cells = [_printed(row, column, marks, notes) for column in columns]
+    label = shortened(row.label) + _raised(r"\ddagger" if row.caveat else "")
+    return " & ".join([rf"\quad {label}", f"{row.n}{of}", *cells]) + r" \\"
+
+
+def _printed(row: Row, column: Column, marks: Marks, notes: dict[str, str]) -> str:
+    """The value, bold or daggered, with its spread; or a dash. Either with the letter of a note."""
+    cell = row.cells[column.key]
+    letter = notes.get(_reason(cell), "")
+    if cell.value is None:
+        return ABSENT + _raised(letter)
+    mark = marks.of(row, column.key)
+    value = escaped(figure(cell.value, column.digits))
+    value = rf"\textbf{{{value}}}" if mark.best else value
+    value += _raised((r"\dagger" if mark.worse else "") + (letter and f" {letter}"))
+    return value if cell.spread is None else rf"{value} $\pm$ {figure(cell.spread, column.digits)}"
+
+
+def _raised(text: str) -> str:
+    return f"$^{{{text.strip()}}}$" if text else ""
+
+
+def _under(row: Row, columns: Sequence[Column]) -> str:
+    """The intervals, small, close under their values."""
+    cells = [row.cells[column.key] for column in columns]
+    ends = [
+        interval(cell.low, cell.high, column.digits) if cell.value is not None else ""
+        for cell, column in zip(cells, columns, strict=True)
+    ]
+    small = [rf"{{\scriptsize {escaped(end)}}}" if end else "" for end in ends]
+    return f"& & {' & '.join(small)} \\\\[2pt]"
+
+
+def _reason(cell: Cell) -> str:
+    return UNHEARD if cell.reason == NOT_MEASURED else cell.reason or ""
+
+
+def _notes(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, str]:
+    """A letter for every reason why a cell is empty, in the order of the table."""
+    reasons = (_reason(row.cells[column.key]) for row in rows for column in columns)
+    found = dict.fromkeys(reason for reason in reasons if reason)
+    return {
+        reason: LETTERS[index] if index < len(LETTERS) else str(index + 1)
+        for index, reason in enumerate(found)
+    }
+
+
+def _below(rows: Sequence[Row], notes: dict[str, str], sentences: Sequence[str]) -> Iterator[str]:
+    """Notes and provenance, left and small."""
+    reasons = [f"$^{{{letter}}}$ {escaped(reason)}." for reason, letter in notes.items()]
+    caveats = [
+        rf"$^{{\ddagger}}$ {shortened(row.label)}: {escaped(row.caveat)}"
+        for row in rows
+        if row.caveat
+    ]
+    said = [*caveats, *reasons, *map(escaped, sentences)]
+    if said:
+        yield r"\par\smallskip"
+        yield rf"\parbox{{\linewidth}}{{\scriptsize\raggedright {' '.join(said)}}}"

@@ -1,0 +1,270 @@
+"""Marks: which cells of a table are best, and which are worse than the best beyond chance.
+
+Pure, and the same for every format. Cells of one column compete when their rows have the same
+field (systems; oracles apart; sanity rows never) and the same number of clips to 2 %, the only part
+of a number's provenance in which the rows of one table can differ: FAD, FD and IS depend on it.
+
+A mark must not mislead. A column has none where a value lies beyond its ceiling (there a better
+figure is no better sound), where no paired difference tells any two systems apart, or where its
+network has random weights; a sentence under the table says so.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+from stabench.harness.formatting import decimals, figure, is_zero
+from stabench.harness.render.terminal import BOLD
+from stabench.harness.report.table import Row, Table
+from stabench.harness.runs.metrics_file import DifferenceRecord
+from stabench.harness.stats.estimate import Estimate
+from stabench.harness.tasks.speech_to_audio import Column
+
+FIELDS = (("cascade", "end-to-end", "unstated"), ("oracle",))
+"""Paradigms that compete with each other."""
+CEILINGS = ("ceiling", "floor", "other-half")
+"""Sanity rows of recordings or of a perfect generator: the best of them is a column's ceiling.
+A figure with a note is none: the distance of two halves of the recordings is of other content."""
+SHARE = "ceiling_share"
+"""The column that is a share of a ceiling: its own is 1."""
+FEWER = 0.02
+"""Share of the clips that a row may lack and still be ranked."""
+PERCENT = f"{100 * FEWER:g} %"
+WORSE = "\N{DAGGER}"
+"""The mark of a cell that is worse than the best."""
+
+Known = Mapping[tuple[str, str, str], Estimate]
+"""Paired differences by (minuend, subtrahend, column)."""
+
+
+class Mark(NamedTuple):
+    """`best` of its column and field (ties as printed), or `worse` than it in a paired test."""
+
+    best: bool = False
+    worse: bool = False
+
+
+class Contest(NamedTuple):
+    """One column of one field: who competes, the best first, and who has too few clips."""
+
+    column: Column
+    who: str
+    ranked: list[Row]
+    unranked: list[Row]
+
+
+class Marks(NamedTuple):
+    """Marks by (system, column), and what they leave open, in sentences."""
+
+    cells: dict[tuple[str, str], Mark]
+    open: tuple[str, ...] = ()
+
+    def of(self, row: Row, column: str) -> Mark:
+        """The mark of a cell; sanity rows have none, whatever they are called."""
+        return Mark() if row.paradigm == "sanity" else self.cells.get((row.system, column), Mark())
+
+
+def marks(table: Table, paired: Sequence[DifferenceRecord]) -> Marks:
+    """Return the best cells, and those whose paired difference from the best excludes 0.
+
+    `paired` are the differences of metrics.json and, for the latency columns, those of
+    harness/report/timing_sections.py.
+    """
+    known = {(one.a, one.b, one.column): one.estimate for one in paired}
+    cells: dict[tuple[str, str], Mark] = {}
+    untested: dict[str, list[str]] = defaultdict(list)
+    unranked: dict[str, list[str]] = defaultdict(list)
+    together: dict[str, list[str]] = defaultdict(list)
+    beyond: list[str] = []
+    for contest in _contests(table):
+        label = contest.column.label
+        unranked[label] += [row.label for row in contest.unranked]
+        if sentence := _beyond(contest, table):
+            beyond.append(sentence)
+            continue
+        untested[label] += _untested(contest, known)
+        if ending := _together(contest, known):
+            together[ending].append(label)
+        if not _all_together(contest, known):
+            cells |= _ranking(contest, known)
+    return Marks(
+        cells,
+        (
+            *beyond,
+            *(f"{', '.join(c)} {'do' if c[1:] else 'does'} {end}" for end, c in together.items()),
+            *_sentences(untested, "Not tested", "there is no paired difference from the best"),
+            *_sentences(unranked, "Not ranked", f"over {PERCENT} fewer clips than others"),
+            *_meaningless(table),
+        ),
+    )
+
+
+def explain(table: Table, marks: Marks) -> tuple[str, ...]:
+    """Return what the marks mean, in two sentences; nothing where no cell has one."""
+    if not any(mark.best or mark.worse for mark in marks.cells.values()):
+        return ()
+    apart = "; oracles, which read the true caption, are ranked apart"
+    oracle = any(row.paradigm == "oracle" for row in table.rows)
+    return (
+        f"{BOLD}: best of the systems with as many clips, to {PERCENT}{apart if oracle else ''}.",
+        f"{WORSE} worse than the best: the 95 % interval of the paired difference on the same "
+        "clips excludes 0 (not corrected for the number of comparisons).",
+    )
+
+
+def legend(table: Table, marks: Marks) -> tuple[str, ...]:
+    """Return what the marks mean and what they leave open, to be printed wherever they are."""
+    return (*explain(table, marks), *marks.open)
+
+
+def _contests(table: Table) -> Iterator[Contest]:
+    """Every column of every field in which something was measured by networks that learned."""
+    for field in FIELDS:
+        rows = [row for row in table.rows if row.paradigm in field]
+        for column in (column for column in table.columns if not column.random):
+            measured = [row for row in rows if row.cells[column.key].value is not None]
+            if measured:
+                who = "the oracles" if field == ("oracle",) else "these systems"
+                yield _contest(column, who, measured)
+
+
+def _contest(column: Column, who: str, measured: list[Row]) -> Contest:
+    least = (1 - FEWER) * max(row.cells[column.key].n for row in measured)
+    ranked = [row for row in measured if row.cells[column.key].n >= least]
+    ranked.sort(key=lambda row: _sign(column) * (row.cells[column.key].value or 0.0))
+    return Contest(column, who, ranked, [row for row in measured if row not in ranked])
+
+
+def _sign(column: Column) -> int:
+    """The direction in which values get worse."""
+    return 1 if column.better == "lower" else -1
+
+
+def _figure(row: Row, column: Column) -> str:
+    """The value as it is printed."""
+    return figure(row.cells[column.key].value or 0.0, column.digits)
+
+
+def _beyond(contest: Contest, table: Table) -> str:
+    """A sentence that names the figures which are better, as printed, than the ceiling; or none."""
+    column, sign = contest.column, _sign(contest.column)
+    ceilings = dict(_ceilings(contest, table))
+    if not ceilings:
+        return ""
+    name = min(ceilings, key=lambda label: sign * ceilings[label])
+    limit = ceilings[name]
+    above = [
+        f"{row.label} ({_figure(row, column)})"
+        for row in contest.ranked
+        if sign * round(row.cells[column.key].value or 0.0, column.digits)
+        < sign * round(limit, column.digits)
+    ]
+    if not above:
+        return ""
+    return (
+        f"{column.label}: no best is marked, {', '.join(above)} {'are' if above[1:] else 'is'} "
+        f"beyond the ceiling of {figure(limit, column.digits)} ({name}): a better figure is no "
+        "better sound there."
+    )
+
+
+def _ceilings(contest: Contest, table: Table) -> Iterator[tuple[str, float]]:
+    """Labels and values of the rows that bound a column, of at least as many clips, to 2 %."""
+    column = contest.column
+    if column.key == SHARE:
+        yield "all that the ceiling has", 1.0
+    least = (1 - FEWER) * contest.ranked[0].cells[column.key].n
+    for row in (row for row in table.rows if row.paradigm == "sanity" and row.system in CEILINGS):
+        cell = row.cells[column.key]
+        if cell.value is not None and not cell.reason and cell.n >= least:
+            yield row.label, cell.value
+
+
+def _ranking(contest: Contest, known: Known) -> Iterator[tuple[tuple[str, str], Mark]]:
+    """The marks of all who compete, by (system, column); none of one alone."""
+    column, (best, *others) = contest.column, contest.ranked
+    if others:
+        yield (best.system, column.key), Mark(best=True)
+    for row in others:
+        minus = _minus(known, row.system, best.system, column.key)
+        worse = minus is not None and _sign(column) * _side(minus, column) > 0
+        tied = _figure(row, column) == _figure(best, column)
+        yield (row.system, column.key), Mark(best=tied and not worse, worse=worse)
+
+
+def _untested(contest: Contest, known: Known) -> list[str]:
+    """Who has another figure than the best and no paired difference from it."""
+    column, (best, *others) = contest.column, contest.ranked
+    return [
+        row.label
+        for row in others
+        if _figure(row, column) != _figure(best, column)
+        and _minus(known, row.system, best.system, column.key) is None
+    ]
+
+
+def _all_together(contest: Contest, known: Known) -> bool:
+    """Whether all were tested against the best, and no difference of any two excludes 0."""
+    column, (best, *others) = contest.column, contest.ranked
+    pairs = [
+        (a, _minus(known, a.system, b.system, column.key))
+        for a, b in combinations(contest.ranked, 2)
+    ]
+    return bool(others) and all(
+        not _side(minus, column) if minus else a is not best for a, minus in pairs
+    )
+
+
+def _together(contest: Contest, known: Known) -> str:
+    """The end of a sentence: whom the column does not separate from the best; or nothing."""
+    column, (best, *others) = contest.column, contest.ranked
+    tests = [(row, _minus(known, row.system, best.system, column.key)) for row in others]
+    level = [(row.label, one.n) for row, one in tests if one and not _side(one, column)]
+    if not level:
+        return ""
+    counts = sorted({n for _, n in level})
+    n = " to ".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))
+    if _all_together(contest, known):
+        return (
+            f"not separate {contest.who} at n = {n}: the interval of every paired difference "
+            "includes 0, no best is marked."
+        )
+    return f"not separate {best.label} from {', '.join(name for name, _ in level)} at n = {n}."
+
+
+def _minus(known: Known, row: str, other: str, column: str) -> Estimate | None:
+    """One minus the other, whichever way round it was measured; None without an interval."""
+    if difference := known.get((row, other, column)):
+        return None if difference.low is None else difference
+    difference = known.get((other, row, column))
+    if difference is None or None in difference[:3]:
+        return None
+    value, low, high = difference[:3]
+    return difference._replace(value=-value, low=-high, high=-low)
+
+
+def _side(minus: Estimate, column: Column) -> int:
+    """The side of 0 on which the whole interval lies (-1 or 1), 0 if on none but by rounding."""
+    if minus.low is None or minus.high is None:
+        return 0
+    digits = max(column.digits, decimals([minus.high - minus.low], least_figures=1))
+    if is_zero(minus.low, minus.high, digits):
+        return 0
+    return int(minus.low > 0) - int(minus.high < 0)
+
+
+def _meaningless(table: Table) -> Iterator[str]:
+    """A sentence on the columns of networks with random weights."""
+    if labels := [column.label for column in table.columns if column.random]:
+        yield f"Not ranked: {', '.join(labels)} (heard by networks with random weights)."
+
+
+def _sentences(found: dict[str, list[str]], what: str, why: str) -> Iterator[str]:
+    """One sentence for all columns in which the same rows are meant."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for column, rows in found.items():
+        if rows:
+            alike.setdefault(tuple(rows), []).append(column)
+    for rows, columns in alike.items():
+        yield f"{what}: {', '.join(columns)} of {', '.join(rows)} ({why})."

@@ -1,0 +1,215 @@
+"""A paper's table as data: every published figure with its source, read strictly from TOML."""
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, FiniteFloat, ValidationError, model_validator
+
+from stabench.harness.errors import MissingError, StabenchError, unknown
+from stabench.harness.schema import Strict, first_wrong
+
+FOLDER = Path(__file__).resolve().parents[2] / "results" / "paper"
+"""Where the tables of the package lie: the files of results/paper/."""
+
+
+Option = bool | int | float | str
+
+
+class Figure(Strict):
+    """A published figure, and its ± where one is printed (of clips, not of the mean)."""
+
+    value: FiniteFloat
+    pm: FiniteFloat | None = Field(None, ge=0)
+
+
+class Column(Strict):
+    """A column as printed, with `digits` decimals.
+
+    Of kind "latency" and "quality" a run's table has one with the same key. "unmeasured": no run
+    measures it, and `why` says so.
+    """
+
+    key: str
+    label: str
+    unit: str = ""
+    better: Literal["lower", "higher"]
+    digits: int = Field(ge=0, le=9)
+    kind: Literal["latency", "quality", "unmeasured"]
+    why: str = ""
+
+
+class PaperRow(Strict):
+    """A published system, its figures by column, and which systems of a run stand for it.
+
+    `not_rated` are columns in which the paper prints a dash: its listeners did not rate the system.
+    `suites` names systems of certain suites; in others those registered under a name in `use` do.
+    `miniatures` are registered small systems of its form. `options` are those ("a.b": b of the
+    table a) with which a system is the published one, `latency_options` those with which its times
+    are, too; "default" is one that is not set.
+    """
+
+    name: str
+    label: str
+    paradigm: Literal["cascade", "end-to-end", "oracle"]
+    use: tuple[str, ...] = ()
+    suites: dict[str, tuple[str, ...]] = Field({})
+    miniatures: tuple[str, ...] = ()
+    options: dict[str, tuple[Option, ...]] = Field({})
+    latency_options: dict[str, tuple[Option, ...]] = Field({})
+    cells: dict[str, Figure]
+    not_rated: tuple[str, ...] = ()
+
+
+class Ratio(Strict):
+    """Ratios of the cell of row `of` over those of other rows, in one column."""
+
+    column: str
+    of: str
+    over: tuple[str, ...]
+
+
+class Rounded(Strict):
+    """The two figures as the authors round them."""
+
+    of: FiniteFloat
+    over: FiniteFloat
+
+
+class Claim(Strict):
+    """A statement in the authors' words: `value` % less in row `of` than in row `over`."""
+
+    name: str
+    quote: str
+    where: str
+    column: str
+    of: str
+    over: str
+    value: FiniteFloat
+    unit: Literal["%"]
+    digits: int = Field(ge=0, le=9)
+    rounded: Rounded
+
+
+class Source(Strict):
+    """Where the figures are from, and what a reader should know of them."""
+
+    title: str
+    arxiv: str
+    version: str
+    table: str
+    url: str
+    remarks: tuple[str, ...] = ()
+
+
+class Conditions(Strict):
+    """What a run must have done to be compared.
+
+    One of `clips` within the share `clips_share` of it, of one of `datasets`, scored by the
+    protocol of that name and digest with networks whose weights have one of the `origins` of their
+    role. Ratios of times: on `device`, of one of `latency_datasets`. `hardware` says why times
+    themselves are not compared.
+    """
+
+    datasets: tuple[str, ...]
+    clips: tuple[int, ...]
+    clips_share: float = Field(ge=0, le=0.1)
+    clips_said: str
+    protocol: str
+    digest: str
+    origins: dict[str, tuple[str, ...]]
+    device: Literal["cpu", "cuda"]
+    latency_datasets: tuple[str, ...]
+    hardware: str
+
+
+class Paper(Strict):
+    """One table of a paper."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    name: str
+    title: str
+    source: Source
+    conditions: Conditions | None = None
+    columns: tuple[Column, ...] = Field(alias="column", min_length=1)
+    rows: tuple[PaperRow, ...] = Field(alias="row", min_length=1)
+    ratios: tuple[Ratio, ...] = Field((), alias="ratio")
+    claims: tuple[Claim, ...] = Field((), alias="claim")
+
+    def column(self, key: str) -> Column:
+        return next(column for column in self.columns if column.key == key)
+
+    def row(self, name: str) -> PaperRow:
+        return next(row for row in self.rows if row.name == name)
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Paper":
+        """Refuse a cell with neither figure nor dash, and a name of no row or column."""
+        rows, columns = {row.name for row in self.rows}, {one.key for one in self.columns}
+        if len(rows) < len(self.rows) or len(columns) < len(self.columns):
+            raise ValueError("a row or a column occurs twice; every name must differ")
+        for kind, name in self._named():
+            known = rows if kind == "row" else columns
+            if name not in known:
+                raise ValueError(unknown(kind, name, known))
+        for row in self.rows:
+            for column in self.columns:
+                _check_cell(row, column.key)
+        measured = any(column.kind != "unmeasured" for column in self.columns)
+        if (measured or self.ratios or self.claims) and self.conditions is None:
+            raise ValueError("conditions are missing; say what a run must have done")
+        return self
+
+    @model_validator(mode="after")
+    def _divisible(self) -> "Paper":
+        """Ratios and claims are of times that have figures."""
+        for pair in (*self.ratios, *self.claims):
+            for name in (pair.of, *_names(pair.over)):
+                cell = self.row(name).cells.get(pair.column)
+                if self.column(pair.column).kind != "latency" or cell is None or not cell.value:
+                    raise ValueError(
+                        f"ratio of {pair.column}: row '{name}' has no time to divide; take another"
+                    )
+        return self
+
+    def _named(self) -> Iterator[tuple[str, str]]:
+        """Every mention of a row or a column."""
+        for row in self.rows:
+            yield from (("column", key) for key in (*row.cells, *row.not_rated))
+        for pair in (*self.ratios, *self.claims):
+            yield from (("row", name) for name in (pair.of, *_names(pair.over)))
+            yield "column", pair.column
+
+
+def read(path: Path) -> Paper:
+    """The table of a TOML file. Raises StabenchError with one line for whatever is wrong in it."""
+    try:
+        return Paper.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        raise MissingError(f"paper '{path}': no such file; give a .toml file") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise StabenchError(f"paper '{path}': not a TOML file ({error})") from None
+    except ValidationError as error:
+        raise StabenchError(f"paper '{path}': {first_wrong(error, Paper)}") from None
+
+
+def read_all(folder: Path = FOLDER) -> tuple[Paper, ...]:
+    """Every table in a folder, by file name. Raises MissingError for a folder without any."""
+    paths = sorted(folder.glob("*.toml"))
+    if not paths:
+        raise MissingError(f"papers '{folder}': no .toml file in it; give a folder of tables")
+    return tuple(read(path) for path in paths)
+
+
+def _check_cell(row: PaperRow, column: str) -> None:
+    """Raise ValueError unless the cell is either a figure or a dash."""
+    if (column in row.cells) == (column in row.not_rated):
+        given = "both" if column in row.cells else "neither"
+        raise ValueError(
+            f"cell {row.name}, {column}: expected a figure or an entry in not_rated, not {given}"
+        )
+
+
+def _names(over: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (over,) if isinstance(over, str) else over

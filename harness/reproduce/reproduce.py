@@ -1,0 +1,198 @@
+"""Reproduce: every published figure beside a run's, as a page and as JSON."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from stabench.harness import files
+from stabench.harness.errors import Inconclusive
+from stabench.harness.formatting import NOTHING, counted, decimals, figure, interval
+from stabench.harness.render.markdown import to_markdown
+from stabench.harness.render.page import Grid, Head, Line, Page, Printed, Section
+from stabench.harness.report.table import Table, tabulate
+from stabench.harness.reproduce.figures import OUTCOMES, Published, Verdict, verdicts
+from stabench.harness.reproduce.paper import FOLDER, Claim, Paper, read_all
+from stabench.harness.runs.results import Results
+
+SCHEMA = 2
+NAME = "reproduce"
+RULE = (
+    "Reproduced: the run's 95 % interval meets the published figure, as it was before rounding. "
+    "Off by k sigma: its distance from the run's value; sigma is the interval's nearer half over "
+    "1.96. The published figure's own error is not known and not in k, so k is at its largest; "
+    "a published ± is the spread of clips and decides nothing. Not rated: the paper prints a dash."
+)
+
+
+class Judged(NamedTuple):
+    """A table of a paper and a verdict on each of its figures."""
+
+    paper: Paper
+    verdicts: list[Verdict]
+
+
+def reproduce_run(
+    run: Path, stream: TextIO | None = None, papers: Path = FOLDER, strict: bool = False
+) -> Path:
+    """Write reproduce.md and reproduce.json, print the page to `stream`; return reproduce.md.
+
+    `papers` is a folder of tables. Raises MissingError without results or tables; with `strict`
+    Inconclusive when not one figure could be compared.
+    """
+    from stabench.harness.render.terminal import show
+
+    results = Results.read(run)
+    judged = judge_all(results, read_all(papers))
+    page = page_of(results, judged)
+    files.write_bytes(results.folder / f"{NAME}.md", to_markdown(page).encode())
+    files.write_json(results.folder / f"{NAME}.json", to_json(results, judged))
+    show(page, stream or sys.stdout)
+    counts = _counts(judged)
+    if strict and not counts["reproduced"] + counts["off"]:
+        raise Inconclusive(
+            f"run '{results.folder}': none of {counts.total() - counts['not rated']} published "
+            f"figures could be compared; reproduce.md says why of each"
+        )
+    return results.folder / f"{NAME}.md"
+
+
+def reproduce(results: Results, papers: Sequence[Paper]) -> Page:
+    """The page: every published figure with a verdict."""
+    return page_of(results, judge_all(results, papers))
+
+
+def judge_all(results: Results, papers: Sequence[Paper]) -> list[Judged]:
+    """The verdicts of every table."""
+    table: Table = tabulate(results)
+    return [Judged(paper, verdicts(paper, results, table)) for paper in papers]
+
+
+def page_of(results: Results, judged: Sequence[Judged]) -> Page:
+    """A section for each table."""
+    counts = _counts(judged)
+    title = results.run.suite.title or results.run.suite.name if results.run else "scores"
+    said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES)
+    lead = f"{counted(counts.total(), 'verdict')} on what the papers print: {said}. {RULE}"
+    sections = tuple(_section(one, results) for one in judged)
+    return Page(f"Published figures beside this run: {title}", lead, sections)
+
+
+def _counts(judged: Sequence[Judged]) -> Counter[str]:
+    return Counter(verdict.outcome for one in judged for verdict in one.verdicts)
+
+
+def _section(judged: Judged, results: Results) -> Section:
+    paper, found = judged
+    numbers = {reason: 0 for verdict in found for reason in verdict.reasons}
+    numbers = {reason: index for index, reason in enumerate(numbers, 1)}
+    lines = []
+    for group, members in groupby(found, key=lambda verdict: verdict.group):
+        lines.append(Line(heading=group))
+        lines += [_line(verdict, numbers) for verdict in members]
+    source = paper.source
+    text = (
+        f"{source.title}, {source.table} (arXiv {source.arxiv}, {source.version}; {source.url}).",
+        *source.remarks,
+        *(f"{_arithmetic(paper, claim)}." for claim in paper.claims),
+    )
+    columns = (Head("Published", "figures"), Head("This run", "figures"))
+    grid = Grid((Head("Figure"), Head("Verdict"), *columns), tuple(lines))
+    points = tuple(f"{number}: {reason}" for reason, number in numbers.items())
+    return Section(paper.title, text, grid, (*points, *_others(judged, results)))
+
+
+def _others(judged: Judged, results: Results) -> Iterator[str]:
+    """Systems of the run that no figure was set beside."""
+    known = {name for verdict in judged.verdicts for name in verdict.systems}
+    names = [use.name for use in results.run.suite.systems] if results.run else []
+    if others := [name for name in names if name not in known]:
+        yield f"Systems of the run that stand for no row of this table: {', '.join(others)}."
+
+
+def _arithmetic(paper: Paper, claim: Claim) -> str:
+    """How a claim follows from the figures, and from the same as the authors round them."""
+    column = paper.column(claim.column)
+    of, over = (paper.row(name).cells[claim.column].value for name in (claim.of, claim.over))
+    exact, rounded = (
+        figure(100 * (1 - a / b), claim.digits)
+        for a, b in ((of, over), (claim.rounded.of, claim.rounded.over))
+    )
+    return (
+        f"The claim of {figure(claim.value, claim.digits)} {claim.unit}: the table's "
+        f"{figure(of, column.digits)} and {figure(over, column.digits)} {column.unit} give "
+        f"{exact} {claim.unit}, rounded to {claim.rounded.of:g} and {claim.rounded.over:g} "
+        f"{column.unit} they give {rounded} {claim.unit}"
+    )
+
+
+def _line(verdict: Verdict, numbers: dict[str, int]) -> Line:
+    """A figure with the run's systems under it, both figures, and the verdict with its reasons."""
+    run, digits = verdict.run, _digits(verdict)
+    value = NOTHING if run.value is None else figure(run.value, digits)
+    ends = interval(run.low, run.high, digits) if run.value is not None else ""
+    why = sorted(numbers[reason] for reason in verdict.reasons)
+    off = f"off by {_sigmas(verdict.sigmas)} sigma" if verdict.outcome == "off" else ""
+    return Line(
+        (
+            Printed(verdict.figure, " / ".join(verdict.systems)),
+            Printed(off or verdict.outcome, f"see {', '.join(map(str, why))}" if why else ""),
+            Printed(_published(verdict.published)),
+            Printed(value, ends),
+        )
+    )
+
+
+def _digits(verdict: Verdict) -> int:
+    """Those of the published figure, or more for a figure that they would make nothing of."""
+    digits, value = verdict.published.digits, verdict.run.value
+    small = value is not None and abs(value) < 10.0 ** (1 - digits)
+    return max(digits, decimals([value])) if small else digits
+
+
+def _published(one: Published) -> str:
+    if one.value is None:
+        return NOTHING
+    pm = "" if one.pm is None else f" \N{PLUS-MINUS SIGN} {figure(one.pm, one.digits)}"
+    return f"{figure(one.value, one.digits)}{pm} {one.unit}".strip()
+
+
+def _sigmas(sigmas: float | None) -> str:
+    return figure(sigmas or 0.0, 1 if (sigmas or 0.0) < 100 else 0)
+
+
+def to_json(results: Results, judged: Sequence[Judged]) -> dict[str, Any]:
+    """What reproduce.json holds."""
+    counts = _counts(judged)
+    return {
+        "schema": SCHEMA,
+        "suite": results.run.suite.name if results.run else None,
+        "rule": RULE,
+        "counts": {outcome: counts[outcome] for outcome in OUTCOMES},
+        "papers": [
+            {
+                "name": paper.name,
+                "source": paper.source.model_dump(mode="json"),
+                "verdicts": list(_json(found)),
+            }
+            for paper, found in judged
+        ],
+    }
+
+
+def _json(found: Sequence[Verdict]) -> Iterator[dict[str, Any]]:
+    for verdict in found:
+        published = verdict.published
+        yield {
+            "kind": verdict.kind,
+            "group": verdict.group,
+            "figure": verdict.figure,
+            "published": {"value": published.value, "pm": published.pm, "unit": published.unit},
+            "systems": list(verdict.systems),
+            "run": verdict.run.to_json(),
+            "outcome": verdict.outcome,
+            "sigmas": verdict.sigmas,
+            "reasons": list(verdict.reasons),
+        }

@@ -1,0 +1,77 @@
+"""The clock: wall time of a phase and of the stages inside it, and device time on a GPU."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from stabench.harness.device import Device
+from stabench.harness.runs.journal import Span
+
+
+class Clock:
+    """Times phases and, as the `spans` handed to a system, the stages inside them.
+
+    A stage ends when the device has finished it, so that wall times add up; mark stages, not
+    steps of a loop. Stages follow one another (a nested one raises RuntimeError); a name used
+    twice in a phase is one stage, its times added. `phase_ns` and `spans` hold the results; what
+    no stage claimed is the difference.
+    """
+
+    def __init__(self, device: Device, now: Callable[[], int] = time.perf_counter_ns) -> None:
+        self._device = device
+        self._now = now
+        self._phase: str | None = None
+        self._stage: str | None = None
+        self._stages: dict[str, Span] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the last clip."""
+        self.phase_ns: dict[str, int] = {}
+        self.spans: list[Span] = []
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time one phase between two synchronisations; one that raises leaves no times."""
+        self._phase, self._stage, self._stages = name, None, {}
+        self._device.synchronize()
+        start_ns = self._now()
+        try:
+            yield
+            self._device.synchronize()
+            self.phase_ns[name] = self._now() - start_ns
+        finally:
+            self._phase = None
+        self.spans += self._stages.values()
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Time one stage of the running phase. Raises RuntimeError when used out of place."""
+        phase = self._check(name)
+        self._stage = name
+        start_ns, start = self._now(), self._device.mark()
+        try:
+            yield
+            end = self._device.mark()
+            self._device.synchronize()
+            wall_ns = self._now() - start_ns
+        finally:
+            self._stage = None
+        span = Span(phase, name, wall_ns, self._device.between_ns(start, end))
+        self._stages[name] = _sum(self._stages.get(name), span)
+
+    def _check(self, name: str) -> str:
+        if self._phase is None:
+            raise RuntimeError(f"stage '{name}' is outside represent and generate; move it inside")
+        if self._stage is not None:
+            raise RuntimeError(
+                f"stage '{name}' is inside stage '{self._stage}'; close the outer one first"
+            )
+        return self._phase
+
+
+def _sum(earlier: Span | None, span: Span) -> Span:
+    if earlier is None:
+        return span
+    device_ns = None if span.device_ns is None else span.device_ns + (earlier.device_ns or 0)
+    return span._replace(wall_ns=span.wall_ns + earlier.wall_ns, device_ns=device_ns)

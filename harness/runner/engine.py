@@ -1,0 +1,158 @@
+"""The engine: runs what a run folder plans, in the order of the schedule, into its journal."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from stabench.harness import registry
+from stabench.harness.datasets.dataset import clip_seed
+from stabench.harness.errors import StabenchError, TooManyFailures
+from stabench.harness.runner.adapter import Order
+from stabench.harness.runner.profiles import Profiles
+from stabench.harness.runner.progress import Progress
+from stabench.harness.runner.schedule import Batch, Task, batches, blocks, warmups
+from stabench.harness.runner.supervisor import Connection, Limits, Supervisor
+from stabench.harness.runner.worker import Job
+from stabench.harness.runner.worker_process import InProcess, WorkerProcess
+from stabench.harness.runs.journal import Journal, timestamp
+from stabench.harness.runs.run_folder import RunFolder
+from stabench.harness.suites.suite import SystemUse
+
+
+class Interrupted(StabenchError):
+    """Ctrl-C: the journal is whole, the run can be resumed."""
+
+    exit_code = 130
+
+
+class Engine:
+    """Executes one run folder; what its journal already has as ok is not run again."""
+
+    def __init__(self, folder: RunFolder, progress: Progress) -> None:
+        self._folder = folder
+        self._suite = folder.suite
+        self._request = folder.record.request
+        self._progress = progress
+        self._clips = {clip.id: clip for clip in folder.clips}
+        self._profiles = Profiles(folder)
+
+    def run(self) -> None:
+        """Run every clip that is not done yet.
+
+        Raises MissingError or StabenchError before the first clip when a system cannot be loaded,
+        OSError when the disk fails, Interrupted on Ctrl-C; the journal is whole in every case.
+        """
+        journal = Journal(self._folder.journal_path)
+        try:
+            self._folder.sweep()
+            pending = self._pending()
+            self._progress.start(self._done(), self._planned())
+            with self._supervisors(pending) as supervisors:
+                for batch in pending:
+                    for rows in supervisors[batch[0].system].run(self._jobs(batch)):
+                        journal.append(rows)
+                        self._progress.add(rows)
+                self._profiles.run(supervisors, self._profiled)
+            self._profiles.measure_ceilings()
+        except KeyboardInterrupt:
+            raise Interrupted(f"interrupted: {self._done()} of {self._planned()} done") from None
+        finally:
+            self._progress.stop()
+            journal.close()
+        self._finish()
+
+    def _pending(self) -> list[Batch]:
+        """The batches of the schedule without what is done, in its order."""
+        protocol = self._suite.protocol
+        size = protocol.batch_size
+        done = {row.key for row in self._folder.rows() if row.ok}
+        planned = blocks(
+            [system.name for system in self._suite.systems],
+            list(self._clips),
+            repeats=protocol.repeats,
+            block=-(-protocol.block // size) * size,
+            seed=protocol.seed,
+        )
+        left = (tuple(task for task in block if task.key not in done) for block in planned)
+        return [batch for block in left for batch in batches(block, size)]
+
+    @contextmanager
+    def _supervisors(self, pending: list[Batch]) -> Iterator[dict[str, Supervisor]]:
+        """A started worker for each system with work to do; all are ended on the way out."""
+        wanted = {batch[0].system for batch in pending} | {*self._profiles.wanted()}
+        crew = {
+            use.name: self._supervisor(use) for use in self._suite.systems if use.name in wanted
+        }
+        try:
+            for supervisor in crew.values():
+                supervisor.begin()
+            for name, supervisor in crew.items():
+                supervisor.start()
+                self._folder.add_system(name, supervisor.about)
+            yield crew
+            for supervisor in crew.values():
+                supervisor.close()
+        finally:
+            for supervisor in crew.values():
+                supervisor.kill()
+
+    def _supervisor(self, use: SystemUse) -> Supervisor:
+        protocol = self._suite.protocol
+        audio = self._folder.audio_path(use.name, "").parent
+        log = self._folder.log_path(use.name)
+        audio.mkdir(parents=True, exist_ok=True)
+        log.parent.mkdir(exist_ok=True)
+        order = Order(
+            system=use.name,
+            target=registry.target("systems", use.use),
+            options=use.options,
+            device=self._request.device,
+            dtype=use.precision or protocol.precision,
+            threads=protocol.threads,
+            audio=str(audio.resolve()),
+            phase=self._request.phase,
+        )
+
+        def connect() -> Connection:
+            if self._request.in_process:
+                return InProcess()
+            return WorkerProcess(use.python, protocol.threads, log)
+
+        limits = Limits(protocol.startup_timeout_s, protocol.timeout_s, protocol.warmups)
+        first = sum(row.system == use.name for row in self._folder.rows(warmup=True))
+        warming = map(self._job, warmups(use.name, list(self._clips), protocol.seed, first))
+        return Supervisor(order, connect, warming, limits)
+
+    def _jobs(self, batch: Batch) -> list[Job]:
+        return [self._job(task) for task in batch]
+
+    def _job(self, task: Task) -> Job:
+        clip = self._clips[task.clip]
+        speech = None if clip.speech is None else str(clip.speech)
+        return Job(task.clip, task.repeat, task.warmup, task.seed, speech, clip.caption)
+
+    def _profiled(self, clip: str) -> Job:
+        """The clip as its first repeat runs it."""
+        seed = clip_seed(self._suite.protocol.seed, clip, 0)
+        return self._job(Task("", clip, 0, False, seed))
+
+    def _done(self) -> int:
+        return sum(row.ok for row in self._folder.rows())
+
+    def _planned(self) -> int:
+        return sum(count.planned for count in self._folder.counts().values())
+
+    def _finish(self) -> None:
+        record = self._folder.record.model_copy(update={"finished_at": timestamp()})
+        self._folder.write_record(record)
+
+
+def check_failures(folder: RunFolder) -> None:
+    """Raises TooManyFailures for a system with a larger share of failed clips than allowed."""
+    allowed = folder.suite.protocol.max_failed_share
+    for name, (ok, _, planned) in folder.counts().items():
+        failed = planned - ok
+        if failed > allowed * planned:
+            raise TooManyFailures(
+                f"system '{name}': {failed} of {planned} clips failed, allowed is "
+                f"{allowed * planned:g}; the reasons are in '{folder.journal_path}'"
+            )

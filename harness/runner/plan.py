@@ -1,0 +1,104 @@
+"""The plan of a run: suite and request become a new run folder, or must equal an old one's."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stabench.harness import environment, registry
+from stabench.harness.datasets.dataset import Dataset, spoken_folder
+from stabench.harness.errors import MissingError, StabenchError
+from stabench.harness.runs.journal import timestamp
+from stabench.harness.runs.run_folder import DatasetRecord, Record, Request, Resumption, RunFolder
+from stabench.harness.suites import suite
+from stabench.harness.suites.suite import DatasetUse, Suite
+
+
+class Plan(NamedTuple):
+    """What is to be run: the suite with its selected systems, and the clips."""
+
+    suite: Suite
+    dataset: Dataset
+
+
+def begin(name: str, request: Request, runs: Path) -> RunFolder:
+    """A new run folder in `runs` for the suite `name`. Raises StabenchError, MissingError."""
+    plan = resolve(name, request)
+    record = Record(
+        suite=plan.suite,
+        request=request,
+        dataset=_recorded(plan.dataset),
+        environment=environment.record(plan.suite.protocol.threads),
+        started_at=timestamp(),
+    )
+    return RunFolder.create(runs, record)
+
+
+def resume(name: str, folder: RunFolder, asked: dict[str, Any]) -> RunFolder:
+    """The same run, to be taken up again; `asked` holds the options given now.
+
+    Raises StabenchError with the first key in which suite, options or clips differ from the run's.
+    """
+    record = folder.record
+    request = Request(**{**record.request.model_dump(), **asked})
+    _refuse(folder, "option", record.request.model_dump(), request.model_dump())
+    plan = resolve(name, request)
+    _refuse(folder, "suite", record.suite.resolved(), plan.suite.resolved())
+    then = record.dataset.model_dump(mode="json")
+    _refuse(folder, "dataset", then, _recorded(plan.dataset).model_dump(mode="json"))
+    now = environment.record(record.suite.protocol.threads)
+    resumed = (*record.resumed, Resumption(at=timestamp(), environment=now))
+    folder.write_record(record.model_copy(update={"resumed": resumed, "finished_at": None}))
+    return folder
+
+
+def resolve(name: str, request: Request) -> Plan:
+    """The suite as requested, and its clips."""
+    chosen = suite.load(name).selected(request.systems)
+    if request.speech is not None:
+        options = {"use": "folder", "speech": request.speech, "captions": request.captions}
+        chosen = chosen.model_copy(update={"dataset": DatasetUse(**options)})
+    elif request.captions is not None:
+        raise StabenchError(f"--captions '{request.captions}' needs --speech DIR; add it")
+    chosen.check_names()
+    dataset = _dataset(chosen, request).limited(request.limit)
+    if dataset.prepare is not None:
+        dataset.prepare(dataset.clips)
+    return Plan(chosen, dataset)
+
+
+def _dataset(chosen: Suite, request: Request) -> Dataset:
+    if request.speech is not None:
+        captions = None if request.captions is None else Path(request.captions)
+        found = spoken_folder(Path(request.speech), captions)
+    else:
+        found = _registered(chosen.dataset)
+    if not found.clips:
+        raise MissingError(f"dataset '{found.name}' has no clips")
+    return found
+
+
+def _registered(use: DatasetUse) -> Dataset:
+    function = registry.attribute(registry.target("datasets", use.use))
+    registry.check_options(f"dataset '{use.use}'", function, use.options)
+    try:
+        return function(**use.options)
+    except FileNotFoundError as error:
+        raise MissingError(f"dataset '{use.use}': {error}") from error
+
+
+def _recorded(dataset: Dataset) -> DatasetRecord:
+    return DatasetRecord(
+        name=dataset.name,
+        version=dataset.version,
+        n=len(dataset.clips),
+        label_names=dataset.label_names,
+        clips=dataset.clips,
+        missing=dataset.missing,
+    )
+
+
+def _refuse(folder: RunFolder, what: str, then: Any, now: Any) -> None:
+    found = suite.difference(then, now)
+    if found:
+        raise StabenchError(
+            f"run '{folder.path}' cannot be resumed: {what} key {found}; start a new run"
+        )

@@ -1,0 +1,76 @@
+"""The profiles of a run: which systems still need one, on which clip, and their file."""
+
+from collections.abc import Callable
+
+from stabench.harness.errors import StabenchError, one_line
+from stabench.harness.profiling import costs_file, roofline
+from stabench.harness.profiling.costs_file import CostsFile
+from stabench.harness.profiling.profile import unprofiled
+from stabench.harness.runner.supervisor import Supervisor
+from stabench.harness.runner.worker import Job
+from stabench.harness.runner.worker_process import environment
+from stabench.harness.runs.results import timed
+from stabench.harness.runs.run_folder import RunFolder
+
+NO_CLIP = "no clip of this system was run successfully"
+
+
+class Profiles:
+    """Profiles the systems of a run after its timed clips, where the protocol asks for it.
+
+    Nothing here fails a run: what cannot be counted is a line in costs.json and in the report.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._protocol = folder.suite.protocol
+        self._request = folder.record.request
+
+    def wanted(self) -> list[str]:
+        """The systems without a profile, in the suite's order; failed ones are tried again."""
+        if not self._protocol.profile:
+            return []
+        done = {name for name, profile in self._costs().systems.items() if profile.done}
+        return [use.name for use in self._folder.suite.systems if use.name not in done]
+
+    def run(self, supervisors: dict[str, Supervisor], job: Callable[[str], Job]) -> None:
+        """Profile what is wanted, a system after the other; `job` makes a clip's job."""
+        for name in self.wanted():
+            clip = self._median_clip(name)
+            known = clip is not None
+            found = supervisors[name].profile(job(clip)) if known else unprofiled(NO_CLIP)
+            costs = self._costs()
+            systems = {**costs.systems, name: found}
+            self._write(costs.model_copy(update={"systems": systems}))
+
+    def measure_ceilings(self) -> None:
+        """Measure what the device can do, once a run, in the precisions that systems used."""
+        costs = self._costs()
+        known = costs.ceilings.precisions if costs.ceilings else set()
+        if not costs.precisions - known:
+            return
+        try:
+            update = {"ceilings": self._ceilings(sorted(costs.precisions)), "no_ceilings": None}
+        except StabenchError as error:
+            update = {"no_ceilings": str(error)}
+        except Exception as error:  # Such as too little memory, in the engine's own process.
+            update = {"no_ceilings": one_line(error)}
+        self._write(costs.model_copy(update=update))
+
+    def _ceilings(self, precisions: list[str]) -> roofline.Ceilings:
+        device, threads = self._request.device, self._protocol.threads
+        if self._request.in_process:
+            return roofline.measure(device, precisions, threads)
+        return roofline.measured_apart(device, precisions, threads, environment(threads))
+
+    def _median_clip(self, system: str) -> str | None:
+        """The clip with the (upper) median duration of speech of those the system managed."""
+        durations_s = {row.clip: row.speech_s or 0.0 for row in timed(self._folder.rows(), system)}
+        clips = sorted(durations_s, key=lambda clip: (durations_s[clip], clip))
+        return clips[len(clips) // 2] if clips else None
+
+    def _costs(self) -> CostsFile:
+        return costs_file.read(self._folder.path) or CostsFile()
+
+    def _write(self, costs: CostsFile) -> None:
+        costs_file.write(self._folder.path, costs)

@@ -1,0 +1,139 @@
+"""Progress of a run: a bar on a terminal, plain lines elsewhere; both on standard error."""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import Protocol, TextIO
+
+from stabench.harness.runs.journal import Row
+
+SHOWN_FAILURES = 3
+"""Failures of a system that are printed; the others are in the journal."""
+
+
+class Progress(Protocol):
+    """What the engine tells of itself."""
+
+    def start(self, done: int, planned: int) -> None:
+        """The run begins, with `done` clips kept from an earlier one."""
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """These rows are in the journal."""
+
+    def stop(self) -> None:
+        """The run ends or is interrupted."""
+
+
+class Silent:
+    """Says nothing."""
+
+    def start(self, done: int, planned: int) -> None:
+        pass
+
+    def add(self, rows: Sequence[Row]) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+
+class Lines:
+    """A line at every tenth of the run, and one for each of the first failures."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._failed: Counter[str] = Counter()
+        self._done = self._planned = 0
+
+    def start(self, done: int, planned: int) -> None:
+        self._done, self._planned = done, planned
+        kept = f", {done} of them kept from before" if done else ""
+        self._say(f"{planned} clips to run{kept}")
+
+    def add(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            self._tell_failure(row)
+        before = self._tenth()
+        self._done += sum(not row.warmup for row in rows)
+        if self._tenth() > before:
+            self._say(f"{self._done} of {self._planned} done, {self._failed.total()} failed")
+
+    def stop(self) -> None:
+        pass
+
+    def _tenth(self) -> int:
+        return 10 * self._done // max(self._planned, 1)
+
+    def _tell_failure(self, row: Row) -> None:
+        if row.error is None:
+            return
+        self._failed[row.system] += not row.warmup
+        if self._failed[row.system] <= SHOWN_FAILURES:
+            what = "warm-up on clip" if row.warmup else "clip"
+            error = f"{row.error.kind}: {row.error.message}"
+            self._say(f"{row.system}: {what} '{row.clip}' failed, {error}")
+
+    def _say(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)
+
+
+class Bar(Lines):
+    """A bar with the time left; failures are printed above it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+        from rich.progress import Progress as RichProgress
+
+        self._console = Console(file=stream)
+        self._bar = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+        )
+
+    def start(self, done: int, planned: int) -> None:
+        self._task = self._bar.add_task("running", total=planned, completed=done)
+        self._bar.start()
+
+    def add(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            self._tell_failure(row)
+            self._bar.update(self._task, advance=not row.warmup, description=row.system)
+
+    def stop(self) -> None:
+        self._bar.stop()
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False)
+
+
+def progress_on(stream: TextIO = sys.stderr) -> Progress:
+    """A bar when the stream is a terminal, lines when it is not."""
+    return Bar(stream) if stream.isatty() else Lines(stream)
+
+
+class Scoring:
+    """Progress of the scores: one line that counts on a terminal, a line per set elsewhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._counts = stream.isatty()
+
+    def __call__(self, what: str, done: int, of: int) -> None:
+        """`done` of the `of` sounds of `what` have been heard."""
+        if self._counts:
+            end = "\n" if done >= of else ""
+            print(f"\r\033[Kscoring {what}: {done} of {of}", end=end, file=self._stream, flush=True)
+        elif done >= of:
+            print(f"scored {what}: {of} sounds", file=self._stream, flush=True)

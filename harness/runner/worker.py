@@ -1,0 +1,257 @@
+"""The worker: one system under the clock, in a process that speaks JSON lines on pipes."""
+
+import json
+import os
+import platform
+import queue
+import sys
+import threading
+import traceback
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from stabench.harness import environment, files, registry
+from stabench.harness.device import device, limit_threads
+from stabench.harness.errors import MissingError, StabenchError, one_line
+from stabench.harness.profiling.profile import Profile, Work, profile, unprofiled
+from stabench.harness.runner import adapter
+from stabench.harness.runner.adapter import (
+    Order,
+    Refused,
+    SpeechError,
+    check_count,
+    checked,
+    read_speech,
+    transcript,
+)
+from stabench.harness.runner.clock import Clock
+from stabench.harness.runs import journal
+from stabench.harness.runs.journal import Failure, Row, timestamp
+from stabench.metrics import audio
+from stabench.metrics.audio import content_sha256
+
+UTTERANCE = "stabench.systems.contract:Utterance"
+"""By name, as everything of `systems`: the harness imports none of it."""
+
+SPEECH_RATE_HZ = 16_000
+PACKAGES = ("numpy", "torch", "transformers", "diffusers", "soundfile")
+
+
+class Job(NamedTuple):
+    """One clip to run; `speech` is a path."""
+
+    clip: str
+    repeat: int
+    warmup: bool
+    seed: int
+    speech: str | None
+    caption: str | None
+
+
+@dataclass
+class _Draft:
+    """A row in the making: `fields` are those of Row, failed until the last check has passed."""
+
+    job: Job
+    fields: dict[str, Any] = field(default_factory=dict)
+    representation: Any = None
+    error: Failure | None = None
+
+    def finish(self, system: str, peak_bytes: int | None) -> Row:
+        return Row(
+            system=system,
+            clip=self.job.clip,
+            repeat=self.job.repeat,
+            warmup=self.job.warmup,
+            status="ok" if self.error is None else "failed",
+            seed=self.job.seed,
+            error=self.error,
+            peak_memory_bytes=peak_bytes,
+            finished_at=timestamp(),
+            **self.fields,
+        )
+
+
+class Worker:
+    """One loaded system. Raises MissingError, StabenchError or adapter.LoadFailed while loading."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._device = device(order.device)
+        self._system, self._provenance = adapter.load(order)
+        self._clock = Clock(self._device)
+        self._utterance_type = registry.attribute(UTTERANCE)
+        self._speech_rate_hz = getattr(self._system, "speech_rate_hz", SPEECH_RATE_HZ)
+        self._reads_caption = getattr(self._system, "reads_caption", False)
+        self._threads = limit_threads(order.threads)
+
+    def about(self) -> dict[str, Any]:
+        """What the run folder keeps of the system: provenance, rates, versions, threads."""
+        return {
+            "provenance": self._provenance,
+            "sample_rate_hz": self._system.sample_rate,
+            "speech_rate_hz": self._speech_rate_hz,
+            "reads_caption": self._reads_caption,
+            "torch_threads": self._threads,
+            "python": platform.python_version(),
+            "packages": environment.versions(PACKAGES),
+        }
+
+    def run(self, jobs: list[Job]) -> list[Row]:
+        """Represent each clip, generate all as one batch; a row each, whatever happens.
+
+        Raises OSError only when an output cannot be written.
+        """
+        drafts = [self._represent(job) for job in jobs]
+        if self._order.phase == "all":
+            self._generate([draft for draft in drafts if draft.error is None])
+        peak_bytes = self._device.peak_bytes()
+        return [draft.finish(self._order.system, peak_bytes) for draft in drafts]
+
+    def profile(self, job: Job) -> Profile:
+        """What the clip costs beyond time; a system that fails leaves the reason alone."""
+        try:
+            utterance = self._utterance(job)
+            work = Work(self._system, utterance, job.seed, self._order.phase == "all")
+            return profile(job.clip, work, self._device)
+        except (Exception, SystemExit) as error:
+            return unprofiled(_failure(error).message, job.clip)
+
+    def usable(self) -> bool:
+        """False when the device is broken for good, as CUDA is after an illegal access."""
+        try:
+            self._device.synchronize()
+        except RuntimeError:
+            return False
+        return True
+
+    def _represent(self, job: Job) -> _Draft:
+        draft = _Draft(job)
+        self._clock.reset()
+        try:
+            self._device.reset_peak()
+            utterance = self._utterance(job)
+            draft.fields["speech_s"] = len(utterance.samples) / utterance.rate_hz
+            with self._clock.phase("represent"):
+                draft.representation = self._system.represent(utterance, self._clock)
+            text, tokens = transcript(draft.representation)
+            draft.fields.update(
+                text=text,
+                tokens=tokens,
+                represent_ns=self._clock.phase_ns["represent"],
+                spans=tuple(self._clock.spans),
+            )
+        except (Exception, SystemExit) as error:
+            draft.error = _failure(error)
+        return draft
+
+    def _utterance(self, job: Job) -> Any:
+        if self._reads_caption and job.caption is None:
+            raise Refused("no-caption", "the system reads captions, and the clip has none")
+        path = None if job.speech is None else Path(job.speech)
+        samples = read_speech(path, self._speech_rate_hz)
+        caption = job.caption if self._reads_caption else None
+        return self._utterance_type(job.clip, samples, self._speech_rate_hz, caption)
+
+    def _generate(self, drafts: list[_Draft]) -> None:
+        if not drafts:
+            return
+        self._clock.reset()
+        representations = [draft.representation for draft in drafts]
+        seeds = [draft.job.seed for draft in drafts]
+        try:
+            with self._clock.phase("generate"):
+                waveforms = self._system.generate(representations, seeds, self._clock)
+            check_count(waveforms, len(drafts))
+        except (Exception, SystemExit) as error:
+            for draft in drafts:
+                draft.error = _failure(error)
+            return
+        for draft, waveform in zip(drafts, waveforms, strict=True):
+            draft.fields.update(
+                batch=len(drafts),
+                generate_ns=self._clock.phase_ns["generate"],
+                spans=(*draft.fields["spans"], *self._clock.spans),
+            )
+            self._keep(draft, waveform)
+
+    def _keep(self, draft: _Draft, waveform: Any) -> None:
+        """Check one output, hash it, and write that of the first repeat."""
+        try:
+            samples = checked(waveform, self._system.sample_rate)
+        except Refused as refused:
+            draft.error = refused.failure
+            return
+        rate_hz = int(waveform.rate_hz)
+        sha256 = content_sha256(samples)
+        draft.fields.update(samples=len(samples), rate_hz=rate_hz, audio_sha256=sha256)
+        if draft.job.repeat == 0 and not draft.job.warmup:
+            path = Path(self._order.audio) / f"{draft.job.clip}.wav"
+            files.write_bytes(path, audio.encode(samples, rate_hz))
+
+
+def _failure(error: BaseException) -> Failure:
+    if isinstance(error, Refused):
+        return error.failure
+    if isinstance(error, SpeechError):
+        return Failure("bad-speech", str(error))
+    traceback.print_exception(error)
+    return Failure("raised", one_line(error))
+
+
+class Service:
+    """Answers requests, a value each: first {"order"}, then {"jobs"} and {"profile"}."""
+
+    def __init__(self) -> None:
+        self._worker: Worker | None = None
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            if self._worker is None:
+                self._worker = Worker(Order(**request["order"]))
+                return {"about": self._worker.about()}
+            if "profile" in request:
+                found = self._worker.profile(Job(*request["profile"]))
+                return {"profile": asdict(found), "usable": self._worker.usable()}
+            rows = self._worker.run([Job(*job) for job in request["jobs"]])
+            return {"rows": [journal.to_json(row) for row in rows], "usable": self._worker.usable()}
+        except (StabenchError, adapter.LoadFailed) as error:
+            kinds = {MissingError: "missing", adapter.LoadFailed: "load-failed"}
+            return {"refused": kinds.get(type(error), "usage"), "message": str(error)}
+        except OSError as error:
+            return {"disk": [error.errno, error.strerror, str(error.filename or "")]}
+
+
+def main() -> None:
+    """Serve until the engine closes the pipe or dies, which ends this process at once."""
+    requests = os.fdopen(_private(0, os.O_RDONLY), "rb")
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(requests, inbox), daemon=True).start()
+    service = Service()
+    while True:
+        reply = service.answer(json.loads(inbox.get()))
+        replies.write(json.dumps(reply, allow_nan=False).encode() + b"\n")
+        replies.flush()
+
+
+def _private(descriptor: int, flags: int) -> int:
+    """Move a standard stream out of the reach of the system; /dev/null takes its place."""
+    kept = os.dup(descriptor)
+    null = os.open(os.devnull, flags)
+    os.dup2(null, descriptor)
+    os.close(null)
+    return kept
+
+
+def _listen(requests: BinaryIO, inbox: "queue.SimpleQueue[bytes]") -> None:
+    for line in requests:
+        inbox.put(line)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Audio identity: which sounds a number was made of, as one sha256; their names do not count."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+
+from stabench.harness.runs.journal import Row
+
+BROKEN = "broken"
+"""Stands for a sound that should be there and could not be heard."""
+
+
+def of_sound(content_sha256: str, rate_hz: int) -> str:
+    """One sound: its samples (metrics.audio.content_sha256) and their rate."""
+    return f"{content_sha256} {rate_hz}"
+
+
+def of_clips(sounds: Mapping[str, str]) -> str | None:
+    """The sounds of clips, by id: sha256 of their lines "clip sound", sorted; None without any."""
+    if not sounds:
+        return None
+    lines = "".join(f"{clip} {sound}\n" for clip, sound in sorted(sounds.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def of_outputs(rows: Iterable[Row], broken: Iterable[str]) -> str | None:
+    """A system's outputs as its journal names them, `broken` clips being those not heard."""
+    broken = set(broken)
+    return of_clips(
+        {
+            row.clip: BROKEN if row.clip in broken else of_sound(row.audio_sha256, row.rate_hz or 0)
+            for row in rows
+            if row.ok and row.audio_sha256 and not row.repeat
+        }
+    )
+
+
+def of_recordings(
+    recordings: Mapping[str, str], references: Mapping[str, Sequence[str]]
+) -> str | None:
+    """The `recordings` that were heard, by name, and which of them each clip is compared with.
+
+    Names do not count: the same recordings elsewhere are the same.
+    """
+    every = {f"/{index}": sound for index, sound in enumerate(sorted(recordings.values()))}
+    own = {
+        clip: " ".join(recordings.get(name, BROKEN) for name in names)
+        for clip, names in references.items()
+        if names
+    }
+    return of_clips({**own, **every}) if recordings else None

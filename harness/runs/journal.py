@@ -1,0 +1,182 @@
+"""The journal: one JSON line per (system, clip, repeat), appended and fsynced, never rewritten."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stabench.harness.errors import StabenchError
+
+REMAINDER = "(remainder)"
+"""Name of what a phase took beyond its marked stages."""
+
+
+class Span(NamedTuple):
+    """One stage of a phase. `device_ns` is the time between two CUDA events, None on a CPU."""
+
+    phase: str
+    name: str
+    wall_ns: int
+    device_ns: int | None = None
+
+
+class Failure(NamedTuple):
+    """Why a clip has no result.
+
+    `kind`: raised, timeout, worker-died, gave-up, load-failed, bad-speech, bad-output, no-caption.
+    `message` is one line.
+    """
+
+    kind: str
+    message: str
+
+
+class Key(NamedTuple):
+    """What identifies a row. Warm-ups number their repeats on their own."""
+
+    system: str
+    clip: str
+    repeat: int
+    warmup: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one clip in one system; what is not known (yet, or after a failure) is None.
+
+    What a phase took beyond its `spans` is its remainder. In a batch (`batch` > 1) `generate_ns`
+    and its spans are those of the whole batch. `audio_sha256` is of the little-endian float32
+    samples. `peak_memory_bytes`: CUDA memory allocated for this clip, or on a CPU the worker's
+    largest resident size so far.
+    """
+
+    __pydantic_config__ = {"extra": "forbid", "strict": True, "allow_inf_nan": False}  # noqa: RUF012
+    system: str
+    clip: str
+    repeat: int
+    warmup: bool
+    status: str
+    seed: int
+    error: Failure | None = None
+    batch: int = 1
+    represent_ns: int | None = None
+    generate_ns: int | None = None
+    spans: tuple[Span, ...] = ()
+    text: str | None = None
+    tokens: int | None = None
+    speech_s: float | None = None
+    samples: int | None = None
+    rate_hz: int | None = None
+    audio_sha256: str | None = None
+    peak_memory_bytes: int | None = None
+    finished_at: str | None = None
+
+    @property
+    def key(self) -> Key:
+        return Key(self.system, self.clip, self.repeat, self.warmup)
+
+    @property
+    def ok(self) -> bool:
+        return self.status == "ok"
+
+    def remainder_ns(self, phase: str) -> int | None:
+        """What "represent" or "generate" took beyond its stages; None when it was not timed."""
+        phase_ns = self.represent_ns if phase == "represent" else self.generate_ns
+        if phase_ns is None:
+            return None
+        return phase_ns - sum(span.wall_ns for span in self.spans if span.phase == phase)
+
+
+def timestamp() -> str:
+    """The time in UTC, ISO 8601, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def to_json(row: Row) -> dict[str, Any]:
+    """The row as the journal and the worker's pipe hold it."""
+    value = asdict(row)
+    value["error"] = row.error._asdict() if row.error else None
+    value["spans"] = [span._asdict() for span in row.spans]
+    return value
+
+
+def from_json(value: dict[str, Any]) -> Row:
+    """The inverse of `to_json`. Raises TypeError or KeyError for a row of another shape."""
+    error = Failure(**value["error"]) if value["error"] else None
+    spans = tuple(Span(**span) for span in value["spans"])
+    return Row(**{**value, "error": error, "spans": spans})
+
+
+def read(path: Path) -> list[Row]:
+    """The rows of a journal; the last line of a key wins, a torn last line does not count.
+
+    Raises StabenchError with the line's number when a whole line is not a row.
+    """
+    if not path.exists():
+        return []
+    *whole, _torn = path.read_bytes().split(b"\n")
+    rows: dict[Key, Row] = {}
+    for number, line in enumerate(whole, 1):
+        row = _parse(path, number, line)
+        rows.pop(row.key, None)
+        rows[row.key] = row
+    return list(rows.values())
+
+
+def _parse(path: Path, number: int, line: bytes) -> Row:
+    from pydantic import ValidationError  # a worker, which reads no journal, goes without it
+
+    from stabench.harness.schema import first_key
+
+    try:
+        return reader().validate_json(line)
+    except ValidationError as error:
+        raise StabenchError(
+            f"{path}, line {number}: not a row of this journal ({first_key(error)}); remove it"
+        ) from None
+
+
+@cache
+def reader() -> Any:
+    """What reads one line of JSON as a Row, strictly (a pydantic TypeAdapter)."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Row)
+
+
+class Journal:
+    """The open journal of a running engine, locked against a second one.
+
+    Raises StabenchError when another process writes it. A torn last line is cut off on opening.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 (open as long as the run)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise StabenchError(
+                f"run '{path.parent}' is being written by another process; wait for it or stop it"
+            ) from None
+        self._cut_torn_line(path)
+
+    def _cut_torn_line(self, path: Path) -> None:
+        data = path.read_bytes()
+        self._file.truncate(data.rfind(b"\n") + 1)
+
+    def append(self, rows: Iterable[Row]) -> None:
+        """Write the rows of one batch in one go, on the disk when this returns."""
+        lines = (json.dumps(to_json(row), allow_nan=False) for row in rows)
+        data = "".join(line + "\n" for line in lines).encode()
+        while data:
+            data = data[self._file.write(data) :]
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,234 @@
+"""The run folder: everything one run did, and the way for score and report to read it.
+
+run.json  systems.json  journal.jsonl  audio/<system>/<clip>.wav  logs/<system>.log  costs.json
+metrics.json clips.parquet influence.parquet (score)  report.{md,tex,csv,json,html} (report)
+reproduce.{md,json} (reproduce)  gate.{md,json} junit.xml (gate)
+"""
+
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field, ValidationError
+
+from stabench.harness import files
+from stabench.harness.datasets.dataset import Absent, Clip, Dataset
+from stabench.harness.environment import Environment
+from stabench.harness.errors import MissingError, StabenchError
+from stabench.harness.runs import journal
+from stabench.harness.schema import Strict, first_key
+from stabench.harness.suites.suite import Suite, SystemUse
+
+RUNS = Path("results/runs")
+"""Where run folders live when no other place is given."""
+
+LATEST = "latest"
+SCHEMA = 1
+
+
+def stamped(name: str) -> str:
+    """The name of a new folder: <name>-<UTC stamp>-<random>."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return f"{name}-{stamp}-{secrets.token_hex(3)}"
+
+
+class Request(Strict):
+    """What the command line asked for beyond the suite; a resumed run keeps it."""
+
+    systems: tuple[str, ...] = ()
+    limit: int | None = Field(None, ge=1)
+    device: Literal["cpu", "cuda"] = "cpu"
+    phase: Literal["represent", "all"] = "all"
+    in_process: bool = False
+    speech: str | None = None
+    captions: str | None = None
+
+
+class DatasetRecord(Strict):
+    """The clips of the run, `n` of them, with the paths a later score needs; what is `missing`."""
+
+    name: str
+    version: str
+    n: int
+    label_names: tuple[str, ...] = ()
+    clips: tuple[Clip, ...]
+    missing: tuple[Absent, ...] = ()
+
+
+class Resumption(Strict):
+    """One time the run was taken up again, and what had changed in its environment."""
+
+    at: str
+    environment: Environment
+
+
+class Record(Strict):
+    """run.json."""
+
+    schema_version: int = Field(SCHEMA, alias="schema")
+    suite: Suite
+    request: Request
+    dataset: DatasetRecord
+    environment: Environment
+    started_at: str
+    finished_at: str | None = None
+    resumed: tuple[Resumption, ...] = ()
+
+
+class Counts(NamedTuple):
+    """Measured rows of one system: ok and failed, of those planned; the rest was not run."""
+
+    ok: int
+    failed: int
+    planned: int
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run on the disk. Open it with `RunFolder.open(path)`; `rows()` is read anew each time."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, runs: Path, record: Record) -> "RunFolder":
+        """Make a new folder <suite>-<UTC stamp>-<random> in `runs` and point `latest` at it."""
+        path = runs / stamped(record.suite.name)
+        try:
+            runs.mkdir(parents=True, exist_ok=True)
+            path.mkdir()
+            folder = cls(path)
+            folder.write_record(record)
+            files.point(runs / LATEST, path.name)
+        except OSError as error:
+            raise StabenchError(
+                f"output folder '{runs}' cannot be written ({error.strerror}); choose another "
+                "with --out DIR"
+            ) from error
+        return folder
+
+    @classmethod
+    def open(cls, path: Path | str, runs: Path = RUNS) -> "RunFolder":
+        """The run at `path`, or the last one made in `runs` for "latest".
+
+        A link is followed once, here: it may point to another run before this one ends.
+        Raises MissingError when there is none, StabenchError when its run.json is not one.
+        """
+        place = runs / LATEST if str(path) == LATEST else Path(path)
+        folder = cls(place.resolve() if place.is_symlink() else place)
+        if not (folder.path / "run.json").is_file():
+            raise MissingError(f"run '{path}': no run.json in '{folder.path}'; give a run folder")
+        _ = folder.record
+        return folder
+
+    @cached_property
+    def record(self) -> Record:
+        """run.json as it was when first asked for."""
+        path = self.path / "run.json"
+        try:
+            return Record.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise StabenchError(f"{path}: {first_key(error)}; run again") from None
+
+    @property
+    def suite(self) -> Suite:
+        """The suite as resolved, with the systems that were selected."""
+        return self.record.suite
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        """The clips of the run in the dataset's order."""
+        return self.record.dataset.clips
+
+    @property
+    def dataset(self) -> Dataset:
+        """The dataset as run."""
+        kept = self.record.dataset
+        return Dataset(kept.name, kept.version, kept.clips, kept.label_names, kept.missing)
+
+    @property
+    def journal_path(self) -> Path:
+        return self.path / "journal.jsonl"
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.path / "metrics.json"
+
+    def audio_path(self, system: str, clip: str) -> Path:
+        """Where the first repeat's output lies: float32 WAV as the system returned it."""
+        return self.path / "audio" / system / f"{clip}.wav"
+
+    def log_path(self, system: str) -> Path:
+        """What the system's worker printed."""
+        return self.path / "logs" / f"{system}.log"
+
+    def rows(self, *, warmup: bool = False) -> list[journal.Row]:
+        """The measured rows (or the warm-ups), last line of a key; ok and failed ones alike."""
+        return [row for row in journal.read(self.journal_path) if row.warmup == warmup]
+
+    def counts(self) -> dict[str, Counts]:
+        """ok / failed / planned of each system, in the suite's order."""
+        planned = len(self.clips) * self.suite.protocol.repeats
+        rows = self.rows()
+        return {
+            system.name: Counts(
+                sum(row.ok for row in rows if row.system == system.name),
+                sum(not row.ok for row in rows if row.system == system.name),
+                planned,
+            )
+            for system in self.suite.systems
+        }
+
+    def about_systems(self) -> dict[str, dict[str, Any]]:
+        """systems.json: what each worker said of its system (provenance, rates, versions).
+
+        Raises StabenchError when it is not one.
+        """
+        path = self.path / "systems.json"
+        try:
+            found = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        except ValueError as error:
+            raise StabenchError(f"{path}: not JSON ({error}); remove it and run again") from None
+        if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):
+            raise StabenchError(f"{path}: not a table of systems; remove it and run again")
+        return found
+
+    def add_system(self, name: str, about: dict[str, Any]) -> None:
+        """Keep what a worker said of its system."""
+        files.write_json(self.path / "systems.json", {**self.about_systems(), name: about})
+
+    def write_record(self, record: Record) -> None:
+        """Replace run.json."""
+        value = record.model_dump(mode="json", by_alias=True)
+        files.write_json(self.path / "run.json", value)
+        self.__dict__["record"] = record
+
+    def sweep(self) -> None:
+        """Remove what a killed writer left half done."""
+        for part in self.path.rglob(f".*{files.TEMPORARY}"):
+            part.unlink(missing_ok=True)
+
+
+REFUSED = "random weights: latency only"
+
+
+def on_random_weights(run: RunFolder, use: SystemUse) -> bool:
+    """Whether a system ran on random weights, by the suite's options or by its own word."""
+    about = run.about_systems().get(use.name, {})
+    return "random" in {*weights_of(use.options), *weights_of(about.get("provenance"))}
+
+
+def weights_of(value: Any) -> Iterator[str]:
+    """Every text under a key `weights`, however deep: "random" is one of them, or none is."""
+    if isinstance(value, list):
+        for item in value:
+            yield from weights_of(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key == "weights" and isinstance(item, str):
+                yield item
+            yield from weights_of(item)

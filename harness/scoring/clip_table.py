@@ -1,0 +1,76 @@
+"""The clip table: clips.parquet, a row for each clip and system, for the reader's own analysis."""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from stabench.harness.runs.journal import Row
+from stabench.harness.scoring.evaluation_set import Exam
+from stabench.harness.scoring.wer import word_errors
+
+NAME = "clips.parquet"
+
+
+def clip_table(
+    exam: Exam, systems: Mapping[str, Any], trials: Mapping[tuple[str, str], Row]
+) -> bytes:
+    """clips.parquet from `systems` of metrics.json and the measured rows of a run, if any.
+
+    Columns: system, clip, ok, reason, caption, transcript, word_errors, words, one for each
+    metric that is a mean over clips, represent_ns, generate_ns. What is not known is null.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    measured = {
+        column: None
+        for part in systems.values()
+        for values in part["per_clip"].values()
+        for column in values
+    }
+    rows = [
+        _row(exam, name, clip, part, trials.get((name, clip)), tuple(measured))
+        for name, part in systems.items()
+        for clip in sorted({*part["per_clip"], *part["failures"], *_run(trials, name)})
+    ]
+    types = {"system": pa.string(), "clip": pa.string(), "ok": pa.bool_(), "reason": pa.string()}
+    types |= {"caption": pa.string(), "transcript": pa.string()}
+    types |= {"word_errors": pa.int32(), "words": pa.int32()}
+    types |= {column: pa.float64() for column in measured}
+    types |= {"represent_ns": pa.int64(), "generate_ns": pa.int64()}
+    buffer = io.BytesIO()
+    table = pa.Table.from_pylist(rows, schema=pa.schema(types.items()))
+    parquet.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _run(trials: Mapping[tuple[str, str], Row], system: str) -> list[str]:
+    return [clip for name, clip in trials if name == system]
+
+
+def _row(
+    exam: Exam,
+    system: str,
+    clip: str,
+    part: Mapping[str, Any],
+    trial: Row | None,
+    columns: tuple[str, ...],
+) -> dict[str, Any]:
+    captions = exam.items[clip].captions if clip in exam.items else ()
+    said = exam.items[clip].said if clip in exam.items else None
+    text = trial.text if trial else None
+    wrong = word_errors(said, text) if said and text is not None else (None, None)
+    values = part["per_clip"].get(clip, {})
+    return {
+        "system": system,
+        "clip": clip,
+        "ok": clip not in part["failures"],
+        "reason": part["failures"].get(clip),
+        "caption": " | ".join(captions) or None,
+        "transcript": text,
+        "word_errors": wrong[0],
+        "words": wrong[1],
+        **{column: values.get(column) for column in columns},
+        "represent_ns": trial.represent_ns if trial else None,
+        "generate_ns": trial.generate_ns if trial else None,
+    }

@@ -1,0 +1,216 @@
+"""Answers: one set of sounds against the exam; each column's value, interval and clips.
+
+Clips are paired by id, never by position, and all sets share the exam's resamples, so that their
+differences are paired. Failed clips are left out of a system's numbers; the reference set of FAD
+and FD stays whole.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from stabench.harness import registry
+from stabench.harness.scoring.evaluation_set import Exam, Item
+from stabench.harness.scoring.features import Heard
+from stabench.harness.stats import bootstrap
+from stabench.harness.stats.bootstrap import Interval, Statistic, shares
+from stabench.harness.stats.estimate import Estimate
+from stabench.metrics.contract import Features
+from stabench.metrics.protocol import ROLES
+from stabench.metrics.registry import METRICS
+from stabench.metrics.sets import NotMeasurable, Pair, Tested, TwoSample
+
+T = TypeVar("T")
+
+
+class Measured(NamedTuple):
+    """A column of one set: its statistic, and the value of each clip where it is a mean of them."""
+
+    statistic: Statistic
+    per_clip: dict[str, float]
+    p_value: float | None = None
+
+
+class Answers:
+    """One set of sounds (a system's, or a sanity row's) against the exam, by its `items`."""
+
+    def __init__(self, exam: Exam, items: Mapping[str, Item], heard: Heard) -> None:
+        self._exam, self._items, self._heard = exam, items, heard
+        self._measured: dict[tuple[str, tuple[str, ...]], Measured] = {}
+
+    def clips(self, column: str) -> list[str]:
+        """Clips with everything the column needs, sorted by id."""
+        needs, recordings = METRICS[column].needs, self._exam.references.keys
+        found = []
+        for clip in sorted(self._items.keys() & self._heard.keys.keys()):
+            item = self._items[clip]
+            whole = (
+                ("pair" not in needs or any(name in recordings for name in item.references))
+                and ("caption" not in needs or item.captions)
+                and ("labels" not in needs or item.labels)
+                and ("sequence" not in needs or item.sequence)
+                and ("together" not in needs or item.together)
+            )
+            found += [clip] if whole else []
+        return found
+
+    def estimate(self, column: str) -> Estimate:
+        """The column's value and interval, or why there is none."""
+        clips = self.clips(column)
+        if reason := self._lack(column, clips):
+            return Estimate.missing(reason, len(clips))
+        try:
+            found = self.measured(column, clips)
+        except NotMeasurable as error:
+            return Estimate.missing(str(error), len(clips))
+        ends = bootstrap.interval(found.statistic, self._exam.draws)
+        return of(ends, METRICS[column].lowest)._replace(p_value=found.p_value)
+
+    def per_clip(self, column: str) -> dict[str, float]:
+        """The value of each clip; nothing for a column that belongs to a set as a whole."""
+        clips = self.clips(column)
+        if self._lack(column, clips):
+            return {}
+        try:
+            return self.measured(column, clips).per_clip
+        except NotMeasurable:
+            return {}
+
+    def shares(self, column: str) -> np.ndarray | None:
+        """The share of each group in a column of the set as a whole; None for other columns."""
+        clips = self.clips(column)
+        if self._lack(column, clips):
+            return None
+        try:
+            found = self.measured(column, clips)
+        except NotMeasurable:
+            return None
+        return None if found.per_clip else found.statistic.shares
+
+    def minus(self, other: "Answers", column: str) -> Estimate:
+        """This minus the other, over the clips that both have."""
+        clips = sorted({*self.clips(column)} & {*other.clips(column)})
+        if reason := self._lack(column, clips):
+            return Estimate.missing(reason, len(clips))
+        try:
+            mine, theirs = (one.measured(column, clips).statistic for one in (self, other))
+        except NotMeasurable as error:
+            return Estimate.missing(str(error), len(clips))
+        return of(bootstrap.interval(bootstrap.difference(mine, theirs), self._exam.draws))
+
+    def frames(self) -> dict[str, int]:
+        """How many rows of embeddings each network gave for these sounds."""
+        return {
+            role: sum(
+                len(one.embeddings) for one in self._heard.features(role, [*self._heard.keys])
+            )
+            for role in self._exam.networks
+        }
+
+    def measured(self, column: str, clips: list[str]) -> Measured:
+        """The column over `clips`, measured once. Raises NotMeasurable with the reason."""
+        key = (column, tuple(clips))
+        if key not in self._measured:
+            metric = METRICS[column]
+            measure = registry.attribute(metric.measure)
+            found = measure(metric, _Sets(self._exam, self._items, self._heard, clips))
+            self._measured[key] = self._stated(found, clips)
+        return self._measured[key]
+
+    def _stated(self, found: Tested | TwoSample | np.ndarray, clips: list[str]) -> Measured:
+        if isinstance(found, Tested):
+            return self._stated(found.sample, clips)._replace(p_value=found.p_value)
+        groups = self._exam.groups
+        own = np.array([self._group(clip) for clip in clips])
+        if isinstance(found, np.ndarray):
+            per_clip = dict(zip(clips, found.tolist(), strict=True))
+            return Measured(bootstrap.mean(found, own, groups.count), per_clip)
+        total = shares(found.gen, own, groups.count)
+        if len(found.ref):
+            theirs = np.array([groups.recordings[name] for name in self._exam.recordings])
+            total = total + shares(found.ref, theirs, groups.count)
+        return Measured(Statistic(found.value, total, len(clips)), {})
+
+    def _group(self, clip: str) -> int:
+        """A sanity row's clip is a recording."""
+        known = self._exam.groups
+        return known.clips[clip] if self._items is self._exam.items else known.recordings[clip]
+
+    def _lack(self, column: str, clips: list[str]) -> str | None:
+        metric = METRICS[column]
+        if reason := self._exam.lack(metric):
+            return reason
+        own = [self._items[clip] for clip in self._heard.keys if clip in self._items]
+        if "pair" in metric.needs and own and not any(item.references for item in own):
+            return "the outputs are not paired with the recordings"
+        if "caption" in metric.needs and own and not any(item.captions for item in own):
+            return "the outputs have no captions"
+        return too_few(column, len(clips))
+
+
+class _Sets:
+    """`metrics.sets.Sets` over some clips of one set of sounds."""
+
+    def __init__(
+        self, exam: Exam, items: Mapping[str, Item], heard: Heard, clips: list[str]
+    ) -> None:
+        self._exam, self._heard, self._clips = exam, heard, clips
+        self._own = [items[clip] for clip in clips]
+        self.rules = exam.protocol
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self._exam.events(self._own)
+
+    @property
+    def thresholds(self) -> np.ndarray:
+        return self._exam.networks["tagger"].embedder.thresholds
+
+    @property
+    def steps(self) -> list[tuple[tuple[int, ...], ...]]:
+        return self._exam.steps(self._own)
+
+    @property
+    def window_thresholds(self) -> np.ndarray:
+        return self._exam.networks["timeline"].embedder.thresholds
+
+    def gen(self, role: str) -> list[Features]:
+        return self._heard.features(role, self._clips)
+
+    def ref(self, role: str) -> list[Features]:
+        return self._exam.references.features(role, self._exam.recordings)
+
+    def pairs(self, role: str) -> list[Pair]:
+        references, known = self._exam.references, self._exam.references.keys
+        return [
+            Pair(
+                gen, references.features(role, [name for name in item.references if name in known])
+            )
+            for gen, item in zip(self.gen(role), self._own, strict=True)
+        ]
+
+    def captions(self, role: str) -> list[np.ndarray]:
+        rows = self._exam.heard_captions[role]
+        return [np.stack([rows[caption] for caption in item.captions]) for item in self._own]
+
+    def once(self, key: str, make: Callable[[], T]) -> T:
+        return self._exam.once(key, make)
+
+
+def too_few(column: str, clips: int) -> str | None:
+    """Why `clips` are not enough for the column, or None."""
+    least = METRICS[column].least
+    return None if clips >= least else f"needs at least {least} clips, has {clips}"
+
+
+def of(interval: Interval, least: float | None = None) -> Estimate:
+    """The metric's interval as the report's estimate; it is cut at the `least` possible value."""
+    low = interval.low if least is None else max(interval.low, least)
+    return Estimate(interval.value, low, interval.high, interval.n)
+
+
+def needed_roles(columns: tuple[str, ...]) -> list[str]:
+    """The networks that columns need, in the order of roles."""
+    needs = {need for column in columns for need in METRICS[column].needs}
+    return [role for role in ROLES if role in needs]

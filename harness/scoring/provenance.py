@@ -1,0 +1,160 @@
+"""Provenance: what each column of metrics.json is, and how its numbers were made."""
+
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from typing import Any
+
+from stabench.harness.scoring.evaluation_set import Exam
+from stabench.harness.scoring.examination import COMMAND, NOT_EXAMINED
+from stabench.harness.scoring.features import Network
+from stabench.harness.scoring.wer import NORMALISER
+from stabench.harness.stats.bootstrap import LEVEL
+from stabench.metrics.protocol import Protocol
+from stabench.metrics.registry import METRICS
+from stabench.metrics.resample import NAME as RESAMPLER
+
+WER, SHARE = "wer", "ceiling_share"
+VERSIONS = ("stabench", "numpy", "scipy", "soundfile", "torch", "transformers", "jiwer")
+OWN: dict[str, dict[str, Any]] = {
+    SHARE: {"label": "Recall / ceiling", "better": "higher", "unit": "", "digits": 2, "version": 1},
+    WER: {
+        "label": "WER",
+        "better": "lower",
+        "unit": "",
+        "digits": 3,
+        "version": 1,
+        "about": f"normalised: {NORMALISER}",
+    },
+}
+"""Columns that are no metric of an embedding."""
+
+
+def columns_about(exam: Exam, columns: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Of each column: label, direction, unit, digits, version, protocol, network, rules."""
+    return {name: dict(OWN[name]) if name in OWN else _metric(exam, name) for name in columns}
+
+
+def _metric(exam: Exam, name: str) -> dict[str, Any]:
+    metric = METRICS[name]
+    return {
+        "label": metric.label,
+        "better": metric.better,
+        "unit": metric.unit,
+        "digits": metric.digits,
+        "version": metric.version,
+        "about": metric.about,
+        "protocol": exam.protocol.title,
+        "embedder": next((role for role in metric.needs if role in exam.networks), None),
+        "rules": {rule: getattr(exam.protocol, rule) for rule in metric.rules},
+    }
+
+
+def embedder(exam: Exam, network: Network) -> dict[str, Any]:
+    """Which network heard the sounds, and how they were brought to it."""
+    rule = network.rule
+    first = exam.references.features(network.role, exam.recordings[:1])
+    return {
+        "name": network.name,
+        "origin": network.embedder.origin,
+        "licence": network.embedder.licence,
+        "sha256": network.sha256,
+        "identity": network.identity,
+        "width": first[0].embeddings.shape[1] if first else None,
+        "rate_hz": network.rate_hz,
+        "resampler": RESAMPLER,
+        "channels": rule.channels,
+        "mean_removed": rule.remove_dc,
+        "int16": rule.int16,
+        "long": rule.long,
+        "device": network.device,
+        "precision": network.precision,
+    }
+
+
+def examination(network: Network) -> dict[str, Any]:
+    """Whether the network may judge: its verdict, the figures behind it, and what it lacks."""
+    record = network.examination
+    if record is None:
+        return {"verdict": NOT_EXAMINED}
+    figures = record.figures
+    return {
+        "verdict": record.verdict,
+        "sounds": record.sounds,
+        "accuracy_of": figures and figures.accuracy_of,
+        "accuracy": figures and figures.accuracy,
+        "dimensions": figures and figures.dimensions,
+        "monotony": record.monotony,
+        "agreement": record.agreement and record.agreement.value,
+        "faults": list(record.faults),
+    }
+
+
+def provenance(exam: Exam) -> dict[str, Any]:
+    """What all columns share. It holds no date: scoring again writes the same bytes."""
+    protocol = exam.protocol
+    rules = protocol.model_dump(mode="json", exclude={"networks", "columns"})
+    return {
+        "protocol": {**rules, "digest": protocol.digest},
+        "clips": len(exam.ids),
+        "groups": exam.groups.count,
+        "seed": exam.seed,
+        "bootstrap": exam.bootstrap,
+        "level": LEVEL,
+        "interval": "bootstrap over clips of influence values, expanded percentiles; clips of one "
+        "recording together",
+        "pairing": "by clip id",
+        "embedders": {role: embedder(exam, net) for role, net in exam.networks.items()},
+        "examinations": {role: examination(net) for role, net in exam.networks.items()},
+        "versions": package_versions(),
+    }
+
+
+def comparability(exam: Exam) -> list[str]:
+    """What keeps the numbers from being compared with others', the gravest first."""
+    networks = exam.networks.values()
+    random = sorted({net.name for net in networks if _is_random(net)})
+    packages = sorted({net.package for net in networks if net.package})
+    notes = [
+        f"{', '.join(random)}: random weights. These numbers only show that the code runs"
+    ] * bool(random)
+    notes += [
+        f"{package} embedders: numbers comparable only with each other, not with any paper's"
+        for package in packages
+    ]
+    return [*notes, *_examined(exam)]
+
+
+def _examined(exam: Exam) -> Iterator[str]:
+    """What the reader must know of judges that failed, or that nobody examined."""
+    networks = [net for net in exam.networks.values() if not _is_random(net)]
+    for net in networks:
+        if net.refusal:
+            yield f"{net.name}: {net.refusal}"
+    unknown = [net.role for net in networks if net.examination is None]
+    if unknown:
+        yield (
+            f"not examined: the networks of {', '.join(unknown)}. Nothing shows that what they "
+            f"hear is what is there; examine them with {command(exam.protocol)}"
+        )
+
+
+def command(protocol: Protocol) -> str:
+    """The command that examines the networks of a protocol, with those put in place of its own."""
+    others = (f" --judge {role}={protocol.networks[role].network}" for role in protocol.replaced)
+    return f"{COMMAND} --protocol {protocol.name}{''.join(others)}"
+
+
+def _is_random(network: Network) -> bool:
+    return network.embedder.origin.startswith("random")
+
+
+def package_versions() -> dict[str, str]:
+    """The packages that can change a number, with their versions."""
+    return {name: found for name in VERSIONS if (found := _version(name))}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,165 @@
+"""Sanity rows: what the same columns say of sounds whose quality is known.
+
+They bracket a table: recordings through the systems' own autoencoder and a perfect generator, where
+a suite names them; the recordings against each other, in the place of other clips; noise, silence.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from stabench.harness.scoring.evaluation_set import Exam, Item
+from stabench.harness.scoring.evaluator import Answers
+from stabench.harness.scoring.features import Heard, Progress, Sounds, hear
+from stabench.harness.stats.estimate import Estimate
+from stabench.metrics.audio import Audio, mono
+from stabench.metrics.registry import METRICS
+
+ROWS = ("other-half", "noise", "silence", "shuffled")
+CEILING, FLOOR = "ceiling", "floor"
+Reconstruct = Callable[[Audio], Audio]
+"""The suite's `ceiling`, "module:function": a recording through an autoencoder and back."""
+Regenerate = Callable[[str], Audio]
+"""The suite's `floor`, "module:function": another sound with the content of a clip, by its id."""
+
+
+class SanityRow(NamedTuple):
+    """One row: its label, its columns, and the clips behind them."""
+
+    label: str
+    cells: dict[str, Estimate]
+    clips: int
+    answers: Answers
+
+
+@dataclass(frozen=True)
+class Sanity:
+    """The maker of sanity rows: `references` are the recordings of an exam, by clip."""
+
+    exam: Exam
+    references: Sounds
+    columns: tuple[str, ...]
+    progress: Progress
+
+    def rows(
+        self,
+        names: tuple[str, ...],
+        ceiling: Reconstruct | None = None,
+        floor: Regenerate | None = None,
+    ) -> Iterator[tuple[str, SanityRow]]:
+        """Yield ceiling and floor, then the named rows; none of them without two recordings."""
+        if len(self.exam.recordings) < 2:
+            return
+        if ceiling:
+            sounds = self._made(
+                lambda _clip, audio: ceiling(Audio(mono(audio.samples, "mean"), audio.rate_hz))
+            )
+            yield CEILING, self._of_sounds("Recordings, autoencoded", sounds)
+        if floor:
+            clips = self._clips
+            sounds = {name: partial(floor, clips[name]) for name in self.exam.recordings}
+            yield FLOOR, self._of_sounds("Perfect generator (same scenes, new seeds)", sounds)
+        for name in names:
+            yield name, self._row(name)
+
+    def _row(self, name: str) -> SanityRow:
+        if name == "other-half":
+            return self._other_half()
+        if name == "shuffled":
+            return self._shuffled()
+        if name == "noise":
+            return self._of_sounds("White noise", self._made(self._noise))
+        return self._of_sounds("Silence", self._made(silence))
+
+    def _of_sounds(self, label: str, sounds: Sounds) -> SanityRow:
+        return self._of_heard(label, hear(label, sounds, self.exam.networks, self.progress))
+
+    def _of_heard(
+        self, label: str, heard: Heard, known: dict[str, Estimate] | None = None
+    ) -> SanityRow:
+        """The row of these sounds; the cells that are `known` are not measured again."""
+        answers = Answers(self.exam, self.exam.probes, heard)
+        given = known or {}
+        cells = {
+            column: given[column] if column in given else answers.estimate(column)
+            for column in self.columns
+        }
+        return SanityRow(label, cells, len(heard.keys), answers)
+
+    def _other_half(self) -> SanityRow:
+        """Distances of sets between two halves of the recordings; the rest of all recordings."""
+        order = shuffled(self.exam.recordings, self.exam.seed)
+        one, other = order[: len(order) // 2], order[len(order) // 2 :]
+        few = f"needs at least 2 recordings in each half, has {len(one)}"
+        references = self.exam.references
+        halves = Exam(
+            dict.fromkeys(other, Item()),
+            self.exam.protocol,
+            self.exam.networks,
+            references.some(sorted(one)),
+            self.exam.seed,
+            self.exam.bootstrap,
+        )
+        answers = Answers(halves, halves.items, references.some(sorted(other)))
+        note = f"{len(other)} clips against {len(one)}: higher than with all {len(order)}"
+        known = dict.fromkeys(self._paired, Estimate.missing("a recording against itself is 0"))
+        for column in self._distances:
+            found = Estimate.missing(few) if len(one) < 2 else answers.estimate(column)
+            known[column] = found if found.value is None else found._replace(reason=note)
+        return self._of_heard("Recordings, half and half", references, known)
+
+    def _shuffled(self) -> SanityRow:
+        """Each recording in the place of another: wrong captions, wrong labels, same set."""
+        order = shuffled(self.exam.recordings, self.exam.seed)
+        place = dict(zip(order, [*order[1:], order[0]], strict=True))
+        same = Estimate.missing("the same set of recordings: 0 by definition")
+        heard = self.exam.references.renamed(place)
+        return self._of_heard("Recordings, shuffled", heard, dict.fromkeys(self._distances, same))
+
+    @property
+    def _clips(self) -> dict[str, str]:
+        """The first clip of each recording, by the recording's id."""
+        items = self.exam.items
+        return {name: clip for clip in reversed(self.exam.ids) for name in items[clip].references}
+
+    @property
+    def _distances(self) -> list[str]:
+        """Columns that compare whole sets."""
+        return [column for column in self.columns if "reference" in METRICS[column].needs]
+
+    @property
+    def _paired(self) -> list[str]:
+        return [column for column in self.columns if "pair" in METRICS[column].needs]
+
+    def _made(self, make: Callable[[str, Audio], Audio]) -> Sounds:
+        """A sound made of each recording, when it is asked for."""
+        return {clip: self._maker(clip, make) for clip in self.exam.recordings}
+
+    def _maker(self, clip: str, make: Callable[[str, Audio], Audio]) -> Callable[[], Audio]:
+        return lambda: make(clip, self.references[clip]())
+
+    def _noise(self, clip: str, audio: Audio) -> Audio:
+        """Gaussian noise of the recording's length, rate and rms."""
+        rms = np.sqrt(np.mean(np.square(audio.samples, dtype=np.float64)))
+        samples = generator(self.exam.seed, clip).standard_normal(len(audio.samples)) * rms
+        return Audio(samples.astype(np.float32), audio.rate_hz)
+
+
+def silence(_clip: str, audio: Audio) -> Audio:
+    """Zeros of the recording's length and rate."""
+    return Audio(np.zeros_like(audio.samples), audio.rate_hz)
+
+
+def generator(seed: int, name: str) -> np.random.Generator:
+    """Random numbers for one clip: the same whatever the other clips are."""
+    digest = hashlib.sha256(f"sanity:{seed}:{name}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "big"))
+
+
+def shuffled(clips: list[str], seed: int) -> list[str]:
+    """The clips in an order of the seed."""
+    return [clips[index] for index in generator(seed, "order").permutation(len(clips))]

@@ -1,0 +1,242 @@
+"""Scoring: a run folder, or folders of WAV files, into metrics.json. One pass over the audio."""
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stabench.checkpoints.cache import cache_folder
+from stabench.harness import files, registry
+from stabench.harness.datasets.dataset import Clip, read_rows
+from stabench.harness.errors import MissingError, StabenchError
+from stabench.harness.runs import influence_file
+from stabench.harness.runs.journal import Row
+from stabench.harness.runs.run_folder import REFUSED, RunFolder, on_random_weights
+from stabench.harness.scoring.clip_table import NAME as CLIP_TABLE
+from stabench.harness.scoring.clip_table import clip_table
+from stabench.harness.scoring.evaluation_set import Exam, Item
+from stabench.harness.scoring.evaluator import needed_roles
+from stabench.harness.scoring.features import Network, Progress, Sounds, hear, network
+from stabench.harness.scoring.folders import REFERENCE, pair, read_items, sounds, wav_folder
+from stabench.harness.scoring.sanity import ROWS
+from stabench.harness.scoring.score_systems import Choice, Entrant, Sheet, sheet
+from stabench.harness.suites import protocols
+from stabench.harness.suites.suite import Metrics, SystemUse
+from stabench.metrics.audio import Audio, AudioError, content_sha256, decode
+from stabench.metrics.protocol import Listening, Protocol
+
+FEATURES = "features"
+"""Folder of kept features in the cache folder."""
+
+
+class Hearing(NamedTuple):
+    """How networks run: device, precision, CPU threads, what their weights are."""
+
+    device: str = "cpu"
+    precision: str = "float32"
+    threads: int = 1
+    weights: str = "published"
+
+
+ON_CPU = Hearing()
+
+
+def silent(_what: str, _done: int, _of: int) -> None:
+    """Progress for nobody."""
+
+
+def score_run(run: Path, progress: Progress = silent, device: str = "cpu") -> Path:
+    """Score every system of a run and write its metrics.json; returns where.
+
+    Clips that failed, were not run, or whose audio is broken are counted, never replaced. Raises
+    MissingError for weights that are not there, StabenchError for names that are not known.
+    """
+    folder = RunFolder.open(run)
+    suite, metrics = folder.suite, folder.suite.metrics
+    protocol = protocols.load(metrics.protocol, metrics.networks)
+    # As many threads as the systems had: the same run scored twice gives the same digits.
+    hearing = Hearing(device, threads=suite.protocol.threads, weights=metrics.weights)
+    networks = networks_of(protocol, tuple(metrics.columns), hearing)
+    names = recording_names(folder.clips)
+    references: Sounds = {name: partial(decode, path) for path, name in names.items()}
+    items = {clip.id: item_of(clip, names) for clip in folder.clips}
+    heard = hear("references", references, networks, progress)
+    exam = Exam(items, protocol, networks, heard, suite.protocol.seed, suite.protocol.bootstrap)
+    choice = _choice(metrics)
+    entrants = [_entrant(folder, use) for use in suite.systems]
+    trials = {(row.system, row.clip): row for row in folder.rows() if not row.repeat}
+    return _write(folder.metrics_path, exam, entrants, references, choice, progress, trials)
+
+
+def check_networks(run: Path) -> None:
+    """Raise what `score_run` would for networks and functions that are not there, before a run."""
+    suite = RunFolder.open(run).suite
+    metrics = suite.metrics
+    hearing = Hearing(threads=suite.protocol.threads, weights=metrics.weights)
+    protocol = protocols.load(metrics.protocol, metrics.networks)
+    for one in networks_of(protocol, tuple(metrics.columns), hearing).values():
+        _ = one.identity, one.examination
+    _choice(metrics)
+
+
+def score_folders(
+    reference: Path,
+    outputs: Mapping[str, Path],
+    captions: Path | None,
+    out: Path,
+    protocol: Protocol,
+    *,
+    columns: tuple[str, ...] | None = None,
+    sanity: tuple[str, ...] = ROWS,
+    seed: int = 0,
+    bootstrap: int = 1000,
+    unpaired: bool = False,
+    hearing: Hearing = ON_CPU,
+    progress: Progress = silent,
+) -> Path:
+    """Score folders of WAVs against a folder of recordings; writes metrics.json into `out`.
+
+    Clips are paired by file stem, or as the CSV `captions` (columns id, caption, reference) says.
+    A file that is missing or broken counts as failed. Raises MissingError for a folder that is
+    not there, StabenchError for a stem twice or a CSV without its columns.
+    """
+    recordings = wav_folder("reference", Path(reference))
+    systems = [wav_folder(name, Path(path)) for name, path in outputs.items()]
+    table = read_items(Path(captions)) if captions else None
+    named = captions is not None and REFERENCE in read_rows(Path(captions)).columns
+    pairs = pair(recordings, systems, table, named, unpaired)
+    wanted = tuple(columns or protocol.columns)
+    networks = networks_of(protocol, wanted, hearing)
+    named_too = {name for item in pairs.items.values() for name in item.references}
+    references = sounds(recordings, sorted(named_too | recordings.files.keys()))
+    heard = hear("references", references, networks, progress)
+    exam = Exam(pairs.items, protocol, networks, heard, seed, bootstrap)
+    entrants = [
+        Entrant(each.name, each.name, "unstated", sounds(each, pairs.asked[each.name]))
+        for each in systems
+    ]
+    out.mkdir(parents=True, exist_ok=True)
+    choice = Choice(wanted, sanity, notes=pairs.notes)
+    return _write(out / "metrics.json", exam, entrants, references, choice, progress)
+
+
+def networks_of(
+    protocol: Protocol, columns: tuple[str, ...], hearing: Hearing
+) -> dict[str, Network]:
+    """The networks that the columns need, by role."""
+    return {
+        role: network_of(role, protocol.networks[role], hearing)
+        for role in needed_roles(columns)
+        if role in protocol.networks
+    }
+
+
+def network_of(role: str, rule: Listening, hearing: Hearing, *, kept: bool = True) -> Network:
+    """The network of a role; what it hears is `kept` in the cache folder, else in memory only."""
+    return network(
+        role,
+        rule,
+        folder=cache_folder() / FEATURES if kept else None,
+        device=hearing.device,
+        precision=hearing.precision,
+        threads=hearing.threads,
+        options={} if hearing.weights == "published" else {"weights": hearing.weights},
+    )
+
+
+def recording_names(clips: tuple[Clip, ...]) -> dict[Path, str]:
+    """A name for every recording of a dataset: its stem, or its path where stems repeat."""
+    paths = list(dict.fromkeys(clip.reference for clip in clips if clip.reference))
+    stems = Counter(path.stem for path in paths)
+    return {path: path.stem if stems[path.stem] == 1 else str(path) for path in paths}
+
+
+def item_of(clip: Clip, names: Mapping[Path, str]) -> Item:
+    captions = clip.judged_by or ((clip.caption,) if clip.caption else ())
+    references = (names[clip.reference],) if clip.reference else ()
+    return Item(captions, references, clip.labels, clip.caption, clip.steps)
+
+
+def _choice(metrics: Metrics) -> Choice:
+    """What a suite asks for, with the functions behind the names of its ceiling and floor."""
+    ceiling, floor = (
+        registry.attribute(name) if name else None for name in (metrics.ceiling, metrics.floor)
+    )
+    return Choice(tuple(metrics.columns), tuple(metrics.sanity), ceiling, floor)
+
+
+def _entrant(folder: RunFolder, use: SystemUse) -> Entrant:
+    """What the journal says of one system's first repeat of each clip.
+
+    Of a system on random weights nothing is heard: its sounds say nothing.
+    """
+    rows = {row.clip: row for row in folder.rows() if row.system == use.name and not row.repeat}
+    done = {clip: row for clip, row in rows.items() if row.ok}
+    failures = {clip.id: _reason(rows.get(clip.id)) for clip in folder.clips if clip.id not in done}
+    return Entrant(
+        use.name,
+        use.label or use.name,
+        use.paradigm,
+        {}
+        if on_random_weights(folder, use)
+        else {
+            clip: partial(
+                output_of, folder.audio_path(use.name, clip), row.audio_sha256, row.rate_hz
+            )
+            for clip, row in done.items()
+            if row.audio_sha256
+        },
+        failures,
+        {
+            clip: row.text
+            for clip, row in done.items()
+            if row.text is not None and use.paradigm != "oracle"
+        },
+        len(done),
+        REFUSED if on_random_weights(folder, use) else None,
+    )
+
+
+def _reason(row: Row | None) -> str:
+    if row is None:
+        return "not run; resume the run"
+    return f"{row.error.kind}: {row.error.message}" if row.error else row.status
+
+
+def output_of(path: Path, sha256: str, rate_hz: int | None) -> Audio:
+    """A system's output. Raises AudioError when it is not the sound that the run returned."""
+    audio = decode(path)
+    if content_sha256(audio.samples) != sha256:
+        raise AudioError(f"{path}: not the audio of the run (its sha256 differs); run again")
+    if audio.rate_hz != rate_hz:
+        raise AudioError(f"{path}: {audio.rate_hz} Hz, the run returned {rate_hz} Hz; run again")
+    return audio
+
+
+def _write(
+    path: Path,
+    exam: Exam,
+    entrants: list[Entrant],
+    references: Sounds,
+    choice: Choice,
+    progress: Progress,
+    trials: Mapping[tuple[str, str], Row] | None = None,
+) -> Path:
+    found = _one_line(exam, entrants, references, choice, progress)
+    table = clip_table(exam, found.content["systems"], trials or {})
+    files.write_bytes(path.with_name(CLIP_TABLE), table)
+    shares = influence_file.to_bytes(found.influences)
+    files.write_bytes(path.with_name(influence_file.NAME), shares)
+    files.write_json(path, found.content)
+    return path
+
+
+def _one_line(exam: Exam, *given: Any) -> Sheet:
+    """The scores; what a metric refuses ends in one line."""
+    try:
+        return sheet(exam, *given)
+    except ValueError as error:
+        raise StabenchError(f"scoring: {error}") from error
+    except FileNotFoundError as error:
+        raise MissingError(f"scoring: {error}") from error

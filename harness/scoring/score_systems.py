@@ -1,0 +1,209 @@
+"""Scores: the content of metrics.json, every system and sanity row against one exam, and pairs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stabench.harness.runs.audio_digest import of_recordings
+from stabench.harness.runs.influence_file import Influences, Shares, keys
+from stabench.harness.runs.metrics_file import SCHEMA
+from stabench.harness.scoring.evaluation_set import Exam
+from stabench.harness.scoring.evaluator import Answers
+from stabench.harness.scoring.features import Progress, Sounds, hear
+from stabench.harness.scoring.input_dependence import dependences
+from stabench.harness.scoring.provenance import SHARE, WER, columns_about, comparability, provenance
+from stabench.harness.scoring.sanity import CEILING, Reconstruct, Regenerate, Sanity
+from stabench.harness.scoring.wer import word_error_rate
+from stabench.harness.stats.estimate import Estimate, ratio
+from stabench.metrics.registry import METRICS
+
+UNPAIRED = ("is", "fad_inf")
+"""Columns without paired differences: their bias differs from system to system."""
+MOST_PAIRED = 6
+"""Up to so many systems all pairs are compared, beyond it those that answer a question."""
+FIRST = ("end-to-end", "oracle", "cascade", "unstated")
+"""Differences are the earlier paradigm minus the later one: oracle minus cascade."""
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One system to score: its outputs by clip, why others failed, what it heard."""
+
+    name: str
+    label: str
+    paradigm: str
+    sounds: Sounds
+    failures: Mapping[str, str] = field(default_factory=dict)
+    transcripts: Mapping[str, str] = field(default_factory=dict)
+    clips: int = 0
+    """Clips it finished, where they have no sound (`--phase represent`)."""
+    refused: str | None = None
+    """Why its quality is not to be measured, where that is so."""
+
+
+class Choice(NamedTuple):
+    """What to score: columns, sanity rows, the ceiling, the floor, notes for the reader."""
+
+    columns: tuple[str, ...]
+    sanity: tuple[str, ...] = ()
+    ceiling: Reconstruct | None = None
+    floor: Regenerate | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Scored(NamedTuple):
+    """One scored system: its part of metrics.json, and its answers for the pairs."""
+
+    entrant: Entrant
+    answers: Answers
+    part: dict[str, Any]
+
+
+class Sheet(NamedTuple):
+    """The content of metrics.json, and the shares of clips in it."""
+
+    content: dict[str, Any]
+    influences: Influences
+
+
+def sheet(
+    exam: Exam, entrants: list[Entrant], references: Sounds, choice: Choice, progress: Progress
+) -> Sheet:
+    """The scores of all systems, and what each clip adds to those of a set as a whole.
+
+    The same bytes for the same sounds, weights and seed.
+    """
+    known = Sanity(exam, references, choice.columns, progress)
+    sanity = dict(known.rows(choice.sanity, choice.ceiling, choice.floor))
+    ceiling = sanity[CEILING].answers if CEILING in sanity else None
+    found = [_scored(exam, entrant, choice.columns, ceiling, progress) for entrant in entrants]
+    broken = exam.references.broken
+    extra = [SHARE] if ceiling and "recall" in choice.columns else []
+    extra += [WER] if any(entrant.transcripts for entrant in entrants) else []
+    content = {
+        "schema": SCHEMA,
+        "n_clips": len(exam.ids),
+        "columns": columns_about(exam, (*choice.columns, *extra)),
+        "systems": {one.entrant.name: one.part for one in found},
+        "sanity": {
+            name: {
+                "label": row.label,
+                "n": row.clips,
+                "failed": 0,
+                "cells": {column: cell.to_json() for column, cell in row.cells.items()},
+            }
+            for name, row in sanity.items()
+        },
+        "paired": [line for a, b in pairs(found) for line in _differences(a, b, choice.columns)],
+        "references": {
+            "n": len(references) - len(broken),
+            "audio_sha256": of_recordings(
+                exam.references.keys, {clip: exam.items[clip].references for clip in exam.ids}
+            ),
+            "frames": Answers(exam, exam.probes, exam.references).frames(),
+            "failures": dict(broken),
+        },
+        "provenance": provenance(exam),
+        "notes": [*choice.notes, *comparability(exam)],
+    }
+    return Sheet(content, _influences(exam, found, choice.columns))
+
+
+def _influences(exam: Exam, found: list[Scored], columns: tuple[str, ...]) -> Influences:
+    """The shares of each system whose quality is measured, under the keys of their groups."""
+    groups = exam.groups
+    names = keys(groups.clips, groups.recordings, groups.count)
+    shares: Shares = {}
+    values: dict[str, dict[str, float]] = {}
+    for one in (one for one in found if not one.entrant.refused):
+        for column in columns:
+            part = one.answers.shares(column)
+            if part is not None:
+                own = dict(zip(names, part.tolist(), strict=True))
+                shares.setdefault(one.entrant.name, {})[column] = own
+                value = one.part["cells"][column]["value"]
+                values.setdefault(one.entrant.name, {})[column] = value
+    alike = {clip: names[index] for clip, index in sorted(groups.clips.items())}
+    shared = {clip: key for clip, key in alike.items() if key != clip}
+    return Influences(shares, values, shared)
+
+
+def _scored(
+    exam: Exam,
+    entrant: Entrant,
+    columns: tuple[str, ...],
+    ceiling: Answers | None,
+    progress: Progress,
+) -> Scored:
+    heard = hear(entrant.name, entrant.sounds, exam.networks, progress)
+    answers = Answers(exam, exam.items, heard)
+    failures = {**entrant.failures, **heard.broken}
+    cells = {column: answers.estimate(column) for column in columns}
+    if entrant.refused:
+        cells = dict.fromkeys(columns, Estimate.missing(entrant.refused))
+    if ceiling and "recall" in columns:
+        cells[SHARE] = _share(exam, answers, ceiling)
+    cells[WER] = word_error_rate(exam, entrant.transcripts)
+    part = {
+        "label": entrant.label,
+        "paradigm": entrant.paradigm,
+        "audio_sha256": heard.sha256,
+        "n": (len(entrant.sounds) or entrant.clips) - len(heard.broken),
+        "failed": len(failures),
+        "failures": failures,
+        "frames": answers.frames(),
+        "cells": {column: cell.to_json() for column, cell in cells.items()},
+        "per_clip": _per_clip(answers, columns),
+        "input_dependence": {
+            column: test.to_json() for column, test in dependences(exam, exam.items, heard).items()
+        },
+    }
+    return Scored(entrant, answers, part)
+
+
+def _share(exam: Exam, answers: Answers, ceiling: Answers) -> Estimate:
+    """Event recall of a system over that of the ceiling, on the clips that both have."""
+    if reason := exam.lack(METRICS["recall"]):
+        return Estimate.missing(reason)
+    own, top = answers.per_clip("recall"), ceiling.per_clip("recall")
+    recordings = {clip: exam.items[clip].references for clip in own}
+    clips = sorted(clip for clip, names in recordings.items() if names and names[0] in top)
+    if len(clips) < 2:
+        return Estimate.missing(f"needs at least 2 clips, has {len(clips)}", len(clips))
+    above = np.array([own[clip] for clip in clips])
+    below = np.array([top[recordings[clip][0]] for clip in clips])
+    return ratio(above, below, exam.counts(clips))
+
+
+def _per_clip(answers: Answers, columns: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    """Clip -> column -> value, for the columns that are means over clips."""
+    values: dict[str, dict[str, float]] = {}
+    for column in columns:
+        for clip, value in answers.per_clip(column).items():
+            values.setdefault(clip, {})[column] = value
+    return dict(sorted(values.items()))
+
+
+def pairs(scored: list[Scored]) -> list[tuple[Scored, Scored]]:
+    """Which systems are compared, and in which direction: the earlier of FIRST minus the later.
+
+    Of more than MOST_PAIRED systems: those of different paradigms, and the first end-to-end
+    system with the others of its kind (its ablations).
+    """
+    ordered = sorted(scored, key=lambda one: FIRST.index(one.entrant.paradigm))
+    found = list(combinations(ordered, 2))
+    if len(ordered) <= MOST_PAIRED:
+        return found
+    return [(a, b) for a, b in found if a is ordered[0] or a.entrant.paradigm != b.entrant.paradigm]
+
+
+def _differences(a: Scored, b: Scored, columns: tuple[str, ...]) -> list[dict[str, Any]]:
+    lines = []
+    for column in (column for column in columns if column not in UNPAIRED):
+        cell = a.answers.minus(b.answers, column).to_json()
+        names = {"a": a.entrant.name, "b": b.entrant.name, "column": column}
+        lines.append({**names, "difference": cell.pop("value"), **cell})
+    return lines

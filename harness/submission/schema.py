@@ -1,0 +1,254 @@
+"""submission.json: what a team claims of one system, strict, with a published schema.
+
+Every number in it can be made again from the other files of the package; whatever is a text in it
+was written by strangers.
+"""
+
+import json
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, FiniteFloat, StringConstraints
+
+from stabench.harness.runs.metrics_file import EmbedderRecord, ProtocolRecord
+from stabench.harness.schema import Strict, json_schema
+
+NAME = "submission.json"
+SCHEMA = 1
+
+HIDDEN = (
+    r"\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    r"\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\U000e0000-\U000e0fff"
+)
+BLANK = r"\x20\u00a0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000"
+VISIBLE = f"^[^{HIDDEN}]*$"
+"""No control, no direction, no invisible character: a text that reads as it is."""
+READABLE = f"^[^{HIDDEN}{BLANK}][^{HIDDEN}]*$"
+"""A text that is seen: it does not begin with a blank."""
+Line = Annotated[str, StringConstraints(max_length=300, pattern=VISIBLE)]
+Said = Annotated[str, StringConstraints(max_length=300, pattern=READABLE)]
+Paragraph = Annotated[str, StringConstraints(max_length=4000, pattern=READABLE)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
+Link = Annotated[str, StringConstraints(max_length=500, pattern=r"^https://[!#-&(-;=?-~]+$")]
+"""Without white space, quotes, angle brackets or anything beyond ASCII."""
+Moment = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|\+00:00)$"
+    ),
+]
+"""UTC, ISO 8601."""
+Key = Annotated[str, StringConstraints(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
+ClipId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=VISIBLE)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Positive = Annotated[int, Field(ge=1, le=2**53)]
+Figure = Annotated[FiniteFloat, Field(ge=-1e15, le=1e15)]
+"""A measured number; times are in ns. What is larger was measured by nobody, and breaks a page."""
+Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
+Percentile = Literal["p50", "p90", "p95", "p99"]
+PhaseName = Literal["represent", "generate"]
+
+
+class Card(Strict):
+    """A part of the file; nothing is taken for another type."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class About(Card):
+    """What only the submitter knows. `parameters` counts those of all networks at inference."""
+
+    version: Said
+    description: Paragraph
+    authors: tuple[Said, ...] = Field(min_length=1, max_length=100)
+    contact: Said
+    licence: Said
+    training_data: Paragraph
+    parameters: Positive | None = None
+    links: dict[Said, Link] = Field({}, max_length=20)
+
+
+class SystemCard(About):
+    """One system. `weights` are sha256 by dotted name, as the system itself stated them."""
+
+    name: Key
+    label: Said
+    paradigm: Literal["cascade", "end-to-end", "oracle", "unstated"]
+    note: Line = ""
+    weights: dict[Said, Sha256]
+
+
+class SuiteCard(Card):
+    """`digest` is of the suite's dataset, metrics and protocol; its systems are not part of it."""
+
+    name: Key
+    digest: Sha256
+
+
+class DatasetCard(Card):
+    """`digest` is of every clip's id, captions and labels, in their order."""
+
+    name: Said
+    version: Said
+    clips: Positive
+    digest: Sha256
+
+
+class RunCard(Card):
+    """The run that was packed; `dirty` when tracked files of the source differed from `commit`."""
+
+    id: Said
+    started_at: Moment
+    finished_at: Moment
+    resumed: Count
+    stabench: Said
+    commit: Commit | None
+    dirty: bool | None
+
+
+class GpuCard(Card):
+    """One GPU."""
+
+    name: Said
+    driver: Said
+
+
+class HardwareCard(Card):
+    """What the latencies depend on."""
+
+    device: Literal["cpu", "cuda"]
+    cpu: Said
+    cpu_cores: Positive
+    threads: Positive
+    memory_bytes: Count | None
+    gpus: tuple[GpuCard, ...]
+    precision: Literal["float32", "float16", "bfloat16"]
+    torch: Said | None
+    python: Said
+    platform: Said
+
+
+class ScoringCard(Card):
+    """How the metrics were made: rules, networks by role, seed and replicates of the intervals."""
+
+    protocol: ProtocolRecord
+    embedders: dict[Key, EmbedderRecord]
+    seed: Count
+    bootstrap: Positive
+
+
+class MetricCard(Card):
+    """One column with its 95 % interval; `value` is null where `reason` says why.
+
+    `embedder` is the identity of its network, `protocol` the digest of its rules, both null for a
+    column without them (word errors).
+    """
+
+    label: Said
+    better: Literal["lower", "higher"]
+    unit: Line
+    digits: int = Field(ge=0, le=9)
+    version: Positive
+    embedder: Said | None
+    protocol: Sha256 | None
+    value: Figure | None
+    low: Figure | None = None
+    high: Figure | None = None
+    n: Count
+    reason: Line | None = None
+    p_value: Share | None = None
+
+
+class Number(Card):
+    """A value and, from two clips on, its 95 % interval."""
+
+    value: Figure
+    low: Figure | None = None
+    high: Figure | None = None
+
+
+class PhaseCard(Card):
+    """Wall times of one phase, ns: `n` samples of `clips` clips; percentiles where n allows."""
+
+    n: Positive
+    clips: Positive
+    mean_ns: Number
+    sd_ns: Figure | None
+    percentiles_ns: dict[Percentile, Number]
+
+    @property
+    def median_ns(self) -> Number | None:
+        """The median, or None below 11 clips."""
+        return self.percentiles_ns.get("p50")
+
+
+class StageCard(Card):
+    """Mean of one stage over the timed clips; `share` is of both phases together."""
+
+    phase: PhaseName
+    name: Said
+    mean_ns: Figure
+    share: Figure
+    device_ns: Figure | None
+
+
+class LatencyCard(Card):
+    """Both phases and what they are made of; without phases, `reason` says why."""
+
+    phases: dict[PhaseName, PhaseCard]
+    stages: tuple[StageCard, ...] = Field(max_length=200)
+    reason: Line | None = None
+
+
+class OutputCard(Card):
+    """One clip's sound: sha256 of its little-endian float32 samples, and its metrics by column."""
+
+    sha256: Sha256
+    samples: Positive
+    rate_hz: Annotated[int, Field(ge=1000, le=384_000)]
+    seconds: FiniteFloat = Field(gt=0, le=600)
+    values: dict[Key, Figure]
+
+
+class AudioCard(Card):
+    """Which sounds are in the package. `root` is the sha256 of all that was claimed before the
+    draw (harness.submission.cards): it orders the clips of a sample, so nobody chooses them."""
+
+    rule: Literal["all", "sample"]
+    root: Sha256
+    clips: tuple[ClipId, ...]
+
+
+class Submission(Card):
+    """submission.json. `failed` says why by clip; `marks` is what a reader must know."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    system: SystemCard
+    suite: SuiteCard
+    dataset: DatasetCard
+    run: RunCard
+    hardware: HardwareCard
+    scoring: ScoringCard
+    metrics: dict[Key, MetricCard] = Field(min_length=1, max_length=100)
+    latency: LatencyCard
+    outputs: dict[ClipId, OutputCard] = Field(min_length=1)
+    failed: dict[ClipId, Line]
+    audio: AudioCard
+    files: dict[Said, Sha256]
+    marks: tuple[Said, ...] = ()
+
+    @property
+    def made_at(self) -> str:
+        """When the numbers were made: the end of the run."""
+        return self.run.finished_at
+
+
+def to_bytes(submission: Submission) -> bytes:
+    """The file, the same bytes for the same claims."""
+    value = submission.model_dump(mode="json", by_alias=True)
+    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+if __name__ == "__main__":  # docs/submission.schema.json
+    print(json_schema(Submission, "submission.schema.json"), end="")

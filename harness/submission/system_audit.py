@@ -1,0 +1,174 @@
+"""The active audit: a system that can be run is asked whether it listens, and whether it computes.
+
+It runs code of the system: only of one that is trusted.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stabench.harness import registry
+from stabench.harness.datasets.dataset import Clip
+from stabench.harness.device import device as open_device
+from stabench.harness.device import limit_threads
+from stabench.harness.errors import one_line
+from stabench.harness.runner import adapter
+from stabench.harness.runner.adapter import Order, read_speech
+from stabench.harness.runner.plan import Plan
+from stabench.harness.runner.worker import SPEECH_RATE_HZ, UTTERANCE
+from stabench.harness.submission.cards import first_rows
+from stabench.harness.submission.findings import Finding, error, note, warning
+from stabench.harness.submission.package import Package
+
+FILE = "system"
+CLIPS = 6
+CACHED = 0.5
+QUIETER = 0.98
+"""Gain of speech that no hash knows and every listener takes for the same."""
+NOISE = 2.0
+"""A swapped speech changes the output by more than so many times what a second run changes."""
+
+ALIKE = 0.01
+"""Relative distance of one system's sounds on two machines; samplers magnify the last digits."""
+
+
+class Failed(Exception):
+    """The system raised an error; one line."""
+
+
+class Sound(NamedTuple):
+    """One output and the time it took."""
+
+    samples: np.ndarray
+    wall_ns: int
+
+
+class Bench:
+    """A loaded system with the clips of a suite; `now` is the clock."""
+
+    def __init__(
+        self, use: Any, plan: Plan, device: str, now: Callable[[], int] = time.perf_counter_ns
+    ) -> None:
+        protocol = plan.suite.protocol
+        precision = use.precision or protocol.precision
+        target, threads = registry.target("systems", use.use), protocol.threads
+        order = Order(use.name, target, use.options, device, precision, threads, "", "all")
+        self._device, self._now = open_device(device), now
+        self._system, _ = adapter.load(order)
+        limit_threads(threads)
+        self._utterance = registry.attribute(UTTERANCE)
+        self._rate_hz = getattr(self._system, "speech_rate_hz", SPEECH_RATE_HZ)
+        self._reads = getattr(self._system, "reads_caption", False)
+
+    def output(self, spoken: Clip, seed: int, name: str, gain: float = 1.0) -> Sound:
+        """What the system makes of a clip's speech (and caption, for an oracle) called `name`.
+
+        Raises Failed when it raises an error.
+        """
+        try:
+            return self._output(spoken, seed, name, np.float32(gain))
+        except Exception as fault:
+            how = "" if gain == 1.0 else f", played at {gain:g} of its level"
+            raise Failed(f"fails on clip '{spoken.id}'{how}: {one_line(fault)}") from fault
+
+    def _output(self, spoken: Clip, seed: int, name: str, gain: np.float32) -> Sound:
+        samples = gain * read_speech(spoken.speech, self._rate_hz)
+        caption = spoken.caption if self._reads else None
+        utterance = self._utterance(name, samples, self._rate_hz, caption)
+        self._device.synchronize()
+        start_ns = self._now()
+        representation = self._system.represent(utterance, _Unmarked)
+        [waveform] = self._system.generate([representation], [seed], _Unmarked)
+        self._device.synchronize()
+        return Sound(np.asarray(waveform.samples), self._now() - start_ns)
+
+
+class _Unmarked:
+    """Stages that nobody times."""
+
+    def __init__(self, _name: str) -> None: ...
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_error: object) -> None: ...
+
+
+def exercise(system: str, plan: Plan, package: Package, device: str = "cpu") -> Iterator[Finding]:
+    """Run a system of the suite, or "path.py:Class", on a few clips and say what it does."""
+    [use] = plan.suite.selected((system,)).systems
+    clips = [clip for clip in plan.dataset.clips if clip.id in package.submission.outputs]
+    seeds = {clip: row.seed for clip, row in first_rows(package.sources.rows).items()}
+    try:
+        bench = Bench(use, plan, device)
+        yield from listens(bench, clips, seeds)
+        yield from computes(bench, clips, seeds)
+        yield reproduces(bench, clips, seeds, package)
+    except (adapter.LoadFailed, Failed) as fault:
+        yield error(FILE, "run", str(fault))
+
+
+def listens(bench: Bench, clips: list[Clip], seeds: dict[str, int]) -> Iterator[Finding]:
+    """Speeches are swapped: the output must change, and must not change with a clip's name."""
+    one = clips[0]
+    other = next((clip for clip in clips if clip.caption != one.caption), None)
+    if other is None:
+        yield warning(FILE, "input", "all clips say the same: whether it listens is unchecked")
+        return
+    seed = seeds[one.id]
+    first = bench.output(one, seed, one.id).samples
+    noise = _apart(first, bench.output(one, seed, one.id).samples)
+    swapped = _apart(first, bench.output(other, seed, one.id).samples)
+    renamed = _apart(first, bench.output(one, seed, "another-name").samples)
+    if swapped <= NOISE * noise:
+        message = f"other speech changes the output by {swapped:.3g}, a second run by {noise:.3g}"
+        yield error(FILE, "input", f"{message}: it ignores what is said")
+    if renamed > NOISE * noise + 1e-6:
+        message = f"another id changes the output by {renamed:.3g}"
+        yield error(FILE, "clip id", f"{message}: it knows the clips by name")
+
+
+def _apart(one: np.ndarray, other: np.ndarray) -> float:
+    """Relative distance of two sounds; 1 for other lengths."""
+    if one.shape != other.shape:
+        return 1.0
+    difference = float(np.linalg.norm(one.astype(np.float64) - other))
+    return difference / (float(np.linalg.norm(one)) or 1.0)
+
+
+def computes(bench: Bench, clips: list[Clip], seeds: dict[str, int]) -> Iterator[Finding]:
+    """Clips never heard against one clip again and again: a cache shows.
+
+    And against the same speech at another level: a table of the suite's speeches shows, by its
+    speed, by one answer to all that it does not hold, or by none.
+    """
+    fresh = clips[-CLIPS:]
+    unique = [bench.output(clip, seeds[clip.id], clip.id).wall_ns for clip in fresh]
+    other = [bench.output(clip, seeds[fresh[-1].id], clip.id, QUIETER) for clip in fresh]
+    known = median(unique) / max(median(one.wall_ns for one in other), 1)
+    if known < CACHED:
+        message = f"the suite's speech takes {100 * known:.0f} % of the same at another level"
+        yield error(FILE, "speed", f"{message}: answers are kept")
+    if len(fresh) > 1 and all(_apart(other[0].samples, one.samples) == 0 for one in other):
+        yield error(FILE, "input", "speech at another level makes one sound of all clips")
+    again = [bench.output(fresh[-1], seeds[fresh[-1].id], fresh[-1].id) for _ in fresh]
+    share = median(one.wall_ns for one in again) / max(median(unique), 1)
+    message = f"one clip again takes {100 * share:.0f} % of clips heard first"
+    if share < CACHED:
+        yield error(FILE, "speed", f"{message}: a cache answers")
+    else:
+        yield note(FILE, "speed", message)
+
+
+def reproduces(bench: Bench, clips: list[Clip], seeds: dict[str, int], package: Package) -> Finding:
+    """Whether the system gives the sounds that are in the package, as far as machines agree."""
+    kept = [clip for clip in clips if clip.id in package.sounds][:CLIPS]
+    apart = [
+        _apart(package.sounds[clip.id].samples, bench.output(clip, seeds[clip.id], clip.id).samples)
+        for clip in kept
+    ]
+    worst = max(apart, default=0.0)
+    message = f"{len(kept)} submitted sounds made again, relative distance up to {worst:.3g}"
+    return (note if worst < ALIKE else warning)(FILE, "outputs", message)

@@ -1,0 +1,136 @@
+"""The timeline: whether a journal's times can be those of one clock in one run."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import pairwise
+from statistics import median
+
+from stabench.harness.datasets.dataset import clip_seed
+from stabench.harness.runs.journal import Row
+from stabench.harness.runs.run_folder import Record
+from stabench.harness.submission.findings import Finding, error, note
+from stabench.harness.submission.sources import JOURNAL
+from stabench.harness.suites.suite import Protocol
+
+SLACK_NS = 2_000_000
+"""Moments are written to the millisecond."""
+SHARE = 1.01
+"""Stages add up to their phase within 1 %."""
+IDLE_NS = 100_000_000
+"""Reading speech, hashing and writing a sound take less than this between two clips."""
+CACHED = 0.5
+"""A clip done again in less than half of its first time is not computed again."""
+FASTEST_NS = 1_000
+
+
+def timeline(rows: Sequence[Row], record: Record, protocol: Protocol) -> Iterator[Finding]:
+    """Everything in the times, seeds and order of one system's rows that cannot be."""
+    done = [row for row in rows if row.ok]
+    yield from _seeds(rows, protocol)
+    yield from _batches(rows, protocol)
+    yield from _stages(done)
+    yield from _constant([row for row in done if not row.warmup])
+    yield from _moments(done, record)
+    yield from _repeats([row for row in done if not row.warmup])
+
+
+def _walls(row: Row) -> int:
+    return (row.represent_ns or 0) + (row.generate_ns or 0)
+
+
+def _where(row: Row) -> str:
+    return f"{row.clip}, {'warm-up' if row.warmup else 'repeat'} {row.repeat}"
+
+
+def _seeds(rows: Sequence[Row], protocol: Protocol) -> Iterator[Finding]:
+    """Seeds are the suite's, so that nobody picks the noise that suits."""
+    for row in rows:
+        if row.seed != clip_seed(protocol.seed, row.clip, row.repeat):
+            yield error(JOURNAL, f"{_where(row)}.seed", f"{row.seed} is not the suite's seed")
+
+
+def _batches(rows: Sequence[Row], protocol: Protocol) -> Iterator[Finding]:
+    """No row of a larger batch than the suite's: only those of one clip have moments to check."""
+    for row in rows:
+        if row.batch > protocol.batch_size:
+            message = f"{row.batch} clips, the suite runs at most {protocol.batch_size} at a time"
+            yield error(JOURNAL, f"{_where(row)}.batch", message)
+
+
+def _stages(rows: Sequence[Row]) -> Iterator[Finding]:
+    for row in rows:
+        for phase, wall_ns in (("represent", row.represent_ns), ("generate", row.generate_ns)):
+            field = f"{_where(row)}.{phase}_ns"
+            if wall_ns is None or wall_ns < FASTEST_NS:
+                yield error(JOURNAL, field, f"{wall_ns} ns: no sound is made in no time")
+                continue
+            claimed = sum(span.wall_ns for span in row.spans if span.phase == phase)
+            if claimed > SHARE * wall_ns:
+                message = f"stages of {claimed} ns in a phase of {wall_ns} ns"
+                yield error(JOURNAL, field, message)
+
+
+def _constant(rows: Sequence[Row]) -> Iterator[Finding]:
+    """A clock of nanoseconds does not say the same again and again."""
+    for phase in ("represent_ns", "generate_ns"):
+        walls = Counter(getattr(row, phase) for row in rows)
+        wall_ns, times = walls.most_common(1)[0] if walls else (0, 0)
+        if times > 2 and times > len(rows) // 10:
+            yield error(JOURNAL, phase, f"{wall_ns} ns stands {times} times in {len(rows)} rows")
+
+
+def _moments(rows: Sequence[Row], record: Record) -> Iterator[Finding]:
+    """Between two results of one system lies at least the time of the second."""
+    singles = [row for row in rows if row.batch == 1]
+    moments = [_moment(row.finished_at) for row in singles]
+    if None in moments:
+        yield error(JOURNAL, "finished_at", "not every row says when it ended, as a run writes it")
+        return
+    if len(singles) < 2:
+        return
+    ordered = sorted(zip(moments, singles, strict=True), key=lambda pair: pair[0])
+    yield from _within(ordered, record)
+    idle = []
+    for (before_ns, _), (after_ns, row) in pairwise(ordered):
+        idle.append(after_ns - before_ns - _walls(row))
+        if idle[-1] < -SLACK_NS:
+            message = f"took {_walls(row)} ns, {after_ns - before_ns} ns after the result before"
+            yield error(JOURNAL, f"{_where(row)}.finished_at", message)
+    typical_ns, wall_ns = median(idle), median(_walls(row) for row in singles)
+    if typical_ns > max(IDLE_NS, wall_ns / 2):
+        message = (
+            f"results are {(typical_ns + wall_ns) / 1e6:.0f} ms apart, the phases claim only "
+            f"{wall_ns / 1e6:.0f} ms of it"
+        )
+        yield error(JOURNAL, "finished_at", message)
+
+
+def _within(ordered: list[tuple[int, Row]], record: Record) -> Iterator[Finding]:
+    started, finished = _moment(record.started_at), _moment(record.finished_at)
+    if started is None or finished is None:
+        yield error("run.json", "finished_at", "is no moment in UTC")
+    elif ordered[0][0] < started or ordered[-1][0] > finished + SLACK_NS:
+        yield error(JOURNAL, "finished_at", "rows ended before the run began or after its end")
+
+
+def _moment(text: str | None) -> int | None:
+    """Nanoseconds since 1970 of an ISO 8601 text with its zone, or None."""
+    try:
+        found = datetime.fromisoformat(text or "")
+        return None if found.tzinfo is None else round(found.timestamp() * 1e3) * 1_000_000
+    except (ValueError, OverflowError):
+        return None
+
+
+def _repeats(rows: Sequence[Row]) -> Iterator[Finding]:
+    """A clip done again is not quicker: a cache shows."""
+    first = [_walls(row) for row in rows if not row.repeat]
+    again = [_walls(row) for row in rows if row.repeat]
+    if not again:
+        yield note(JOURNAL, "repeat", "one repeat: whether clips are cached needs --system")
+        return
+    share = median(again) / median(first) if first and median(first) else 0.0
+    if share < CACHED:
+        message = f"clips done again take {100 * share:.0f} % of their first time: a cache answers"
+        yield error(JOURNAL, "repeat", message)

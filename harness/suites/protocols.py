@@ -1,0 +1,40 @@
+"""Protocols by name: read from their TOML file, with the networks that a suite puts in."""
+
+import tomllib
+
+from pydantic import ValidationError
+
+from stabench.harness import registry
+from stabench.harness.errors import MissingError, StabenchError, unknown
+from stabench.harness.schema import first_wrong
+from stabench.metrics.protocol import Protocol
+from stabench.metrics.registry import METRICS
+
+
+def load(name: str, networks: dict[str, str] | None = None) -> Protocol:
+    """The protocol of a registered name or a .toml file, with other `networks` by role.
+
+    Raises StabenchError with one line for whatever is wrong in it, MissingError without the file.
+    """
+    path = registry.toml_path("protocols", name)
+    try:
+        protocol = Protocol.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        raise MissingError(f"protocol '{name}': no file '{path}'") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise StabenchError(f"protocol '{path}': not a TOML file ({error})") from None
+    except ValidationError as error:
+        raise StabenchError(f"protocol '{path}': {first_wrong(error, Protocol)}") from None
+    for column in protocol.columns:
+        if column not in METRICS:
+            raise StabenchError(f"protocol '{path}': {unknown('column', column, METRICS)}")
+    for role in networks or {}:
+        if role not in protocol.networks:
+            known = ", ".join(protocol.networks)
+            raise StabenchError(
+                f"protocol '{name}' says nothing of a {role} network, only of {known}; add "
+                f"[networks.{role}] to a protocol of your own"
+            )
+    for network in (networks or {}).values():
+        registry.target("embedders", network)
+    return protocol.using(networks or {})

@@ -1,0 +1,198 @@
+"""A suite: dataset, systems, metrics and protocol of a benchmark, read strictly from TOML."""
+
+import tomllib
+from collections import Counter
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from stabench.harness import registry
+from stabench.harness.errors import MissingError, StabenchError, unknown
+from stabench.harness.schema import Strict, first_wrong
+from stabench.metrics.protocol import ROLES
+from stabench.metrics.registry import METRICS
+
+Name = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)
+"""Names that become folder names."""
+
+
+Precision = Literal["float32", "float16", "bfloat16"]
+
+
+class DatasetUse(BaseModel):
+    """A registered dataset; every other key is an option of its function."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    use: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class Protocol(Strict):
+    """How clips are run: `block` clips at a time per system, times out after `timeout_s` a clip.
+
+    `max_failed_share` is the share (0 to 1) of a system's clips that may fail; `bootstrap` counts
+    the resamples behind an interval. `profile` is the number of clips (0 or 1) that each system
+    runs once more, untimed, to count what its stages cost.
+    """
+
+    scenario: Literal["single-stream", "offline"] = "single-stream"
+    warmups: int = Field(2, ge=0)
+    repeats: int = Field(1, ge=1)
+    batch_size: int = Field(1, ge=1)
+    precision: Precision = "float32"
+    seed: int = 0
+    threads: int = Field(2, ge=1)
+    block: int = Field(12, ge=1)
+    timeout_s: float = Field(120, gt=0)
+    startup_timeout_s: float = Field(300, gt=0)
+    max_failed_share: float = Field(0.0, ge=0, le=1)
+    bootstrap: int = Field(1000, ge=100)
+    profile: Literal[0, 1] = 0
+
+    @model_validator(mode="after")
+    def _one_at_a_time(self) -> "Protocol":
+        if self.scenario == "single-stream" and self.batch_size > 1:
+            raise ValueError(
+                f"batch_size is {self.batch_size}, a single stream allows 1; set 1 or "
+                'scenario = "offline"'
+            )
+        return self
+
+
+class Metrics(Strict):
+    """Columns of the table, the protocol of its numbers, and networks put in place of its own.
+
+    `weights = "random"` builds published networks with random weights, to show that all runs.
+    `ceiling` and `floor` name functions ("module:function") of rows that no system can be expected
+    to surpass: `ceiling` takes a recording (Audio) through the systems' codec and back, `floor`
+    takes the id of a clip and returns Audio of the same content, as a perfect generator would.
+    A suite with a `floor` needs no "other-half", whose distances are of other content.
+    """
+
+    columns: tuple[str, ...] = ()
+    protocol: str = "stabench"
+    fad: str | None = None
+    tagger: str | None = None
+    clap: str | None = None
+    clap_music: str | None = None
+    timeline: str | None = None
+    weights: Literal["published", "random"] = "published"
+    ceiling: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
+    floor: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
+    sanity: tuple[Literal["other-half", "noise", "silence", "shuffled"], ...] = ()
+
+    @field_validator("columns")
+    @classmethod
+    def _known(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
+        for name in columns:
+            if name not in METRICS:
+                raise ValueError(unknown("column", name, METRICS))
+        return columns
+
+    @property
+    def networks(self) -> dict[str, str]:
+        """The networks that replace the protocol's, by role."""
+        named = {role: getattr(self, role) for role in ROLES}
+        return {role: name for role, name in named.items() if name}
+
+
+class SystemUse(Strict):
+    """One system of the suite: `name` in files and tables, `use` in the registry.
+
+    `precision` is its own where it is not the protocol's.
+    """
+
+    name: str = Name
+    label: str = ""
+    paradigm: Literal["cascade", "end-to-end", "oracle", "unstated"] = "unstated"
+    use: str
+    options: dict[str, Any] = Field({})
+    precision: Precision | None = None
+    python: str | None = None
+    note: str = ""
+
+
+class Suite(Strict):
+    """A suite as resolved: what a run did is read from this, and a resumed run must equal it."""
+
+    name: str = Name
+    title: str = ""
+    dataset: DatasetUse
+    protocol: Protocol = Protocol()
+    metrics: Metrics = Metrics()
+    systems: tuple[SystemUse, ...] = Field(alias="system", min_length=1)
+
+    @field_validator("systems")
+    @classmethod
+    def _unique(cls, systems: tuple[SystemUse, ...]) -> tuple[SystemUse, ...]:
+        name, count = Counter(system.name for system in systems).most_common(1)[0]
+        if count > 1:
+            raise ValueError(f"system name '{name}' is used {count} times; every name must differ")
+        return systems
+
+    def resolved(self) -> dict[str, Any]:
+        """The suite as JSON holds it, with the keys of the TOML file."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def check_names(self) -> None:
+        """Raises StabenchError with the nearest match for a name that nothing registers."""
+        registry.target("datasets", self.dataset.use)
+        for system in self.systems:
+            registry.target("systems", system.use)
+        registry.toml_path("protocols", self.metrics.protocol)
+        for embedder in self.metrics.networks.values():
+            registry.target("embedders", embedder)
+
+    def selected(self, wanted: tuple[str, ...]) -> "Suite":
+        """Only the systems of `wanted`: names of the suite, or "path.py:Class", named `Class`."""
+        if not wanted:
+            return self
+        own = {system.name: system for system in self.systems}
+        chosen = [_from_file(name) if registry.is_file(name) else own.get(name) for name in wanted]
+        if None in chosen:
+            name = wanted[chosen.index(None)]
+            raise StabenchError(f"suite '{self.name}': {unknown('system', name, own)}")
+        return parse(f"suite '{self.name}'", {**self.resolved(), "system": chosen})
+
+
+def load(name: str) -> Suite:
+    """Read a suite by registered name or by path of a .toml file.
+
+    Raises StabenchError with one line for whatever is wrong in it, MissingError without the file.
+    """
+    path = registry.toml_path("suites", name)
+    try:
+        value = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise MissingError(f"suite '{name}': no file '{path}'") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise StabenchError(f"suite '{path}': not a TOML file ({error})") from None
+    return parse(f"suite '{path}'", value)
+
+
+def parse(what: str, value: dict[str, Any]) -> Suite:
+    """A suite from plain values; `what` begins the line of an error."""
+    try:
+        return Suite.model_validate(value)
+    except ValidationError as error:
+        raise StabenchError(f"{what}: {first_wrong(error, Suite)}") from None
+
+
+def difference(then: object, now: object, key: str = "") -> str | None:
+    """The first key, dotted, in which two resolved suites differ, with both values; or None."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        pairs = [(name, then.get(name), now.get(name)) for name in {**then, **now}]
+    elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        pairs = [(str(index), *pair) for index, pair in enumerate(zip(then, now, strict=True))]
+    else:
+        return None if then == now else f"{key} was {then!r} and is {now!r}"
+    found = (difference(a, b, f"{key}.{name}" if key else name) for name, a, b in pairs)
+    return next((line for line in found if line), None)
+
+
+def _from_file(name: str) -> SystemUse:
+    target = registry.target("systems", name)
+    return SystemUse(name=target.rsplit(":", 1)[1], use=target)

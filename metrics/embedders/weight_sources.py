@@ -1,0 +1,136 @@
+"""Where a network's tensors come from: a folder of ours, a published file, or a seed."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+from zlib import crc32
+
+import torch
+from torch import Tensor, nn
+
+from stabench.metrics.embedders import weights as store
+
+KEPT = ("spectrogram_extractor.", "logmel_extractor.")
+"""Front ends within a network are constructed, never drawn."""
+SMALL = 0.02
+
+
+class Source(Protocol):
+    """Weights, and what is known of them; `origin` and `licence` go into the provenance."""
+
+    origin: str
+    licence: str
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of the weights. Raises FileNotFoundError."""
+
+    def fill(self, network: nn.Module, derived: tuple[str, ...] = ()) -> None:
+        """Give `network` its tensors. Raises FileNotFoundError, or ValueError for a misfit."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The layout of `metrics.embedders.weights`; `path` must not change while it is used."""
+
+    path: Path
+    origin: str = "own folder"
+    licence: str = "unknown"
+
+    @property
+    def examinations(self) -> Path:
+        """Folder of the records of their examinations as judges, where the weights have any."""
+        return self.path
+
+    @cached_property
+    def sha256(self) -> str:
+        return store.sha256(self.path)
+
+    def fill(self, network: nn.Module, derived: tuple[str, ...] = ()) -> None:
+        store.load_into(network, self.path, derived)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A PyTorch file in its author's layout; `translate` gives its tensors our network's names."""
+
+    path: Path
+    translate: Callable[[Mapping[str, Any]], Mapping[str, Tensor]]
+    origin: str = "own file"
+    licence: str = "unknown"
+
+    @cached_property
+    def sha256(self) -> str:
+        """Kept beside the file's size and time: two gigabytes are not read at every start."""
+        from stabench.checkpoints.digests import digest
+
+        return digest(self.path)
+
+    def fill(self, network: nn.Module, derived: tuple[str, ...] = ()) -> None:
+        store.fill(network, self.tensors(), str(self.path), derived)
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Raises FileNotFoundError, or ValueError for another content."""
+        from stabench.checkpoints.torch_file import read
+
+        try:
+            return self.translate(read(self.path))
+        except KeyError as error:
+            raise ValueError(
+                f"weights {self.path}: tensor {error} is missing; fetch the published file"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """Random weights of full size: for speed, never for quality.
+
+    Each tensor is drawn from a generator of its own name, so that neither order nor PyTorch's own
+    initialisation plays a part. `build` makes the network.
+    """
+
+    build: Callable[[], nn.Module]
+    seed: int = 0
+    licence: str = "none (random)"
+
+    @property
+    def origin(self) -> str:
+        return f"random, seed {self.seed}"
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the names, shapes and values that are drawn, in order of their names."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self._drawn(self.build().state_dict()).items()):
+            digest.update(f"{name} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def fill(self, network: nn.Module, derived: tuple[str, ...] = ()) -> None:
+        network.load_state_dict(self._drawn(network.state_dict()))
+
+    def _drawn(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {
+            name: self._draw(name, own) if _is_drawn(name, own) else own
+            for name, own in state.items()
+        }
+
+    def _draw(self, name: str, own: Tensor) -> Tensor:
+        """Of variance 2 / fan-in, so that signals keep their size from layer to layer."""
+        if own.ndim == 1:
+            return torch.full_like(own, float(name.endswith(("weight", "running_var"))))
+        generator = torch.Generator().manual_seed(crc32(f"{self.seed} {name}".encode()))
+        scale = SMALL if "bias_table" in name else (2.0 / own[0].numel()) ** 0.5
+        return torch.randn(own.shape, generator=generator) * scale
+
+
+def _is_drawn(name: str, own: Tensor) -> bool:
+    return own.is_floating_point() and own.ndim > 0 and not name.startswith(KEPT)
+
+
+def given(weights: "str | Path | Source") -> Source:
+    """A path becomes the folder it names."""
+    return Folder(Path(weights)) if isinstance(weights, (str, Path)) else weights

@@ -1,0 +1,51 @@
+"""Listening: from a decoded sound to the waveforms that a network is given, by its rule."""
+
+import numpy as np
+
+from stabench.metrics.audio import Audio, int16_round_trip, mono, without_dc
+from stabench.metrics.protocol import Listening
+from stabench.metrics.resample import resample
+
+
+class Ear:
+    """One decoded sound, brought to each network; what two networks share is computed once."""
+
+    def __init__(self, audio: Audio) -> None:
+        self._audio = audio
+        self._resampled: dict[tuple[str, bool, int], np.ndarray] = {}
+
+    def waveforms(
+        self, rule: Listening, rate_hz: int, longest_s: float | None = None
+    ) -> list[np.ndarray]:
+        """The float32 waveforms [T] at `rate_hz` that stand for the sound; usually one.
+
+        Raises ValueError for a rate that cannot be reached.
+        """
+        samples = self._at(rule.channels, rule.remove_dc, rate_hz)
+        if rule.int16:
+            samples = int16_round_trip(samples)
+        if longest_s is None or rule.long == "whole":
+            return [samples]
+        return parts(samples, round(longest_s * rate_hz), rule.long)
+
+    def _at(self, channels: str, remove_dc: bool, rate_hz: int) -> np.ndarray:
+        key = (channels, remove_dc, rate_hz)
+        if key not in self._resampled:
+            mixed = mono(self._audio.samples, channels)
+            mixed = without_dc(mixed) if remove_dc else mixed
+            self._resampled[key] = resample(mixed, self._audio.rate_hz, rate_hz)
+        return self._resampled[key]
+
+
+def parts(samples: np.ndarray, length: int, rule: str) -> list[np.ndarray]:
+    """Return `samples` [T] in windows of at most `length`: the first, or as few as hold all.
+
+    There are ceil(T / length) windows, evenly spaced from the beginning to the end. They overlap,
+    so what lies in two of them counts twice: 15 s of audio in 10 s windows are 0 to 10 s and 5 to
+    15 s.
+    """
+    count = max(1, -(-len(samples) // length)) if rule == "windows" else 1
+    if count == 1:
+        return [samples[:length]]
+    starts = np.linspace(0, len(samples) - length, count).round().astype(int)
+    return [samples[start : start + length] for start in starts]

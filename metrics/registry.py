@@ -1,0 +1,194 @@
+"""The metrics: what each is called, which direction is better, what it needs, where it is made."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One column of a table.
+
+    `version` rises when the same inputs would give another number. `measure` is the
+    "module:function" that takes (metric, sets) and returns values [N] of each clip, of which the
+    mean is reported, or a TwoSample. `needs` names networks of a protocol (`fad`, `tagger`, ...;
+    the one that the metric is about first) and parts of a clip: `reference` (the set of
+    recordings), `pair` (each clip's own recordings), `caption`, `labels`, `sequence` (events one
+    after the other), `together` (events at the same time). `rules` are the fields of the protocol
+    that decide the number, `least` the clips below which there is none, `lowest` what it cannot be
+    below.
+    """
+
+    name: str
+    label: str
+    better: Literal["lower", "higher"]
+    unit: str
+    digits: int
+    version: int
+    needs: tuple[str, ...]
+    measure: str
+    rules: tuple[str, ...] = ()
+    least: int = 2
+    lowest: float | None = None
+    about: str = ""
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            name="fad",
+            label="FAD",
+            better="lower",
+            unit="",
+            digits=2,
+            version=1,
+            needs=("fad", "reference"),
+            measure="stabench.metrics.frechet:measure",
+            lowest=0.0,
+            about="frames of all clips pooled",
+        ),
+        Metric(
+            name="fd",
+            label="FD",
+            better="lower",
+            unit="",
+            digits=2,
+            version=1,
+            needs=("tagger", "reference"),
+            measure="stabench.metrics.frechet:measure",
+            lowest=0.0,
+        ),
+        Metric(
+            name="kl",
+            label="KL",
+            better="lower",
+            unit="nats",
+            digits=2,
+            version=1,
+            needs=("tagger", "pair"),
+            measure="stabench.metrics.kl:measure",
+            rules=("kl_epsilon",),
+            about="KL(reference || output) of softmaxed logits",
+        ),
+        Metric(
+            name="is",
+            label="IS",
+            better="higher",
+            unit="",
+            digits=2,
+            version=1,
+            needs=("tagger",),
+            measure="stabench.metrics.inception:measure",
+            rules=("is_splits", "is_seed"),
+            least=20,
+            lowest=1.0,
+            about="rows sorted by clip id",
+        ),
+        Metric(
+            name="clap",
+            label="CLAP",
+            better="higher",
+            unit="",
+            digits=3,
+            version=1,
+            needs=("clap", "caption"),
+            measure="stabench.metrics.clap:measure",
+            about="the true caption",
+        ),
+        Metric(
+            name="clap_music",
+            label="CLAP (music-speech)",
+            better="higher",
+            unit="",
+            digits=3,
+            version=1,
+            needs=("clap_music", "caption"),
+            measure="stabench.metrics.clap:measure",
+            about="the true caption",
+        ),
+        Metric(
+            name="recall",
+            label="Event recall",
+            better="higher",
+            unit="",
+            digits=2,
+            version=1,
+            needs=("tagger", "labels"),
+            measure="stabench.metrics.recall:measure",
+        ),
+        Metric(
+            name="order",
+            label="Event order",
+            better="higher",
+            unit="",
+            digits=2,
+            version=1,
+            needs=("timeline", "sequence"),
+            measure="stabench.metrics.order:measure_order",
+            about="of clips with events one after the other; by chance half of those whose events "
+            "are all heard",
+        ),
+        Metric(
+            name="overlap",
+            label="Event overlap",
+            better="higher",
+            unit="",
+            digits=2,
+            version=1,
+            needs=("timeline", "together"),
+            measure="stabench.metrics.order:measure_overlap",
+            about="of clips with events at the same time",
+        ),
+        Metric(
+            name="fad_inf",
+            label="FAD\N{INFINITY}",
+            better="lower",
+            unit="",
+            digits=2,
+            version=1,
+            needs=("fad", "reference"),
+            measure="stabench.metrics.frechet_infinity:measure",
+            rules=("subset_seed",),
+            least=30,
+            about="FAD extrapolated to infinitely many output frames",
+        ),
+        Metric(
+            name="kad",
+            label="KAD",
+            better="lower",
+            unit="",
+            digits=2,
+            version=1,
+            needs=("tagger", "reference"),
+            measure="stabench.metrics.kad:measure",
+            rules=("subset_seed",),
+            about="100 x unbiased MMD^2, Gaussian kernel, bandwidth of the reference; p by "
+            "permutation of clips",
+        ),
+        Metric(
+            name="kid",
+            label="KID",
+            better="lower",
+            unit="",
+            digits=4,
+            version=1,
+            needs=("tagger", "reference"),
+            measure="stabench.metrics.kid:measure",
+            rules=("subset_seed",),
+            about="unbiased MMD^2 of the whole sets, cubic kernel; p by permutation of clips",
+        ),
+        Metric(
+            name="kl_sigmoid",
+            label="KL (sigmoid)",
+            better="lower",
+            unit="nats",
+            digits=2,
+            version=1,
+            needs=("tagger", "pair"),
+            measure="stabench.metrics.kl:measure_sigmoid",
+            rules=("kl_epsilon",),
+            about="of sigmoids without their (1 - p) term: no divergence",
+        ),
+    )
+}
+"""Those of the paper's table in its order, then others."""

@@ -1,0 +1,119 @@
+"""Networks without their initialisation: built without memory, then given values or room."""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+from zlib import crc32
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+Network = TypeVar("Network", bound=nn.Module)
+Draw = Callable[[str, tuple[int, ...]], Tensor]
+"""The value of a tensor by its name and shape."""
+
+
+def name_then_seed(name: str, seed: int) -> int:
+    """The seed of one tensor's generator."""
+    return crc32(f"{name}.{seed}".encode())
+
+
+class Draws(NamedTuple):
+    """Random values, each from a generator of its own: alike whatever else is drawn.
+
+    Matrices and kernels are N(0, spread^2 / fan-in), vectors are one, but for the `constants` of
+    the last part of a name. `prefix` is put before every name.
+    """
+
+    seed: int
+    prefix: str = ""
+    spread: float = 1.0
+    constants: Mapping[str, float] = {"bias": 0.0}
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+    seed_of: Callable[[str, int], int] = name_then_seed
+
+    def __call__(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        value = torch.empty(shape, device=self.device, dtype=self.dtype)
+        leaf = name.rpartition(".")[2]
+        if leaf in self.constants or len(shape) < 2:
+            return value.fill_(self.constants.get(leaf, 1.0))
+        generator = torch.Generator(self.device)
+        generator.manual_seed(self.seed_of(f"{self.prefix}{name}", self.seed))
+        spread = self.spread * math.prod(shape[1:]) ** -0.5
+        return value.normal_(0.0, spread, generator=generator)
+
+
+def as_torch(seed: int, prefix: str = "") -> Draws:
+    """Draws with the variance of torch's own initialisation, 1 / (3 fan-in).
+
+    Gains of weight norm, in both of its forms, fit the matrices; slopes of snakes are one.
+    """
+    spread = 3**-0.5
+    gains = {"weight_g": spread, "original0": spread}
+    constants = {"bias": 0.0, "alpha": 1.0, "beta": 1.0, **gains}
+    return Draws(seed, prefix, spread, constants)
+
+
+class EmptyOnMeta(TorchFunctionMode):
+    """Sends torch.empty, with which parameters begin, to the meta device."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function is torch.empty:
+            kwargs = {**kwargs, "device": "meta"}
+        return function(*args, **kwargs)
+
+
+def hollow(build: Callable[[], Network]) -> Network:
+    """What `build` returns, its parameters on the meta device.
+
+    Buffers, and parameters that begin as zeros or ones, keep their values. The global generator is
+    left as it was.
+    """
+    with torch.random.fork_rng(devices=[]), EmptyOnMeta():
+        torch.manual_seed(0)
+        return build()
+
+
+def randomise(network: Network, draw: Draw, every: bool = False) -> Network:
+    """Give whatever is on the meta device the value that `draw` gives for its name.
+
+    `every`: the parameters that have a value already get a new one as well.
+    """
+    parameters = dict(network.named_parameters())
+    for name, old in {**parameters, **dict(network.named_buffers())}.items():
+        if old.is_meta or (every and name in parameters):
+            _place(network, name, old, draw(name, tuple(old.shape)))
+    return network
+
+
+def allocate(network: Network) -> Network:
+    """Give every parameter on the meta device room on the CPU, for a file to fill."""
+    for name, old in list(network.named_parameters()):
+        if old.is_meta:
+            _place(network, name, old, torch.empty(old.shape, dtype=old.dtype))
+    return network
+
+
+def _place(network: nn.Module, name: str, old: Tensor, value: Tensor) -> None:
+    owner, _, own_name = name.rpartition(".")
+    module = network.get_submodule(owner)
+    if isinstance(old, nn.Parameter):
+        module.register_parameter(own_name, nn.Parameter(value, requires_grad=old.requires_grad))
+    else:
+        setattr(module, own_name, value)
+
+
+def sha256(files: str | Path | Sequence[str | Path]) -> str:
+    """Hex digest of a file, or of several in a row. FileNotFoundError when one is missing."""
+    paths = [files] if isinstance(files, str | Path) else files
+    digest = hashlib.sha256()
+    for path in paths:
+        with Path(path).open("rb") as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,77 @@
+"""Flow-matching training of the UDiT: loss, timestep distributions, averaged weights."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from stabench.systems.networks.udit import UDiT
+
+TIME_SCALE = 1000
+TimeSampler = Callable[[int, torch.Generator], Tensor]
+"""Number of clips, generator -> times float32 [n] in (0, 1], multiples of 1/1000; 1 is noise."""
+
+
+def logit_normal(mean: float = 0.0, std: float = 1.0) -> TimeSampler:
+    """t = sigmoid(N(mean, std)); (0, 1) is what the paper's code draws."""
+
+    def draw(count: int, generator: torch.Generator) -> Tensor:
+        normal = torch.randn(count, generator=generator, device=generator.device)
+        return _quantise(torch.sigmoid(-(mean + std * normal)))
+
+    return draw
+
+
+def toward_noise() -> TimeSampler:
+    """t = sigmoid(1.5 + 1.2 n): small models learn what a clip contains near t = 1, so they need
+    most of their steps there (a declared deviation)."""
+    return logit_normal(1.5, 1.2)
+
+
+def uniform() -> TimeSampler:
+    """t uniform, as the paper says (its code does not)."""
+
+    def draw(count: int, generator: torch.Generator) -> Tensor:
+        return _quantise(torch.rand(count, generator=generator, device=generator.device))
+
+    return draw
+
+
+def flow_matching_loss(
+    udit: UDiT,
+    latents: Tensor,
+    context: Tensor,
+    context_mask: Tensor | None,
+    generator: torch.Generator,
+    t_sampler: TimeSampler,
+    drop: float = 0.2,
+    latent_mask: Tensor | None = None,
+) -> Tensor:
+    """Mean squared error of the velocity z1 - z0 at z_t = (1 - t) z0 + t z1 (paper section 3.3).
+
+    `latents` [B, C, T] as the sampler shall return them; `context` [B, S, W] is zeroed for a share
+    `drop` of the clips; frames outside `latent_mask` [B, T] count neither as keys nor as loss.
+    """
+    count = latents.shape[0]
+    time = t_sampler(count, generator).to(latents.device)
+    noise = torch.randn(latents.shape, generator=generator, device=generator.device)
+    noise = noise.to(latents.device, latents.dtype)
+    keep = torch.rand(count, generator=generator, device=generator.device) >= drop
+    context = context * keep.to(context.device, context.dtype)[:, None, None]
+    noisy = torch.lerp(latents, noise, time.to(latents.dtype)[:, None, None])
+    velocity = udit(noisy, time * TIME_SCALE, context, context_mask, latent_mask)
+    return masked_mse(velocity, noise - latents, latent_mask)
+
+
+def masked_mse(predicted: Tensor, target: Tensor, frame_mask: Tensor | None = None) -> Tensor:
+    """Mean over the valid frames of each clip, then over clips; tensors [B, C, T], mask [B, T]."""
+    error = (predicted.float() - target.float()).square().mean(dim=1)
+    if frame_mask is None:
+        return error.mean()
+    weight = frame_mask.to(error.dtype)
+    return ((error * weight).sum(1) / weight.sum(1).clamp_min(1)).mean()
+
+
+def _quantise(below: Tensor) -> Tensor:
+    """1 - u on the reference's grid: (1000 - floor(1000 u)) / 1000, never 0."""
+    return (TIME_SCALE - (TIME_SCALE * below).floor().clamp(max=TIME_SCALE - 1)) / TIME_SCALE

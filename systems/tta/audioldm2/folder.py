@@ -1,0 +1,211 @@
+"""An AudioLDM 2 on disk in the layout of the hub: one subfolder a part, and model_index.json."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+NETWORKS = {
+    "text_encoder": ("ClapModel",),
+    "text_encoder_2": ("T5EncoderModel",),
+    "projection_model": ("AudioLDM2ProjectionModel",),
+    "language_model": ("GPT2LMHeadModel", "GPT2Model"),
+    "unet": ("AudioLDM2UNet2DConditionModel",),
+    "vae": ("AutoencoderKL",),
+    "vocoder": ("SpeechT5HifiGan",),
+}
+"""Subfolder of a network and the classes that may have written it; the first one reads it.
+
+The published folder says GPT2Model, whose weights are those of GPT2LMHeadModel: its head is tied
+to the token embedding.
+"""
+SOUND = ("unet", "vae", "vocoder")
+"""The networks that only `generate` needs."""
+OTHERS = {
+    "tokenizer": ("RobertaTokenizerFast", "RobertaTokenizer"),
+    "tokenizer_2": ("T5TokenizerFast", "T5Tokenizer"),
+    "feature_extractor": ("ClapFeatureExtractor",),
+    "scheduler": ("DDIMScheduler",),
+}
+
+
+class AudioLdm2Parts(NamedTuple):
+    """The loaded parts by the names of AudioLDM2Pipeline, so that `_asdict()` builds one.
+
+    Those of SOUND are None until they are drawn, where weights are random.
+    """
+
+    text_encoder: Any
+    text_encoder_2: Any
+    projection_model: Any
+    language_model: Any
+    unet: Any
+    vae: Any
+    vocoder: Any
+    tokenizer: Any
+    tokenizer_2: Any
+    feature_extractor: Any
+    scheduler: Any
+
+
+def reader(part: str) -> Callable[..., Any]:
+    """The class that reads or builds a part, imported from where it lives."""
+    import diffusers
+    import transformers
+
+    name = (NETWORKS | OTHERS)[part][0]
+    library = transformers if hasattr(transformers, name) else diffusers
+    return getattr(library, name)
+
+
+INDEX, PIPELINE = "model_index.json", "AudioLDM2Pipeline"
+DIFFUSERS = ("projection_model", "unet", "vae")
+SIDE_FILES = {
+    "tokenizer": ("tokenizer.json", "vocab.json"),
+    "tokenizer_2": ("tokenizer.json", "spiece.model"),
+    "feature_extractor": ("preprocessor_config.json",),
+    "scheduler": ("scheduler_config.json",),
+}
+"""Of a part without weights: the files of which it needs one."""
+DERIVED = (
+    "position_ids",
+    "token_type_ids",
+    "relative_position_index",
+    "attn.bias",
+    "attn.masked_bias",
+)
+"""Ends of keys that only some versions wrote; the networks compute them."""
+
+
+def read(folder: Path, dtype: Any) -> AudioLdm2Parts:
+    """Every part on the CPU, networks evaluating and in `dtype` (a torch.dtype).
+
+    T5 keeps its output projections in float32 where `dtype` is float16, as transformers does.
+    Raises FileNotFoundError for a missing file, ValueError for a wrong class in model_index.json, a
+    truncated or foreign safetensors file, and missing, surplus or misshapen tensors; the message
+    names the file.
+    """
+    check(folder)
+    with _no_progress_bars():
+        networks = {part: _network(folder, part, dtype) for part in NETWORKS}
+    others = {
+        part: reader(part).from_pretrained(str(folder / part), local_files_only=True)
+        for part in OTHERS
+    }
+    return AudioLdm2Parts(**networks, **others)
+
+
+def check(folder: Path) -> None:
+    """Whether the folder is whole, by names, classes and the headers of its tensor files."""
+    _check_classes(folder)
+    for part in NETWORKS:
+        _require(folder, part, ("config.json",))
+        _check_header(weights_file(folder, part))
+    for part, names in SIDE_FILES.items():
+        _require(folder, part, names)
+
+
+def weights_file(folder: Path, part: str) -> Path:
+    """The tensors of a network; FileNotFoundError when they are not there."""
+    name = "diffusion_pytorch_model.safetensors" if part in DIFFUSERS else "model.safetensors"
+    return _require(folder, part, (name,))
+
+
+def _require(folder: Path, part: str, names: tuple[str, ...]) -> Path:
+    for name in names:
+        if (folder / part / name).is_file():
+            return folder / part / name
+    raise FileNotFoundError(
+        f"{folder / part / names[0]}: no such file; an AudioLDM 2 folder needs it: run "
+        "stabench weights fetch, or give weights = 'random' for latency"
+    )
+
+
+def _check_classes(folder: Path) -> None:
+    path = folder / INDEX
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such file; give the folder of an AudioLDM 2, run stabench weights fetch, "
+            "or give weights = 'random' for latency"
+        )
+    index = _json(path)
+    _expect(path, "_class_name", index.get("_class_name"), (PIPELINE,))
+    for part, allowed in (NETWORKS | OTHERS).items():
+        said = index.get(part)
+        _expect(path, part, said[-1] if isinstance(said, list) and said else said, allowed)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: no JSON ({error}); fetch it again") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: no table of parts; fetch it again")
+    return content
+
+
+def _expect(path: Path, part: str, said: Any, allowed: tuple[str, ...]) -> None:
+    if said not in allowed:
+        raise ValueError(
+            f"{path}: '{part}' is {said!r}, expected {' or '.join(allowed)}; give the folder of "
+            "an AudioLDM 2 for sound (cvssp/audioldm2 or audioldm2-large)"
+        )
+
+
+def _check_header(path: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt"):
+            pass
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path}: truncated, or no safetensors file ({error}); delete it and fetch it again"
+        ) from error
+
+
+def _network(folder: Path, part: str, dtype: Any) -> Any:
+    options = {"low_cpu_mem_usage": False} if part in DIFFUSERS else {}
+    network, found = reader(part).from_pretrained(
+        str(folder / part),
+        local_files_only=True,
+        dtype=dtype,
+        use_safetensors=True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+        **options,
+    )
+    _refuse_differences(weights_file(folder, part), found)
+    return network.eval()
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """transformers draws one for every network."""
+    from transformers.utils import logging
+
+    drawn = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if drawn:
+            logging.enable_progress_bar()
+
+
+def _refuse_differences(path: Path, found: dict[str, Any]) -> None:
+    """ValueError for the first tensor that the file and its config do not agree on.
+
+    The libraries warn of some of these and fill the gaps with random numbers.
+    """
+    for kind in ("mismatched", "missing", "unexpected"):
+        rows = found.get(f"{kind}_keys") or ()
+        keys = sorted(row if isinstance(row, str) else row[0] for row in rows)
+        keys = [key for key in keys if not key.endswith(DERIVED)]
+        if keys:
+            raise ValueError(
+                f"{path}: {len(keys)} {kind} tensors, first {keys[0]!r}; use the config.json that "
+                "was published with it"
+            )

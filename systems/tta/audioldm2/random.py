@@ -1,0 +1,179 @@
+"""AudioLDM 2 at full size with seeded random weights: for latency, never for quality.
+
+Sizes: configurations of cvssp/audioldm2 and audioldm2-large, and the conversion script of
+diffusers (CLAP and FLAN-T5-large as published, GPT-2 small, HiFi-GAN of AudioLDM).
+"""
+
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import torch
+from torch import Tensor, nn
+
+from stabench.systems.networks import random_weights
+from stabench.systems.networks.random_weights import Draws, randomise
+from stabench.systems.tta.audioldm2.folder import NETWORKS, SOUND, AudioLdm2Parts, reader
+from stabench.systems.tta.latent_diffusion.prompt import FLAN_T5_LARGE
+from stabench.systems.tta.word_tokenizer import split
+
+UNET_WIDTHS = {"base": (128, 256, 384, 640), "large": (192, 384, 576, 960)}
+CLAP_LENGTH, T5_LENGTH = 512, 128
+"""What the published tokenizers pad to, and cut at."""
+ENCODER_ALONE = {"is_encoder_decoder": False, "use_cache": False, "tie_word_embeddings": False}
+PROJECTION = {"text_encoder_dim": 512, "text_encoder_1_dim": 1024, "langauge_model_dim": 768}
+UNET = {
+    "sample_size": 256,
+    "in_channels": 8,
+    "out_channels": 8,
+    "down_block_types": ("DownBlock2D", *("CrossAttnDownBlock2D",) * 3),
+    "up_block_types": (*("CrossAttnUpBlock2D",) * 3, "UpBlock2D"),
+    "layers_per_block": 2,
+    "attention_head_dim": 8,
+    "cross_attention_dim": [[None, 768, 1024]] * 4,
+}
+VAE = {
+    "in_channels": 1,
+    "out_channels": 1,
+    "down_block_types": ("DownEncoderBlock2D",) * 3,
+    "up_block_types": ("UpDecoderBlock2D",) * 3,
+    "block_out_channels": (128, 256, 512),
+    "layers_per_block": 2,
+    "latent_channels": 8,
+}
+VOCODER = {
+    "model_in_dim": 64,
+    "sampling_rate": 16_000,
+    "upsample_initial_channel": 1024,
+    "upsample_rates": [5, 4, 2, 2, 2],
+    "upsample_kernel_sizes": [16, 16, 8, 4, 4],
+    "resblock_kernel_sizes": [3, 7, 11],
+    "resblock_dilation_sizes": [[1, 3, 5]] * 3,
+    "normalize_before": False,
+}
+SCHEDULER = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.0015,
+    "beta_end": 0.0195,
+    "beta_schedule": "scaled_linear",
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+}
+
+
+class StandInTokens(NamedTuple):
+    """What a tokenizer returns: int64 [1, L] each."""
+
+    input_ids: Tensor
+    attention_mask: Tensor
+
+
+class StandInTokenizer(NamedTuple):
+    """In place of a tokenizer whose files are not at hand: one token a word, and the end mark.
+
+    A published tokenizer makes somewhat more tokens of a text (1.2 or so a word). Ids are drawn
+    from the words, padding is `pad`; `model_max_length` as in the published files.
+    """
+
+    model_max_length: int
+    pad: int
+    end: int
+    vocabulary: int
+
+    def __call__(
+        self, texts: list[str], padding: str, max_length: int, **options: Any
+    ) -> StandInTokens:
+        """Of one text: ids and mask, padded to `max_length` if `padding` is "max_length"."""
+        (text,) = texts
+        low, high = max(self.pad, self.end) + 1, self.vocabulary
+        words = [low + crc32(word.encode()) % (high - low) for word in split(text)]
+        ids = [*words[: max_length - 1], self.end]
+        filler = max_length - len(ids) if padding == "max_length" else 0
+        mask = [1] * len(ids) + [0] * filler
+        return StandInTokens(torch.tensor([ids + [self.pad] * filler]), torch.tensor([mask]))
+
+
+def text_side(size: str, device: str, dtype: torch.dtype, seed: int = 0) -> AudioLdm2Parts:
+    """All parts but SOUND on `device`, the weights drawn there; `size` is "base" or "large"."""
+    names = tuple(name for name in NETWORKS if name not in SOUND)
+    networks = _drawn(names, size, device, dtype, seed)
+    return AudioLdm2Parts(**dict.fromkeys(SOUND), **networks, **_others())
+
+
+def sound_side(size: str, device: str, dtype: torch.dtype, seed: int = 0) -> dict[str, nn.Module]:
+    """The parts of SOUND."""
+    return _drawn(SOUND, size, device, dtype, seed)
+
+
+def hollow(names: tuple[str, ...], size: str) -> dict[str, nn.Module]:
+    """The networks without weights, by the name of their part."""
+    return {name: random_weights.hollow(lambda name=name: _built(name, size)) for name in names}
+
+
+def fill(network: nn.Module, part: str, device: str, dtype: torch.dtype, seed: int) -> None:
+    """Give every parameter memory on `device` and a value, each from its own name and `seed`.
+
+    Matrices and kernels are N(0, 1 / fan-in), which keeps activations near one; norms are one,
+    biases zero. The values are the same on devices of one kind.
+    """
+    draws = Draws(seed, f"{part}.", device=device, dtype=dtype)
+    kept = draws._replace(dtype=torch.float32)
+
+    def draw(name: str, shape: tuple[int, ...]) -> Tensor:
+        return (kept if _kept_in_float32(network, name, dtype) else draws)(name, shape)
+
+    randomise(network, draw, every=True).requires_grad_(False)
+    if hasattr(network, "tie_weights"):
+        network.tie_weights()
+    network.to(device)
+    for buffer in network.buffers():
+        if buffer.is_floating_point():
+            buffer.data = buffer.data.to(dtype)
+
+
+def _drawn(
+    names: tuple[str, ...], size: str, device: str, dtype: torch.dtype, seed: int
+) -> dict[str, nn.Module]:
+    networks = hollow(names, size)
+    for name, network in networks.items():
+        fill(network, name, device, dtype, seed)
+        network.eval()
+    return networks
+
+
+def _built(name: str, size: str) -> nn.Module:
+    from transformers import ClapConfig, GPT2Config, SpeechT5HifiGanConfig, T5Config
+
+    configs = {
+        "text_encoder": ClapConfig,
+        "text_encoder_2": lambda: T5Config(**FLAN_T5_LARGE, **ENCODER_ALONE),
+        "language_model": lambda: GPT2Config(max_new_tokens=8),
+        "vocoder": lambda: SpeechT5HifiGanConfig(**VOCODER),
+    }
+    settings = {
+        "projection_model": PROJECTION,
+        "unet": UNET | {"block_out_channels": UNET_WIDTHS[size]},
+        "vae": VAE,
+    }
+    if name in configs:
+        return reader(name)(configs[name]())
+    return reader(name)(**settings[name])
+
+
+def _kept_in_float32(network: nn.Module, name: str, dtype: torch.dtype) -> bool:
+    """As transformers loads a network in half precision: T5's output projections overflow."""
+    kept = getattr(network, "_keep_in_fp32_modules", None) or ()
+    return dtype == torch.float16 and bool(set(kept) & set(name.split(".")))
+
+
+def _others() -> dict[str, Any]:
+    """Scheduler, CLAP's front end and stand-ins for the tokenizers."""
+    from diffusers import DDIMScheduler
+    from transformers import ClapFeatureExtractor
+
+    return {
+        "tokenizer": StandInTokenizer(CLAP_LENGTH, pad=1, end=2, vocabulary=50_265),
+        "tokenizer_2": StandInTokenizer(T5_LENGTH, pad=0, end=1, vocabulary=32_100),
+        "feature_extractor": ClapFeatureExtractor(truncation="rand_trunc"),
+        "scheduler": DDIMScheduler(**SCHEDULER),
+    }

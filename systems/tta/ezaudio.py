@@ -1,0 +1,142 @@
+"""EzAudio as text-to-audio: STAR's twin with text input, hence the controlled comparison."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from stabench.systems.contract import Spans, Waveform
+from stabench.systems.networks.cuda_graph import GraphedStep
+from stabench.systems.networks.udit import UDiT
+from stabench.systems.tta.ezaudio_networks import TOKENS, EzNetworks
+from stabench.systems.tta.ezaudio_sampler import EzSampler
+from stabench.systems.tta.latent_diffusion.prompt import Prompt, gather, widened
+from stabench.systems.tta.t5_guided import STOCK, T5Guided
+
+Integrate = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""Noise, and states and mask of a Context, to latents."""
+
+
+class EzGenerator(NamedTuple):
+    """The second phase: marks "sampler" and "decoder". Texts are padded to `tokens`."""
+
+    networks: EzNetworks
+    sampler: EzSampler
+    integrate: Integrate
+    tokens: int | None
+
+    @torch.inference_mode()
+    def generate(
+        self, prompts: Sequence[Prompt], seeds: Sequence[int], spans: Spans
+    ) -> list[Waveform]:
+        """One waveform a prompt; ValueError when seeds are not one each. One host
+        synchronisation, at the end, to fetch the samples."""
+        if len(seeds) != len(prompts):
+            raise ValueError(f"{len(prompts)} clips, but {len(seeds)} seeds; give one each")
+        if not prompts:
+            return []
+        vae = self.networks.vae
+        with spans("sampler"):
+            latents = self.latents(prompts, seeds)
+        with spans("decoder"):
+            kind = prompts[0].words.dtype
+            sound = vae.decode(latents.to(kind))[:, 0].float().cpu().numpy()
+        return [Waveform(samples, vae.sample_rate_hz) for samples in sound]
+
+    @torch.inference_mode()
+    def latents(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> Tensor:
+        """Latents float32 [B, C, latent_frames]."""
+        context = gather(prompts) if self.tokens is None else widened(gather(prompts), self.tokens)
+        noise = self.sampler.noise(self.networks.udit, seeds)
+        return self.integrate(noise.to(context.states.device), *context)
+
+
+def generator(networks: EzNetworks, sampler: EzSampler, variant: str) -> EzGenerator:
+    """As published, or with all steps of a single clip as one CUDA graph, captured now."""
+    if variant == STOCK:
+        return EzGenerator(networks, sampler, partial(sampler.run, networks.udit), None)
+    udit = networks.udit
+    with torch.inference_mode():
+        loop = partial(sampler.integrate, udit, sampler.modulations(udit))
+        integrate = GraphedStep(loop, [_example(udit, sampler)])
+    return EzGenerator(networks, sampler, integrate, TOKENS)
+
+
+def _example(udit: UDiT, sampler: EzSampler) -> tuple[Tensor, Tensor, Tensor]:
+    """Noise, states and mask of one clip."""
+    weight = udit.time_ada.weight
+    states = weight.new_zeros(2, TOKENS, udit.config.context_width)
+    mask = torch.ones(2, TOKENS, dtype=torch.bool, device=weight.device)
+    return sampler.noise(udit, [0]).to(weight.device), states, mask
+
+
+TRAIN_STEPS = 1000
+
+
+class EzAudio(T5Guided):
+    """EzAudio-L: FLAN-T5, the DiT and the VAE of STAR's classes, DDIM on v.
+
+    `weights`: "published", "random" (seeded by `seed`; latency only), or a folder that holds
+    `ezaudio-l/` (its .pt file), `ezaudio-vae/` and `flan-t5-large/`. Text is padded to 100 tokens
+    and masked, the empty text as well. Defaults are those of the original's interface: 100 steps,
+    guidance 5, of which a share `rescale` is rescaled, full noise (`eta` 1). `latent_frames` are
+    at 50 Hz: 500 give 240,000 samples (10 s). `cache_unconditional`: the empty text is encoded
+    once, not with every clip. `variant`: "stock", or "graph" (all steps of a single clip are one
+    CUDA graph).
+    """
+
+    title = "EzAudio"
+    entries = ("ezaudio-l", "ezaudio-vae", "flan-t5-large")
+    sample_rate = 24_000
+
+    def __init__(
+        self,
+        steps: int = 100,
+        guidance: float = 5.0,
+        weights: str = "published",
+        cache_unconditional: bool = False,
+        rescale: float = 0.75,
+        eta: float = 1.0,
+        latent_frames: int = 500,
+        seed: int = 0,
+        variant: str = "stock",
+    ) -> None:
+        if not 1 <= steps <= TRAIN_STEPS:
+            raise ValueError(f"steps is {steps}, allowed are 1 to {TRAIN_STEPS}")
+        for name, value in (("rescale", rescale), ("eta", eta)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} is {value}, allowed are 0 to 1")
+        super().__init__(weights, variant, cache_unconditional, seed)
+        self.steps, self.guidance, self.rescale, self.eta = steps, guidance, rescale, eta
+        self.latent_frames = latent_frames
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "steps": self.steps,
+            "guidance": self.guidance,
+            "rescale": self.rescale,
+            "eta": self.eta,
+            "latent_frames": self.latent_frames,
+        }
+
+    def _networks(self) -> Any:
+        from stabench.systems.tta import ezaudio_networks
+
+        return ezaudio_networks
+
+    def _reading(self) -> dict[str, Any]:
+        return {"length": self._networks().TOKENS}
+
+    def _new_generator(self, sound: Any) -> Any:
+        pass
+        from stabench.systems.tta.ezaudio_sampler import EzSampler
+
+        if sound.vae.sample_rate_hz != self.sample_rate:
+            raise ValueError(
+                f"the VAE's config.json says {sound.vae.sample_rate_hz} Hz, expected"
+                f" {self.sample_rate}; use the published one"
+            )
+        sampler = EzSampler(self.steps, self.guidance, self.rescale, self.eta, self.latent_frames)
+        return generator(sound, sampler, self.variant)

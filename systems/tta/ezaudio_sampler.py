@@ -1,0 +1,127 @@
+"""EzAudio's sampler: DDIM on v with rescaled guidance, through STAR's DiT."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from stabench.systems.networks.udit import Modulations, UDiT
+from stabench.systems.tta.latent_diffusion.sampler import Schedule, draw
+
+SCHEDULE = {
+    "num_train_timesteps": 1000,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "prediction_type": "v_prediction",
+    "rescale_betas_zero_snr": True,
+    "timestep_spacing": "trailing",
+    "clip_sample": False,
+}
+"""The `diff` table of the original's ckpts/ezaudio-l.yml."""
+
+
+class EzSampler(NamedTuple):
+    """`eta` 0 is deterministic DDIM, 1 adds the full noise in every step (arXiv 2010.02502);
+    `rescale` is the share of guidance brought back to the spread of the guided prediction
+    (arXiv 2305.08891, section 3.4)."""
+
+    steps: int
+    guidance: float
+    rescale: float
+    eta: float
+    latent_frames: int
+
+    def noise(self, udit: UDiT, seeds: Sequence[int]) -> Tensor:
+        """The start and what each step adds, float32 [1 + draws, B, C, latent_frames], on the CPU.
+
+        Drawn beforehand: no host synchronisation inside the loop.
+        """
+        draws = self.steps if self.eta > 0 else 0
+        return draw(seeds, (udit.config.in_channels, self.latent_frames), 1 + draws)
+
+    def modulations(self, udit: UDiT) -> Modulations:
+        """Those of all steps: they depend on the schedule alone."""
+        times = _stock(self.steps).timesteps
+        return udit.modulations(times.float().to(udit.time_ada.weight.device))
+
+    def run(self, udit: UDiT, noise: Tensor, states: Tensor, mask: Tensor | None) -> Tensor:
+        """From noise to latents float32 [B, C, latent_frames]."""
+        return self.integrate(udit, self.modulations(udit), noise, states, mask)
+
+    def integrate(
+        self,
+        udit: UDiT,
+        modulations: Modulations,
+        noise: Tensor,
+        states: Tensor,
+        mask: Tensor | None,
+    ) -> Tensor:
+        """As `run`, with the modulations given. Keys and values of the text are computed once.
+        Only launches work: nothing waits for the device, nothing comes from the host."""
+        times, step = self.schedule(noise[1:])
+        cache = udit.precompute(states, mask)
+        latents = noise[0]
+        for index in range(len(times)):
+            both = torch.cat([latents, latents]).to(states.dtype)
+            empty, words = udit.step(both, modulations.at(index), cache).float().chunk(2)
+            latents = step(self.guided(empty, words), index, latents)
+        return latents
+
+    def schedule(self, noise: Tensor) -> Schedule:
+        """Times and steps of DDIM, with noise [steps, B, C, T] given (unread where eta is 0)."""
+        stock = _stock(self.steps)
+        spacing = SCHEDULE["num_train_timesteps"] // self.steps
+        table = [
+            _coefficients(stock.alphas_cumprod, time, time - spacing, self.eta)
+            for time in stock.timesteps.tolist()
+        ]
+
+        def step(output: Tensor, index: int, latents: Tensor) -> Tensor:
+            one = table[index]
+            data = one.signal * latents - one.noise * output
+            epsilon = one.signal * output + one.noise * latents
+            mean = one.next_signal * data + one.direction * epsilon
+            return mean + one.fresh * noise[index] if self.eta > 0 else mean
+
+        return Schedule(stock.timesteps, step)
+
+    def guided(self, empty: Tensor, words: Tensor) -> Tensor:
+        """[B, C, T] twice to one: guidance, then a share of it rescaled, clip by clip."""
+        raw = empty + self.guidance * (words - empty)
+        if self.rescale == 0:
+            return raw
+        spread = words.std(dim=(1, 2), keepdim=True) / raw.std(dim=(1, 2), keepdim=True)
+        return self.rescale * (raw * spread) + (1 - self.rescale) * raw
+
+
+def _stock(steps: int) -> Any:
+    """diffusers' scheduler, for its times and its table."""
+    from diffusers import DDIMScheduler
+
+    stock = DDIMScheduler(**SCHEDULE)
+    stock.set_timesteps(steps)
+    return stock
+
+
+class Coefficients(NamedTuple):
+    """Of one DDIM step on v, 0-dimensional and float32: x = signal x0 + noise e at its time, and
+    next x = next_signal x0 + direction e + fresh (new noise)."""
+
+    signal: Tensor
+    noise: Tensor
+    next_signal: Tensor
+    direction: Tensor
+    fresh: Tensor
+
+
+def _coefficients(alphas_cumprod: Tensor, time: int, after: int, eta: float) -> Coefficients:
+    here = alphas_cumprod[time]
+    there = alphas_cumprod[after] if after >= 0 else torch.tensor(1.0)
+    variance = (1 - there) / (1 - here) * (1 - here / there)
+    fresh = eta * variance**0.5
+    # With full noise after pure noise this is 0; rounded below 0 it would make every sample NaN,
+    # as it does in diffusers for some numbers of steps (which ones depends on the processor).
+    left = torch.clamp(1 - there - fresh**2, min=0.0)
+    return Coefficients(here**0.5, (1 - here) ** 0.5, there**0.5, left**0.5, fresh)

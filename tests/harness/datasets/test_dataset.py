@@ -1,0 +1,128 @@
+"""Datasets: ids that are unique and name files, folders of WAVs, captions of every kind."""
+
+from pathlib import Path
+
+import pytest
+
+from stabench.harness.datasets.dataset import Clip, Dataset, folder, read_captions, spoken_folder
+from stabench.harness.errors import MissingError, StabenchError
+
+
+def _clips(*names: str) -> tuple[Clip, ...]:
+    return tuple(Clip(name, None, None, None) for name in names)
+
+
+def _csv(path: Path, text: str) -> Path:
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_an_id_used_twice_is_one_line_and_exit_2() -> None:
+    with pytest.raises(StabenchError, match="'pets': clip id 'cat' is used twice") as caught:
+        Dataset("pets", "1", _clips("cat", "dog", "cat"))
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "a\nb", "a\0b", "x" * 201])
+def test_an_id_that_names_no_file_is_refused(name: str) -> None:
+    with pytest.raises(StabenchError, match="cannot name a file"):
+        Dataset("pets", "1", _clips(name))
+
+
+@pytest.mark.parametrize("name", ["Y_z6pymOet7g", "a b", "ü", "-x", ".hidden", "a.b"])
+def test_other_ids_are_fine(name: str) -> None:
+    assert Dataset("pets", "1", _clips(name)).limited(5).clips[0].id == name
+
+
+def test_the_limit_takes_the_first_clips() -> None:
+    dataset = Dataset("pets", "1", _clips(*"abc"))
+    assert [clip.id for clip in dataset.limited(2).clips] == ["a", "b"]
+    assert dataset.limited(None) == dataset
+
+
+def test_a_folder_pairs_files_by_name(speech: Path, tmp_path: Path) -> None:
+    captions = _csv(tmp_path / "c.csv", 'id,caption\nclip1,"a dog, barking"\nclip0, rain \n')
+    dataset = folder(speech, reference=speech, captions=captions)
+    assert [clip.id for clip in dataset.clips] == [f"clip{index}" for index in range(6)]
+    first = dataset.clips[0]
+    assert (first.caption, first.speech, first.reference) == (
+        "rain",
+        speech / "clip0.wav",
+        speech / "clip0.wav",
+    )
+    assert dataset.clips[1].caption == "a dog, barking"
+    assert dataset.clips[2].caption is None
+
+
+def test_a_caption_without_speech_is_a_clip_that_will_fail(speech: Path, tmp_path: Path) -> None:
+    captions = _csv(tmp_path / "c.csv", "id,caption\nzebra,hoofs\n")
+    assert folder(speech, captions=captions).clips[-1] == Clip(
+        "zebra", "hoofs", speech / "zebra.wav", None
+    )
+
+
+def test_the_version_follows_ids_and_captions(speech: Path, tmp_path: Path) -> None:
+    bare = folder(speech).version
+    captions = _csv(tmp_path / "c.csv", "id,caption\nclip0,rain\n")
+    assert folder(speech).version == bare
+    assert folder(speech, captions=captions).version != bare
+    (speech / "clip3.wav").unlink()
+    assert folder(speech).version != bare
+
+
+def test_captions_near_the_speech_are_found_and_only_looked_up(speech: Path) -> None:
+    assert spoken_folder(speech, None).clips[0].caption is None
+    _csv(speech.parent / "captions.csv", "id,caption\nclip0,rain\nzebra,hoofs\n")
+    dataset = spoken_folder(speech, None)
+    assert (len(dataset.clips), dataset.clips[0].caption) == (6, "rain")
+    _csv(speech / "captions.csv", "id,caption\nclip0,wind\n")
+    assert spoken_folder(speech, None).clips[0].caption == "wind"
+    given = _csv(speech.parent / "mine.csv", "id,caption\nclip0,snow\n")
+    assert spoken_folder(speech, given).clips[0].caption == "snow"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("audiocap_id,text\n1,x\n", "found columns audiocap_id, text; needs columns id, caption"),
+        ("", "found columns none"),
+        ("id,caption\na,x\na,y\n", "clip id 'a' is used twice"),
+        ("id,caption\n,x\n", "cannot name a file"),
+        ('id,caption\na,"x\n', "not a UTF-8 CSV file"),
+    ],
+)
+def test_captions_that_cannot_be_used(tmp_path: Path, text: str, line: str) -> None:
+    with pytest.raises(StabenchError) as caught:
+        read_captions(_csv(tmp_path / "c.csv", text))
+    assert line in str(caught.value)
+    assert (caught.value.exit_code, "\n" in str(caught.value)) == (2, False)
+
+
+def test_captions_with_a_byte_order_mark_and_other_columns(tmp_path: Path) -> None:
+    path = _csv(tmp_path / "c.csv", "\ufeffid,start,caption\na,3,x\nb,4\n")
+    assert read_captions(path) == {"a": "x", "b": ""}
+
+
+def test_captions_in_another_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_bytes("id,caption\na,Höhle\n".encode("latin-1"))
+    with pytest.raises(StabenchError, match="not a UTF-8 CSV file"):
+        read_captions(path)
+
+
+def test_folders_and_files_that_are_not_there(tmp_path: Path, speech: Path) -> None:
+    for call in (
+        lambda: folder(tmp_path / "none"),
+        lambda: folder(speech, reference=tmp_path / "none"),
+        lambda: folder(speech, captions=tmp_path / "none.csv"),
+        lambda: folder(_empty(tmp_path)),
+    ):
+        with pytest.raises(MissingError) as caught:
+            call()
+        assert caught.value.exit_code == 3
+
+
+def _empty(tmp_path: Path) -> Path:
+    path = tmp_path / "empty"
+    path.mkdir(exist_ok=True)
+    return path

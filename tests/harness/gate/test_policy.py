@@ -1,0 +1,65 @@
+"""gate.toml is strict: every slip is named, with what is allowed."""
+
+from pathlib import Path
+
+import pytest
+
+from stabench.harness.compare.verdict import Bounds
+from stabench.harness.errors import MissingError, StabenchError
+from stabench.harness.gate import policy
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_the_policy_of_the_pocket_suite() -> None:
+    found = policy.load(ROOT / "results" / "baselines" / "gate.toml")
+    assert found.systems == ("cascade", "star")
+    assert {"fad", "fd", "kl", "is", "clap", "recall"} <= set(found.quality.effects)
+    assert found.latency.threshold is None
+    assert found.latency.unmeasured == pytest.approx(0.05)
+
+
+def test_effects_in_the_unit_and_in_percent() -> None:
+    value = {"quality": {"effects": {"kl": 0.1, "fad": "2 %"}}, "latency": {"threshold": "12.5 %"}}
+    found = policy.parse("policy", value)
+    assert found.quality.effects["kl"].bounds(old=3.0) == Bounds(0.1, 0.1)
+    assert found.quality.effects["fad"].bounds(old=-5.0) == pytest.approx(Bounds(0.1, 0.1))
+    assert found.latency.threshold == pytest.approx(0.125)
+
+
+def test_nothing_said_guards_both_latencies_and_no_failures() -> None:
+    found = policy.parse("policy", {})
+    assert found.latency.phases == ("processing", "generation")
+    assert (found.max_failed_share, found.quality.effects) == (0.0, {})
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"sistems": []}, "unknown key 'sistems'; did you mean 'systems'?"),
+        ({"latency": {"treshold": "5 %"}}, "latency: unknown key 'treshold'; did you mean"),
+        ({"quality": {"effects": {"clpa": 1}}}, "unknown metric 'clpa'; did you mean 'clap'?"),
+        ({"quality": {"effects": {"fad": "2"}}}, "'2' is no percentage"),
+        ({"quality": {"effects": {"fad": -1}}}, "-1 is no effect"),
+        ({"quality": {"effects": {"fad": True}}}, "True is no effect"),
+        ({"quality": {"effects": {"fad": float("nan")}}}, "nan is no effect"),
+        ({"quality": {"provenance": "any"}}, "quality.provenance is 'any'"),
+        ({"latency": {"threshold": 5}}, "5 is no percentage"),
+        ({"latency": {"threshold": "0 %"}}, "'0 %' is no percentage"),
+        ({"latency": {"phases": ["sampling"]}}, "latency.phases.0 is 'sampling'"),
+        ({"max_failed_share": 2}, "max_failed_share is 2"),
+    ],
+)
+def test_slips_are_named(value: dict, said: str) -> None:
+    with pytest.raises(StabenchError, match=r"^policy: ") as caught:
+        policy.parse("policy", value)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_and_one_that_is_no_toml(tmp_path: Path) -> None:
+    with pytest.raises(MissingError):
+        policy.load(tmp_path / "gate.toml")
+    (tmp_path / "gate.toml").write_text("systems = [")
+    with pytest.raises(StabenchError, match="not a TOML file"):
+        policy.load(tmp_path / "gate.toml")

@@ -1,0 +1,294 @@
+"""The site: escaped, offline, the same bytes twice, and true to its entries."""
+
+import base64
+import hashlib
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stabench.harness.errors import MissingError, StabenchError
+from stabench.harness.history import history
+from stabench.harness.history import page as site_history
+from stabench.harness.leaderboard.site import MARKER, build
+from tests.harness.history.test_series import another_network, noisy, record
+from tests.harness.leaderboard.made_entries import HOSTILE, Leaderboard
+
+ROOT = Path(__file__).resolve().parents[3]
+LOADING = ("src", "href", "action", "formaction", "poster", "data", "srcset", "style", "background")
+
+
+class Page(HTMLParser):
+    """A page as a browser would take it apart."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.text: list[str] = []
+        self.inside: dict[str, str] = {}
+        self._open = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+        self._open = tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open in ("style", "script"):
+            self.inside[self._open] = self.inside.get(self._open, "") + data
+        else:
+            self.text.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = ""
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+    def of(self, tag: str) -> list[dict[str, str]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+def page(path: Path) -> Page:
+    return Page(path.read_text("utf-8"))
+
+
+def hostile(value: dict[str, Any]) -> None:
+    """Whatever a submitter may write holds markup."""
+    system = value["system"]
+    for key in ("version", "description", "contact", "licence", "training_data", "note", "label"):
+        system[key] = HOSTILE
+    system["authors"] = [HOSTILE]
+    system["links"] = {HOSTILE: "https://example.org/"}
+    system["weights"] = {HOSTILE: "5" * 64}
+    value["hardware"]["cpu"] = value["run"]["id"] = value["dataset"]["version"] = HOSTILE
+    value["metrics"]["kl"]["label"] = HOSTILE
+    value["failed"] = {HOSTILE: HOSTILE}
+    value["marks"] = [HOSTILE]
+    value["latency"]["stages"][0]["name"] = HOSTILE
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Leaderboard:
+    return Leaderboard(tmp_path / "leaderboard")
+
+
+@pytest.fixture
+def site(made: Leaderboard, tmp_path: Path) -> Path:
+    """A site of three entries, one hostile, with a history."""
+    made.add("star", audio=True)
+    made.add("claim", 1.0, audited=False)
+    made.add("hostile", change=hostile, verdict={"remarks": [HOSTILE]})
+    path = tmp_path / "history.jsonl"
+    for index, value in enumerate(noisy(20, 10)):
+        history.append(record(index, value, another_network if index >= 18 else None), path)
+    return build(made.root, tmp_path / "site", path).parent
+
+
+def test_the_files_of_a_site(site):
+    names = sorted(str(path.relative_to(site)) for path in site.rglob("*") if path.is_file())
+    sounds = [f"audio/star/0{number}.wav" for number in (1, 2, 3)]
+    pages = [f"systems/{name}.html" for name in ("claim", "hostile", "star")]
+    assert names == [MARKER, *sounds, "history.html", "index.html", *pages]
+
+
+def test_markup_of_submitters_is_text_on_every_page(site):
+    for path in site.rglob("*.html"):
+        found = page(path)
+        assert len(found.of("script")) == 1
+        assert not found.of("img")
+        assert not [name for _, attrs in found.tags for name in attrs if name.startswith("on")]
+    assert HOSTILE in page(site / "systems" / "hostile.html").words
+    assert HOSTILE in page(site / "index.html").words
+
+
+def test_nothing_is_loaded_from_elsewhere(site):
+    for path in site.rglob("*.html"):
+        for tag, attrs in page(path).tags:
+            for name in LOADING:
+                value = attrs.get(name)
+                if value is None or (tag == "a" and value.startswith("#")):
+                    continue
+                if tag == "a" and attrs.get("rel") == "nofollow noopener":
+                    assert value.startswith("https://")
+                    continue
+                assert (path.parent / value).resolve().is_relative_to(site.resolve())
+                assert (path.parent / value).exists(), f"{path}: {value}"
+
+
+def test_links_of_submissions_are_shown_in_full(site):
+    found = page(site / "systems" / "star.html")
+    (link,) = [attrs for attrs in found.of("a") if attrs.get("rel")]
+    assert link["href"] == "https://example.org/code?a=1&b=2"
+    assert link["href"] in found.words
+
+
+def test_the_policy_allows_this_script_and_style_only(site):
+    for path in site.rglob("*.html"):
+        found = page(path)
+        (policy,) = [one["content"] for one in found.of("meta") if "http-equiv" in one]
+        assert policy.startswith("default-src 'none'; ")
+        assert "unsafe" not in policy
+        for tag in ("script", "style"):
+            digest = base64.b64encode(hashlib.sha256(found.inside[tag].encode()).digest()).decode()
+            assert f"{tag}-src 'sha256-{digest}'" in policy
+
+
+def test_the_same_entries_give_the_same_bytes(site, made, tmp_path):
+    def content(root: Path) -> dict[str, bytes]:
+        return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+    again = build(made.root, tmp_path / "again", tmp_path / "history.jsonl").parent
+    assert content(again) == content(site)
+
+
+def test_unaudited_entries_are_marked_and_filters_know_them(site):
+    found = page(site / "index.html")
+    rows = {row["data-audited"] for row in found.of("tr") if "data-audited" in row}
+    assert rows == {"yes", "no"}
+    assert found.words.count("unaudited") == 1
+    assert "No check of this submission is on record" in page(site / "systems" / "claim.html").words
+
+
+def test_numbers_on_a_system_s_page_are_those_claimed(site):
+    words = page(site / "systems" / "star.html").words
+    for text in ("2.00 [1.90, 2.10]", "20.0 [18.0, 22.0]", "speech_encoder 20.00", "a" * 40):
+        assert text in words
+    assert "Processor A, 1 of 2 cores used" in words
+    assert len(page(site / "systems" / "star.html").of("audio")) == 3
+
+
+def test_the_history_page_draws_breaks_and_change_points_and_joins_nothing_across(site):
+    text = (site / "history.html").read_text()
+    drawings = re.findall(r'<svg class="series".*?</svg>', text)
+    (kl,) = [one for one in drawings if 'aria-label="KL' in one]
+    assert (kl.count('class="gap"'), kl.count('class="change"')) == (1, 1)
+    lines = re.findall(r'<polyline class="line" points="([^"]*)"', kl)
+    assert [len(points.split()) for points in lines] == [18, 2]
+    assert "embedder was pocket-cnn14" in page(site / "history.html").words
+
+
+def test_tables_can_be_read_by_machines_and_sorted(site):
+    found = page(site / "index.html")
+    assert [attrs for attrs in found.of("td") if attrs.get("data-sort") == "2.0"]
+    assert all(attrs.get("scope") for attrs in found.of("th"))
+    assert len(found.of("caption")) == len(found.of("table"))
+    assert all("tabindex" in attrs for attrs in found.of("div") if attrs.get("role") == "region")
+
+
+def test_an_empty_leaderboard_says_how_to_submit(made, tmp_path):
+    words = page(build(made.root, tmp_path / "site", None)).words
+    assert "No submission has been accepted yet." in words
+    assert "stabench submit RUN --system NAME --about about.toml" in words
+    assert "stabench check-submission PACKAGE.zip" in words
+
+
+def test_a_site_replaces_an_older_one_whole_and_nothing_else(made, tmp_path):
+    out = tmp_path / "site"
+    folder = made.add("star")
+    build(made.root, out, None)
+    (folder / "submission.json").unlink()
+    (folder / "verdict.json").unlink()
+    folder.rmdir()
+    build(made.root, out, None)
+    assert not (out / "systems").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("dear")
+    with pytest.raises(StabenchError, match="holds something else than a site"):
+        build(made.root, tmp_path / "mine", None)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "dear"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["leaderboard", "mine", "site"]
+
+
+def test_a_site_may_be_built_here_or_behind_a_link_and_not_in_place_of_a_file(
+    made, tmp_path, monkeypatch
+):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    for _ in range(2):
+        build(made.root, tmp_path / "link", None)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "index.html").is_file()
+    monkeypatch.chdir(tmp_path / "real")
+    build(made.root, Path(), None)
+    assert (tmp_path / "real" / "index.html").is_file()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StabenchError, match="is a file; choose a folder"):
+        build(made.root, tmp_path / "file", None)
+
+
+def test_a_full_disk_leaves_the_older_site(made, tmp_path, monkeypatch):
+    out = tmp_path / "site"
+    build(made.root, out, None)
+    before = (out / "index.html").read_bytes()
+
+    def full(_path, _data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        build(made.root, out, None)
+    assert (out / "index.html").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["leaderboard", "site"]
+
+
+def test_a_history_that_was_asked_for_must_be_there(made, tmp_path, monkeypatch):
+    with pytest.raises(MissingError, match="no such file"):
+        build(made.root, tmp_path / "site", tmp_path / "typo.jsonl")
+    monkeypatch.chdir(tmp_path)
+    build(made.root, tmp_path / "site")
+    assert "No run has been recorded." in page(tmp_path / "site" / "history.html").words
+
+
+def test_a_long_history_is_drawn_to_a_length(monkeypatch):
+    monkeypatch.setattr(site_history, "MOST_RUNS", 5)
+    [suite] = site_history.suites([record(index, float(index)) for index in range(9)])
+    assert suite.earlier == 4
+    assert {line.runs for metric in suite.metrics for line in metric.lines} == {5}
+    assert suite.metrics[-1].lines[0].last == "8.00"
+
+
+def test_labels_of_the_history_are_text_on_its_page(made, tmp_path):
+    def labelled(value: dict[str, Any]) -> None:
+        value["systems"]["star"]["label"] = value["columns"]["kl"]["label"] = HOSTILE
+
+    path = tmp_path / "history.jsonl"
+    history.append(record(0, 2.0, labelled), path)
+    build(made.root, tmp_path / "site", path)
+    found = page(tmp_path / "site" / "history.html")
+    assert HOSTILE in found.words
+    assert not found.of("img")
+    assert not [name for _, attrs in found.tags for name in attrs if name.startswith("on")]
+
+
+def test_a_sample_of_the_sounds_makes_claims_only(made, tmp_path):
+    made.add("sample", verdict={"heard": 3})
+    words = page(build(made.root, tmp_path / "site", None)).words
+    assert "3 of 12 sounds heard by the check" in words
+    facts = page(tmp_path / "site" / "systems" / "sample.html").words
+    assert "made again times claimed only KL, Event recall" in facts
+
+
+def test_only_the_keeper_s_command_makes_entries(site):
+    words = page(site / "index.html").words
+    assert "--audio all" in words
+    assert "stabench leaderboard add PACKAGE.zip" in words
+    assert "only running the system shows" in words
+
+
+def test_building_imports_no_torch(made, tmp_path):
+    made.add("star")
+    script = (
+        "import sys, pathlib; from stabench.harness.leaderboard.site import build;"
+        "build(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), None);"
+        "heavy = {'torch', 'transformers', 'pandas', 'scipy', 'matplotlib'} & set(sys.modules);"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    command = [sys.executable, "-c", script, str(made.root), str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

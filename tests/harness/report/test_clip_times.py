@@ -1,0 +1,87 @@
+"""Clip times: differences and ratios of mean times on the clips that two systems share."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stabench.harness.report.timing_sections import clip_times, latency_ratio, paired_latencies
+from stabench.harness.runs.journal import Row, to_json
+from stabench.harness.runs.results import Results
+from tests.harness.fake_run import FakeRun
+
+SYSTEMS = (("a", "cascade", "A"), ("be", "end-to-end", "B"), ("cee", "oracle", "C"))
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    made = FakeRun(tmp_path_factory.mktemp("run"), systems=SYSTEMS, failed={"be": ["clip005"]})
+    return Results.read(Path(made.make().path))
+
+
+def test_repeats_are_averaged_and_clips_without_the_phase_left_out():
+    rows = [
+        Row("a", "x", 0, False, "ok", seed=0, represent_ns=10),
+        Row("a", "x", 1, False, "ok", seed=0, represent_ns=20),
+        Row("a", "y", 0, False, "ok", seed=0, represent_ns=40, generate_ns=7),
+    ]
+    assert clip_times(rows, "represent") == {"x": 15.0, "y": 40.0}
+    assert clip_times(rows, "generate") == {"y": 7.0}
+
+
+def test_differences_are_paired_in_the_units_of_the_table(results):
+    found = {(one.a, one.b, one.column): one for one in paired_latencies(results)}
+    assert len(found) == 3 * 2
+    a, b = (clip_times(results.timed(name), "represent") for name in ("a", "be"))
+    minus = np.array([a[clip] - b[clip] for clip in sorted(a.keys() & b.keys())]) / 1e6
+    one = found["a", "be", "processing"]
+    assert (one.n, one.difference) == (23, pytest.approx(minus.mean()))
+    half = 1.96 * minus.std(ddof=1) / np.sqrt(len(minus))
+    assert one.high - one.low == pytest.approx(2 * half, rel=0.35)
+    assert one.low < one.difference < one.high
+
+
+def test_a_ratio_of_a_system_to_itself_is_1_without_doubt(results):
+    assert latency_ratio(results, "a", "a", "generate")[:4] == (1.0, 1.0, 1.0, 24)
+
+
+def test_a_ratio_is_the_first_over_the_second_on_common_clips(results):
+    a, b = (clip_times(results.timed(name), "represent") for name in ("a", "be"))
+    assert len(b) == 23
+    found = latency_ratio(results, "a", "be", "represent")
+    assert found.n == 23
+    assert found.value == pytest.approx(sum(a[clip] for clip in b) / sum(b.values()))
+    back = latency_ratio(results, "be", "a", "represent")
+    assert back.value == pytest.approx(1 / found.value)
+
+
+def test_bursts_of_a_busy_machine_widen_differences_and_ratios(tmp_path):
+    """The same times count for less where slow ones follow one another."""
+    widths = {}
+    for kind in ("bursts", "mixed"):
+        folder = FakeRun(tmp_path / kind, n=96, systems=SYSTEMS[:2]).make()
+        slow = np.repeat([0, 1, 0, 0, 1, 0, 1, 1], 12)
+        order = slow if kind == "bursts" else np.random.default_rng(0).permutation(slow)
+        rows = [
+            replace(
+                row, spans=(), generate_ns=10**8 * (1 + int(row.system == "a" and order[place]))
+            )
+            for place, row in zip([*range(96)] * 2, folder.rows(), strict=True)
+        ]
+        lines = [json.dumps(to_json(row)) + "\n" for row in rows]
+        folder.journal_path.write_text("".join(lines))
+        results = Results.read(folder.path)
+        minus = next(one for one in paired_latencies(results) if one.column == "generation")
+        over = latency_ratio(results, "a", "be", "generate")
+        widths[kind] = (minus.high - minus.low, over.high - over.low)
+    assert all(np.array(widths["bursts"]) > 1.8 * np.array(widths["mixed"])), widths
+
+
+def test_what_was_not_timed_has_no_ratio(results, tmp_path):
+    offline = FakeRun(tmp_path, n=2, systems=SYSTEMS, protocol={"scenario": "offline"}).make()
+    found = latency_ratio(Results.read(offline.path), "a", "be", "generate")
+    assert (found.value, found.reason) == (None, "offline run: a batch has no latency")
+    assert paired_latencies(Results.read(offline.path)) == ()
+    assert latency_ratio(results, "a", "nobody", "generate").value is None

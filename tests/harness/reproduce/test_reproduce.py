@@ -1,0 +1,350 @@
+"""Reproduce: every published figure gets a verdict, and none is compared that must not be."""
+
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stabench.harness.errors import Inconclusive
+from stabench.harness.formatting import NOTHING
+from stabench.harness.render.markdown import to_markdown
+from stabench.harness.report.table import tabulate
+from stabench.harness.reproduce.figures import NOT_RATED, Verdict, verdicts
+from stabench.harness.reproduce.paper import Paper, read_all
+from stabench.harness.reproduce.reproduce import reproduce, reproduce_run
+from stabench.harness.runs.results import Results
+from stabench.harness.scoring.score import score_run
+from tests.harness.fake_run import FakeRun
+
+ROOT = Path(__file__).resolve().parents[3]
+TABLE1, TABLE2 = read_all()
+CELLS = {"cell": 54, "ratio": 10, "claim": 2}
+NOTHING_RUN = {"not run": 62, "not rated": 4}
+PUBLISHED = {"fad": 2.23, "fd": 15.42, "kl": 1.48, "is": 12.22, "clap": 0.422}
+ORIGINS = {"fad": "vggish", "tagger": "cnn14-16k", "clap": "clap-630k-audioset-best"}
+SYSTEMS = (
+    ("cascade", "cascade", "Whisper + TANGO 2"),
+    ("star", "end-to-end", "STAR"),
+    ("small", "end-to-end", "STAR (pocket)"),
+)
+MINIATURES = ("pocket-star-nobridge", "pocket-star", "pocket-star-dac")
+USES = {"cascade": "whisper-tango2", "star": "star", "small": "pocket-star-dac"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = FakeRun(tmp_path_factory.mktemp("run"), systems=SYSTEMS).make()
+    score_run(run.path)
+    return run.path
+
+
+@pytest.fixture
+def as_published(made: Path, tmp_path: Path) -> Path:
+    """The run as if it had done all that the paper's figures need, with STAR's own scores."""
+    folder = tmp_path / "run"
+    shutil.copytree(made, folder, ignore=shutil.ignore_patterns("audio"))
+
+    def run(value: Any) -> None:
+        value["request"]["device"] = "cuda"
+        value["dataset"]["name"] = "audiocaps"
+        for system in value["suite"]["system"]:
+            system["use"] = USES[system["name"]]
+
+    def scores(value: Any) -> None:
+        value["provenance"]["protocol"] |= {"name": "paper", "digest": _conditions().digest}
+        for role, name in ORIGINS.items():
+            value["provenance"]["embedders"][role]["origin"] = f"published: {name}"
+        for system in value["systems"].values():
+            for key, middle in PUBLISHED.items():
+                ends = {"low": 0.9 * middle, "high": 1.1 * middle}
+                system["cells"][key] = {"value": middle, **ends, "n": 975}
+
+    edit(folder, run, scores)
+    return folder
+
+
+def edit(folder: Path, run: Any = None, scores: Any = None) -> Path:
+    """Change run.json and metrics.json by two functions of their values."""
+    for name, change in (("run.json", run), ("metrics.json", scores)):
+        if change is not None:
+            value = json.loads((folder / name).read_text())
+            change(value)
+            (folder / name).write_text(json.dumps(value))
+    return folder
+
+
+def _conditions() -> Any:
+    return TABLE2.conditions
+
+
+def judged(folder: Path, paper: Paper = TABLE2) -> list[Verdict]:
+    results = Results.read(folder)
+    return verdicts(paper, results, tabulate(results))
+
+
+def cell(folder: Path, group: str, figure: str) -> Verdict:
+    return next(v for v in judged(folder) if (v.group, v.figure) == (group, figure))
+
+
+def test_every_cell_has_a_verdict_and_a_run_of_other_systems_is_not_run(made):
+    found = judged(made)
+    assert Counter(verdict.kind for verdict in found) == CELLS
+    assert Counter(verdict.outcome for verdict in found) == NOTHING_RUN
+    assert all(verdict.reasons for verdict in found)
+    assert [v.outcome for v in judged(made, TABLE1)] == ["not run"] * 10
+
+
+def test_scores_of_a_run_as_published_are_compared(as_published):
+    for key in ("FAD", "FD", "KL", "IS", "CLAP"):
+        assert cell(as_published, "STAR", key).outcome == "reproduced"
+    off = cell(as_published, "Whisper + TANGO 2", "KL")
+    assert (off.outcome, off.systems) == ("off", ("cascade",))
+    assert off.sigmas == pytest.approx(1.96 * (1.48 - 1.225) / 0.148)
+    assert cell(as_published, "Whisper + AUDIT", "KL").outcome == "not run"
+
+
+def test_times_themselves_are_never_compared_and_listeners_never_asked(as_published):
+    found = [v for v in judged(as_published) if v.figure in ("Processing", "Generation")]
+    assert {v.outcome for v in found if v.systems} == {"not comparable"}
+    assert all("hardware" in v.reasons[0] for v in found if v.systems)
+    unheard = [v for v in judged(as_published) if v.figure in ("OVL", "REL")]
+    assert Counter((v.outcome, v.reasons[0]) for v in unheard) == {
+        ("not run", "needs listeners"): 8,
+        ("not rated", NOT_RATED): 4,
+    }
+    assert cell(as_published, "STAR", "OVL").published[:1] == (4.22,)
+
+
+def test_a_miniature_stands_for_its_row_and_is_not_comparable(as_published):
+    found = cell(as_published, "DAC encoder", "FAD")
+    assert (found.outcome, found.systems) == ("not comparable", ("small",))
+    assert any("pocket-size" in reason for reason in found.reasons)
+    assert found.published.value == 5.49
+
+
+def test_in_a_run_of_miniatures_every_published_figure_is_shown_and_none_compared(made, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(made, folder, ignore=shutil.ignore_patterns("audio"))
+
+    def run(value: Any) -> None:
+        for system, use in zip(value["suite"]["system"], MINIATURES, strict=True):
+            system["use"] = use
+
+    found = judged(edit(folder, run))
+    assert Counter(v.outcome for v in found) == {
+        "not comparable": 21 + 4,
+        "not run": 37,
+        "not rated": 4,
+    }
+    assert {v.figure for v in found if v.published.value is None} == {"OVL", "REL"}
+    assert {v.outcome for v in found if v.published.value is None} == {"not rated"}
+    dash = cell(folder, "DAC encoder", "OVL")
+    assert (dash.outcome, dash.systems, dash.reasons) == ("not rated", (), (NOT_RATED,))
+    assert dash.run.value is None
+    page = to_markdown(reproduce(Results.read(folder), (TABLE1, TABLE2)))
+    assert "25 not comparable, 47 not run, 4 not rated" in page
+    (number,) = re.findall(rf"^- (\d+): {NOT_RATED}$", page, re.MULTILINE)
+    assert (
+        page.count(f"| OVL | not rated<br><sub>see {number}</sub> | {NOTHING} | {NOTHING} |") == 2
+    )
+
+
+def random(value: Any) -> None:
+    value["suite"]["system"][1]["options"] = {"weights": "random"}
+
+
+def bridgeless(value: Any) -> None:
+    value["suite"]["system"][1]["options"] = {"without_bridge": True}
+
+
+def dataset(value: Any) -> None:
+    value["dataset"]["name"] = "audiocaps-mine"
+
+
+def few(value: Any) -> None:
+    for system in value["systems"].values():
+        system["cells"]["fad"]["n"] = 10
+
+
+def protocol(value: Any) -> None:
+    value["provenance"]["protocol"]["name"] = "stabench"
+
+
+def digest(value: Any) -> None:
+    value["provenance"]["protocol"]["digest"] = "0" * 64
+
+
+def weights(value: Any) -> None:
+    value["provenance"]["embedders"]["fad"]["origin"] = "random, seed 0"
+
+
+def precision(value: Any) -> None:
+    value["provenance"]["embedders"]["fad"]["precision"] = "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("run", "scores", "said"),
+    [
+        (random, None, "random weights"),
+        (bridgeless, None, "star: without_bridge is True"),
+        (dataset, None, "clips of audiocaps-mine"),
+        (None, few, "10 clips; the paper does not state"),
+        (None, protocol, "protocol stabench"),
+        (None, digest, "protocol paper"),
+        (None, weights, "embedder weights"),
+        (None, precision, "bfloat16"),
+    ],
+)
+def test_each_departure_from_the_paper_alone_forbids_the_comparison(
+    as_published, run, scores, said
+):
+    found = cell(edit(as_published, run, scores), "STAR", "FAD")
+    assert found.outcome == "not comparable"
+    assert len(found.reasons) == 1
+    assert said in found.reasons[0]
+
+
+def test_random_weights_are_the_reason_before_scoring_too(as_published):
+    (as_published / "metrics.json").unlink()
+    found = cell(edit(as_published, random), "STAR", "FAD")
+    assert (found.outcome, found.reasons) == ("not comparable", ("random weights: latency only",))
+    assert cell(as_published, "Whisper + TANGO 2", "FAD").outcome == "not run"
+
+
+def test_a_ratio_of_times_is_that_of_the_means_on_common_clips(as_published):
+    results = Results.read(as_published)
+    means = [
+        np.mean([row.represent_ns for row in results.timed(name)]) for name in ("star", "cascade")
+    ]
+    found = cell(as_published, "Ratios: STAR", "Processing, over Whisper + TANGO 2")
+    ends = (35.93 / 156.33, 35.925 / 156.335, 35.935 / 156.325)
+    assert found.published[:3] == pytest.approx(ends)
+    assert found.run.value == pytest.approx(means[0] / means[1])
+    assert found.run.low < found.run.value < found.run.high
+    assert (found.outcome, found.systems) == ("off", ("star", "cascade"))
+
+
+def test_the_claim_is_shown_as_worded_and_as_the_table_gives_it(as_published):
+    worded, computed = (v for v in judged(as_published) if v.kind == "claim")
+    assert worded.published.value == 76.9
+    assert computed.published.value == pytest.approx(77.017, abs=1e-3)
+    assert worded.run == computed.run
+    ratio = cell(as_published, "Ratios: STAR", "Processing, over Whisper + TANGO 2").run
+    assert worded.run.value == pytest.approx(100 * (1 - ratio.value))
+    assert worded.run.low == pytest.approx(100 * (1 - ratio.high))
+    text = to_markdown(reproduce(Results.read(as_published), (TABLE1, TABLE2)))
+    assert "give 77.0 %, rounded to 36 and 156 ms they give 76.9 %" in text
+
+
+def as_fast_as_published(folder: Path) -> Path:
+    """Each clip's processing of STAR takes about 0.23 of the cascade's."""
+    path, times = folder / "journal.jsonl", {}
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for index, row in enumerate(row for row in rows if row["system"] == "cascade"):
+        times[row["clip"]] = row["represent_ns"] * 35.93 / 156.33 * (0.98 + 0.04 * (index % 2))
+    for row in rows:
+        if row["system"] == "star":
+            row["represent_ns"], row["spans"] = int(times[row["clip"]]), []
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def test_the_published_ratio_and_its_claim_are_reproduced_by_times_in_that_ratio(as_published):
+    folder = as_fast_as_published(as_published)
+    found = [v for v in judged(folder) if v.kind != "cell" and v.systems == ("star", "cascade")]
+    fast = [v for v in found if v.figure.startswith(("Processing", "the same", "“"))]
+    assert len(fast) == 3
+    assert {v.outcome for v in fast} == {"reproduced"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("device", "cpu", "timed on cpu"),
+        ("dataset", "audiocaps-mine", "speech of audiocaps-mine, not of audiocaps or"),
+        ("variant", "graph", "star: variant is graph, as published it is default or eager"),
+        ("precision", "bfloat16", "star: precision is bfloat16"),
+        ("asr", {"variant": "half"}, "cascade: asr.variant is half"),
+    ],
+)
+def test_a_ratio_needs_the_systems_as_published_and_an_accelerator(as_published, key, value, said):
+    def run(record: Any) -> None:
+        cascade, star, _ = record["suite"]["system"]
+        if key == "device":
+            record["request"]["device"] = value
+        elif key == "dataset":
+            record["dataset"]["name"] = value
+        elif key == "precision":
+            star["precision"] = value
+        else:
+            (cascade if key == "asr" else star)["options"] = {key: value}
+
+    found = cell(edit(as_published, run), "Ratios: STAR", "Processing, over Whisper + TANGO 2")
+    assert found.outcome == "not comparable"
+    assert len(found.reasons) == 1
+    assert said in found.reasons[0]
+
+
+def test_suites_name_their_own_systems_and_what_is_offline_was_not_timed(as_published):
+    def run(record: Any) -> None:
+        record["suite"] |= {"name": "demo"}
+        record["suite"]["protocol"]["scenario"] = "offline"
+        record["suite"]["system"][0] |= {"name": "tango2", "use": "recorded"}
+
+    folder = edit(as_published, run)
+    found = judged(folder)
+    assert {v.systems for v in found if v.group == "Whisper + TANGO 2" and v.systems} == {
+        ("tango2",)
+    }
+    times = [v for v in found if v.kind != "cell"]
+    assert {v.outcome for v in times} == {"not run"}
+
+
+def test_scores_of_folders_stand_for_no_system(made, tmp_path):
+    shutil.copy(made / "metrics.json", tmp_path / "metrics.json")
+    found = judged(tmp_path)
+    assert Counter(verdict.kind for verdict in found) == CELLS
+    assert Counter(verdict.outcome for verdict in found) == NOTHING_RUN
+
+
+def test_the_command_writes_page_and_json_and_loads_nothing_heavy(as_published):
+    script = (
+        "import sys; from pathlib import Path;"
+        "from stabench.harness.reproduce.reproduce import reproduce_run;"
+        f"reproduce_run(Path({str(as_published)!r}));"
+        "assert not {'torch', 'scipy', 'pandas', 'transformers'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "reproduced" in done.stdout
+    found = json.loads((as_published / "reproduce.json").read_text())
+    assert found["counts"]["reproduced"] == sum(
+        verdict["outcome"] == "reproduced"
+        for paper in found["papers"]
+        for verdict in paper["verdicts"]
+    )
+    assert sum(found["counts"].values()) == sum(CELLS.values()) + 10
+    page = (as_published / "reproduce.md").read_text()
+    assert page.count("| ") > 64
+    assert "156.33 ± 62.16 ms" in page
+    assert "3.63" in page
+
+
+def test_strict_is_inconclusive_when_nothing_could_be_compared(made, as_published):
+    with pytest.raises(Inconclusive, match="none of 72") as error:
+        reproduce_run(made, io.StringIO(), strict=True)
+    assert error.value.exit_code == 5
+    assert reproduce_run(as_published, io.StringIO(), strict=True).name == "reproduce.md"
+    edit(as_published, dataset)
+    outcomes = {v.outcome for v in judged(as_published)}
+    assert outcomes == {"not comparable", "not run", "not rated"}
+    with pytest.raises(Inconclusive):
+        reproduce_run(as_published, io.StringIO(), strict=True)

@@ -1,0 +1,252 @@
+"""Attacks of somebody who knows the code: refused with the true reason, or said to be on trust."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stabench.harness.datasets.dataset import clip_seed
+from stabench.harness.runner import plan
+from stabench.harness.runs.run_folder import Request
+from stabench.harness.scoring.score import silent
+from stabench.harness.submission.check import check_submission
+from stabench.harness.submission.schema import NAME
+from stabench.harness.submission.scorer import Judge
+from stabench.metrics.audio import decode
+from tests.harness.submission.forgeries import (
+    CLIP,
+    FEATURES,
+    JOURNAL,
+    Case,
+    assert_told,
+    claim,
+    errors,
+    features,
+    lines,
+    run_json,
+)
+from tests.harness.submission.toy_board import SYSTEM, Forgery, Toy, toy
+
+RUN = "run.json"
+
+
+def fewer(forgery: Forgery) -> None:
+    """Twelve clips, declared to be the whole set in every file."""
+    record = json.loads(forgery.files[RUN])
+    kept = {clip["id"] for clip in record["dataset"]["clips"][:12]}
+    record["dataset"]["clips"] = record["dataset"]["clips"][:12]
+    record["dataset"]["n"] = 12
+    forgery.files[RUN] = json.dumps(record).encode()
+    rows = forgery.files[JOURNAL].splitlines(keepends=True)
+    forgery.files[JOURNAL] = b"".join(row for row in rows if json.loads(row)["clip"] in kept)
+    forgery.claim("outputs", lambda old: {k: v for k, v in old.items() if k in kept})
+    lost = {f"audio/{clip}.wav" for clip in forgery.claims["audio"]["clips"] if clip not in kept}
+    forgery.files = {name: data for name, data in forgery.files.items() if name not in lost}
+    forgery.claim("dataset/clips", 12).timed().sealed()
+
+
+def renamed(forgery: Forgery) -> None:
+    """A clip under a name that looks the same."""
+    twin = CLIP.replace("c", "\N{CYRILLIC SMALL LETTER ES}")
+    forgery.rows(lambda row: row.update(clip=twin) if row["clip"] == CLIP else None, seal=False)
+    forgery.files[f"audio/{twin}.wav"] = forgery.files.pop(f"audio/{CLIP}.wav")
+    forgery.claim("outputs", lambda old: {twin if k == CLIP else k: v for k, v in old.items()})
+    forgery.sealed()
+
+
+def spared(forgery: Forgery) -> None:
+    """A hard clip, declared to have failed in every file."""
+    failure = {"kind": "timeout", "message": "late"}
+    lost = {"status": "failed", "error": failure, "audio_sha256": None, "samples": None}
+    forgery.rows(lambda row: row.update(lost) if row["clip"] == CLIP else None, seal=False)
+    del forgery.files[f"audio/{CLIP}.wav"]
+    forgery.claim("outputs", lambda old: {k: v for k, v in old.items() if k != CLIP})
+    forgery.claim("failed", {CLIP: "timeout: late"}).timed().sealed()
+
+
+def repeated(forgery: Forgery) -> None:
+    """One clip more often than the suite says: a quick time to choose from."""
+    row = json.loads(forgery.files[JOURNAL].splitlines()[0])
+    row |= {"repeat": 1, "seed": clip_seed(0, row["clip"], 1)}
+    forgery.files[JOURNAL] += json.dumps(row).encode() + b"\n"
+    forgery.timed().sealed()
+
+
+def beyond(forgery: Forgery) -> None:
+    """A sound near the end of float32, its hash true."""
+    from stabench.metrics.audio import content_sha256
+
+    loud = np.full(8_000, 3e38, np.float32)
+    forgery.sound(CLIP, loud)
+    sha256 = content_sha256(loud)
+    forgery.claim(f"outputs/{CLIP}/sha256", sha256)
+    forgery.rows(
+        lambda row: row.update(audio_sha256=sha256) if row["clip"] == CLIP else None
+    ).sealed()
+
+
+def batched(row: dict[str, Any]) -> None:
+    """Half the time, in a batch: the moments of batches are nobody's."""
+    row.update(batch=2, represent_ns=row["represent_ns"] // 2, spans=[])
+
+
+ATTACKS: dict[str, Case] = {
+    "a run over fewer clips": (fewer, NAME, "dataset.clips", "says 12, the package shows 24"),
+    "a set that is larger in the marks": (
+        run_json(RUN, "dataset", "n", value=10**6),
+        RUN,
+        "dataset.n",
+        "1000000 clips, 24 are listed",
+    ),
+    "a hard clip that failed": (spared, NAME, "failed", "1 clips, the suite allows 0"),
+    "a clip again": (repeated, JOURNAL, ", repeat 1", "the suite has 1 repeats"),
+    "a clip that looks alike": (renamed, NAME, "outputs.", "is no clip of the dataset"),
+    "times in a batch": (lines(batched), JOURNAL, f"{CLIP}, repeat 0.batch", "at most 1 at a time"),
+    "another unit": (claim("metrics/kl/unit", "bits"), NAME, "metrics.kl.unit", "says 'bits'"),
+    "another label": (claim("metrics/kl/label", "FAD"), NAME, "metrics.kl.label", "says 'FAD'"),
+    "fewer digits": (claim("metrics/kl/digits", 0), NAME, "metrics.kl.digits", "says 0"),
+    "beyond all": (claim("metrics/clap/value", 1e16), NAME, "metrics.clap.value", "less than"),
+    "seconds for nanoseconds": (
+        claim("latency/phases/generate/mean_ns/value", lambda old: old / 1e9),
+        NAME,
+        "latency.phases.generate.mean_ns.value",
+        "recomputed",
+    ),
+    "a name that is not seen": (
+        claim("system/label", "\N{HANGUL FILLER}"),
+        NAME,
+        "system.label",
+        "match pattern",
+    ),
+    "a name of blanks": (claim("system/label", "   "), NAME, "system.label", "match pattern"),
+    "a name with a tag": (
+        claim("system/label", "STAR\U000e0041"),
+        NAME,
+        "system.label",
+        "match pattern",
+    ),
+    "half a character": (
+        run_json("systems.json", SYSTEM, "provenance", value={"\ud800": "0" * 64}),
+        RUN,
+        "system.weights",
+        "unable to parse raw data as a unicode string",
+    ),
+    "a sound beyond measure": (beyond, FEATURES, f"tagger.{CLIP}", "are not of the sound"),
+    "one caption for another": (
+        run_json(RUN, "dataset", "clips", "0", "caption", value="A low tone."),
+        NAME,
+        "dataset.digest",
+        "the package shows",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_is_refused_with_the_true_reason(submitted: Toy, name: str):
+    assert_told(submitted, ATTACKS[name])
+
+
+def ground(board: Toy, change: Callable[[dict[str, np.ndarray], int], Any]) -> Forgery:
+    """A package whose features of one clip are made up, packed again until no sample has it."""
+    for attempt in range(50):
+        forgery = board.forgery()
+        index = sorted(forgery.claims["outputs"]).index(CLIP)
+        features(lambda tensors, index=index: change(tensors, index))(forgery)
+        forgery.rows(lambda row, attempt=attempt: row.update(peak_memory_bytes=attempt)).sampled()
+        if CLIP not in forgery.claims["audio"]["clips"]:
+            return forgery
+    raise AssertionError("every sample has the clip")
+
+
+def noised(tensors: dict[str, np.ndarray], index: int) -> None:
+    tensors["tagger.logits"][index] *= np.float32(1.0001)
+
+
+def test_who_grinds_the_sample_is_trusted_aloud_and_refused_where_all_is_asked(submitted: Toy):
+    """Features made up and a sample that misses them: the limit of a sample, and its end."""
+    path = ground(submitted, noised).write()
+    found = check_submission(path, suite=str(submitted.suite))
+    assert not [one for one in found if one.field.startswith("tagger.")]
+    [said] = [one.message for one in found if one.severity == "warning"]
+    assert said.startswith("16 of 24 sounds heard again; the features of 8 taken on trust")
+    assert [one.field for one in errors(path, submitted, full=True)] == ["audio.clips"]
+
+
+def test_features_of_the_recording_are_found_without_the_sound(submitted: Toy):
+    own = heard_reference(submitted)
+
+    def copied(tensors: dict[str, np.ndarray], index: int) -> None:
+        tensors["tagger.embeddings"][index] = own.embeddings[0]
+        tensors["tagger.logits"][index] = own.logits
+
+    found = errors(ground(submitted, copied).write(), submitted)
+    told = [one for one in found if one.field == f"tagger.{CLIP}"]
+    assert [one.message for one in told] == ["are those of the reference recording"]
+
+
+def heard_reference(board: Toy) -> Any:
+    """What the suite's own tagger makes of the recording."""
+    wanted = plan.resolve(str(board.suite), Request())
+    judge = Judge.of(wanted.suite, wanted.dataset.clips, silent)
+    [name] = judge.exam.items[CLIP].references[:1]
+    return judge.exam.references.features("tagger", [name])[0]
+
+
+def test_more_rows_than_a_sound_has_are_found_without_the_sound(submitted: Toy):
+    def longer(tensors: dict[str, np.ndarray], index: int) -> None:
+        end = int(tensors["fad.rows"][: index + 1].sum())
+        rows = np.repeat(tensors["fad.embeddings"][end - 1 : end], 40, axis=0)
+        tensors["fad.embeddings"] = np.insert(tensors["fad.embeddings"], end, rows, axis=0)
+        tensors["fad.rows"][index] += 40
+
+    found = errors(ground(submitted, longer).write(), submitted)
+    assert ("fad." + CLIP, "45 rows, 5 of a sound as long") in {
+        (one.field, one.message) for one in found
+    }
+
+
+def shifted(reference: Any, index: int) -> np.ndarray:
+    """The recording itself, later, softer, filtered and under noise."""
+    samples = decode(reference).samples
+    later = np.concatenate([np.zeros(200, np.float32), samples[:-200]])
+    filtered = np.convolve(later, [0.5, 0.3], "same")
+    noise = np.random.default_rng(index).normal(0, 0.003, len(samples))
+    return (0.4 * filtered + noise).astype(np.float32)
+
+
+def retouched(_reference: Any, index: int) -> np.ndarray:
+    """One sound for all clips, each under noise of its own."""
+    noise = np.random.default_rng(index).normal(0, 1e-4, 8_000)
+    return (np.random.default_rng(0).normal(0, 0.1, 8_000) + noise).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("sound", "words"),
+    [(shifted, "is the reference recording (likeness 0."), (retouched, "all but a little noise")],
+)
+def test_sounds_that_were_retouched_are_known_again(tmp_path, sound, words):
+    board = toy(tmp_path, sound)
+    found = check_submission(board.submit(), suite=str(board.suite))
+    assert any(one.severity == "error" and words in one.message for one in found), found
+
+
+def test_times_halved_together_with_their_moments_are_said_to_be_on_trust(submitted: Toy):
+    """Nothing in a package shows it: the finding says what was believed."""
+    moved = iter(range(24))
+
+    def faster(row: dict[str, Any]) -> None:
+        for span in row["spans"]:
+            span["wall_ns"] //= 2
+        lost_ns = (row["represent_ns"] + row["generate_ns"]) // 2 * (next(moved) + 1)
+        row["represent_ns"], row["generate_ns"] = row["represent_ns"] // 2, row["generate_ns"] // 2
+        moment = datetime.fromisoformat(row["finished_at"])
+        earlier = moment - timedelta(microseconds=lost_ns / 1e3)
+        row["finished_at"] = max(earlier, moment - timedelta(seconds=60)).isoformat()
+
+    forgery = submitted.forgery().rows(faster)
+    found = check_submission(forgery.write(), suite=str(submitted.suite))
+    assert ("rows", "note") in {(one.field, one.severity) for one in found}
+    assert any("whether they are true is taken on trust" in one.message for one in found)

@@ -1,0 +1,134 @@
+"""Suites: what is accepted, and that a mistake is answered with its key and the nearest name."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stabench.harness.errors import MissingError, StabenchError
+from stabench.harness.suites.suite import difference, load, parse
+
+VALUE: dict[str, Any] = {
+    "name": "small",
+    "dataset": {"use": "folder", "speech": "wavs"},
+    "protocol": {"repeats": 2},
+    "metrics": {"columns": ["fad"], "fad": "vggish", "sanity": ["noise"]},
+    "system": [{"name": "a", "use": "recorded", "options": {"directory": "x"}}],
+}
+
+
+def _with(key: str, value: object) -> dict[str, Any]:
+    """VALUE with one dotted key set."""
+    changed = copy.deepcopy(VALUE)
+    *place, last = key.split(".")
+    spot: Any = changed
+    for name in place:
+        spot = spot[int(name) if name.isdigit() else name]
+    spot[last] = value
+    return changed
+
+
+MISTAKES = {
+    "protocoll": ({}, "unknown key 'protocoll'; did you mean 'protocol'?"),
+    "systems": ([], "unknown key 'systems'; did you mean 'system'?"),
+    "protocol.warmup": (1, "protocol: unknown key 'warmup'; did you mean 'warmups'?"),
+    "metrics.colums": ([], "metrics: unknown key 'colums'; did you mean 'columns'?"),
+    "metrics.columns": (["fda"], "unknown column 'fda'; did you mean 'fd'?"),
+    "metrics.sanity": (["noize"], "metrics.sanity.0 is 'noize'"),
+    "system.0.option": ({}, "system.0: unknown key 'option'; did you mean 'options'?"),
+    "system.0.name": ("a/b", "system.0.name is 'a/b'"),
+    "protocol.scenario": ("online", "protocol.scenario is 'online'"),
+    "protocol.repeats": (0, "protocol.repeats is 0; input should be greater than or equal to 1"),
+    "protocol.batch_size": (4, "batch_size is 4"),
+    "protocol.timeout_s": ("soon", "protocol.timeout_s is 'soon'"),
+    "dataset": ({}, "key 'dataset.use' is missing; add it"),
+    "system": ([], "system is []"),
+}
+
+
+@pytest.mark.parametrize("key", MISTAKES)
+def test_a_mistake_is_one_line_with_its_key(key: str) -> None:
+    value, line = MISTAKES[key]
+    with pytest.raises(StabenchError) as caught:
+        parse("suite 'x'", _with(key, value))
+    assert line in str(caught.value)
+    assert str(caught.value).startswith("suite 'x': ")
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_a_name_used_twice_is_refused() -> None:
+    with pytest.raises(StabenchError, match="system name 'a' is used 2 times"):
+        parse("suite 'x'", _with("system", VALUE["system"] * 2))
+
+
+def test_defaults_are_those_of_the_protocol() -> None:
+    protocol = parse("suite 'x'", VALUE).protocol
+    assert (protocol.scenario, protocol.warmups, protocol.repeats) == ("single-stream", 2, 2)
+    assert (protocol.max_failed_share, protocol.precision) == (0.0, "float32")
+
+
+def test_the_resolved_suite_reads_back_the_same() -> None:
+    suite = parse("suite 'x'", VALUE)
+    assert parse("suite 'x'", suite.resolved()) == suite
+    assert suite.dataset.options == {"speech": "wavs"}
+
+
+def test_other_keys_of_the_dataset_are_its_options() -> None:
+    assert parse("s", _with("dataset.split", "test")).dataset.options["split"] == "test"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("protocol.repeats", 3, "protocol.repeats was 2 and is 3"),
+        ("system.0.options.directory", "y", "system.0.options.directory was 'x' and is 'y'"),
+        ("dataset.speech", "other", "dataset.speech was 'wavs' and is 'other'"),
+        ("dataset.split", "test", "dataset.split was None and is 'test'"),
+    ],
+)
+def test_a_difference_names_its_key(key: str, value: object, line: str) -> None:
+    then = parse("suite 'x'", VALUE).resolved()
+    assert difference(then, parse("suite 'x'", VALUE).resolved()) is None
+    assert difference(then, parse("suite 'x'", _with(key, value)).resolved()) == line
+
+
+def test_systems_are_selected_by_name_in_the_order_given(suite: Callable[..., Path]) -> None:
+    loaded = load(str(suite({"a": {}, "b": {}, "c": {}})))
+    assert [system.name for system in loaded.selected(("c", "a")).systems] == ["c", "a"]
+    assert loaded.selected(()) == loaded
+    with pytest.raises(StabenchError, match="unknown system 'bb'; did you mean 'b'"):
+        loaded.selected(("bb",))
+
+
+def test_a_class_in_a_file_is_a_system_of_its_own_name(
+    suite: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").touch()
+    [system] = load(str(suite({"a": {}}))).selected(("mine.py:Mine",)).systems
+    assert (system.name, system.use) == ("Mine", f"{tmp_path.resolve() / 'mine.py'}:Mine")
+
+
+def test_files_that_are_missing_or_no_toml(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match="no file"):
+        load(str(tmp_path / "none.toml"))
+    bad = tmp_path / "bad.toml"
+    bad.write_text("name = ")
+    with pytest.raises(StabenchError, match="not a TOML file"):
+        load(str(bad))
+
+
+def test_names_in_use_must_be_registered() -> None:
+    with pytest.raises(StabenchError, match="unknown dataset 'foldr'; did you mean 'folder'"):
+        parse("s", _with("dataset.use", "foldr")).check_names()
+    with pytest.raises(StabenchError, match="unknown system 'recordd'; did you mean 'recorded'"):
+        parse("s", _with("system.0.use", "recordd")).check_names()
+    with pytest.raises(StabenchError, match="unknown embedder 'nothing-like-it'"):
+        parse("s", _with("metrics.fad", "nothing-like-it")).check_names()
+
+
+def test_the_demo_suite_is_valid() -> None:
+    assert len(load("demo").systems) == 4
