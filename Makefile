@@ -11,6 +11,7 @@ BASE ?= HEAD
 BASE_TREE := results/runs/base
 TESTS ?=
 # A file of tests stays with one process: its fixtures are made once.
+TYPES := build/types/stabench
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 .DEFAULT_GOAL := help
 .PHONY: help install bench gate test test-all test-isa lint benchmark crosscheck pocket clean
@@ -38,9 +39,14 @@ test-all: $(INSTALLED) ## Run all tests
 test-isa: $(INSTALLED) ## Run the tests as on other processors (hours; TESTS=tests/metrics for some)
 	$(BIN)/python -m tests.isa $(TESTS)
 
-lint: $(INSTALLED) ## Check style and formatting
+lint: $(INSTALLED) ## Check style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@# The rooms of a checkout lie beside stabench/; for mypy they lie in it, as in a wheel.
+	mkdir -p $(TYPES)
+	for part in $(wildcard stabench/*.py) stabench/py.typed checkpoints harness metrics pocket systems; do \
+		ln -sfn ../../../$$part $(TYPES)/; done
+	$(BIN)/mypy
 
 benchmark: $(INSTALLED) ## Measure the speed of the harness and the metrics
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only

@@ -2,9 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from stabench.harness.errors import MissingError, StabenchError
+
+if TYPE_CHECKING:
+    from torch.cuda import Event
 
 
 class Device(Protocol):
@@ -18,7 +21,7 @@ class Device(Protocol):
     def mark(self) -> object | None:
         """A point in the device's stream, or None where there is no stream."""
 
-    def between_ns(self, start: object, end: object) -> int | None:
+    def between_ns(self, start: Any, end: Any) -> int | None:
         """Device time between two marks; valid after a synchronisation."""
 
     def reset_peak(self) -> None:
@@ -74,12 +77,12 @@ class Cuda:
     def synchronize(self) -> None:
         self._cuda.synchronize()
 
-    def mark(self) -> object:
+    def mark(self) -> "Event":
         event = self._cuda.Event(enable_timing=True)
         event.record()
         return event
 
-    def between_ns(self, start: object, end: object) -> int:
+    def between_ns(self, start: "Event", end: "Event") -> int:
         return round(start.elapsed_time(end) * 1e6)
 
     def reset_peak(self) -> None:

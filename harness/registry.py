@@ -185,6 +185,8 @@ def _from_file(path: Path) -> Any:
     name = "stabench_file_" + hashlib.sha256(str(_file(path).resolve()).encode()).hexdigest()[:12]
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None, f"{path} is no .py file"
+        assert spec.loader is not None, f"{path} has no loader"
         sys.modules[name] = module = importlib.util.module_from_spec(spec)
         if str(path.parent) not in sys.path:
             sys.path.append(str(path.parent))

@@ -128,7 +128,7 @@ HEADER = struct.Struct("<4sI4s 4sIHHIIHHH 4sII 4sI")
 
 def encode(samples: np.ndarray, rate_hz: int) -> bytes:
     """`samples` float32 [T], mono, unclipped, as a RIFF WAVE file."""
-    data = memoryview(np.ascontiguousarray(samples, "<f4")).cast("B")
+    data = np.ascontiguousarray(samples, "<f4").data.cast("B")
     header = HEADER.pack(
         *(b"RIFF", HEADER.size - 8 + len(data), b"WAVE"),
         *(b"fmt ", 18, IEEE_FLOAT, 1, rate_hz, rate_hz * 4, 4, 32, 0),

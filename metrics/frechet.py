@@ -76,7 +76,7 @@ def _fewer(table: np.ndarray) -> np.ndarray:
     if not alive.any():
         return table[:1]
     triangle = _triangular(table[:, alive])
-    factor = np.zeros((len(triangle), len(alive)))
+    factor = np.zeros((len(triangle), table.shape[1]))
     factor[:, alive] = triangle
     return factor
 
@@ -96,7 +96,7 @@ def _triangular(table: np.ndarray) -> np.ndarray:
             return np.linalg.cholesky(gram).T @ first
     except np.linalg.LinAlgError:
         pass
-    return np.linalg.qr(table, mode="r")
+    return np.linalg.qr(table, mode="r")  # type: ignore[return-value]  # "r" gives R, not a pair
 
 
 def distance(gen: Gaussian, ref: Gaussian) -> float:

@@ -4,6 +4,7 @@ Biased low at few clips in a split (it cannot exceed their number) and dependent
 rows: compare only scores of as many clips, as many splits, and rows sorted by clip id.
 """
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 from stabench.metrics.checks import rows
 from stabench.metrics.kl import log_softmax
 from stabench.metrics.registry import Metric
-from stabench.metrics.sets import Sets, TwoSample
+from stabench.metrics.sets import Sets, TwoSample, class_logits
 
 SPLITS = 10
 SEED = 2020
@@ -52,11 +53,12 @@ def inception_statistic(logits: np.ndarray, *, splits: int = SPLITS, seed: int =
 
 def measure(metric: Metric, sets: Sets) -> TwoSample:
     """IS of the network that the metric needs, with the protocol's splits and seed."""
-    logits = np.stack([one.logits for one in sets.gen(metric.needs[0])])
+    logits = class_logits(sets.gen(metric.needs[0]))
     return inception_statistic(logits, splits=sets.rules.is_splits, seed=sets.rules.is_seed)
 
 
-class _Part(NamedTuple):
+@dataclass(frozen=True)
+class _Part:
     """One split: `index` [n] of its rows, their log-probabilities [n, C], and its `score`."""
 
     index: np.ndarray

@@ -6,7 +6,7 @@ import numpy as np
 
 from stabench.metrics.checks import rows, same_rows, same_width
 from stabench.metrics.registry import Metric
-from stabench.metrics.sets import Sets
+from stabench.metrics.sets import Sets, class_logits
 
 AUDIOLDM_EVAL_EPSILON = 1e-6
 
@@ -51,8 +51,8 @@ def measure_sigmoid(metric: Metric, sets: Sets) -> np.ndarray:
 def _by_clip(divergence: Callable[..., np.ndarray], metric: Metric, sets: Sets) -> np.ndarray:
     pairs = sets.pairs(metric.needs[0])
     counts = [len(pair.ref) for pair in pairs]
-    gen = np.repeat(np.stack([pair.gen.logits for pair in pairs]), counts, axis=0)
-    ref = np.stack([one.logits for pair in pairs for one in pair.ref])
+    gen = np.repeat(class_logits([pair.gen for pair in pairs]), counts, axis=0)
+    ref = class_logits([one for pair in pairs for one in pair.ref])
     each = divergence(gen, ref, epsilon=sets.rules.kl_epsilon)
     return np.bincount(np.repeat(np.arange(len(counts)), counts), each) / counts
 

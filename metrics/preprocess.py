@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stabench.metrics.audio import Audio, int16_round_trip, mono, without_dc
+from stabench.metrics.audio import Audio, Channels, int16_round_trip, mono, without_dc
 from stabench.metrics.protocol import Listening
 from stabench.metrics.resample import resample
 
@@ -28,7 +28,7 @@ class Ear:
             return [samples]
         return parts(samples, round(longest_s * rate_hz), rule.long)
 
-    def _at(self, channels: str, remove_dc: bool, rate_hz: int) -> np.ndarray:
+    def _at(self, channels: Channels, remove_dc: bool, rate_hz: int) -> np.ndarray:
         key = (channels, remove_dc, rate_hz)
         if key not in self._resampled:
             mixed = mono(self._audio.samples, channels)

@@ -13,7 +13,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-ROLES = ("fad", "tagger", "clap", "clap_music", "timeline")
+Role = Literal["fad", "tagger", "clap", "clap_music", "timeline"]
+ROLES: tuple[Role, ...] = ("fad", "tagger", "clap", "clap_music", "timeline")
 """What a network is for: embeddings of FAD; embeddings of FD and classes; captions and sounds
 (two); classes in each window of a sound."""
 
@@ -54,13 +55,13 @@ class Protocol(Strict):
     is_seed: int = Field(2020, ge=0)
     subset_seed: int = Field(2020, ge=0)
     """Of the subsets of FAD-infinity and of permutations."""
-    networks: dict[Literal["fad", "tagger", "clap", "clap_music", "timeline"], Listening]
+    networks: dict[Role, Listening]
     replaced: tuple[str, ...] = ()
     """Roles whose network is not the protocol's own: such numbers are not the protocol's."""
 
     @field_validator("networks")
     @classmethod
-    def _in_order(cls, networks: dict[str, Listening]) -> dict[str, Listening]:
+    def _in_order(cls, networks: dict[Role, Listening]) -> dict[Role, Listening]:
         return {role: networks[role] for role in ROLES if role in networks}
 
     @cached_property
@@ -78,9 +79,8 @@ class Protocol(Strict):
 
     def using(self, networks: dict[str, str]) -> "Protocol":
         """The same rules with other networks, by role. Raises KeyError for a role without rules."""
-        others = {
-            role: name for role, name in networks.items() if self.networks[role].network != name
-        }
+        own: dict[str, str] = {role: heard.network for role, heard in self.networks.items()}
+        others = {role: name for role, name in networks.items() if own[role] != name}
         changed = {
             role: heard.model_copy(update={"network": others[role]}) if role in others else heard
             for role, heard in self.networks.items()

@@ -4,7 +4,7 @@ import numpy as np
 
 from stabench.metrics.checks import rows, same_rows, same_width
 from stabench.metrics.registry import Metric
-from stabench.metrics.sets import Sets
+from stabench.metrics.sets import Sets, class_logits
 
 
 def event_recall(logits: np.ndarray, thresholds: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -24,7 +24,7 @@ def false_alarm_rate(logits: np.ndarray, thresholds: np.ndarray, labels: np.ndar
 
 def measure(metric: Metric, sets: Sets) -> np.ndarray:
     """Event recall [N] of each clip by the network that the metric needs."""
-    logits = np.stack([one.logits for one in sets.gen(metric.needs[0])])
+    logits = class_logits(sets.gen(metric.needs[0]))
     return event_recall(logits, sets.thresholds, sets.labels)
 
 

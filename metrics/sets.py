@@ -66,6 +66,17 @@ class Tested(NamedTuple):
     p_value: float
 
 
+def class_logits(clips: Sequence[Features]) -> np.ndarray:
+    """Logits [N, C] of clips that a tagger heard. Raises ValueError for clips without logits."""
+    found = [clip.logits for clip in clips if clip.logits is not None]
+    if len(found) < len(clips):
+        raise ValueError(
+            f"logits: {len(clips) - len(found)} of {len(clips)} clips have none, expected some of "
+            "each; let a tagger hear them"
+        )
+    return np.stack(found)
+
+
 def clip_influence(frame_influence: np.ndarray, frames: Sequence[int]) -> np.ndarray:
     """Influence of each clip from that of its frames [T]; clip i has `frames[i]` of them, in order.
 

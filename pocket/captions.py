@@ -2,11 +2,13 @@
 
 import tomllib
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
 from stabench.pocket.sounds.scene import Relation
+
+Option = TypeVar("Option")
 
 
 class Phrase(NamedTuple):
@@ -109,5 +111,5 @@ def every_word() -> tuple[str, ...]:
     return tuple(sorted(set(words.split())))
 
 
-def _pick(options: tuple, rng: np.random.Generator) -> Phrase | str:
+def _pick(options: tuple[Option, ...], rng: np.random.Generator) -> Option:
     return options[int(rng.integers(len(options)))]

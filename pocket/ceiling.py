@@ -10,7 +10,7 @@ from stabench.metrics.resample import resample
 from stabench.pocket.configs import VAE, WEIGHTS
 
 if TYPE_CHECKING:
-    from stabench.systems.networks.vae import SpectrogramVae
+    from stabench.systems.networks.vae import Vae
 
 
 def autoencoded(audio: Audio) -> Audio:
@@ -26,7 +26,7 @@ def autoencoded(audio: Audio) -> Audio:
 
 
 @cache
-def _vae() -> "SpectrogramVae":
+def _vae() -> "Vae":
     from stabench.systems.networks.checkpoint import load_part
     from stabench.systems.networks.vae import build_vae
 

@@ -1,6 +1,7 @@
 """Sizes of the pocket networks: the classes of the full-size systems, small enough for a CPU."""
 
 from pathlib import Path
+from typing import TypedDict
 
 from stabench.pocket.captions import every_word
 from stabench.systems.asr.ctc_config import CtcHeadConfig, SearchConfig
@@ -11,6 +12,19 @@ WEIGHTS = Path(__file__).resolve().parent / "weights"
 
 WIDTH = 192
 """Of speech frames, bridge tokens and text tokens alike, so that one DiT can start from another."""
+
+
+class TextEncoderSizes(TypedDict):
+    """Settings of transformers' T5Config."""
+
+    d_model: int
+    d_kv: int
+    num_heads: int
+    num_layers: int
+    d_ff: int
+    feed_forward_proj: str
+    dropout_rate: float
+
 
 LATENT_FRAMES = 200
 TEXT_LENGTH = 24
@@ -67,7 +81,7 @@ SEARCH = SearchConfig(beam=8, lm_weight=0.3)
 nothing. This weight, the kernel and the spliced training were settled with the test captions in
 view: their word error rate is optimistic."""
 SAMPLER = SamplerConfig(steps=8, guidance=3.0)
-TEXT_ENCODER = {
+TEXT_ENCODER: TextEncoderSizes = {
     "d_model": WIDTH,
     "d_kv": 48,
     "num_heads": 4,

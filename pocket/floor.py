@@ -1,8 +1,8 @@
 """The pocket's floor: what a perfect generator would score, the test scenes rendered once more."""
 
 import json
+from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,8 @@ SEED = 4_000_000_000
 """Seeds of scenes are counted from here; pocket/scenes.py begins at 1, 2, 3 and 5 billion."""
 
 
-class _Content(NamedTuple):
+@dataclass(frozen=True)
+class _Content:
     """What a clip of the test set must hold, and its `index` in the manifest."""
 
     events: tuple[str, ...]

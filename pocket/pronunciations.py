@@ -107,7 +107,7 @@ def _plural(last: str) -> Phones:
 
 def _without_r(phones: Phones) -> Phones:
     """ "hammer" ends in AH, "door" in AO; "rain" keeps its R."""
-    out = []
+    out: list[str] = []
     for phone, following in zip(phones, (*phones[1:], ""), strict=True):
         linked = following in _VOWELS
         if phone == "R" and out and out[-1] in _VOWELS and not linked:

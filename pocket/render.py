@@ -21,7 +21,10 @@ from stabench.pocket.sounds.scene import render, to_pcm16
 from stabench.pocket.sounds.signal import RATE_HZ
 
 COUNT = 144
-_VOICES = {"test": speech.TEST_VOICES, "development": speech.DEVELOPMENT_VOICES}
+_VOICES: dict[Split, tuple[str, ...]] = {
+    "test": speech.TEST_VOICES,
+    "development": speech.DEVELOPMENT_VOICES,
+}
 
 
 class Rendered(NamedTuple):
@@ -63,4 +66,5 @@ def write(split: Split, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    write(sys.argv[1], Path(sys.argv[2]))
+    [named] = [split for split in _VOICES if split == sys.argv[1]]
+    write(named, Path(sys.argv[2]))

@@ -27,6 +27,7 @@ def picture(run: Path, clips: list[str], out: Path) -> None:
             path = known[name].reference
             if column != "reference":
                 path = folder.audio_path(column, name)
+            assert path is not None, f"{name} has no reference"
             _draw(axis, decode(path).samples)
             axis.set_title(column, fontsize=9, loc="left", fontweight="bold")
         said = f'said: "{known[name].caption}"\ncascade heard: "{heard["cascade", name]}"'

@@ -94,7 +94,12 @@ class _Espeak:
         self._lib.espeak_SetSynthCallback(self._callback)
         self._lock = threading.Lock()
 
-    def _receive(self, wav: ctypes.POINTER, count: int, events: ctypes.POINTER) -> int:
+    def _receive(
+        self,
+        wav: "ctypes._Pointer[ctypes.c_short]",
+        count: int,
+        events: "ctypes._Pointer[_Event]",
+    ) -> int:
         if wav and count > 0:
             self._chunks.append(np.ctypeslib.as_array(wav, (count,)).copy())
         index = 0

@@ -92,7 +92,10 @@ class Recogniser(Protocol):
     """Speech to text."""
 
     speech_rate_hz: ClassVar[int] = 16_000
-    reads_caption: ClassVar[bool] = False
+
+    @property
+    def reads_caption(self) -> bool:
+        """Whether it is handed the true caption: a class's own, or as it was made."""
 
     def load(self, device: str, dtype: str) -> None:
         """Read the models. Raises FileNotFoundError with the path when one is missing."""

@@ -92,7 +92,9 @@ def test_an_adapter_in_a_worker_imports_what_lies_beside_it(folder: Path) -> Non
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    [journal] = (folder / "runs").glob("*/journal.jsonl")
+    [journal] = (
+        path for path in (folder / "runs").glob("*/journal.jsonl") if not path.parent.is_symlink()
+    )
     rows = [json.loads(line) for line in journal.read_text().splitlines()]
     assert [row["status"] for row in rows if "status" in row] == ["ok"]
 

@@ -15,11 +15,13 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+_PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT, SETUPTOOLS = _PYPROJECT["project"], _PYPROJECT["tool"]["setuptools"]
 EXTRAS = PROJECT["optional-dependencies"]
 PYTHONS = ("3.11", "3.12", "3.13")
-PACKAGES = ("checkpoints", "harness", "metrics", "systems", "pocket")
+PACKAGES = ("stabench", "checkpoints", "harness", "metrics", "systems", "pocket")
 MOST_TARGETS = 12
+DATA = {".toml", ".safetensors", ".arpa", ".dict", ".json", ".html", ".css", ".js", ".txt"}
 
 
 def _lines() -> list[Requirement]:
@@ -143,14 +145,32 @@ def test_make_help_lists_few_targets_and_all_of_them() -> None:
 
 
 def test_packages_carry_their_data() -> None:
-    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
-    globs = setuptools["setuptools"]["package-data"]
-    for package in ("checkpoints", "harness", "pocket"):
-        held = {path for glob in globs[package] for path in (ROOT / package).glob(glob)}
-        data = {
-            path
-            for path in (ROOT / package).rglob("*")
-            if path.is_file()
-            and path.suffix in {".toml", ".safetensors", ".arpa", ".dict", ".json"}
-        }
-        assert sorted(map(str, data - held)) == []
+    held = {
+        path
+        for name, globs in SETUPTOOLS["package-data"].items()
+        for glob in globs
+        for path in _folder(name).glob(glob)
+    }
+    carried = [ROOT / room for room in PACKAGES] + [ROOT / "results" / "paper"]
+    data = {
+        path
+        for folder in carried
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix in DATA
+    }
+    assert sorted(map(str, data - held)) == []
+
+
+def _folder(package: str) -> Path:
+    """Return the folder of a package, as setuptools finds it by package-dir."""
+    roots = SETUPTOOLS["package-dir"]
+    root = max((name for name in roots if f"{package}.".startswith(f"{name}.")), key=len)
+    return ROOT / roots[root] / package.removeprefix(root).strip(".").replace(".", "/")
+
+
+def test_the_wheel_has_every_room_under_one_name() -> None:
+    listed = SETUPTOOLS["packages"]
+    assert {name.split(".")[0] for name in listed} == {"stabench"}
+    assert all(_folder(name).is_dir() for name in listed)
+    rooms = {path.parent for room in PACKAGES for path in (ROOT / room).rglob("__init__.py")}
+    assert {_folder(name) for name in listed} == rooms | {ROOT / "results" / "paper"}

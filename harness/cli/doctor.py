@@ -21,7 +21,7 @@ from stabench.harness.scoring.examination import LOUDNESS_DB, Record, kept_at, w
 from stabench.metrics.registry import METRICS
 
 if TYPE_CHECKING:
-    from stabench.harness.scoring.features import Progress
+    from stabench.harness.scoring.features import Network, Progress
     from stabench.harness.scoring.score import Hearing
 
 WIDTH = 80
@@ -161,7 +161,7 @@ def examine_judges(
     errors: dict[str, StabenchError] = {}
     seen: set[tuple[str, str]] = set()
     for protocol in [rules.load(name, judges) for name in protocols]:
-        networks = {}
+        networks: dict[str, Network] = {}
         for role, rule in protocol.networks.items():
             if (role, rule.network) not in seen:
                 seen.add((role, rule.network))
@@ -171,7 +171,7 @@ def examine_judges(
                     errors[rule.network] = error
         found = examination.examine(networks, protocol, sounds, progress)
         records += found.records.values()
-        errors |= {protocol.networks[role].network: one for role, one in found.errors.items()}
+        errors |= {networks[role].name: one for role, one in found.errors.items()}
     for record in records:
         write(kept_at(record.role, record.identity), record)
     return Verdicts(tuple(records), errors)

@@ -171,5 +171,5 @@ def history(
         raise StabenchError("history takes METRIC, or --add RUN")
     if add is not None:
         print(record.add(add, file, dirty=dirty).run)
-    else:
+    elif metric is not None:
         plot.show(metric, file, suite=suite, system=system, machine=machine, out=out)

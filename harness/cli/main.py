@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -270,7 +271,9 @@ def doctor(
     elif noise:
         from stabench.harness.gate.measure_noise import lines, measure_noise
 
-        found = lines(measure_noise(options.RUNS, suite=suite, system=system, clips=limit))
+        found: Iterable[object] = lines(
+            measure_noise(options.RUNS, suite=suite, system=system, clips=limit)
+        )
     else:
         from stabench.harness.cli.doctor import examine
 
@@ -333,7 +336,8 @@ def _ending(error: BaseException) -> tuple[str, int]:
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return "interrupted", INTERRUPTED
-    if hasattr(error, "format_message"):  # click's own errors; typer carries a copy of click
+    # Click's own errors; typer carries a copy of click.
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):
         return error.format_message(), error.exit_code
     if isinstance(error, SystemExit):
         # typer and rich end with 1 when the reader of a pipe has gone: that is no regression.

@@ -7,14 +7,14 @@ audio or the folder that it came from.
 import gzip
 import io
 from collections.abc import Collection
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from pydantic import Field, FiniteFloat, ValidationError
 
 from stabench.harness.errors import StabenchError
 from stabench.harness.runs.metrics_file import Strict
 
-SCHEMA = 1
+SCHEMA: Final = 1
 MOST_BYTES = 64 * 2**20
 """Of a baseline unpacked. The pocket suite's has half a megabyte."""
 
@@ -199,13 +199,14 @@ class Mismatch(NamedTuple):
 def of_runs(old: Evidence, new: Evidence) -> list[Mismatch]:
     """What concerns every number: the clips, and the rules of the run."""
     pairs = [("dataset", _dataset(old), _dataset(new))]
-    heard = old.references_sha256, new.references_sha256
+    before, now = old.references_sha256, new.references_sha256
     # Where their number differs, the clips do: then only metrics of sets are refused (rows.py).
-    if old.references == new.references and None not in heard:
-        pairs.append(("recordings", *(f"sha256 {one[:8]}" for one in heard)))
+    if old.references == new.references and before is not None and now is not None:
+        pairs.append(("recordings", f"sha256 {before[:8]}", f"sha256 {now[:8]}"))
     if old.settings and new.settings:
         for name in ("scenario", "batch_size", "seed"):
-            pairs.append((name, *(str(getattr(one.settings, name)) for one in (old, new))))
+            a, b = (str(getattr(one, name)) for one in (old.settings, new.settings))
+            pairs.append((name, a, b))
     return [Mismatch(what, a, b) for what, a, b in pairs if a != b]
 
 

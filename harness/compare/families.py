@@ -24,7 +24,7 @@ def p_values(rows: Sequence[Sequence[Asked]], together: bool) -> list[dict[str, 
     for chosen in (
         [keys] if together else [[k for k in keys if k[0] == i] for i in range(len(rows))]
     ):
-        ps = adjusted([one.change.p_value for _, one in chosen])
+        ps = adjusted([_p(one) for _, one in chosen])
         for (index, one), p in zip(chosen, ps, strict=True):
             found[index][one.key] = p
     for row, own in zip(rows, found, strict=True):
@@ -36,11 +36,17 @@ def _in_row(one: Asked) -> bool:
     return one.tested and one.block != "stage"
 
 
+def _p(one: Asked) -> float:
+    """The p-value of a line that is tested."""
+    assert isinstance(one.change, Change)
+    return one.change.p_value
+
+
 def _stages(row: Sequence[Asked], own: dict[str, float]) -> dict[str, float]:
     found = {}
     for phase in {one.phase for one in row if one.block == "stage"}:
         stages = [one for one in row if one.block == "stage" and one.phase == phase and one.tested]
-        ps = adjusted([one.change.p_value for one in stages])
+        ps = adjusted([_p(one) for one in stages])
         for one, p in zip(stages, ps, strict=True):
             found[one.key] = max(p, own.get(phase, 1.0))
     return found
@@ -55,9 +61,10 @@ def line(one: Asked, row: Sequence[Asked], p: float | None) -> Line:
     elif one.settled:
         found = one.settled
     else:
+        assert p is not None
         found = call(change, p, one.head.better, one.bounds, relative=relative)
         if one.block == "stage" and found.word in ("improved", "regressed"):
-            found = _of_stage(one, row, found)
+            found = _of_stage(one.phase, change, row, found)
     better = one.head.better
     fine = found.word in ("improved", "same") or (
         change is not None
@@ -82,10 +89,10 @@ def line(one: Asked, row: Sequence[Asked], p: float | None) -> Line:
     )
 
 
-def _of_stage(one: Asked, row: Sequence[Asked], found: Call) -> Call:
+def _of_stage(key: str, change: Change, row: Sequence[Asked], found: Call) -> Call:
     """A stage is called only where it matters to its phase."""
-    phase = next(other for other in row if other.key == one.phase)
-    gained = abs(one.change.new - one.change.old)
+    phase = next(other for other in row if other.key == key)
+    gained = abs(change.new - change.old)
     if isinstance(phase.change, Change) and gained < STAGE_SHARE * phase.change.old:
         return Call("inconclusive", f"less than {STAGE_SHARE:.0%} of its phase")
     return found

@@ -11,6 +11,7 @@ from stabench.harness.render.page import Grid, Head, Line, Page, Printed, Sectio
 
 def ends(line: Verdict) -> tuple[str, str]:
     """Old and new; times in milliseconds."""
+    assert line.change is not None
     old, new = line.change.old, line.change.new
     if line.block == "quality":
         return figure(old, line.digits), figure(new, line.digits)
@@ -20,6 +21,7 @@ def ends(line: Verdict) -> tuple[str, str]:
 
 def format_change(line: Verdict) -> Printed:
     """The change, of a time in percent, and its interval under it."""
+    assert line.change is not None
     found = (line.change.change, line.change.low, line.change.high)
     if line.block != "quality":
         value, low, high = (100 * (end - 1) for end in found)
@@ -178,12 +180,12 @@ def _few(names: Sequence[str]) -> str:
 
 def _runs(found: Comparison) -> Section:
     """Where each run comes from."""
-    rows = [
-        ("made", *(one.made_at for one in (found.old, found.new))),
-        ("commit", *(one.git_commit for one in (found.old, found.new))),
-        ("suite", *(one.suite for one in (found.old, found.new))),
-        ("dataset", *(_dataset(one) for one in (found.old, found.new))),
-        ("hardware", *(one.hardware and one.hardware.title for one in (found.old, found.new))),
+    rows: list[tuple[str, str | None, str | None]] = [
+        ("made", found.old.made_at, found.new.made_at),
+        ("commit", found.old.git_commit, found.new.git_commit),
+        ("suite", found.old.suite, found.new.suite),
+        ("dataset", _dataset(found.old), _dataset(found.new)),
+        ("hardware", _hardware(found.old), _hardware(found.new)),
     ]
     names = sorted({*found.old.versions, *found.new.versions})
     rows += [(name, found.old.versions.get(name), found.new.versions.get(name)) for name in names]
@@ -196,6 +198,10 @@ def _runs(found: Comparison) -> Section:
 
 def _dataset(one: Evidence) -> str | None:
     return one.dataset and f"{one.dataset} {one.dataset_version}"
+
+
+def _hardware(one: Evidence) -> str | None:
+    return one.hardware.title if one.hardware else None
 
 
 def inline(line: Verdict) -> str:

@@ -102,6 +102,8 @@ def _of_sets(old: ColumnEvidence, new: ColumnEvidence) -> Parts | str:
             f"over other clips: {old.n} in the old run, {new.n} in the new one; a set metric "
             "needs the same"
         )
+    assert old.value is not None
+    assert new.value is not None
     units = len(old.per_clip)
     if units < 2:
         return f"needs at least 2 clips, has {units}"

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 
 from stabench.harness.compare.page import ends, inline
 from stabench.harness.compare.paired import STANDARD, Change, Sampling
-from stabench.harness.compare.verdict import FIVE_PERCENT, Bounds, Line, call, no_worse
+from stabench.harness.compare.verdict import FIVE_PERCENT, Bounds, Call, Line, call, no_worse
 from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.formatting import NOTHING, figure
 from stabench.harness.render.page import Grid, Head, Page, Printed, Section
@@ -193,11 +193,10 @@ def _spread(before: np.ndarray, after: np.ndarray) -> float:
 
 def _line(one: Asked, p: float | None, bounds: Bounds, expected: bool) -> Line:
     change = one.change if isinstance(one.change, Change) else None
-    word, reason = ("not measured", str(one.change)) if change is None else ("same", "")
-    fine = False
-    if change is not None:
-        word, reason = call(change, p, "lower", bounds, relative=True)
-        fine = word == "improved" or no_worse(change, "lower", bounds, relative=True)
+    found, fine = Call("not measured", str(one.change)), False
+    if change is not None and p is not None:
+        found = call(change, p, "lower", bounds, relative=True)
+        fine = found.word == "improved" or no_worse(change, "lower", bounds, relative=True)
     return Line(
         key=one.name,
         label=one.name,
@@ -208,8 +207,8 @@ def _line(one: Asked, p: float | None, bounds: Bounds, expected: bool) -> Line:
         bounds=bounds,
         change=change,
         p_adjusted=p,
-        verdict=word,
-        reason=reason,
+        verdict=found.word,
+        reason=found.reason,
         no_worse=fine,
         expected=expected,
     )
@@ -247,7 +246,7 @@ def page(old: str, new: str, lines: Iterable[Line]) -> Page:
 def _row(line: Line) -> Row:
     strong = line.verdict in ("regressed", "improved")
     head = (Printed(line.label), Printed(line.verdict, line.reason, strong))
-    if line.change is None:
+    if line.change is None or line.p_adjusted is None:
         return Row((*head, *[Printed(NOTHING)] * 4))
     p = "< 0.001" if line.p_adjusted < 0.001 else figure(line.p_adjusted, 3)
     return Row((*head, *map(Printed, (*ends(line), inline(line), p))))

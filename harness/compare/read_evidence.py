@@ -244,10 +244,10 @@ def _values(
         return ("ratio", *pseudo_values(counts, cell.value))
     if kept is None:
         return "set", {}, {}, UNKEPT
-    shares = kept.shares.get(name, {}).get(column)
-    if shares is None or kept.values.get(name, {}).get(column) != cell.value:
+    shares, value = kept.shares.get(name, {}).get(column), cell.value
+    if shares is None or value is None or kept.values.get(name, {}).get(column) != value:
         return "set", {}, {}, OTHER
-    return "set", {clip: cell.value + len(shares) * one for clip, one in shares.items()}, {}, None
+    return "set", {clip: value + len(shares) * one for clip, one in shares.items()}, {}, None
 
 
 def _identity(metrics: MetricsFile, column: str) -> str:

@@ -13,7 +13,7 @@ from stabench.harness.compare.evidence import (
     of_hardware,
 )
 from stabench.harness.compare.paired import Change
-from stabench.harness.compare.verdict import Bounds, Call, Line, Options
+from stabench.harness.compare.verdict import Bounds, Call, Line, Options, Word
 from stabench.harness.tasks.speech_to_audio import TIMINGS, Timing
 
 
@@ -153,7 +153,7 @@ def line(before: SystemEvidence, now: SystemEvidence) -> Line:
     """Counts over the clips that both were given. One more failure is a regression: no test."""
     both = asked(before) & asked(now)
     old, new = (len(both & {*one.failed_clips}) for one in (before, now))
-    verdict = "regressed" if new > old else "improved" if new < old else "same"
+    verdict: Word = "regressed" if new > old else "improved" if new < old else "same"
     reason = f"{old} of {len(both)} clips failed or not run, now {new}"
     return Line(
         key="failed",

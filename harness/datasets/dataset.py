@@ -104,7 +104,7 @@ def read_captions(path: Path) -> dict[str, str]:
     """Captions by clip id, from a CSV with columns `id` and `caption` (others are ignored)."""
     rows = read_rows(path).rows
     check_ids(f"captions '{path}'", [row["id"] or "" for row in rows])
-    return {row["id"]: (row["caption"] or "").strip() for row in rows}
+    return {row["id"] or "": (row["caption"] or "").strip() for row in rows}
 
 
 class Rows(NamedTuple):

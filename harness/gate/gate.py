@@ -110,13 +110,13 @@ def _thresholds(
     own = policy.latency
     if own.threshold is not None:
         return dict.fromkeys(own.phases, own.threshold), ()
-    fits = noise is not None and noise.hardware == new.hardware
-    found = {
-        phase: noise.phases[phase].threshold if fits and phase in noise.phases else own.unmeasured
+    known = noise.phases if noise is not None and noise.hardware == new.hardware else None
+    found: dict[str, float] = {
+        phase: known[phase].threshold if known and phase in known else own.unmeasured
         for phase in own.phases
     }
     said = ", ".join(f"{phase} {size:.1%}" for phase, size in found.items())
-    if fits:
+    if known is not None:
         return found, (f"least slowdown that counts, by this machine's own noise: {said}",)
     return found, (
         f"least slowdown that counts: {said}; this machine's noise is not measured "
@@ -170,14 +170,15 @@ def _checks(
 
 def _quality(name: str, line: Line, policy: Policy) -> Check:
     """The line by the bounds of the policy, which may be shares of this system's old value."""
-    if line.change is None:
+    change = line.change
+    if change is None:
         return _check(name, line)
-    bounds = policy.quality.effects[line.key].bounds(line.change.old)
+    bounds = policy.quality.effects[line.key].bounds(change.old)
     line = line._replace(bounds=bounds)
     if line.p_adjusted is None:
         return _check(name, line)
-    word, reason = call(line.change, line.p_adjusted, line.better, bounds, relative=False)
-    fine = word == "improved" or no_worse(line.change, line.better, bounds, relative=False)
+    word, reason = call(change, line.p_adjusted, line.better, bounds, relative=False)
+    fine = word == "improved" or no_worse(change, line.better, bounds, relative=False)
     return _check(name, line._replace(verdict=word, reason=reason, no_worse=fine))
 
 
@@ -204,7 +205,7 @@ def _slower(line: Line, system: SystemComparison) -> tuple[Line, ...]:
         return ()
     least_ns = STAGE_SHARE * line.change.old
     stages = [
-        one
+        (one.change.old - one.change.new, one)
         for one in system.lines
         if one.block == "stage"
         and one.key.startswith(f"{PHASES[line.key]}/")
@@ -213,7 +214,7 @@ def _slower(line: Line, system: SystemComparison) -> tuple[Line, ...]:
         and one.change.change > 1
         and one.change.new - one.change.old >= least_ns
     ]
-    return tuple(sorted(stages, key=lambda one: one.change.old - one.change.new))
+    return tuple(one for _, one in sorted(stages, key=lambda pair: pair[0]))
 
 
 def _too_many(counts: Counts | None, policy: Policy) -> bool:

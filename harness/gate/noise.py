@@ -134,8 +134,10 @@ def _alarms(found: list[np.ndarray], slowdown: float, threshold: float, tests: i
 def alarm(logs: np.ndarray, threshold: float, tests: int) -> bool:
     """Whether the gate's own rule calls these ratios regressed."""
     clips = [str(index) for index in range(len(logs))]
-    old = dict.fromkeys(clips, (10**9,))
-    new = {clip: (round(1e9 * ratio),) for clip, ratio in zip(clips, np.exp(logs), strict=True)}
+    old: Samples = dict.fromkeys(clips, (10**9,))
+    new: Samples = {
+        clip: (round(1e9 * ratio),) for clip, ratio in zip(clips, np.exp(logs), strict=True)
+    }
     change = paired_latency.change(old, new, QUICK)
     if isinstance(change, str):
         return False

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -41,8 +42,7 @@ def percent(text: object) -> float:
 def _effect(value: object) -> Effect:
     if isinstance(value, str):
         return Effect(percent(value), True)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and 0 <= value < float("inf"):
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < inf:
         return Effect(float(value), False)
     raise ValueError(f'{value!r} is no effect; write a number of 0 or more, or such as "5 %"')
 

@@ -3,7 +3,7 @@
 import fcntl
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import AwareDatetime, ConfigDict, Field, FiniteFloat, ValidationError
 
@@ -11,7 +11,7 @@ from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.schema import Strict, first_key
 
 HISTORY = Path("results/history.jsonl")
-SCHEMA = 1
+SCHEMA: Final = 1
 SHA256 = r"^[0-9a-f]{64}$"
 
 

@@ -41,8 +41,9 @@ def _image(metric: Metric, found: list[Series], kind: str) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    settings = {"svg.hashsalt": "stabench", "font.size": 9, "text.parse_math": False}
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context(
+        {"svg.hashsalt": "stabench", "font.size": 9, "text.parse_math": False}
+    ):
         figure = Figure(figsize=(8, 1.0 + 1.9 * len(found)), layout="constrained")
         FigureCanvasAgg(figure)
         panels = figure.subplots(len(found), 1, sharex=True, squeeze=False)[:, 0]

@@ -31,8 +31,7 @@ def record(run: Path, *, dirty: bool = False) -> HistoryRecord:
     from its commit (unless `dirty`), unfinished, unscored, or scored by random networks.
     """
     results = Results.read(run)
-    _check(results, dirty)
-    folder, rows = results.run, tabulate(results).rows
+    folder, rows = _check(results, dirty), tabulate(results).rows
     found = folder.record
     return HistoryRecord(
         run=identifier(folder),
@@ -45,11 +44,14 @@ def record(run: Path, *, dirty: bool = False) -> HistoryRecord:
         conditions=_conditions(folder),
         protocol=_protocol(results),
         columns=_columns(results),
-        systems={row.system: _system(results, row) for row in rows if row.paradigm != "sanity"},
+        systems={
+            row.system: _system(results, folder, row) for row in rows if row.paradigm != "sanity"
+        },
     )
 
 
-def _check(results: Results, dirty: bool) -> None:
+def _check(results: Results, dirty: bool) -> RunFolder:
+    """The run of the results, if it may be recorded."""
     name, run = f"run '{results.folder.name}'", results.run
     if run is None:
         raise StabenchError(f"{name}: scored from files; a history takes runs of a suite")
@@ -67,6 +69,7 @@ def _check(results: Results, dirty: bool) -> None:
             f"{name}: scored by {', '.join(random)} on random weights: no quality; score it by "
             "published ones"
         )
+    return run
 
 
 def identifier(folder: RunFolder) -> str:
@@ -128,15 +131,14 @@ def _columns(results: Results) -> dict[str, history.Column]:
         own = about.model_dump(include={"label", "better", "unit", "digits", "version"})
         columns[key] = history.Column(
             **own,
-            embedder=net and net.name,
-            identity=net and net.identity,
-            precision=net and net.precision,
+            embedder=net.name if net else None,
+            identity=net.identity if net else None,
+            precision=net.precision if net else None,
         )
     return columns
 
 
-def _system(results: Results, row: Row) -> history.System:
-    run = results.run
+def _system(results: Results, run: RunFolder, row: Row) -> history.System:
     use = next(use for use in run.suite.systems if use.name == row.system)
     said = run.about_systems().get(row.system, {})
     quality = {
@@ -165,6 +167,7 @@ def _medians(results: Results, system: str) -> dict[Phase, history.Number]:
         latency = results.latency(system, phase)
         median = None if isinstance(latency, str) else latency.median
         if median and median.value is not None:
-            value, low, high, n, *_ = median
-            medians[phase] = history.Number(value=value, low=low, high=high, n=n)
+            medians[phase] = history.Number(
+                value=median.value, low=median.low, high=median.high, n=median.n
+            )
     return medians

@@ -149,9 +149,8 @@ def _point(record: HistoryRecord, metric: Metric, name: str) -> Point | None:
 def _number(system: System, metric: Metric) -> Number | None:
     for column, phase, unit_ns in TIMINGS:
         if column.key == metric.key and (found := system.median_ns.get(phase)):
-            ends = (found.value, found.low, found.high)
-            value, low, high = (end if end is None else end / unit_ns for end in ends)
-            return Number(value=value, low=low, high=high, n=found.n)
+            low, high = (end if end is None else end / unit_ns for end in (found.low, found.high))
+            return Number(value=found.value / unit_ns, low=low, high=high, n=found.n)
     return system.quality.get(metric.key)
 
 

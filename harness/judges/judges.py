@@ -8,7 +8,7 @@ column that rests on it follows damage of known size (docs/judges.md).
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,7 @@ from stabench.metrics.audio import Audio
 from stabench.metrics.frechet import distance, fit_clips
 from stabench.metrics.protocol import Protocol
 from stabench.metrics.registry import METRICS
+from stabench.metrics.sets import class_logits
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "fad": ("fad",),
@@ -219,7 +220,7 @@ def _figures(candidate: Candidate, protocol: Protocol) -> Figures:
         sign = 1 if METRICS[column].better == "lower" else -1
         for damage in gradings.damages:
             order = np.arange(len(damage.levels))
-            values = [value(column, _level(damage.kind, index)) for index in order]
+            values = [value(column, _level(damage.kind, i)) for i in range(len(damage.levels))]
             rho = statistics.rank_correlation(order, sign * np.array(values))
             curve = Curve(levels=damage.levels, values=tuple(values), monotony=rho)
             curves.setdefault(column, {})[damage.kind] = curve
@@ -292,7 +293,7 @@ def accuracy_of(candidate: Candidate) -> tuple[Measure, float]:
         return "windows", statistics.mean_average_precision(scores, truth)
     if candidate.classes:
         heard = candidate.heard[PLAIN]
-        logits = np.stack([one.logits for one in heard.features(network.role, list(heard.keys))])
+        logits = class_logits(heard.features(network.role, list(heard.keys)))
         scores = logits[:, candidate.classes]
         return "classes", statistics.mean_average_precision(scores, truth)
     learned = _events(gradings.train, gradings.labels)
@@ -344,7 +345,7 @@ def _distances(record: Record) -> np.ndarray:
     return np.array([v for kind, one in curves.items() if kind != UNORDERED for v in one.values])
 
 
-def _judged(**given: object) -> Record:
+def _judged(**given: Any) -> Record:
     """The record with the verdict that follows from what it holds."""
     passed = not Record.model_construct(**given).faults
     return Record(**{**given, "passed": passed})

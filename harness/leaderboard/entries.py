@@ -84,8 +84,9 @@ class Entry:
 
     def recomputed(self, column: str) -> bool:
         """Whether the check made this column again, all sounds heard: nothing on trust."""
-        known = column in self.submission.metrics
-        return known and self.heard and column in self.verdict.recomputed
+        if self.verdict is None or column not in self.submission.metrics:
+            return False
+        return self.heard and column in self.verdict.recomputed
 
     @property
     def heard(self) -> bool:
@@ -224,6 +225,7 @@ def accept(
     show(findings, sys.stderr)
     refuse(findings)
     archive, _ = open_archive(package)
+    assert archive is not None, "the check has opened it"
     claimed = archive.read(NAME)
     submission = Submission.model_validate_json(claimed)
     place = root / _name(submission, name, others)

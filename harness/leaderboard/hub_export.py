@@ -147,9 +147,8 @@ def figures(found: Entry) -> Iterator[Figure]:
         if times is None or times.median_ns is None:
             continue
         median = times.median_ns
-        value, low, high = (
-            end if end is None else end / unit_ns for end in (median.value, median.low, median.high)
-        )
+        value = median.value / unit_ns
+        low, high = (end if end is None else end / unit_ns for end in (median.low, median.high))
         where = {"hardware": hardware(claim.hardware), "precision": claim.hardware.precision}
         yield Figure(
             f"{column.key}_median_{column.unit}", f"{column.label}, median", value, low, high,

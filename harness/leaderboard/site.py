@@ -42,8 +42,9 @@ def build(
     `out` that holds something else.
     """
     found = entries(source)
-    none = recorded is None or (recorded == history.HISTORY and not recorded.exists())
-    records = [] if none else history.read(recorded)
+    records: list[HistoryRecord] = []
+    if recorded is not None and (recorded != history.HISTORY or recorded.exists()):
+        records = history.read(recorded)
     files = dict(_files(found, records))
     _check_place(out)
     put(out, files)

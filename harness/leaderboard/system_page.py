@@ -97,8 +97,8 @@ def _latency(claim: Submission) -> Grid:
         if found is None:
             continue
         digits = decimals([found.mean_ns.value / unit_ns])
-        numbers = {"mean": found.mean_ns, **found.percentiles_ns}
-        for name, number in numbers.items():
+        numbers = [("mean", found.mean_ns), *found.percentiles_ns.items()]
+        for name, number in numbers:
             label = f"{column.label}, {'median' if name == 'p50' else name} ({column.unit})"
             rows.append((label, *_time(number, unit_ns, digits), str(found.clips)))
     heads = ("Time", "Value", "95 % interval", "clips")
@@ -106,10 +106,8 @@ def _latency(claim: Submission) -> Grid:
 
 
 def _time(number: Number, unit_ns: float, digits: int) -> tuple[str, str]:
-    value, low, high = (
-        end if end is None else end / unit_ns for end in (number.value, number.low, number.high)
-    )
-    return figure(value, digits), interval(low, high, digits)
+    low, high = (end if end is None else end / unit_ns for end in (number.low, number.high))
+    return figure(number.value / unit_ns, digits), interval(low, high, digits)
 
 
 def _stages(claim: Submission) -> Grid:

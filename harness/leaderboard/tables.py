@@ -221,7 +221,7 @@ def _latency(members: Sequence[Entry]) -> Iterator[tuple[Head, list[Place]]]:
     for machine in sorted(machines):
         for column, phase, unit_ns in TIMINGS:
             here = [card if hardware(card.hardware) == machine else None for card in cards]
-            found = [card and card.latency.phases.get(phase) for card in here]
+            found = [card.latency.phases.get(phase) if card else None for card in here]
             medians = [one.median_ns.value / unit_ns for one in found if one and one.median_ns]
             if not medians:
                 continue
@@ -242,9 +242,8 @@ def _time(entry: Entry, phase: PhaseCard | None, unit_ns: float, digits: int) ->
     if phase is None or phase.median_ns is None:
         return Place()
     median, whole = phase.median_ns, entry.submission.dataset.clips
-    value, low, high = (
-        end if end is None else end / unit_ns for end in (median.value, median.low, median.high)
-    )
+    value = median.value / unit_ns
+    low, high = (end if end is None else end / unit_ns for end in (median.low, median.high))
     n = f"n {phase.clips}" if phase.clips != whole else ""
     ends = interval(low, high, digits)
     return Place(figure(value, digits), ends, value, None, not entry.timed, n)

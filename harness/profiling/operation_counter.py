@@ -133,9 +133,11 @@ def _precision(packet: Any, tensor: Tensor) -> str:
     name = str(tensor.dtype).removeprefix("torch.")
     if not tensor.is_cuda or name != "float32":
         return name
-    convolution = "conv" in packet.__name__
-    backend = torch.backends.cudnn.conv if convolution else torch.backends.cuda.matmul
-    return name if backend.fp32_precision in ("ieee", "none") else "tf32"
+    if "conv" in packet.__name__:
+        how = torch.backends.cudnn.conv.fp32_precision  # type: ignore[attr-defined]  # set late
+    else:
+        how = torch.backends.cuda.matmul.fp32_precision
+    return name if how in ("ieee", "none") else "tf32"
 
 
 def _matrix_vector(matrix: Tensor, vector: Tensor, *_: Any, **__: Any) -> int:

@@ -181,7 +181,8 @@ def _merged(
     """The passes side by side, in the order in which stages began."""
     return tuple(
         StageCost(
-            *stage,
+            phase=stage.phase,
+            name=stage.name,
             **_counts(None if stage in unknown else counted.get(stage)),
             **(vars(seen[stage]) if stage in seen else {}),
             peak_bytes=peaks.get(stage),

@@ -109,10 +109,10 @@ def _add(counts: Traffic, event: Event, on_cuda: bool) -> None:
     if not on_cuda:
         counts.waits += name == READ
     elif event.on_device:
-        counts.kernels += not name.startswith(NO_KERNEL)
+        counts.kernels = (counts.kernels or 0) + (not name.startswith(NO_KERNEL))
     else:
-        counts.launches += name.startswith(LAUNCHES)
-        counts.graphs += name.startswith(GRAPHS)
+        counts.launches = (counts.launches or 0) + name.startswith(LAUNCHES)
+        counts.graphs = (counts.graphs or 0) + name.startswith(GRAPHS)
         counts.waits += name.startswith(WAITS) or name in BLOCKING
 
 

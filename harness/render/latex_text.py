@@ -105,7 +105,7 @@ def _character(one: str, before: str) -> str:
         return known
     if one.isascii():
         return f"{{}}{one}" if one == before and one in LIGATURES else one
-    base, *marks = unicodedata.normalize("NFD", one)
+    base, *marks = tuple(unicodedata.normalize("NFD", one))
     if base.isascii() and base.isalpha() and len(marks) == 1 and marks[0] in ACCENTS:
         return f"\\{ACCENTS[marks[0]]}{{{base}}}"
     return f"{{[}}U+{ord(one):04X}{{]}}"

@@ -55,12 +55,15 @@ def roofline_s(stage: StageCost, ceilings: Ceilings | None) -> float | None:
 
     The longer of computing (FLOPs of each precision at its own rate) and reading.
     """
-    if ceilings is None or not stage.operations or stage.flops is None:
+    if ceilings is None or not stage.operations:
+        return None
+    if stage.flops is None or stage.read_bytes is None:
         return None
     rates = [ceilings.flops_per_s.get(precision) for precision in stage.flops]
-    if None in rates:
+    known = [rate for rate in rates if rate is not None]
+    if len(known) < len(rates):
         return None
-    computed_s = sum(flops / rate for flops, rate in zip(stage.flops.values(), rates, strict=True))
+    computed_s = sum(flops / rate for flops, rate in zip(stage.flops.values(), known, strict=True))
     return max(computed_s, stage.read_bytes / ceilings.bytes_per_s)
 
 
@@ -106,8 +109,8 @@ def _scaled(value: float | None, unit: float) -> str:
 def _times(roofline: float | None, median_ns: Estimate) -> Iterable[Printed]:
     yield Printed(ABSENT if roofline is None else _scaled(roofline, 1e-3))
     yield _printed(median_ns.scaled(1e-6))
-    ratio = roofline and median_ns.value is not None
-    yield _printed(median_ns.scaled(1e-9 / roofline)) if ratio else Printed(ABSENT)
+    timed = median_ns.value is not None
+    yield _printed(median_ns.scaled(1e-9 / roofline)) if roofline and timed else Printed(ABSENT)
 
 
 def _printed(number: Estimate) -> Printed:
@@ -119,10 +122,12 @@ def _printed(number: Estimate) -> Printed:
 
 def _median_ns(stage: StageCost, trials: Sequence[Trial], results: Results) -> Estimate:
     """The median wall time of the stage over the timed clips that have it."""
+    if results.run is None:
+        return Estimate.missing(results.untimed or "not timed")
     walls = [(row.clip, _wall_ns(row, stage)) for row in trials]
-    walls = [(clip, wall) for clip, wall in walls if wall is not None]
+    known = [(clip, wall) for clip, wall in walls if wall is not None]
     protocol = results.run.suite.protocol
-    clips, samples = [clip for clip, _ in walls], [wall for _, wall in walls]
+    clips, samples = [clip for clip, _ in known], [wall for _, wall in known]
     return Latency(samples, clips, protocol.bootstrap, protocol.seed).median
 
 

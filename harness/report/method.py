@@ -172,7 +172,7 @@ def _compact(value: Any) -> str:
 
 def notes(results: Results) -> tuple[str, ...]:
     """What a reader should bear in mind, the gravest first."""
-    found = list(_of_run(results)) if results.run else []
+    found = list(_of_run(results, results.run.record)) if results.run else []
     if results.metrics:
         found += [f"{note}." for note in results.metrics.notes]
         found += _of_scores(results.metrics)
@@ -181,8 +181,7 @@ def notes(results: Results) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _of_run(results: Results) -> Iterable[str]:
-    record = results.run.record
+def _of_run(results: Results, record: Record) -> Iterable[str]:
     for use in record.suite.systems:
         if results.random(use):
             yield f"{use.name}: {RANDOM}; its quality is not shown."

@@ -238,9 +238,11 @@ def _minus(known: Known, row: str, other: str, column: str) -> Estimate | None:
     if difference := known.get((row, other, column)):
         return None if difference.low is None else difference
     difference = known.get((other, row, column))
-    if difference is None or None in difference[:3]:
+    if difference is None:
         return None
     value, low, high = difference[:3]
+    if value is None or low is None or high is None:
+        return None
     return difference._replace(value=-value, low=-high, high=-low)
 
 
@@ -263,8 +265,8 @@ def _meaningless(table: Table) -> Iterator[str]:
 def _sentences(found: dict[str, list[str]], what: str, why: str) -> Iterator[str]:
     """One sentence for all columns in which the same rows are meant."""
     alike: dict[tuple[str, ...], list[str]] = {}
-    for column, rows in found.items():
-        if rows:
-            alike.setdefault(tuple(rows), []).append(column)
+    for column, meant in found.items():
+        if meant:
+            alike.setdefault(tuple(meant), []).append(column)
     for rows, columns in alike.items():
         yield f"{what}: {', '.join(columns)} of {', '.join(rows)} ({why})."

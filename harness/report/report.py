@@ -71,13 +71,13 @@ def page_of(results: Results, table: Table) -> Page:
     sections = (
         results_section(table, found),
         differences(results.paired, table),
-        metrics and dependences(metrics, table),
+        dependences(metrics, table) if metrics else None,
         latencies(results, table),
         time_shares(results, table),
         stage_table(results, table),
         costs(results, table),
-        metrics and extremes(metrics, _captions(results), _random(results)),
-        metrics and failures(metrics),
+        extremes(metrics, _captions(results), _random(results)) if metrics else None,
+        failures(metrics) if metrics else None,
         Section("Notes", points=said) if said else None,
         *method(results),
     )

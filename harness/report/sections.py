@@ -88,8 +88,8 @@ def _reasons(rows: Sequence[Row], columns: Sequence[Column]) -> Iterable[str]:
                 found[reason][index].append(column.label)
     for reason, by_row in found.items():
         alike: dict[tuple[str, ...], list[int]] = defaultdict(list)
-        for index, names in by_row.items():
-            alike[tuple(names)].append(index)
+        for index, labels in by_row.items():
+            alike[tuple(labels)].append(index)
         for names, places in alike.items():
             every = len(systems) > 2 and places == systems
             whose = "every system" if every else ", ".join(rows[index].label for index in places)

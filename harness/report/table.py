@@ -115,7 +115,8 @@ def _times(results: Results, system: str) -> dict[str, Time]:
 
 def _columns(results: Results, times: dict[str, dict[str, Time]]) -> tuple[Column, ...]:
     """The paper's columns in its order, then the suite's own; digits as the numbers need."""
-    about = results.metrics.columns if results.metrics else {}
+    metrics = results.metrics
+    about = metrics.columns if metrics else {}
     timings = []
     for column, *_ in TIMINGS:
         means = [of[column.key].mean.value for of in times.values()]
@@ -124,12 +125,12 @@ def _columns(results: Results, times: dict[str, dict[str, Time]]) -> tuple[Colum
     own = [key for key in about if key not in known]
     quality = []
     for key in (*known, *own):
-        column = known.get(key)
-        if of := about.get(key):
-            label = column.label if column else of.label
-            random = _is_random(of, results.metrics)
-            column = Column(key, label, of.unit, of.better, of.digits, "quality", random)
-        quality.append(column)
+        paper = known.get(key)
+        if metrics and (of := about.get(key)):
+            label, random = paper.label if paper else of.label, _is_random(of, metrics)
+            quality.append(Column(key, label, of.unit, of.better, of.digits, "quality", random))
+        elif paper:
+            quality.append(paper)
     return (*timings, *quality)
 
 

@@ -134,8 +134,8 @@ def paired_latencies(results: Results) -> tuple[DifferenceRecord, ...]:
             if len(clips) > 1:
                 minus = np.array([times[a][clip] - times[b][clip] for clip in clips]) / unit_ns
                 made = _draws(minus, protocol)
-                ends = np.quantile(made.counts @ minus / len(clips), tails(made.units))
-                one = Estimate(float(minus.mean()), *map(float, ends), len(clips))
+                low, high = np.quantile(made.counts @ minus / len(clips), tails(made.units))
+                one = Estimate(float(minus.mean()), float(low), float(high), len(clips))
                 found.append(_record(a, b, column.key, one))
     return tuple(found)
 

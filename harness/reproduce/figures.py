@@ -191,13 +191,15 @@ def _pairs(
     if results.untimed:
         yield _not_run(kind, group, figure, published, (results.untimed,))
         return
+    conditions = paper.conditions
+    assert conditions is not None, "Paper asks for them with a ratio or a claim"
     for a in above:
         for b in below:
             run = latency_ratio(results, a.use.name, b.use.name, PHASES[column])
             reasons = [
                 reason
                 for row, one in zip(rows, (a, b), strict=True)
-                for reason in latency_reasons(paper.conditions, results, row, one)
+                for reason in latency_reasons(conditions, results, row, one)
             ]
             own = run if kind == "ratio" else _reduction(run)
             names = (a.use.name, b.use.name)

@@ -164,7 +164,7 @@ class Paper(Strict):
     @model_validator(mode="after")
     def _divisible(self) -> "Paper":
         """Ratios and claims are of times that have figures."""
-        for pair in (*self.ratios, *self.claims):
+        for pair in self._pairs():
             for name in (pair.of, *_names(pair.over)):
                 cell = self.row(name).cells.get(pair.column)
                 if self.column(pair.column).kind != "latency" or cell is None or not cell.value:
@@ -173,11 +173,14 @@ class Paper(Strict):
                     )
         return self
 
+    def _pairs(self) -> list[Ratio | Claim]:
+        return [*self.ratios, *self.claims]
+
     def _named(self) -> Iterator[tuple[str, str]]:
         """Every mention of a row or a column."""
         for row in self.rows:
             yield from (("column", key) for key in (*row.cells, *row.not_rated))
-        for pair in (*self.ratios, *self.claims):
+        for pair in self._pairs():
             yield from (("row", name) for name in (pair.of, *_names(pair.over)))
             yield "column", pair.column
 

@@ -148,8 +148,9 @@ def _line(verdict: Verdict, numbers: dict[str, int]) -> Line:
 def _digits(verdict: Verdict) -> int:
     """Those of the published figure, or more for a figure that they would make nothing of."""
     digits, value = verdict.published.digits, verdict.run.value
-    small = value is not None and abs(value) < 10.0 ** (1 - digits)
-    return max(digits, decimals([value])) if small else digits
+    if value is not None and abs(value) < 10.0 ** (1 - digits):
+        return max(digits, decimals([value]))
+    return digits
 
 
 def _published(one: Published) -> str:

@@ -37,8 +37,7 @@ class Profiles:
         """Profile what is wanted, a system after the other; `job` makes a clip's job."""
         for name in self.wanted():
             clip = self._median_clip(name)
-            known = clip is not None
-            found = supervisors[name].profile(job(clip)) if known else unprofiled(NO_CLIP)
+            found = unprofiled(NO_CLIP) if clip is None else supervisors[name].profile(job(clip))
             costs = self._costs()
             systems = {**costs.systems, name: found}
             self._write(costs.model_copy(update={"systems": systems}))
@@ -49,6 +48,7 @@ class Profiles:
         known = costs.ceilings.precisions if costs.ceilings else set()
         if not costs.precisions - known:
             return
+        update: dict[str, roofline.Ceilings | str | None]
         try:
             update = {"ceilings": self._ceilings(sorted(costs.precisions)), "no_ceilings": None}
         except StabenchError as error:

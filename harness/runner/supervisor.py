@@ -106,7 +106,7 @@ class Supervisor:
             return unprofiled(self._given_up.message, job.clip)
         try:
             timeout_s = self._limits.startup_s + PROFILE_CLIPS * self._limits.clip_s
-            return self._worker.profile(job, timeout_s)
+            return self._running.profile(job, timeout_s)
         except WorkerLost as death:
             self._bury(death)
             return unprofiled(str(death), job.clip)
@@ -121,6 +121,12 @@ class Supervisor:
         if self._worker is not None:
             self._worker.kill()
 
+    @property
+    def _running(self) -> Connection:
+        """The worker, once `start` has seen to one."""
+        assert self._worker is not None
+        return self._worker
+
     def _restart(self) -> None:
         """Like `start`, but in the middle of a run nothing of one system may end the others."""
         try:
@@ -131,7 +137,7 @@ class Supervisor:
     def _await(self) -> None:
         self._loading = False
         try:
-            self.about = self._worker.ready(self._limits.startup_s)
+            self.about = self._running.ready(self._limits.startup_s)
             self._cold = self._limits.warmups
         except LoadFailed as error:
             self._give_up(Failure("load-failed", str(error)))
@@ -142,7 +148,7 @@ class Supervisor:
         if self._given_up is not None:
             return [self._failed(job, self._given_up) for job in jobs]
         try:
-            rows = self._worker.run(jobs, self._limits.clip_s * len(jobs))
+            rows = self._running.run(jobs, self._limits.clip_s * len(jobs))
         except WorkerLost as death:
             self._bury(death)
             return [self._failed(job, Failure(death.kind, str(death))) for job in jobs]

@@ -57,6 +57,9 @@ class WorkerProcess:
                 )
         except (FileNotFoundError, PermissionError) as error:
             raise MissingError(f"interpreter '{python}' cannot be run: {error.strerror}") from error
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._input, self._output = self._process.stdin, self._process.stdout
         self._received = bytearray()
 
     @property
@@ -95,7 +98,7 @@ class WorkerProcess:
 
     def close(self) -> None:
         """Let the process end by closing its input; kill it when it does not."""
-        self._process.stdin.close()
+        self._input.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=5)
         self.kill()
@@ -106,15 +109,15 @@ class WorkerProcess:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-        self._process.stdin.close()
-        self._process.stdout.close()
+        self._input.close()
+        self._output.close()
 
     def _send(self, request: dict[str, Any]) -> None:
         """Write a request; of a worker that has died, the reply will tell."""
         data = json.dumps(request).encode() + b"\n"
         with suppress(BrokenPipeError):
             while data:
-                data = data[self._process.stdin.write(data) :]
+                data = data[self._input.write(data) :]
 
     def _reply(self, timeout_s: float) -> dict[str, Any]:
         try:
@@ -135,9 +138,9 @@ class WorkerProcess:
         """The next line of the worker. Raises TimeoutError, or WorkerLost at the pipe's end."""
         while b"\n" not in self._received:
             left_s = max(0.0, deadline_s - time.monotonic())
-            if not select.select([self._process.stdout], [], [], left_s)[0]:
+            if not select.select([self._output], [], [], left_s)[0]:
                 raise TimeoutError
-            part = self._process.stdout.read(1 << 16)
+            part = self._output.read(1 << 16)
             if not part:
                 raise self._lost()
             self._received += part
@@ -164,13 +167,16 @@ class InProcess:
         self._order = order
 
     def ready(self, timeout_s: float) -> dict[str, Any]:
+        assert self._order is not None, "begin comes first"
         self._worker = Worker(self._order)
         return self._worker.about()
 
     def run(self, jobs: Sequence[Job], timeout_s: float) -> list[Row]:
+        assert self._worker is not None, "ready comes first"
         return self._worker.run(list(jobs))
 
     def profile(self, job: Job, timeout_s: float) -> Profile:
+        assert self._worker is not None, "ready comes first"
         return self._worker.profile(job)
 
     def close(self) -> None:

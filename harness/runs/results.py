@@ -165,4 +165,5 @@ def _in_order_of_clock(key: tuple[str, str]) -> tuple[bool, bool]:
 
 
 def _mean(device_ns: list[int | None], rows: Sequence[Row]) -> float | None:
-    return None if None in device_ns else sum(device_ns) / len(rows)
+    known = [one for one in device_ns if one is not None]
+    return sum(known) / len(rows) if len(known) == len(device_ns) else None

@@ -15,7 +15,8 @@ from stabench.metrics.protocol import ROLES, Protocol
 from stabench.metrics.registry import Metric
 
 
-class Groups(NamedTuple):
+@dataclass(frozen=True)
+class Groups:
     """Which group each clip and each recording is in (0 to `count` - 1)."""
 
     clips: dict[str, int]

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
@@ -19,7 +19,7 @@ from stabench.harness.formatting import counted, figure
 from stabench.harness.schema import Strict, first_key
 from stabench.metrics.registry import METRICS
 
-VERSION = 1
+VERSION: Final = 1
 """Rises when the same network could get other figures or another verdict: examined anew."""
 LOUDNESS_DB = 12
 """How much quieter and louder the recordings are made to see what loudness alone does."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.runs.audio_digest import BROKEN, of_clips, of_sound
 from stabench.harness.scoring.examination import Record, find
 from stabench.metrics.audio import Audio, content_sha256
-from stabench.metrics.contract import Embedder, Features
+from stabench.metrics.contract import Embedder, Features, TextAudioEmbedder
 from stabench.metrics.preprocess import Ear
 from stabench.metrics.protocol import Listening
 from stabench.metrics.resample import NAME as RESAMPLER
@@ -192,7 +192,7 @@ class Network:
             raise StabenchError(f"embedder '{self.name}' reads no text; name a CLAP in [metrics]")
         new = sorted(caption for caption in captions if f"text {caption}" not in self.cache)
         if new:
-            rows = self._loaded.embed_text(new)
+            rows = cast(TextAudioEmbedder, self._loaded).embed_text(new)
             kept = {
                 f"text {caption}": Features(row[None])
                 for caption, row in zip(new, rows, strict=True)
@@ -245,6 +245,19 @@ def _check_weights(name: str, make: Callable[..., Any], options: Mapping[str, An
         ) from None
 
 
+class Lookup(Protocol):
+    """Features by the key of a sound or caption."""
+
+    def __getitem__(self, key: str, /) -> Features: ...
+
+
+class Kept(Protocol):
+    """What is asked of a network that has heard: the features that it keeps."""
+
+    @property
+    def cache(self) -> Lookup: ...
+
+
 @dataclass(frozen=True)
 class Heard:
     """Sounds that all networks heard: the key of each by clip; and why others are broken.
@@ -252,7 +265,7 @@ class Heard:
     The features themselves stay in the caches until a metric asks for them.
     """
 
-    networks: Mapping[str, Network]
+    networks: Mapping[str, Kept]
     keys: Mapping[str, str] = field(default_factory=dict)
     broken: Mapping[str, str] = field(default_factory=dict)
 

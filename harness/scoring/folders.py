@@ -84,7 +84,7 @@ def read_items(path: Path) -> dict[str, Item]:
         f"captions '{path}'", [row["id"] or "" for row in rows], repeated=REFERENCE in columns
     )
     for row in rows:
-        name, caption = row["id"], (row["caption"] or "").strip()
+        name, caption = row["id"] or "", (row["caption"] or "").strip()
         recording = (row.get(REFERENCE) or name).strip()
         if (name, caption, recording) in seen:
             raise StabenchError(

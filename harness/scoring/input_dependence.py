@@ -21,6 +21,7 @@ from stabench.harness.scoring.evaluator import Answers
 from stabench.harness.scoring.features import Heard
 from stabench.metrics.kl import log_softmax
 from stabench.metrics.registry import METRICS
+from stabench.metrics.sets import class_logits
 
 COLUMNS = ("kl", "clap")
 """Metrics of one output and one clip: by its recording, by its caption."""
@@ -150,7 +151,7 @@ def fit_tables(exam: Exam, items: Mapping[str, Item], heard: Heard) -> dict[str,
 def _divergences(exam: Exam, heard: Heard, clips: list[str], chosen: list[Item]) -> np.ndarray:
     """KL(recordings of clip j || output i) [N, N] in nats, as metrics/kl.py has it."""
     role, epsilon = METRICS["kl"].needs[0], exam.protocol.kl_epsilon
-    logits = np.stack([one.logits for one in heard.features(role, clips)]).astype(np.float64)
+    logits = class_logits(heard.features(role, clips)).astype(np.float64)
     log_q = log_softmax(logits)
     if epsilon is not None:
         log_q = np.log(np.exp(log_q) + epsilon)
@@ -158,7 +159,7 @@ def _divergences(exam: Exam, heard: Heard, clips: list[str], chosen: list[Item])
     for item in chosen:
         names = [name for name in item.references if name in exam.references.keys]
         wanted = exam.references.features(role, names)
-        log_p = log_softmax(np.stack([one.logits for one in wanted]).astype(np.float64))
+        log_p = log_softmax(class_logits(wanted).astype(np.float64))
         p.append(np.exp(log_p).mean(axis=0))
         surprise.append((np.exp(log_p) * log_p).sum(axis=1).mean())
     return np.array(surprise) - log_q @ np.stack(p).T

@@ -140,7 +140,8 @@ def _examined(exam: Exam) -> Iterator[str]:
 
 def command(protocol: Protocol) -> str:
     """The command that examines the networks of a protocol, with those put in place of its own."""
-    others = (f" --judge {role}={protocol.networks[role].network}" for role in protocol.replaced)
+    names: dict[str, str] = {role: rule.network for role, rule in protocol.networks.items()}
+    others = (f" --judge {role}={names[role]}" for role in protocol.replaced)
     return f"{COMMAND} --protocol {protocol.name}{''.join(others)}"
 
 

@@ -35,13 +35,14 @@ def word_errors(caption: str, transcript: str) -> tuple[int, int]:
 
 def word_error_rate(exam: Exam, transcripts: Mapping[str, str]) -> Estimate:
     """Errors over words of all clips that have a caption and a transcript (corpus WER)."""
-    clips = [name for name in exam.ids if name in transcripts and exam.items[name].said]
+    captions = ((name, exam.items[name].said) for name in exam.ids if name in transcripts)
+    said = {name: caption for name, caption in captions if caption}
     if not any(item.captions for item in exam.items.values()):
         return Estimate.missing("no captions")
-    if not clips:
+    if not said:
         return Estimate.missing("no transcripts")
-    pairs = [word_errors(exam.items[name].said, transcripts[name]) for name in clips]
+    pairs = [word_errors(caption, transcripts[name]) for name, caption in said.items()]
     errors, words = np.array(pairs).T
-    if len(clips) < 2:
+    if len(said) < 2:
         return Estimate.missing("needs at least 2 clips, has 1", 1)
-    return ratio(errors, words, exam.counts(clips))
+    return ratio(errors, words, exam.counts([*said]))

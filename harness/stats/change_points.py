@@ -9,8 +9,8 @@ of a series together are false about as seldom as the first.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,8 @@ RESOLUTION = 1e-6
 """Differences below this share of the largest value are arithmetic, not change."""
 
 
-class ChangePoint(NamedTuple):
+@dataclass(frozen=True)
+class ChangePoint:
     """The level moved from `before` to `after`, means of the runs up to the next change point.
 
     `index` is of the first run at the new level; `p_value` is of its split.

@@ -29,14 +29,19 @@ class Estimate(NamedTuple):
 
     def scaled(self, factor: float) -> "Estimate":
         """The same in another unit (nanoseconds to milliseconds: 1e-6)."""
-        ends = [None if end is None else end * factor for end in self[:3]]
-        return Estimate(*ends, n=self.n, reason=self.reason, p_value=self.p_value)
+        value, low, high = (None if end is None else end * factor for end in self[:3])
+        return self._replace(value=value, low=low, high=high)
 
     def to_json(self) -> dict[str, Any]:
         """The cell of metrics.json: value, low, high, n; or value null, n, reason."""
         if self.value is None:
             return {"value": None, "n": self.n, "reason": self.reason}
-        cell = {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+        cell: dict[str, Any] = {
+            "value": self.value,
+            "low": self.low,
+            "high": self.high,
+            "n": self.n,
+        }
         cell |= {"reason": self.reason} if self.reason else {}
         return cell | ({} if self.p_value is None else {"p_value": self.p_value})
 

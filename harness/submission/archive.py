@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from stabench.harness.submission.findings import Finding, error
 
@@ -25,15 +25,7 @@ SMALL = 2**20
 """Unpacked bytes up to which no ratio is suspicious."""
 
 
-class Limited(Protocol):
-    """The limits that concern entries."""
-
-    unpacked: int
-    member: int
-    ratio: int
-
-
-def entry_findings(entries: list[zipfile.ZipInfo], limits: Limited) -> Iterator[Finding]:
+def entry_findings(entries: list[zipfile.ZipInfo], limits: "Limits") -> Iterator[Finding]:
     """Everything wrong with the entries, each with its name."""
     yield from _clashes(entries)
     for entry in entries:
@@ -91,7 +83,7 @@ def _kind(entry: zipfile.ZipInfo) -> Iterator[tuple[str, str]]:
         yield "kind", f"is packed by method {entry.compress_type}; stored and deflated are read"
 
 
-def _size(entry: zipfile.ZipInfo, limits: Limited) -> Iterator[tuple[str, str]]:
+def _size(entry: zipfile.ZipInfo, limits: "Limits") -> Iterator[tuple[str, str]]:
     if entry.file_size > limits.member:
         yield "size", f"{entry.file_size} bytes unpacked, at most {limits.member} of one file"
     if entry.file_size > SMALL and entry.file_size > limits.ratio * entry.compress_size:

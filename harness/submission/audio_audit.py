@@ -47,7 +47,7 @@ def levels(sounds: Mapping[str, Audio]) -> Iterator[Finding]:
     shares = {clip: np.mean(np.abs(one.samples) >= FULL_SCALE) for clip, one in sounds.items()}
     clipped = {clip: float(share) for clip, share in shares.items() if share > CLIPPED}
     if clipped:
-        worst = max(clipped, key=clipped.get)
+        worst = max(clipped, key=lambda clip: clipped[clip])
         message = f"{100 * clipped[worst]:.0f} % of the samples are at full scale or beyond "
         message += f"({len(clipped)} of {len(sounds)} sounds over {100 * CLIPPED:g} %, this most)"
         yield warning(f"audio/{worst}.wav", "samples", message)

@@ -18,8 +18,8 @@ from stabench.harness.stats.latency import Latency, least_n
 from stabench.harness.submission import schema as cards
 from stabench.harness.suites.suite import Suite
 
-PERCENTS = (50, 90, 95, 99)
-PHASES = ("represent", "generate")
+PERCENTS: dict[cards.Percentile, int] = {"p50": 50, "p90": 90, "p95": 95, "p99": 99}
+PHASES: tuple[cards.PhaseName, ...] = ("represent", "generate")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -157,24 +157,28 @@ def latency_card(rows: Sequence[Row], suite: Suite) -> cards.LatencyCard:
 
 
 def _phase(rows: Sequence[Row], phase: str, suite: Suite) -> cards.PhaseCard | None:
-    walls = {id(row): row.represent_ns if phase == "represent" else row.generate_ns for row in rows}
-    kept = [row for row in rows if walls[id(row)] is not None]
-    if not kept:
+    walls = [row.represent_ns if phase == "represent" else row.generate_ns for row in rows]
+    samples = [wall_ns for wall_ns in walls if wall_ns is not None]
+    if not samples:
         return None
     protocol = suite.protocol
-    samples, clips = [walls[id(row)] for row in kept], [row.clip for row in kept]
+    clips = [row.clip for row, wall_ns in zip(rows, walls, strict=True) if wall_ns is not None]
     one = Latency(samples, clips, resamples=protocol.bootstrap, seed=protocol.seed)
-    allowed = [percent for percent in PERCENTS if one.n_clips >= least_n(percent)]
     return cards.PhaseCard(
         n=one.n,
         clips=one.n_clips,
         mean_ns=_number(one.mean),
         sd_ns=one.sd_ns,
-        percentiles_ns={f"p{percent}": _number(one.percentile(percent)) for percent in allowed},
+        percentiles_ns={
+            name: _number(one.percentile(percent))
+            for name, percent in PERCENTS.items()
+            if one.n_clips >= least_n(percent)
+        },
     )
 
 
 def _number(found: Estimate) -> cards.Number:
+    assert found.value is not None, found.reason
     return cards.Number(value=found.value, low=found.low, high=found.high)
 
 

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from stabench.harness import registry
 from stabench.harness.errors import unknown
@@ -45,9 +45,9 @@ def check_submission(
     found += claims.claims(package)
     if full:
         found += claims.all_heard(package)
-    wanted, wrong = _suite(package, suite)
-    if wanted is None:
-        return [*found, wrong]
+    wanted = _suite(package, suite)
+    if isinstance(wanted, Finding):
+        return [*found, wanted]
     bench = plan.resolve(wanted, Request())
     found += timeline(package.sources.rows, package.sources.record, bench.suite.protocol)
     found += claims.rates(package)
@@ -62,14 +62,14 @@ def check_submission(
     return [*found, *_networks(package, bench, system, device, progress)]
 
 
-def _suite(package: Package, given: str | None) -> tuple[str | None, Finding | None]:
+def _suite(package: Package, given: str | None) -> str | Finding:
     """The suite's name in the registry; a submission never names a file to be read."""
     if given is not None:
-        return given, None
+        return given
     name, known = package.submission.suite.name, registry.entries("suites")
     if name in known:
-        return name, None
-    return None, error(NAME, "suite.name", unknown("suite", name, known))
+        return name
+    return error(NAME, "suite.name", unknown("suite", name, known))
 
 
 def _networks(
@@ -89,7 +89,7 @@ def _networks(
     return found
 
 
-def check(path: Path, stream: TextIO | None = None, **how: object) -> None:
+def check(path: Path, stream: TextIO | None = None, **how: Any) -> None:
     """Check and print every finding. Raises Refused (exit code 1) when there is an error."""
     found = check_submission(path, **how)
     show(found, stream or sys.stdout)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from stabench.metrics.contract import Features
+from stabench.metrics.sets import class_logits
 
 NAME = "features.safetensors"
 PARTS = ("embeddings", "rows", "logits")
@@ -29,7 +30,7 @@ def encode(found: Mapping[str, ByClip]) -> bytes:
         tensors[f"{role}.embeddings"] = np.concatenate([one.embeddings for one in ordered])
         tensors[f"{role}.rows"] = np.array(rows, np.int64)
         if ordered[0].logits is not None:
-            tensors[f"{role}.logits"] = np.stack([one.logits for one in ordered])
+            tensors[f"{role}.logits"] = class_logits(ordered)
     return save(tensors)
 
 

@@ -191,7 +191,8 @@ def _packed(folder: RunFolder, found: Sources, sounds: Sounds, progress: Progres
 
 def _agree(folder: RunFolder, system: str, verdict: Verdict) -> None:
     """Raises StabenchError when metrics.json is of other sounds, weights or rules."""
-    scored = metrics_file.read(folder.path).systems.get(system)
+    metrics = metrics_file.read(folder.path)
+    scored = metrics.systems.get(system) if metrics else None
     for column, card in verdict.metrics.items():
         cell = scored.cells.get(column) if scored else None
         then = cell and (cell.value, cell.low, cell.high, cell.n)

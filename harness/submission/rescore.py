@@ -80,7 +80,9 @@ def _heard(
         error(f"audio/{clip}.wav", "content", reason) for clip, reason in heard.broken.items()
     ]
     clips = list(heard.keys)
-    own = {role: dict(zip(clips, heard.features(role, clips), strict=True)) for role in found}
+    own: dict[str, ByClip] = {
+        role: dict(zip(clips, heard.features(role, clips), strict=True)) for role in found
+    }
     for role, clip in ((role, clip) for role in found for clip in clips):
         apart = distance(found[role][clip], own[role][clip])
         if apart > FEATURES:
@@ -97,19 +99,19 @@ def distance(one: Features, other: Features) -> float:
     """Largest relative distance of the arrays; infinite for other shapes."""
     found = [0.0]
     for a, b in zip(one, other, strict=True):
-        if (a is None) != (b is None) or (a is not None and a.shape != b.shape):
+        if a is None and b is None:
+            continue
+        if a is None or b is None or a.shape != b.shape:
             return float("inf")
-        if a is not None:
-            scale = float(np.linalg.norm(b)) or 1.0
-            found.append(float(np.linalg.norm(np.subtract(a, b, dtype=np.float64))) / scale)
+        scale = float(np.linalg.norm(b)) or 1.0
+        found.append(float(np.linalg.norm(np.subtract(a, b, dtype=np.float64))) / scale)
     return max(found)
 
 
 def _audits(package: Package, judge: Judge, found: Mapping[str, ByClip]) -> Iterator[Finding]:
     """What a listener would notice."""
     said, items = package.submission, judge.exam.items
-    recordings = {clip: _recording(judge, clip) for clip in said.outputs}
-    recordings = {clip: sound for clip, sound in recordings.items() if sound}
+    recordings = {clip: sound for clip in said.outputs if (sound := _recording(judge, clip))}
     yield from audio_audit.levels(package.sounds)
     captions = {clip: item.said for clip, item in items.items()}
     yield from audio_audit.twins(said.outputs, captions)

@@ -136,7 +136,7 @@ def decode(files: dict[str, bytes]) -> tuple[Sources | None, list[Finding]]:
         found.append(error(RUN, "suite.system", f"{count} systems, a package is of one"))
     if record is not None and about is not None and set(about) != {record.suite.systems[0].name}:
         found.append(error(SYSTEMS, "keys", "is of other systems than run.json"))
-    if found:
+    if found or record is None or about is None:
         return None, found
     return Sources(record, about[record.suite.systems[0].name], rows), []
 

@@ -83,13 +83,14 @@ def _constant(rows: Sequence[Row]) -> Iterator[Finding]:
 def _moments(rows: Sequence[Row], record: Record) -> Iterator[Finding]:
     """Between two results of one system lies at least the time of the second."""
     singles = [row for row in rows if row.batch == 1]
-    moments = [_moment(row.finished_at) for row in singles]
-    if None in moments:
+    moments = [(_moment(row.finished_at), row) for row in singles]
+    dated = [(moment_ns, row) for moment_ns, row in moments if moment_ns is not None]
+    if len(dated) < len(singles):
         yield error(JOURNAL, "finished_at", "not every row says when it ended, as a run writes it")
         return
     if len(singles) < 2:
         return
-    ordered = sorted(zip(moments, singles, strict=True), key=lambda pair: pair[0])
+    ordered = sorted(dated, key=lambda pair: pair[0])
     yield from _within(ordered, record)
     idle = []
     for (before_ns, _), (after_ns, row) in pairwise(ordered):

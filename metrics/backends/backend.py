@@ -51,7 +51,7 @@ def define_torchvision_operators() -> None:
     import torch
 
     spec = importlib.util.find_spec("torchvision")
-    if spec is None:
+    if spec is None or spec.submodule_search_locations is None:
         return
     with suppress(OSError):
         torch.ops.load_library(Path(spec.submodule_search_locations[0]) / "_C.so")
@@ -68,7 +68,7 @@ _LIBRARIES: list[Any] = []
 def stay_offline() -> None:
     """Hub look-ups answer at once instead of being tried again for minutes."""
     os.environ["HF_HUB_OFFLINE"] = "1"
-    constants = importlib.import_module("huggingface_hub.constants")
+    constants: Any = importlib.import_module("huggingface_hub.constants")
     constants.HF_HUB_OFFLINE = True  # read from the environment when first imported
 
 
@@ -98,7 +98,8 @@ def clap_module(architecture: str) -> Any:
     Raises FileNotFoundError where the package is not installed.
     """
     laion_clap = package("laion-clap")
-    importlib.import_module("clap_module.model").RobertaModel = LocalRoberta
+    model: Any = importlib.import_module("clap_module.model")
+    model.RobertaModel = LocalRoberta
     return laion_clap.CLAP_Module(enable_fusion=False, device="cpu", amodel=architecture).eval()
 
 
@@ -126,6 +127,8 @@ def vggish_distance() -> Any:
 
     Raises FileNotFoundError where the package or torchvggish is not there.
     """
+    from unittest.mock import patch
+
     import torch
 
     distance = package("frechet-audio-distance")
@@ -135,11 +138,8 @@ def vggish_distance() -> Any:
     def local(repo_or_dir: str, model: str) -> Any:
         return load(str(folder), model, source="local", pretrained=False, postprocess=False)
 
-    torch.hub.load = local
-    try:
+    with patch.object(torch.hub, "load", local):
         return distance.FrechetAudioDistance(model_name="vggish", sample_rate=16000)
-    finally:
-        torch.hub.load = load
 
 
 PUBLISHED, RANDOM = "published", "random"

@@ -65,6 +65,9 @@ class ClapFrontEnd(BaseModel):
 class LogMel(nn.Module):
     """Waveform [B, N] to decibels [B, 1, 1 + N // hop, mels]: centred frames, no top_db."""
 
+    _bank: Tensor
+    _hann: Tensor
+
     def __init__(self, front_end: ClapFrontEnd) -> None:
         super().__init__()
         self._window, self._hop = front_end.window, front_end.hop
@@ -132,7 +135,9 @@ class ClapEmbedder(NetworkEmbedder):
         self.tokenizer = tokenizer
         self.front_end = front_end or ClapFrontEnd()
         self.rate_hz, self.longest_s = self.front_end.rate_hz, self.front_end.longest_s
-        self._config = store.config_text(Path(weights)) if config is None else config
+        if config is None:
+            config = store.config_text(weight_sources.folder(weights))
+        self._config = config
 
     def settings(self) -> dict[str, Any]:
         return {
@@ -180,9 +185,10 @@ class ClapEmbedder(NetworkEmbedder):
 
     def _unfused(self) -> "ClapConfig":
         """Raises ValueError for a fusion checkpoint."""
-        from transformers import ClapConfig
+        from transformers import ClapAudioConfig, ClapConfig
 
         config = ClapConfig.from_dict(json.loads(self._config))
+        assert isinstance(config.audio_config, ClapAudioConfig)
         if config.audio_config.enable_fusion:
             raise ValueError(
                 f"CLAP ({self.origin}): enable_fusion is true, expected an unfused checkpoint; "

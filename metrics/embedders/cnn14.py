@@ -52,6 +52,8 @@ class Tagging(NamedTuple):
 class Kernel(nn.Module):
     """A fixed convolution kernel that travels with the checkpoint and is never trained."""
 
+    weight: Tensor
+
     def __init__(self, weight: np.ndarray) -> None:
         super().__init__()
         self.register_buffer("weight", torch.from_numpy(weight.astype(np.float32)))
@@ -87,6 +89,8 @@ class Spectrogram(nn.Module):
 
 class LogMel(nn.Module):
     """Power [B, frames, bins] to decibels [B, frames, mels]; no top_db."""
+
+    melW: Tensor
 
     def __init__(self, config: Cnn14Config) -> None:
         super().__init__()
@@ -203,7 +207,7 @@ class Inference:
     def __init__(self, network: Cnn14, precision: Precision) -> None:
         self._network = network
         self._power = Power(network.spectrogram_extractor.stft)
-        blocks = [network.get_submodule(name) for name in network.block_names]
+        blocks = [_block(network, name) for name in network.block_names]
         self._blocks = [
             [
                 prepacked.convolution(*prepacked.folded(convolution, norm), precision)
@@ -236,6 +240,12 @@ class Inference:
         return Tagging(embedding, self._classify(embedding))
 
 
+def _block(network: Cnn14, name: str) -> ConvBlock:
+    block = network.get_submodule(name)
+    assert isinstance(block, ConvBlock), f"{name} is a {type(block).__name__}"
+    return block
+
+
 class TaggerCard(BaseModel):
     """`config.json` of a tagger: the network, its class names and the logits that mean "heard"."""
 
@@ -244,6 +254,10 @@ class TaggerCard(BaseModel):
     network: Cnn14Config = Cnn14Config()
     labels: tuple[str, ...] = ()
     thresholds: tuple[float, ...] = ()
+
+
+def _card(weights: str | Path | weight_sources.Source) -> TaggerCard:
+    return store.read_config(weight_sources.folder(weights), TaggerCard)
 
 
 class Cnn14Tagger(NetworkEmbedder):
@@ -259,7 +273,7 @@ class Cnn14Tagger(NetworkEmbedder):
         """Raises FileNotFoundError when a card is needed and missing, ValueError on sizes."""
         super().__init__(weight_sources.given(weights))
         given = config is not None and labels is not None and thresholds is not None
-        card = TaggerCard() if given else store.read_config(Path(weights), TaggerCard)
+        card = TaggerCard() if given else _card(weights)
         self.config = card.network if config is None else config
         self.labels = tuple(card.labels if labels is None else labels)
         self.thresholds = np.asarray(card.thresholds if thresholds is None else thresholds, float)

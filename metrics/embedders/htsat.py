@@ -5,16 +5,23 @@ in the order of their windows, so that only shifted blocks and the merging of pa
 query, key and value are one product; position bias and mask are added up once, at load.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from stabench.metrics.embedders.prepacked import Layer, linear, of
 
 if TYPE_CHECKING:
     from transformers import ClapModel
+    from transformers.models.clap.modeling_clap import (
+        ClapAudioLayer,
+        ClapAudioPatchMerging,
+        ClapAudioSelfAttention,
+        ClapAudioStage,
+    )
 
 MASKED = -100.0
 
@@ -83,10 +90,10 @@ class Grid:
 class Block:
     """One transformer layer over tokens [N, C] in the order of their windows."""
 
-    def __init__(self, layer: nn.Module, shift: Shift, precision: str) -> None:
+    def __init__(self, layer: "ClapAudioLayer", shift: Shift, precision: str) -> None:
         attention = layer.attention.self
         self._heads, self._shift = attention.num_attention_heads, shift
-        self._area = attention.window_size[0] * attention.window_size[1]
+        self._area = len(attention.relative_position_index)
         self._before, self._after = layer.layernorm_before, layer.layernorm_after
         self._qkv = linear(*_joined(attention), precision=precision)
         self._out = of(layer.attention.output.dense, precision=precision)
@@ -113,7 +120,7 @@ class Block:
 class Merging:
     """Four neighbours become one token of the next stage, in the order of its windows."""
 
-    def __init__(self, module: nn.Module, neighbours: Tensor, precision: str) -> None:
+    def __init__(self, module: "ClapAudioPatchMerging", neighbours: Tensor, precision: str) -> None:
         self._neighbours, self._norm = neighbours, module.norm
         self._reduce = of(module.reduction, precision=precision)
 
@@ -132,8 +139,10 @@ class Htsat:
         device = encoder.patch_embed.proj.weight.device
         self._order = grids[0].windows().to(device)
         self._layers: list[Layer] = []
-        for stage, grid, merged in zip(encoder.layers, grids, [*grids[1:], None], strict=True):
-            for index, layer in enumerate(stage.blocks):
+        # A ModuleList does not tell a type checker what it holds.
+        stages = cast("Iterable[ClapAudioStage]", encoder.layers)
+        for stage, grid, merged in zip(stages, grids, [*grids[1:], None], strict=True):
+            for index, layer in enumerate(cast("Iterable[ClapAudioLayer]", stage.blocks)):
                 self._layers.append(Block(layer, grid.shifted(index % 2 == 1, device), precision))
             if merged:
                 neighbours = grid.neighbours()[merged.windows()].to(device)
@@ -152,15 +161,15 @@ class Htsat:
         return F.normalize(self._narrow(self._wide(pooled)).float(), dim=-1)
 
 
-def _joined(attention: nn.Module) -> tuple[Tensor, Tensor | None]:
+def _joined(attention: "ClapAudioSelfAttention") -> tuple[Tensor, Tensor | None]:
     """Weight and bias of query, key and value, one under the other."""
     parts = (attention.query, attention.key, attention.value)
     weight = torch.cat([part.weight for part in parts]).detach()
-    biases = [part.bias for part in parts]
+    biases: list[Tensor] = [part.bias for part in parts]
     return weight, None if biases[0] is None else torch.cat(biases).detach()
 
 
-def _position_bias(attention: nn.Module) -> Tensor:
+def _position_bias(attention: "ClapAudioSelfAttention") -> Tensor:
     """[heads, area, area] of one window."""
     table = attention.relative_position_bias_table.detach()
     index = attention.relative_position_index

@@ -80,8 +80,9 @@ class NetworkEmbedder:
 
 def check_precision(precision: str) -> Precision:
     """Raises ValueError unless it is one of `Precision`."""
-    if precision not in get_args(Precision):
-        allowed = " or ".join(f"'{name}'" for name in get_args(Precision))
+    known: tuple[Precision, ...] = get_args(Precision)
+    if precision not in known:
+        allowed = " or ".join(f"'{name}'" for name in known)
         raise ValueError(f"precision is '{precision}', expected {allowed}")
     return precision
 

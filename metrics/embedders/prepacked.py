@@ -67,9 +67,12 @@ def of(layer: nn.Linear, activation: Activation = "none", precision: str = "floa
 
 def folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Weight and bias of the convolution that also does what `norm` does when evaluating."""
-    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    mean, variance = norm.running_mean, norm.running_var
+    assert mean is not None, "a BatchNorm without running statistics"
+    assert variance is not None
+    scale = norm.weight / torch.sqrt(variance + norm.eps)
     weight = convolution.weight * scale[:, None, None, None]
-    return weight.detach(), (norm.bias - norm.running_mean * scale).detach()
+    return weight.detach(), (norm.bias - mean * scale).detach()
 
 
 def _patch_convolution(weight: Tensor, bias: Tensor) -> Layer:

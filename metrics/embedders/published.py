@@ -203,6 +203,7 @@ def located(names: tuple[str, ...]) -> Origin:
             continue
         verify(path, entry(name))
         return Origin(path, f"{PUBLISHED}: {name}", entry(name).licence)
+    assert missing is not None, "no names"
     raise missing
 
 

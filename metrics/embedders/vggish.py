@@ -54,6 +54,9 @@ class VggishConfig(BaseModel):
 class Vggish(nn.Module):
     """`forward(examples [E, 1, frames, mels]) -> [E, D]`."""
 
+    _bank: Tensor
+    _hann: Tensor
+
     def __init__(self, config: VggishConfig) -> None:
         super().__init__()
         self.config = config
@@ -112,8 +115,8 @@ class Inference:
     """The network at its quickest: one clip's convolutions, then linear layers by `ROWS` rows."""
 
     def __init__(self, network: Vggish, precision: Precision) -> None:
-        self._stages = [_stage(layer, precision) for layer in network.features]
-        self._stages = [stage for stage in self._stages if stage]
+        stages = [_stage(layer, precision) for layer in network.features]
+        self._stages = [stage for stage in stages if stage]
         linears = [layer for layer in network.embeddings if isinstance(layer, nn.Linear)]
         last = len(linears) - 1
         self._linears = [
@@ -148,6 +151,7 @@ class Inference:
 def _stage(layer: nn.Module, precision: Precision) -> prepacked.Layer | None:
     """A layer of `Vggish.features`; ReLU is part of the convolution before it."""
     if isinstance(layer, nn.Conv2d):
+        assert layer.bias is not None, "a convolution of VGGish without bias"
         return prepacked.convolution(layer.weight.detach(), layer.bias.detach(), precision)
     return layer if isinstance(layer, nn.MaxPool2d) else None
 
@@ -180,7 +184,7 @@ class VggishEmbedder(NetworkEmbedder):
     ) -> None:
         """Raises FileNotFoundError when the config is needed and missing."""
         super().__init__(weight_sources.given(weights))
-        self.config = config or store.read_config(Path(weights), VggishConfig)
+        self.config = config or store.read_config(weight_sources.folder(weights), VggishConfig)
         self.rate_hz = self.config.rate_hz
         self._pca = pca
 

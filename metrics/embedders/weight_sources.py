@@ -21,8 +21,13 @@ SMALL = 0.02
 class Source(Protocol):
     """Weights, and what is known of them; `origin` and `licence` go into the provenance."""
 
-    origin: str
-    licence: str
+    @property
+    def origin(self) -> str:
+        """What the weights are."""
+
+    @property
+    def licence(self) -> str:
+        """Theirs."""
 
     @property
     def sha256(self) -> str:
@@ -134,3 +139,13 @@ def _is_drawn(name: str, own: Tensor) -> bool:
 def given(weights: "str | Path | Source") -> Source:
     """A path becomes the folder it names."""
     return Folder(Path(weights)) if isinstance(weights, (str, Path)) else weights
+
+
+def folder(weights: "str | Path | Source") -> Path:
+    """The folder that holds the network's config, too. Raises TypeError where it is not a path."""
+    if isinstance(weights, (str, Path)):
+        return Path(weights)
+    raise TypeError(
+        f"weights are a {type(weights).__name__}, expected a folder to read the config from; give "
+        "the config with them"
+    )

@@ -98,7 +98,8 @@ def resonate(x: Array, centre_hz: float, bandwidth_hz: float) -> Array:
 
 def formants(x: Array, bands: list[tuple[float, float, float]]) -> Array:
     """Parallel resonators: `bands` holds (centre_hz, bandwidth_hz, gain)."""
-    return sum(gain * resonate(x, centre, width) for centre, width, gain in bands)
+    sounds = (gain * resonate(x, centre, width) for centre, width, gain in bands)
+    return sum(sounds, np.zeros_like(x))
 
 
 def wander(n: int, rng: Rng, low: float, high: float, every_s: float) -> Array:

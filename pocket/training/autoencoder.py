@@ -36,7 +36,8 @@ def train_vae(data: Corpus, work: Workplace, steps: int = 3600) -> SpectrogramVa
             + KL_WEIGHT * posterior.kl()
         )
 
-    return fit(Stage("vae", vae, Recipe(steps, 1.5e-3, ema=0.998), work), loss, seed=3)
+    fit(Stage("vae", vae, Recipe(steps, 1.5e-3, ema=0.998), work), loss, seed=3)
+    return vae
 
 
 @torch.inference_mode()

@@ -40,15 +40,17 @@ def train_bridge(
     frames): so order and relation are targets too (a declared deviation).
     """
     torch.manual_seed(work.seeded(50))
-    network = nn.ModuleList([Bridge(BRIDGE), BridgeClassifier(WIDTH, sum(CLASSES))])
+    reader, classifier = Bridge(BRIDGE), BridgeClassifier(WIDTH, sum(CLASSES))
+    network = nn.ModuleList([reader, classifier])
     recipe = Recipe(steps, 1e-3, warmup=200, ema=0.998)
 
     def loss(rng: np.random.Generator) -> Tensor:
         index = rng.integers(len(data.utterances.marks), size=BATCH)
-        logits = network[1](network[0](*frames.batch(index)))
+        logits = classifier(reader(*frames.batch(index)))
         return content_loss(logits, content(data, index // CAPTIONS))
 
-    return fit(Stage(f"bridge-{name}", network, recipe, work), loss, seed=5)[0]
+    fit(Stage(f"bridge-{name}", network, recipe, work), loss, seed=5)
+    return reader
 
 
 def content(data: Corpus, index: np.ndarray) -> Content:

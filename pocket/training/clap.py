@@ -65,7 +65,8 @@ def train_clap(data: Corpus, work: Workplace, steps: int = 800) -> ClapModel:
         scores = model.logit_scale_a.exp() * cosines
         return _contrast(scores, [(scene.relation, *scene.events) for scene in scenes])
 
-    return fit(Stage("clap", model, recipe, work), loss, seed=9)
+    fit(Stage("clap", model, recipe, work), loss, seed=9)
+    return model
 
 
 def _contrast(scores: Tensor, keys: list[tuple[str, ...]]) -> Tensor:

@@ -1,5 +1,8 @@
 """Training of the small DAC whose features the "DAC encoder" ablation hears instead of HuBERT's."""
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, cast
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -8,10 +11,13 @@ from transformers import DacConfig, DacModel
 
 from stabench.pocket.configs import CODEC
 from stabench.pocket.training.corpus import Corpus
-from stabench.systems.star.speech_encoder import CodecEncoder, build_speech_encoder
+from stabench.systems.star.speech_encoder import CodecEncoder
 from stabench.systems.training.device import send
 from stabench.systems.training.loop import Recipe, Stage, fit, write
 from stabench.systems.training.workplace import Workplace
+
+if TYPE_CHECKING:
+    from transformers.models.dac.modeling_dac import DacVectorQuantize
 
 BATCH, CROP_SAMPLES = 12, 8_000
 RESOLUTIONS = (128, 512, 1024)
@@ -22,14 +28,12 @@ class Codec(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder: CodecEncoder = build_speech_encoder(CODEC)
-        strides = list(CODEC.codec_strides)
+        self.encoder = CodecEncoder(CODEC)
         whole = DacModel(
             DacConfig(
                 encoder_hidden_size=CODEC.codec_base,
                 decoder_hidden_size=8 * CODEC.codec_base,
-                downsampling_ratios=strides,
-                upsampling_ratios=strides[::-1],
+                downsampling_ratios=list(CODEC.codec_strides),
                 n_codebooks=CODEC.codec_books,
                 sampling_rate=CODEC.codec_rate_hz,
             )
@@ -77,19 +81,24 @@ def fit_codebooks(encoder: CodecEncoder, latents: Tensor, rounds: int = 8) -> fl
     """
     generator = torch.Generator().manual_seed(0)
     left = latents
-    for book in encoder.model.quantizer.quantizers:
+    # A ModuleList does not tell a type checker what it holds.
+    for book in cast("Iterable[DacVectorQuantize]", encoder.model.quantizer.quantizers):
         mean = left.mean(0)
         axes = torch.linalg.eigh((left - mean).T @ (left - mean)).eigenvectors
         axes = axes[:, -book.codebook.weight.shape[1] :]
         points = (left - mean) @ axes
         codes = _spherical_means(points, len(book.codebook.weight), rounds, generator)
         book.codebook.weight.copy_(codes)
-        book.in_proj.weight.copy_(axes.T[:, :, None])
-        book.in_proj.bias.copy_(-mean @ axes)
-        book.out_proj.weight.copy_(axes[:, :, None])
-        book.out_proj.bias.copy_(mean)
+        _set(book.in_proj, axes.T[:, :, None], -mean @ axes)
+        _set(book.out_proj, axes[:, :, None], mean)
         left = left - codes[_nearest(points, codes)] @ axes.T - mean
     return float(1 - left.var(0).sum() / latents.var(0).sum())
+
+
+def _set(convolution: nn.Conv1d, weight: Tensor, bias: Tensor) -> None:
+    assert convolution.bias is not None, "a projection of DAC without bias"
+    convolution.weight.copy_(weight)
+    convolution.bias.copy_(bias)
 
 
 def _spherical_means(points: Tensor, count: int, rounds: int, generator: torch.Generator) -> Tensor:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +24,8 @@ CAPTIONS = 2
 _CHUNK = 100
 
 
-class Utterances(NamedTuple):
+@dataclass(frozen=True)
+class Utterances:
     """`samples` int16, all utterances end to end; utterance i is samples[offsets[i]:offsets[i+1]].
 
     Utterance i speaks caption i % CAPTIONS of clip i // CAPTIONS; `marks[i]` lists
@@ -140,5 +142,5 @@ def _chunk(listed: list[Item]) -> tuple[np.ndarray, list[np.ndarray], list]:
 
 def _mark(mark: speech.Mark, words: list[str]) -> tuple[float, str, str]:
     # record() puts a tenth of a second of room before the speech.
-    name = words[mark.value - 1] if mark.kind == "word" else mark.value
+    name = words[mark.value - 1] if isinstance(mark.value, int) else mark.value
     return (round(mark.time_s + 0.1, 3), mark.kind, name)

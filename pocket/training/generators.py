@@ -80,7 +80,8 @@ def train_text_to_audio(
         return _matching(network.udit, latents.batch(index, rng), context, mask, rng)
 
     recipe = Recipe(steps, 1e-3, warmup=300, decay=0.5, ema=0.9993)
-    return fit(Stage("text-to-audio", network, recipe, work), loss, seed=6)
+    fit(Stage("text-to-audio", network, recipe, work), loss, seed=6)
+    return network
 
 
 class Stage2(nn.Module):
@@ -123,14 +124,16 @@ def train_star(
         return _matching(udit, latents.batch(index, rng), network.context(states), given, rng)
 
     recipe = Recipe(steps, 5e-4, warmup=100, decay=0.6, ema=0.9985)
-    return fit(Stage(name, network, recipe, work), loss, seed=7).udit
+    fit(Stage(name, network, recipe, work), loss, seed=7)
+    return udit
 
 
 @torch.inference_mode()
 def read_tokens(bridge: Bridge, frames: Frames) -> Frames:
     """States of the frozen Q-Former before its output layer, [utterances x Q, D]."""
     rows = []
-    projection, bridge.projection = bridge.projection, nn.Identity()
+    projection = bridge.projection
+    bridge.add_module("projection", nn.Identity())
     for start in range(0, len(frames.offsets) - 1, 64):
         index = np.arange(start, min(start + 64, len(frames.offsets) - 1))
         rows.append(bridge(*frames.batch(index)).flatten(0, 1).half())

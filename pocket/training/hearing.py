@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from stabench.pocket.configs import ENCODER, WIDTH
 from stabench.pocket.training.corpus import Corpus, Utterances
-from stabench.systems.star.speech_encoder import SpeechEncoder, build_speech_encoder
+from stabench.systems.star.speech_encoder import SpeechEncoder
 from stabench.systems.training.device import send
 from stabench.systems.training.loop import Recipe, Stage, fit
 from stabench.systems.training.workplace import Workplace
@@ -48,7 +48,7 @@ class Pretraining(nn.Module):
 
     def __init__(self, phonemes: int) -> None:
         super().__init__()
-        self.encoder: SpeechEncoder = build_speech_encoder(ENCODER)
+        self.encoder = SpeechEncoder(ENCODER)
         self.phoneme = nn.Linear(WIDTH, phonemes)
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,7 +92,8 @@ def train_encoder(data: Corpus, work: Workplace, steps: int = 2000) -> SpeechEnc
         targets = work.send(phonemes.rows(index, speeds, logits.shape[1]))
         return functional.cross_entropy(logits[mask], targets[mask])
 
-    return fit(Stage("encoder", network, recipe, work), loss, seed=4).encoder
+    fit(Stage("encoder", network, recipe, work), loss, seed=4)
+    return network.encoder
 
 
 @torch.inference_mode()
@@ -101,18 +102,18 @@ def encode_speech(
 ) -> Frames:
     """Frames of every utterance of a split; kept in `path` (.npz). The encoder is on `device`."""
     if not path.exists():
-        rows, order = [], np.argsort(np.diff(utterances.offsets), kind="stable")
-        parts: list[np.ndarray | None] = [None] * len(order)
+        order = np.argsort(np.diff(utterances.offsets), kind="stable")
+        parts: dict[int, np.ndarray] = {}
         for start in range(0, len(order), BATCH):
             index = order[start : start + BATCH]
             waveforms, lengths = pad([utterances[i] for i in index])
             frames, mask = encoder(send(waveforms, device), send(lengths, device))
             frames, mask = frames.half().cpu(), mask.cpu()
             for i, row, valid in zip(index, frames, mask, strict=True):
-                parts[i] = row[valid].numpy()
-        rows = np.concatenate(parts)
+                parts[int(i)] = row[valid].numpy()
+        rows = [parts[i] for i in range(len(order))]
         part = path.with_suffix(".part.npz")
-        np.savez(part, rows=rows, offsets=np.cumsum([0, *map(len, parts)]))
+        np.savez(part, rows=np.concatenate(rows), offsets=np.cumsum([0, *map(len, rows)]))
         part.replace(path)
     stored = np.load(path)
     return Frames(torch.from_numpy(stored["rows"]).to(device), stored["offsets"])

@@ -27,6 +27,11 @@ class Lane:
     process: subprocess.Popen
     began: float = field(default_factory=time.monotonic)
 
+    def close(self) -> None:
+        """Close the process's standard input, which is a pipe."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
 
 class Record:
     """What every task took, over all attempts, and the whole run; a JSON file in the workplace."""
@@ -89,7 +94,7 @@ def run(tasks: Sequence[Task], work: Workplace, weights: Path, count: int) -> in
         for lane in running:
             lane.process.kill()
             lane.process.wait()
-            lane.process.stdin.close()
+            lane.close()
             record.add(lane.task.name, time.monotonic() - lane.began, finished=False)
         record.add_wall(time.monotonic() - began)
     if not code:
@@ -119,7 +124,7 @@ def _start(task: Task, work: Workplace, weights: Path, count: int) -> subprocess
 
 
 def _finish(lane: Lane, record: Record) -> None:
-    lane.process.stdin.close()
+    lane.close()
     seconds = time.monotonic() - lane.began
     good = lane.process.returncode == 0
     record.add(lane.task.name, seconds, finished=good)

@@ -53,7 +53,8 @@ def train_ctc(data: Corpus, frames: Frames, work: Workplace, steps: int = 900) -
         return ctc_loss(head(speech, mask), mask, texts)
 
     recipe = Recipe(steps, 2e-3, warmup=100, ema=0.998)
-    return fit(Stage("ctc", head, recipe, work), loss, seed=45)
+    fit(Stage("ctc", head, recipe, work), loss, seed=45)
+    return head
 
 
 def place_words(text: list[str], marks: list[tuple[float, str, str]]) -> Utterance:

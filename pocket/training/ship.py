@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +15,11 @@ from stabench.metrics.embedders.vggish import Vggish
 from stabench.pocket.sounds.events import LABELS
 from stabench.systems.networks.checkpoint import save_part
 
+if TYPE_CHECKING:
+    from transformers import ClapModel
+
 LIMIT_BYTES = 15_000_000
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def ship_part(folder: Path, name: str, network: nn.Module) -> None:
@@ -44,13 +49,13 @@ def ship_vggish(folder: Path, network: Vggish) -> None:
     store.save(folder, network.half(), network.config.model_dump_json(indent=1) + "\n")
 
 
-def ship_clap(folder: Path, network: nn.Module) -> None:
+def ship_clap(folder: Path, network: "ClapModel") -> None:
     config = json.loads(network.config.to_json_string(use_diff=True))
     config.pop("transformers_version", None)
     store.save(folder, network.half(), json.dumps(config, indent=1, sort_keys=True) + "\n")
 
 
-def halve(network: nn.Module) -> nn.Module:
+def halve(network: Network) -> Network:
     """Round a network's weights to what float16 holds, so that it is measured as it is shipped."""
     with torch.no_grad():
         for tensor in (*network.parameters(), *network.buffers()):

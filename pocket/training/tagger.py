@@ -45,7 +45,8 @@ def train_tagger(data: Corpus, work: Workplace, steps: int = 800) -> Cnn14:
         waveforms, labels = _batch(data, rng)
         return functional.binary_cross_entropy_with_logits(network(waveforms).logits, labels)
 
-    return fit(Stage("tagger", network, recipe, work), loss, seed=1)
+    fit(Stage("tagger", network, recipe, work), loss, seed=1)
+    return network
 
 
 def refine_tagger(network: Cnn14, data: Corpus, work: Workplace, steps: int = 600) -> Cnn14:
@@ -56,7 +57,8 @@ def refine_tagger(network: Cnn14, data: Corpus, work: Workplace, steps: int = 60
         waveforms, labels = _batch(data, rng, clean=0.67)
         return functional.binary_cross_entropy_with_logits(network(waveforms).logits, labels)
 
-    return fit(Stage("tagger-refined", network, recipe, work), loss, seed=11)
+    fit(Stage("tagger-refined", network, recipe, work), loss, seed=11)
+    return network
 
 
 def train_vggish(data: Corpus, work: Workplace, steps: int = 1000) -> Vggish:
@@ -69,7 +71,8 @@ def train_vggish(data: Corpus, work: Workplace, steps: int = 1000) -> Vggish:
         waveforms, labels = _batch(data, rng)
         return functional.binary_cross_entropy_with_logits(network(waveforms), labels)
 
-    return fit(Stage("vggish", network, recipe, work), loss, seed=2).vggish
+    fit(Stage("vggish", network, recipe, work), loss, seed=2)
+    return network.vggish
 
 
 def _start_at_unit_scale(network: nn.Module) -> None:
@@ -81,7 +84,8 @@ def _start_at_unit_scale(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 @torch.inference_mode()

@@ -59,7 +59,7 @@ def search_prefixes(
             f"posteriors are {list(log_posteriors.shape)}, expected is [T, {len(words) + 1}] "
             "without NaN; check the head, or run it in float32"
         )
-    root = (START,)
+    root: Words = (START,)
     rest: dict[Words, float] = {root: 0.0}
 
     def weigh(prefix: Words) -> float:
@@ -69,7 +69,7 @@ def search_prefixes(
             rest[prefix] = weigh(prefix[:-1]) + config.lm_weight * heard + config.word_bonus
         return rest[prefix]
 
-    beams = {root: (0.0, -math.inf)}
+    beams: dict[Words, tuple[float, float]] = {root: (0.0, -math.inf)}
     for frame in _read_frames(log_posteriors, words, config):
         if frame.words:
             beams = _advance(beams, frame)
@@ -94,7 +94,7 @@ def _read_frames(
     floor = math.log(config.min_probability) if config.min_probability else -math.inf
     likely = log_posteriors >= floor
     likely[:, BLANK] = False
-    for place in np.flatnonzero(likely.sum(1) > config.candidates):
+    for place in np.flatnonzero(likely.sum(1) > config.candidates).tolist():
         row = np.where(likely[place], log_posteriors[place], -np.inf)
         likely[place] = False
         likely[place, np.argsort(-row, kind="stable")[: config.candidates]] = True

@@ -67,7 +67,7 @@ class FasterWhisper:
             )
         folder = converted_folder(self.model, self.weights)
         if folder:
-            self.source = _digests(folder)
+            self.source: str | dict[str, str] = _digests(folder)
             self.engine = Engine(folder, device, dtype, self.language, False)
         else:
             self._convert(device, dtype)

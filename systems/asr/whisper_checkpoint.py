@@ -75,13 +75,13 @@ def find(name: str, weights: str | Path) -> Found:
         if not given.is_dir()
         else [given / f"{name}.pt", given / f"whisper-{name}" / f"{name}.pt"]
     )
-    path = next((place for place in places if place.is_file()), None)
-    if path is None:
+    file = next((place for place in places if place.is_file()), None)
+    if file is None:
         raise FileNotFoundError(
             f"Whisper {name}: no file {' or '.join(map(str, places))}; put the checkpoint of "
             "openai-whisper there, or leave weights out"
         )
-    return Found(path, {path.name: sha256(path)})
+    return Found(file, {file.name: sha256(file)})
 
 
 def systran(name: str) -> Path:
@@ -227,10 +227,11 @@ def forced_length(
 
     Raises ValueError for a clip without a caption.
     """
-    if tokens is None and speech.caption is None:
+    if tokens is not None:
+        return min(max(tokens, 1), longest)
+    if speech.caption is None:
         raise ValueError(
             f"clip '{speech.clip_id}': random weights write as many tokens as the caption has, and "
             "the clip has none; give the data set captions, or give tokens"
         )
-    wanted = len(encode(f" {speech.caption.strip()}")) if tokens is None else tokens
-    return min(max(wanted, 1), longest)
+    return min(max(len(encode(f" {speech.caption.strip()}")), 1), longest)

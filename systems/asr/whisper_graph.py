@@ -65,7 +65,8 @@ class GraphEngine:
         if not (self._on_gpu and replaying()):
             return self._works
         if self._replays is None:
-            self._replays = record(self._works)
+            encode, begin, step = record(self._works)
+            self._replays = encode, begin, step
         return self._replays
 
 

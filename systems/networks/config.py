@@ -6,9 +6,12 @@ import json
 import types
 import typing
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def _value(hint: Any, given: Any, where: str) -> Any:
         if given is None:
             return None
         hint = next(part for part in hint.__args__ if part is not type(None))
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         if not isinstance(given, dict):
             raise ValueError(f"{where}: {given!r} is not a table of keys")
         return from_dict(hint, given, where)

@@ -3,13 +3,19 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from torch.cuda import _POOL_HANDLE as Handle
+else:
+    Handle = tuple[int, int]
+
 WARM_UPS = 3
 """Runs before a capture: the first compile, choose kernels and fill caches."""
-Pool = tuple[int, int] | None
+Pool = Handle | None
 """Where graphs that share it keep what they compute on the way; None on a CPU."""
 _REPLAYING = ContextVar("replaying", default=True)
 
@@ -106,7 +112,9 @@ class GraphedStep:
         ordered = sorted(examples, key=lambda given: -given[0].numel())
         pool = new_pool(ordered[0][0].device)
         self._step = step
-        self._graphs = {_shapes(given): Graphed(step, *given, pool=pool) for given in ordered}
+        self._graphs: dict[tuple[object, ...], Callable[..., Tensor]] = {
+            _shapes(given): Graphed(step, *given, pool=pool) for given in ordered
+        }
 
     def __call__(self, *inputs: Tensor | None) -> Tensor:
         """What `step` gives."""

@@ -114,7 +114,8 @@ class FoldedUDiT:
                 skips.append(frames)
         frames = self.norm(frames, step)
         if guided:
-            frames = torch.lerp(*frames.chunk(2), self.guidance)
+            null, conditional = frames.chunk(2)
+            frames = torch.lerp(null, conditional, self.guidance)
         return self.udit.final_block.unfold(frames.view(patches.shape))
 
 
@@ -142,9 +143,10 @@ class FoldedBlock:
         self.normalise2 = RootMeanSquare(reading.norm_q)
         self.found = Linear.of(reading.proj.weight, reading.proj.bias)
         self.null = reading.proj(reading.to_v(block.norm_context(null)))[0]
-        up, down = block.mlp.net[0].proj, block.mlp.net[2]
-        self.value, self.gate = map(Linear.of, up.weight.chunk(2), up.bias.chunk(2))
-        self.down = Linear.of(down.weight, down.bias)
+        mlp = block.mlp.net.get_parameter
+        up, bias = mlp("0.proj.weight"), mlp("0.proj.bias")
+        self.value, self.gate = map(Linear.of, up.chunk(2), bias.chunk(2))
+        self.down = Linear.of(mlp("2.weight"), mlp("2.bias"))
 
     def context(self, embedded: Tensor, mask: Tensor | None) -> Context:
         """Of context tokens [B, S, D] and their mask bool [B, S]."""

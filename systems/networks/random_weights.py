@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 from zlib import crc32
 
 import torch
@@ -12,8 +12,12 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 Network = TypeVar("Network", bound=nn.Module)
-Draw = Callable[[str, tuple[int, ...]], Tensor]
-"""The value of a tensor by its name and shape."""
+
+
+class Draw(Protocol):
+    """The value of a tensor by its name and shape."""
+
+    def __call__(self, name: str, shape: tuple[int, ...], /) -> Tensor: ...
 
 
 def name_then_seed(name: str, seed: int) -> int:

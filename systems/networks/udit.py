@@ -58,7 +58,7 @@ class TimeEmbedding(nn.Module):
         exponents = torch.arange(half, device=time.device, dtype=torch.float32) / half
         angles = time.float()[:, None] * torch.exp(-math.log(10_000.0) * exponents)
         sinusoid = torch.cat([angles.cos(), angles.sin()], dim=-1)
-        return functional.silu(self.mlp(sinusoid.to(self.mlp[0].weight.dtype)))
+        return functional.silu(self.mlp(sinusoid.to(self.mlp.get_parameter("0.weight").dtype)))
 
 
 class AdaLN(nn.Module):
@@ -127,6 +127,8 @@ class Block(nn.Module):
 
     def merge(self, frames: Tensor, skip: Tensor) -> Tensor:
         """[B, T, D] and the in-block's output of the same shape to [B, T, D]."""
+        assert self.skip_norm is not None, "not an out-block"
+        assert self.skip_linear is not None, "not an out-block"
         return self.skip_linear(self.skip_norm(torch.cat([frames, skip], dim=-1)))
 
     def forward(

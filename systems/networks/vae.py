@@ -5,7 +5,7 @@ import warnings
 from typing import NamedTuple, Self
 
 import torch
-from diffusers import AutoencoderOobleck
+from diffusers.models import AutoencoderOobleck
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import remove_weight_norm, weight_norm
@@ -38,6 +38,9 @@ class Posterior(NamedTuple):
 
 class _Vae(nn.Module):
     """What both autoencoders share: the Oobleck network and the per-channel latent scale."""
+
+    latent_mean: Tensor
+    latent_std: Tensor
 
     def __init__(self, config: VaeConfig, channels: int) -> None:
         super().__init__()
@@ -166,15 +169,15 @@ def init_for_training(vae: Vae, posterior_std: float = INITIAL_POSTERIOR_STD) ->
     """
     for module in vae.modules():
         if isinstance(module, CONVOLUTIONS):
-            nn.init.xavier_uniform_(module.weight_v)
+            nn.init.xavier_uniform_(module.get_parameter("weight_v"))
             _match_gain(module)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     last = vae.oobleck.encoder.conv2
     channels = vae.config.latent_channels
     with torch.no_grad():
-        last.weight_v[channels:] *= 0.01
-        last.bias[channels:] = math.log(math.expm1(posterior_std - 1e-4))
+        last.get_parameter("weight_v")[channels:] *= 0.01
+        last.get_parameter("bias")[channels:] = math.log(math.expm1(posterior_std - 1e-4))
     _match_gain(last)
     _quiet_residuals(vae)
 
@@ -201,9 +204,9 @@ def _oobleck(config: VaeConfig, channels: int) -> AutoencoderOobleck:
 def _match_gain(convolution: nn.Module) -> None:
     """Set weight_g to the norm of weight_v, so that the weight is weight_v itself."""
     with torch.no_grad():
-        direction = convolution.weight_v
+        direction = convolution.get_parameter("weight_v")
         axes = list(range(1, direction.dim()))
-        convolution.weight_g.copy_(direction.norm(dim=axes, keepdim=True))
+        convolution.get_parameter("weight_g").copy_(direction.norm(dim=axes, keepdim=True))
 
 
 def _quiet_residuals(vae: Vae) -> None:
@@ -211,4 +214,4 @@ def _quiet_residuals(vae: Vae) -> None:
     with torch.no_grad():
         for name, module in vae.named_modules():
             if ".res_unit" in name and name.endswith(".conv2"):
-                module.weight_g *= 0.5
+                module.get_parameter("weight_g").mul_(0.5)

@@ -1,6 +1,7 @@
 """A log-mel front end in the place of HuBERT's raw-waveform one (a declared deviation)."""
 
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,8 @@ N_FFT = 512
 FLOOR = 1e-5
 """Smallest mel power told apart: under a -60 dBFS noise floor, above digital silence."""
 CONV_KERNEL = 3
+
+SamplesT = TypeVar("SamplesT", int, Tensor)
 
 
 def mel_filters(bins: int, rate_hz: int) -> Tensor:
@@ -32,6 +35,9 @@ class LogMelFrontEnd(nn.Module):
     changes no valid frame.
     """
 
+    window: Tensor
+    filters: Tensor
+
     def __init__(self, config: SpeechEncoderConfig) -> None:
         super().__init__()
         self.window_samples, self.hop_samples = config.mel_window, config.mel_hop
@@ -46,11 +52,11 @@ class LogMelFrontEnd(nn.Module):
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("filters", filters, persistent=False)
 
-    def mel_frames(self, samples: Tensor) -> Tensor:
+    def mel_frames(self, samples: SamplesT) -> SamplesT:
         """Number of mel frames of utterances with so many samples."""
         return (samples - self.window_samples) // self.hop_samples + 1
 
-    def frames(self, samples: Tensor) -> Tensor:
+    def frames(self, samples: SamplesT) -> SamplesT:
         """Number of output frames of utterances with so many samples."""
         count = self.mel_frames(samples)
         for stride in self.strides:
@@ -62,7 +68,8 @@ class LogMelFrontEnd(nn.Module):
         count = self.mel_frames(lengths)
         features = self._log_mel(waveform)
         features = _normalised(features, _mask(count, features.shape[1]))
-        features = features.to(self.convolutions[0].weight.dtype).transpose(1, 2)
+        dtype = self.convolutions.get_parameter("0.weight").dtype
+        features = features.to(dtype).transpose(1, 2)
         for convolution, stride in zip(self.convolutions, self.strides, strict=True):
             features = functional.gelu(convolution(features))
             count = -(-count // stride)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -32,6 +32,20 @@ class Parts(NamedTuple):
     vae: Any
 
 
+@runtime_checkable
+class Fuses(Protocol):
+    """A part some of whose weights can be multiplied out for inference."""
+
+    def fuse(self) -> object: ...
+
+
+@runtime_checkable
+class CompilesBlocks(Protocol):
+    """A part that torch.compile is of use to."""
+
+    def compile_blocks(self) -> None: ...
+
+
 def build_parts(config: StarConfig, seed: int) -> Parts:
     """All parts in float32 on the CPU with the random weights of `seed`."""
     return Parts(*(_filled(config, name, RANDOM, seed) for name in NAMES))
@@ -47,7 +61,7 @@ def load(
     part = _filled(config, name, weights, seed)
     if part is None:
         return None
-    if hasattr(part, "fuse"):
+    if isinstance(part, Fuses):
         part.fuse()
     return cast(part.eval(), device, dtype)
 
@@ -89,12 +103,15 @@ def _filled(config: StarConfig, name: str, weights: Weights, seed: int) -> nn.Mo
 
 
 def _builder(config: StarConfig, name: str) -> Callable[[], nn.Module]:
-    return {
+    builders: dict[str, Callable[[], nn.Module]] = {
         "speech_encoder": lambda: build_speech_encoder(config.encoder),
-        "bridge": lambda: Bridge(config.bridge),
         "udit": lambda: UDiT(config.udit),
         "vae": lambda: build_vae(config.vae),
-    }[name]
+    }
+    bridge = config.bridge
+    if bridge is not None:
+        builders["bridge"] = lambda: Bridge(bridge)
+    return builders[name]
 
 
 def _files(weights: Weights, name: str) -> Path | list[Path]:

@@ -1,6 +1,6 @@
 """Speech to frames: HuBERT (raw or log-mel), WavLM or DAC, with padding that changes nothing."""
 
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,15 +9,16 @@ from torch.nn.utils import parametrize
 
 from stabench.systems.networks.resample import resample
 from stabench.systems.star.config import SpeechEncoderConfig
-from stabench.systems.star.log_mel import LogMelFrontEnd
+from stabench.systems.star.log_mel import LogMelFrontEnd, SamplesT
+
+if TYPE_CHECKING:
+    from transformers import HubertModel, WavLMModel
 
 CONV_KERNELS = (10, 3, 3, 3, 3, 2, 2)
 CONV_STRIDES = (5, 2, 2, 2, 2, 2, 2)
 CONV_WIDTH = 512
 MIN_SAMPLES = 400
 """25 ms: one frame of either front end; shorter speech is padded with zeros."""
-
-SamplesT = TypeVar("SamplesT", int, Tensor)
 
 
 class Frames(NamedTuple):
@@ -27,7 +28,7 @@ class Frames(NamedTuple):
     mask: Tensor
 
 
-def build_speech_encoder(config: SpeechEncoderConfig) -> nn.Module:
+def build_speech_encoder(config: SpeechEncoderConfig) -> "SpeechEncoder | CodecEncoder":
     """The encoder that `config.kind` names; all map waveforms [B, N] to Frames."""
     return CodecEncoder(config) if config.kind == "dac" else SpeechEncoder(config)
 
@@ -44,6 +45,11 @@ class SpeechEncoder(nn.Module):
         self.config = config
         self.normalises = config.normalize_waveform or config.kind == "wavlm"
         self.model = _transformer(config)
+
+    @property
+    def front_end(self) -> nn.Module:
+        """What the waveform meets first: convolutions of the model's own, or a LogMelFrontEnd."""
+        return self.model.feature_extractor
 
     def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Frames:
         """Waveforms [B, N], zero-padded to a batch; `lengths` int [B] in samples, None: all N."""
@@ -71,7 +77,7 @@ class SpeechEncoder(nn.Module):
 
     def count(self, samples: SamplesT) -> SamplesT:
         """Number of frames of so many samples, at least MIN_SAMPLES."""
-        front_end = self.model.feature_extractor
+        front_end = self.front_end
         if isinstance(front_end, LogMelFrontEnd):
             return front_end.frames(samples)
         for kernel, stride in zip(CONV_KERNELS, CONV_STRIDES, strict=True):
@@ -82,7 +88,7 @@ class SpeechEncoder(nn.Module):
         """What the transformer is fed, [B, T, width]."""
         if self.normalises:
             waveform = _normalised(waveform, lengths)
-        front_end = self.model.feature_extractor
+        front_end = self.front_end
         if isinstance(front_end, LogMelFrontEnd):
             features = front_end(waveform, lengths)
         else:
@@ -120,9 +126,10 @@ class CodecEncoder(nn.Module):
                 f"encoder.width is {config.width}, but this codec's is "
                 f"{self.model.config.hidden_size} (codec_base doubled per stride); make them equal"
             )
-        self.model.decoder = None
+        self.model.register_module("decoder", None)
         # Distances to a thousand codes lie closer together than half precision tells apart.
-        self.model.quantizer.keeps_float32 = True
+        # torch's stub of __setattr__ knows modules and tensors alone.
+        self.model.quantizer.keeps_float32 = True  # type: ignore[assignment]
         self._valid: Tensor | None = None
         for module in self.model.encoder.modules():
             if isinstance(module, nn.Conv1d) and module.kernel_size != (1,):
@@ -191,11 +198,11 @@ class CodecEncoder(nn.Module):
         return next(self.model.quantizer.parameters()).dtype
 
 
-def _transformer(config: SpeechEncoderConfig) -> nn.Module:
+def _transformer(config: SpeechEncoderConfig) -> "HubertModel | WavLMModel":
     """A transformers HubertModel or WavLMModel in the pre-LN ("stable") form."""
     from transformers import HubertConfig, HubertModel, WavLMConfig, WavLMModel
 
-    settings = {
+    settings: dict[str, Any] = {
         "hidden_size": config.width,
         "num_hidden_layers": config.layers,
         "num_attention_heads": config.heads,
@@ -217,9 +224,9 @@ def _transformer(config: SpeechEncoderConfig) -> nn.Module:
     if config.kind == "hubert":
         return HubertModel(HubertConfig(**settings))
     # The raw-waveform front end is built at its smallest and thrown away.
-    stub = {"conv_dim": (config.width,), "conv_stride": (5,), "conv_kernel": (10,)}
-    model = HubertModel(HubertConfig(**settings, **stub))
-    model.feature_extractor = LogMelFrontEnd(config)
+    settings |= {"conv_dim": (config.width,), "conv_stride": (5,), "conv_kernel": (10,)}
+    model = HubertModel(HubertConfig(**settings))
+    model.register_module("feature_extractor", LogMelFrontEnd(config))
     return model
 
 

@@ -100,6 +100,7 @@ class GraphedSpeechReader(SpeechReader):
 
     def _bridged(self, frames: Tensor, count: Tensor) -> Tensor:
         inside = torch.arange(frames.shape[1], device=frames.device) < count[:, None]
+        assert self.bridge is not None, "captured only where there is one"
         return self.bridge.padded(frames, inside)
 
 

@@ -151,10 +151,10 @@ class Star:
         return GraphedGenerator(*parts, contexts, self.graph_batches, self._pool)
 
     def _part(self, name: str) -> Any:
-        from stabench.systems.star.parts import load
+        from stabench.systems.star.parts import CompilesBlocks, load
 
         part = load(self.config, name, self.weights, self.seed, self.device, self.dtype)
-        if self.variant == "compiled" and hasattr(part, "compile_blocks"):
+        if self.variant == "compiled" and isinstance(part, CompilesBlocks):
             part.compile_blocks()
         return part
 
@@ -201,9 +201,12 @@ def _config(
 def _overruled(
     config: StarConfig, without_bridge: bool, steps: int | None, guidance: float | None
 ) -> StarConfig:
-    changes = {"steps": steps, "guidance": guidance}
-    given = {name: value for name, value in changes.items() if value is not None}
-    config = dataclasses.replace(config, sampler=dataclasses.replace(config.sampler, **given))
+    sampler = config.sampler
+    if steps is not None:
+        sampler = dataclasses.replace(sampler, steps=steps)
+    if guidance is not None:
+        sampler = dataclasses.replace(sampler, guidance=guidance)
+    config = dataclasses.replace(config, sampler=sampler)
     return dataclasses.replace(config, bridge=None) if without_bridge else config
 
 

@@ -6,14 +6,12 @@ every device. Only the dropout inside networks draws where the network is.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 NAMES = ("cpu", "cuda")
-Nested = TypeVar("Nested")
 
 
 def choose(name: str | None = None) -> torch.device:
@@ -42,7 +40,7 @@ def send(batch: np.ndarray | Tensor, device: torch.device) -> Tensor:
     return tensor.to(device)
 
 
-def to_cpu(state: Nested) -> Nested:
+def to_cpu(state: object) -> object:
     """`state` (dicts and lists of tensors and numbers) with every tensor on the CPU."""
     if isinstance(state, Tensor):
         return state.cpu()

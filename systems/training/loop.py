@@ -193,8 +193,12 @@ def _resume(stage: Stage, optimiser: torch.optim.Optimizer, average: Ema | None)
 
 
 def _save(stage: Stage, optimiser: torch.optim.Optimizer, average: Ema | None, step: int) -> None:
-    state = {"network": stage.network.state_dict(), "optimiser": optimiser.state_dict()}
-    state |= {"step": step, "average": average.state_dict() if average else None}
+    state: dict[str, object] = {
+        "network": stage.network.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "step": step,
+        "average": average.state_dict() if average else None,
+    }
     write(state, stage.state)
 
 

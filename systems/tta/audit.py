@@ -89,15 +89,17 @@ class Audit(T5Guided):
         )
 
     def _schedule(self, noise: Any) -> Any:
-        from diffusers import PNDMScheduler
+        from diffusers.schedulers.scheduling_pndm import PNDMScheduler
 
         from stabench.systems.tta.latent_diffusion.sampler import Schedule
 
         stock = PNDMScheduler(**SCHEDULE)
         stock.set_timesteps(self.steps)
-        times = stock.timesteps.tolist()
+        # Untyped in diffusers, where it begins as None.
+        timesteps: Any = stock.timesteps
+        times = timesteps.tolist()
 
         def step(output: Any, index: int, latents: Any) -> Any:
             return stock.step(output, times[index], latents, return_dict=False)[0]
 
-        return Schedule(stock.timesteps, step)
+        return Schedule(timesteps, step)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,6 +17,9 @@ from stabench.systems.tta.latent_diffusion.prompt import (
     random_reader,
     read_t5,
 )
+
+if TYPE_CHECKING:
+    from diffusers.models import AutoencoderKL, UNet2DConditionModel
 
 RESNET = {
     "in_layers.0": "norm1",
@@ -43,7 +46,7 @@ class CropUpsample(nn.Module):
     5 x 39 is.
     """
 
-    def __init__(self, conv: nn.Conv2d) -> None:
+    def __init__(self, conv: nn.Module) -> None:
         super().__init__()
         self.conv = conv
 
@@ -53,12 +56,12 @@ class CropUpsample(nn.Module):
         return large if size is None else large[..., : size[0], : size[1]]
 
 
-def build(settings: Mapping[str, Any], latent: tuple[int, int]) -> nn.Module:
+def build(settings: Mapping[str, Any], latent: tuple[int, int]) -> "UNet2DConditionModel":
     """diffusers' UNet for Amphion's settings (the `audioldm` table of exp_config.json).
 
     ValueError for settings that other checkpoints than the published might have.
     """
-    from diffusers import UNet2DConditionModel
+    from diffusers.models import UNet2DConditionModel
 
     levels = len(settings["channel_mult"])
     depths = [2**level for level in range(levels)]
@@ -80,7 +83,8 @@ def build(settings: Mapping[str, Any], latent: tuple[int, int]) -> nn.Module:
         attention_head_dim=settings["num_heads"],
     )
     for block in unet.up_blocks[:-1]:
-        block.upsamplers = nn.ModuleList([CropUpsample(block.upsamplers[0].conv)])
+        conv = block.get_submodule("upsamplers.0.conv")
+        block.upsamplers = nn.ModuleList([CropUpsample(conv)])
     return unet
 
 
@@ -133,7 +137,7 @@ def _resnet(inner: str) -> str:
 
 RATE_HZ = 16_000
 MELS = 80
-UNET = {
+UNET: dict[str, Any] = {
     "in_channels": 4,
     "out_channels": 4,
     "model_channels": 256,
@@ -144,7 +148,7 @@ UNET = {
     "transformer_depth": 1,
     "context_dim": 768,
 }
-AUTOENCODER = {
+AUTOENCODER: dict[str, Any] = {
     "ch": 128,
     "num_res_blocks": 2,
     "in_channels": 1,
@@ -197,12 +201,11 @@ def random_text(seed: int, dtype: str) -> Reader:
 def random_sound(latent: tuple[int, int], seed: int, dtype: str) -> Networks:
     """The full size, seeded."""
     levels = {"ch_mult": VARIANTS[latent].ch_mult}
-    parts = [
-        build_unet(UNET, latent),
-        build_autoencoder(AUTOENCODER | levels),
-        build_vocoder(VOCODER),
-    ]
-    return Networks(*(weights.drawn(part, seed, dtype) for part in parts))
+    return Networks(
+        weights.drawn(build_unet(UNET, latent), seed, dtype),
+        weights.drawn(build_autoencoder(AUTOENCODER | levels), seed, dtype),
+        weights.drawn(build_vocoder(VOCODER), seed, dtype),
+    )
 
 
 def read(checkpoint: Path, t5: Path, latent: tuple[int, int]) -> tuple[Reader, Networks]:
@@ -222,12 +225,12 @@ def read(checkpoint: Path, t5: Path, latent: tuple[int, int]) -> tuple[Reader, N
     )
 
 
-def build_unet(settings: dict[str, Any], latent: tuple[int, int]) -> nn.Module:
+def build_unet(settings: dict[str, Any], latent: tuple[int, int]) -> "UNet2DConditionModel":
     """On the meta device."""
     return weights.empty(lambda: build(settings, latent))
 
 
-def build_autoencoder(settings: dict[str, Any]) -> nn.Module:
+def build_autoencoder(settings: dict[str, Any]) -> "AutoencoderKL":
     """On the meta device; without attention in its middle, latents not scaled."""
     channels = settings["z_channels"]
     return weights.empty(lambda: autoencoder.build(settings, channels, mid_attention=False))
@@ -238,14 +241,16 @@ def build_vocoder(settings: dict[str, Any]) -> nn.Module:
     return weights.empty(lambda: autoencoder.build_vocoder(settings, MELS, RATE_HZ))
 
 
-def _read_unet(path: Path, settings: dict[str, Any], latent: tuple[int, int]) -> nn.Module:
+def _read_unet(
+    path: Path, settings: dict[str, Any], latent: tuple[int, int]
+) -> "UNet2DConditionModel":
     state = weights.tensors(path, part="model")
     bare = {key.removeprefix("unet."): value for key, value in state.items()}
     renamed = from_ldm(bare, settings)
     return weights.fill(build_unet(settings, latent), renamed, path)
 
 
-def _read_autoencoder(path: Path, settings: dict[str, Any]) -> nn.Module:
+def _read_autoencoder(path: Path, settings: dict[str, Any]) -> "AutoencoderKL":
     state = weights.tensors(path, part="model")
     renamed = autoencoder.from_ldm(state, len(settings["ch_mult"]))
     return weights.fill(build_autoencoder(settings), renamed, path)

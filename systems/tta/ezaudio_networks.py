@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stabench.systems.networks.config import UDiTConfig, VaeConfig
 from stabench.systems.networks.ezaudio_weights import udit_from_ezaudio, vae_from_ezaudio
 from stabench.systems.networks.udit import UDiT
-from stabench.systems.networks.vae import WaveformVae, build_vae
+from stabench.systems.networks.vae import WaveformVae
 from stabench.systems.tta.latent_diffusion import weights
 from stabench.systems.tta.latent_diffusion.prompt import (
     FLAN_T5_LARGE,
@@ -46,8 +46,10 @@ def random_text(seed: int, dtype: str) -> Reader:
 
 def random_sound(seed: int, dtype: str) -> EzNetworks:
     """EzAudio-L, seeded."""
-    parts = (lambda: UDiT(UDiTConfig())), (lambda: build_vae(VaeConfig()))
-    return EzNetworks(*(weights.drawn(weights.empty(build), seed, dtype) for build in parts))
+    return EzNetworks(
+        weights.drawn(weights.empty(lambda: UDiT(UDiTConfig())), seed, dtype),
+        weights.drawn(weights.empty(lambda: WaveformVae(VaeConfig())), seed, dtype),
+    )
 
 
 def read(udit: Path, vae: Path, t5: Path) -> tuple[Reader, EzNetworks]:
@@ -90,7 +92,7 @@ def vae_config(path: Path) -> VaeConfig:
     )
 
 
-def _read_udit(path: Path) -> nn.Module:
+def _read_udit(path: Path) -> UDiT:
     state = weights.tensors(path, part="model")
     try:
         own = udit_from_ezaudio(state)
@@ -100,7 +102,7 @@ def _read_udit(path: Path) -> nn.Module:
     return weights.fill(weights.empty(lambda: UDiT(config)), own, path)
 
 
-def _read_vae(folder: Path) -> nn.Module:
+def _read_vae(folder: Path) -> WaveformVae:
     """The VAE's own tensors; what its training kept beside them (discriminators) is left alone."""
     path, config = folder / "ckpts/vae/1m.pt", vae_config(folder / "ckpts/vae/config.json")
     state: dict[str, Any] = weights.tensors(path, part="state_dict")
@@ -109,7 +111,7 @@ def _read_vae(folder: Path) -> nn.Module:
         renamed = vae_from_ezaudio(own)
     except (KeyError, IndexError, ValueError) as error:
         raise ValueError(f"{path}: a tensor of no known layer ({error}); fetch it again") from error
-    network = weights.empty(lambda: build_vae(config))
+    network = weights.empty(lambda: WaveformVae(config))
     identity = {
         "latent_mean": torch.zeros(config.latent_channels),
         "latent_std": torch.ones(config.latent_channels),

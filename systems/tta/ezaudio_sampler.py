@@ -9,7 +9,7 @@ from torch import Tensor
 from stabench.systems.networks.udit import Modulations, UDiT
 from stabench.systems.tta.latent_diffusion.sampler import Schedule, draw
 
-SCHEDULE = {
+SCHEDULE: dict[str, Any] = {
     "num_train_timesteps": 1000,
     "beta_schedule": "scaled_linear",
     "beta_start": 0.00085,
@@ -98,7 +98,7 @@ class EzSampler(NamedTuple):
 
 def _stock(steps: int) -> Any:
     """diffusers' scheduler, for its times and its table."""
-    from diffusers import DDIMScheduler
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
     stock = DDIMScheduler(**SCHEDULE)
     stock.set_timesteps(steps)

@@ -51,8 +51,9 @@ class T5Guided:
         else:
             reader, sound = self._read(*places(self.weights, self.entries).values())
             self._generator = self._new_generator(sound.to(device, dtype))
+        tokenize, encoder = reader.to(device, dtype)
         self.prompter = T5Prompter(
-            *reader.to(device, dtype), cached=self.cache_unconditional, **self._reading()
+            tokenize, encoder, cached=self.cache_unconditional, **self._reading()
         )
         self.prompter.warm()
 

@@ -72,7 +72,7 @@ class Tango2(T5Guided):
         )
 
     def _schedule(self, noise: Any) -> Any:
-        from diffusers import DDPMScheduler
+        from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
         from stabench.systems.tta.latent_diffusion.sampler import ancestral
 

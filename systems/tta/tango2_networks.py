@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -15,6 +15,9 @@ from stabench.systems.tta.latent_diffusion.prompt import (
     random_reader,
     t5_from,
 )
+
+if TYPE_CHECKING:
+    from diffusers.models import AutoencoderKL, UNet2DConditionModel
 
 RATE_HZ = 16_000
 MELS = 64
@@ -68,8 +71,11 @@ def random_text(seed: int, dtype: str) -> Reader:
 
 def random_sound(seed: int, dtype: str) -> Networks:
     """The full size, seeded."""
-    parts = [build_unet(UNET), build_autoencoder(AUTOENCODER), build_vocoder(VOCODER)]
-    return Networks(*(weights.drawn(part, seed, dtype) for part in parts))
+    return Networks(
+        weights.drawn(build_unet(UNET), seed, dtype),
+        weights.drawn(build_autoencoder(AUTOENCODER), seed, dtype),
+        weights.drawn(build_vocoder(VOCODER), seed, dtype),
+    )
 
 
 def read(checkpoint: Path, t5: Path) -> tuple[Reader, Networks]:
@@ -92,14 +98,14 @@ def read(checkpoint: Path, t5: Path) -> tuple[Reader, Networks]:
     return Reader(TokenizerFolder(t5), encoder), sound
 
 
-def build_unet(settings: Mapping[str, Any]) -> nn.Module:
+def build_unet(settings: Mapping[str, Any]) -> "UNet2DConditionModel":
     """On the meta device."""
     from diffusers import UNet2DConditionModel
 
     return weights.empty(lambda: UNet2DConditionModel.from_config(dict(settings)))
 
 
-def build_autoencoder(settings: Mapping[str, Any]) -> nn.Module:
+def build_autoencoder(settings: Mapping[str, Any]) -> "AutoencoderKL":
     """On the meta device, from a vae_config.json."""
     return weights.empty(
         lambda: autoencoder.build(
@@ -116,7 +122,7 @@ def build_vocoder(settings: Mapping[str, Any]) -> nn.Module:
     return weights.empty(lambda: autoencoder.build_vocoder(settings, MELS, RATE_HZ))
 
 
-def _read_vae(config: Path, path: Path) -> tuple[nn.Module, nn.Module]:
+def _read_vae(config: Path, path: Path) -> tuple["AutoencoderKL", nn.Module]:
     """Autoencoder and vocoder, which share a file."""
     settings = weights.json_of(config)
     for key in ("embed_dim", "scale_factor"):

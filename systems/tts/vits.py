@@ -165,7 +165,8 @@ def _load(folder: Path) -> Any:
 
     try:
         with _silent():
-            model, report = VitsModel.from_pretrained(
+            # With output_loading_info it is a pair, of which its annotation does not know.
+            loaded: Any = VitsModel.from_pretrained(
                 folder,
                 local_files_only=True,
                 use_safetensors=True,
@@ -173,6 +174,7 @@ def _load(folder: Path) -> Any:
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
             )
+            model, report = loaded
     except SafetensorError as error:
         raise ValueError(
             f"{folder / 'model.safetensors'} is damaged or truncated ({error}); fetch it again"

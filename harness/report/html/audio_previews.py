@@ -84,16 +84,18 @@ def sources(
 
     `allowed` are folders of speech and recordings besides the run folder and the cache.
     """
-    clips = results.run.clips if results.run else ()
+    run = results.run
+    if run is None:
+        return []
     rows = {(row.system, row.clip): row for row in results.trials if not row.repeat}
     folders = [folder.resolve() for folder in (results.folder, cache_folder(), *allowed)]
     return [
         Sources(
             _given(clip.speech, folders, "the clip has no speech"),
             _given(clip.reference, folders, "the clip has no recording"),
-            tuple(_output(results.run, one, rows.get((one.name, clip.id))) for one in systems),
+            tuple(_output(run, one, rows.get((one.name, clip.id))) for one in systems),
         )
-        for clip in clips
+        for clip in run.clips
     ]
 
 

@@ -99,7 +99,7 @@ def _plain(value: Any) -> Any:
 
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import Environment as Templates
 
 NAME = "report.html"
 HERE = Path(__file__).parent
@@ -225,7 +225,7 @@ def policy(style: Sheet, script: Sheet) -> str:
 
 
 @cache
-def _templates() -> "Environment":
+def _templates() -> "Templates":
     """Templates that escape every text and print no control character."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 

@@ -57,9 +57,10 @@ class ResultsTable(NamedTuple):
 
 def results_table(table: Table, section: Section) -> ResultsTable:
     """The grid of the report's first section, its lines set beside the rows they print."""
-    rows = iter(table.rows)
+    rows, grid = iter(table.rows), section.grid
+    assert grid is not None
     groups: list[Group] = []
-    for line in section.grid.lines:
+    for line in grid.lines:
         if line.heading:
             groups.append(Group(line.heading, False, ()))
         else:
@@ -68,7 +69,7 @@ def results_table(table: Table, section: Section) -> ResultsTable:
             groups[-1] = last._replace(quiet=line.quiet, lines=(*last.lines, own))
     return ResultsTable(
         section,
-        section.grid.heads,
+        grid.heads,
         _blocks(table.columns),
         tuple(column.better for column in table.columns),
         tuple(groups),

@@ -196,13 +196,13 @@ def front(pairs: Sequence[Pair], better: str) -> list[Pair]:
     """Those compared systems that no other beats in one number without losing in the other."""
     sign = 1 if better == "lower" else -1
     compared = [pair for pair in pairs if pair.row.paradigm in FIELDS[0]]
-    costs = [(pair.latency.value, sign * pair.quality.value) for pair in compared]
+    costs = [(_value(pair.latency), sign * _value(pair.quality)) for pair in compared]
     kept = [
         pair
         for pair, own in zip(compared, costs, strict=True)
         if not any(a <= own[0] and b <= own[1] and (a, b) != own for a, b in costs)
     ]
-    return sorted(kept, key=lambda pair: pair.latency.value)
+    return sorted(kept, key=lambda pair: _value(pair.latency))
 
 
 def latency_ms(results: Results, system: str, key: str) -> Estimate:
@@ -217,7 +217,9 @@ def latency_ms(results: Results, system: str, key: str) -> Estimate:
             return Estimate.missing("not timed")
         protocol = results.run.suite.protocol
         samples, clips = zip(*walls, strict=True)
-        found = Latency(samples, clips, resamples=protocol.bootstrap, seed=protocol.seed)
+        found: Latency | str = Latency(
+            samples, clips, resamples=protocol.bootstrap, seed=protocol.seed
+        )
     else:
         found = results.latency(system, "represent" if key == "processing" else "generate")
     return Estimate.missing(found) if isinstance(found, str) else found.mean.scaled(1e-6)
@@ -255,6 +257,12 @@ def _is(point: Point, pair: Pair) -> bool:
     return point.system == pair.row.system
 
 
+def _value(number: Estimate) -> float:
+    """What is drawn: a pair without a number is not."""
+    assert number.value is not None
+    return number.value
+
+
 def _ends(number: Estimate) -> list[float]:
     return [end for end in number[:3] if end is not None]
 
@@ -267,7 +275,7 @@ def _y(up: Scale, share: float, column: Column) -> float:
 def _point(
     pair: Pair, column: Column, unit: str, across: Scale, up: Scale, best: set[str]
 ) -> Point:
-    y = _y(up, up.share(pair.quality.value), column)
+    y = _y(up, up.share(_value(pair.quality)), column)
     y_ends = [_y(up, up.share(end), column) for end in pair.quality[1:3] if end is not None]
     x_ends = [across.share(end) for end in pair.latency[1:3] if end is not None]
     return Point(
@@ -277,8 +285,8 @@ def _point(
         pair.row.system in best,
         pair.latency,
         pair.quality,
-        across.share(pair.latency.value),
-        tuple(x_ends) if len(x_ends) == 2 else None,
+        across.share(_value(pair.latency)),
+        (x_ends[0], x_ends[1]) if len(x_ends) == 2 else None,
         y,
         (min(y_ends), max(y_ends)) if len(y_ends) == 2 else None,
         y,
@@ -288,8 +296,9 @@ def _point(
 
 
 def _said(number: Estimate, digits: int | None = None) -> str:
-    digits = decimals([number.value]) if digits is None else digits
-    return f"{figure(number.value, digits)} {interval(number.low, number.high, digits)}".strip()
+    value = _value(number)
+    digits = decimals([value]) if digits is None else digits
+    return f"{figure(value, digits)} {interval(number.low, number.high, digits)}".strip()
 
 
 def _short(label: str) -> str:

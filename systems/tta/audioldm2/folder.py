@@ -1,7 +1,7 @@
 """An AudioLDM 2 on disk in the layout of the hub: one subfolder a part, and model_index.json."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,7 +49,7 @@ class AudioLdm2Parts(NamedTuple):
     scheduler: Any
 
 
-def reader(part: str) -> Callable[..., Any]:
+def reader(part: str) -> type[Any]:
     """The class that reads or builds a part, imported from where it lives."""
     import diffusers
     import transformers

@@ -95,9 +95,11 @@ def _two_way(config: Any, mask: Tensor, dtype: torch.dtype) -> Tensor | None:
     """What attention in both directions adds or selects, [1, 1, L, L]; None: nothing is hidden."""
     from transformers.masking_utils import create_bidirectional_mask
 
-    return create_bidirectional_mask(
+    found = create_bidirectional_mask(
         config=config, inputs_embeds=_shape_of(mask, dtype), attention_mask=mask
     )
+    assert found is None or isinstance(found, Tensor), "flex attention is not used"
+    return found
 
 
 def _causal(config: Any, mask: Tensor, more: int, dtype: torch.dtype) -> Tensor | None:
@@ -105,12 +107,14 @@ def _causal(config: Any, mask: Tensor, more: int, dtype: torch.dtype) -> Tensor 
     from transformers.masking_utils import create_causal_mask
 
     mask = torch.cat([mask, mask.new_ones((1, more))], dim=1)
-    return create_causal_mask(
+    found = create_causal_mask(
         config=config,
         inputs_embeds=_shape_of(mask, dtype),
         attention_mask=mask,
         past_key_values=None,
     )
+    assert found is None or isinstance(found, Tensor), "flex attention is not used"
+    return found
 
 
 def _shape_of(mask: Tensor, dtype: torch.dtype) -> Tensor:

@@ -4,7 +4,9 @@ Sizes: configurations of cvssp/audioldm2 and audioldm2-large, and the conversion
 diffusers (CLAP and FLAN-T5-large as published, GPT-2 small, HiFi-GAN of AudioLDM).
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 from zlib import crc32
 
 import torch
@@ -19,9 +21,14 @@ from stabench.systems.tta.word_tokenizer import split
 UNET_WIDTHS = {"base": (128, 256, 384, 640), "large": (192, 384, 576, 960)}
 CLAP_LENGTH, T5_LENGTH = 512, 128
 """What the published tokenizers pad to, and cut at."""
-ENCODER_ALONE = {"is_encoder_decoder": False, "use_cache": False, "tie_word_embeddings": False}
+ENCODER_ALONE: dict[str, Any] = {
+    "is_encoder_decoder": False,
+    "use_cache": False,
+    "tie_word_embeddings": False,
+}
+LANGUAGE_MODEL: dict[str, Any] = {"max_new_tokens": 8}
 PROJECTION = {"text_encoder_dim": 512, "text_encoder_1_dim": 1024, "langauge_model_dim": 768}
-UNET = {
+UNET: dict[str, Any] = {
     "sample_size": 256,
     "in_channels": 8,
     "out_channels": 8,
@@ -31,7 +38,7 @@ UNET = {
     "attention_head_dim": 8,
     "cross_attention_dim": [[None, 768, 1024]] * 4,
 }
-VAE = {
+VAE: dict[str, Any] = {
     "in_channels": 1,
     "out_channels": 1,
     "down_block_types": ("DownEncoderBlock2D",) * 3,
@@ -40,7 +47,7 @@ VAE = {
     "layers_per_block": 2,
     "latent_channels": 8,
 }
-VOCODER = {
+VOCODER: dict[str, Any] = {
     "model_in_dim": 64,
     "sampling_rate": 16_000,
     "upsample_initial_channel": 1024,
@@ -50,7 +57,7 @@ VOCODER = {
     "resblock_dilation_sizes": [[1, 3, 5]] * 3,
     "normalize_before": False,
 }
-SCHEDULER = {
+SCHEDULER: dict[str, Any] = {
     "num_train_timesteps": 1000,
     "beta_start": 0.0015,
     "beta_end": 0.0195,
@@ -107,7 +114,14 @@ def sound_side(size: str, device: str, dtype: torch.dtype, seed: int = 0) -> dic
 
 def hollow(names: tuple[str, ...], size: str) -> dict[str, nn.Module]:
     """The networks without weights, by the name of their part."""
-    return {name: random_weights.hollow(lambda name=name: _built(name, size)) for name in names}
+    return {name: random_weights.hollow(partial(_built, name, size)) for name in names}
+
+
+@runtime_checkable
+class Ties(Protocol):
+    """A network of transformers, in which several names may stand for one tensor."""
+
+    def tie_weights(self) -> object: ...
 
 
 def fill(network: nn.Module, part: str, device: str, dtype: torch.dtype, seed: int) -> None:
@@ -123,7 +137,7 @@ def fill(network: nn.Module, part: str, device: str, dtype: torch.dtype, seed: i
         return (kept if _kept_in_float32(network, name, dtype) else draws)(name, shape)
 
     randomise(network, draw, every=True).requires_grad_(False)
-    if hasattr(network, "tie_weights"):
+    if isinstance(network, Ties):
         network.tie_weights()
     network.to(device)
     for buffer in network.buffers():
@@ -142,15 +156,21 @@ def _drawn(
 
 
 def _built(name: str, size: str) -> nn.Module:
-    from transformers import ClapConfig, GPT2Config, SpeechT5HifiGanConfig, T5Config
+    from transformers import (
+        ClapConfig,
+        GPT2Config,
+        PreTrainedConfig,
+        SpeechT5HifiGanConfig,
+        T5Config,
+    )
 
-    configs = {
+    configs: dict[str, Callable[[], PreTrainedConfig]] = {
         "text_encoder": ClapConfig,
         "text_encoder_2": lambda: T5Config(**FLAN_T5_LARGE, **ENCODER_ALONE),
-        "language_model": lambda: GPT2Config(max_new_tokens=8),
+        "language_model": lambda: GPT2Config(**LANGUAGE_MODEL),
         "vocoder": lambda: SpeechT5HifiGanConfig(**VOCODER),
     }
-    settings = {
+    settings: dict[str, dict[str, Any]] = {
         "projection_model": PROJECTION,
         "unet": UNET | {"block_out_channels": UNET_WIDTHS[size]},
         "vae": VAE,

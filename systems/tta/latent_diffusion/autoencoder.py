@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from diffusers.models import AutoencoderKL
 
 GROUPS = 32
 ATTENTION = {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"}
@@ -13,13 +16,13 @@ ATTENTION = {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_
 
 def build(
     settings: Mapping[str, Any], latent_channels: int, mid_attention: bool, scale: float = 1.0
-) -> nn.Module:
+) -> "AutoencoderKL":
     """diffusers' AutoencoderKL for LDM settings (`ch`, `ch_mult`, `num_res_blocks`, `in_channels`,
     `out_ch`, `z_channels`); latents are stored times `scale`.
 
     ValueError for settings that the class cannot express.
     """
-    from diffusers import AutoencoderKL
+    from diffusers.models import AutoencoderKL
 
     if not settings.get("double_z", True) or settings.get("attn_resolutions"):
         raise ValueError(

@@ -1,7 +1,7 @@
 """From prompts to sound through a latent diffusion model of log-mel spectrograms."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +12,15 @@ from stabench.systems.tta.latent_diffusion.prompt import Prompt, gather, widened
 from stabench.systems.tta.latent_diffusion.sampler import Predict, Schedule, denoise, draw, guided
 from stabench.systems.tta.t5_guided import LONGEST, STOCK
 
+if TYPE_CHECKING:
+    from diffusers.models import AutoencoderKL, UNet2DConditionModel
+
 
 class Networks(NamedTuple):
     """What makes sound of a prompt."""
 
-    unet: nn.Module
-    autoencoder: nn.Module
+    unet: "UNet2DConditionModel"
+    autoencoder: "AutoencoderKL"
     vocoder: nn.Module
 
     def to(self, device: str, dtype: str) -> "Networks":
@@ -74,12 +77,12 @@ class LdmGenerator(NamedTuple):
     def mel(self, latents: Tensor) -> Tensor:
         """Log-mel spectrograms [B, 1, H, W], in the network's precision."""
         vae = self.networks.autoencoder
-        scaled = 1.0 / vae.config.scaling_factor * latents
+        scaled = 1.0 / vae.config["scaling_factor"] * latents
         return vae.decode(scaled.to(vae.dtype), return_dict=False)[0]
 
 
 def predictor(
-    unet: nn.Module, latent: tuple[int, ...], guidance: float, variant: str
+    unet: "UNet2DConditionModel", latent: tuple[int, ...], guidance: float, variant: str
 ) -> dict[str, Any]:
     """LdmGenerator's `predict` and `tokens`: as they are, or one CUDA graph for a single clip.
 
@@ -91,9 +94,10 @@ def predictor(
     return {"predict": GraphedStep(step, [_example(unet, latent)]), "tokens": LONGEST}
 
 
-def _example(unet: nn.Module, latent: tuple[int, ...]) -> tuple[Tensor, ...]:
+def _example(unet: "UNet2DConditionModel", latent: tuple[int, ...]) -> tuple[Tensor, ...]:
     """Latents, time, states and mask of one clip."""
     latents = torch.zeros(1, *latent, device=unet.device)
     time = torch.zeros((), dtype=torch.int64, device=unet.device)
-    states = latents.new_zeros(2, LONGEST, unet.config.cross_attention_dim, dtype=unet.dtype)
+    width = unet.config["cross_attention_dim"]
+    states = latents.new_zeros(2, LONGEST, width, dtype=unet.dtype)
     return latents, time, states, torch.ones(2, LONGEST, dtype=torch.bool, device=unet.device)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 import torch
@@ -11,7 +11,10 @@ from torch import Tensor, nn
 from stabench.systems.contract import Spans
 from stabench.systems.tta.latent_diffusion import weights
 
-T5_BASE = {
+if TYPE_CHECKING:
+    from transformers import T5EncoderModel
+
+T5_BASE: dict[str, Any] = {
     "vocab_size": 32128,
     "d_model": 768,
     "d_kv": 64,
@@ -20,7 +23,7 @@ T5_BASE = {
     "num_heads": 12,
     "feed_forward_proj": "relu",
 }
-FLAN_T5_LARGE = {
+FLAN_T5_LARGE: dict[str, Any] = {
     "vocab_size": 32128,
     "d_model": 1024,
     "d_kv": 64,
@@ -116,7 +119,7 @@ class T5Prompter:
     def __init__(
         self,
         tokenize: Tokenize,
-        encoder: nn.Module,
+        encoder: "T5EncoderModel",
         masked: bool = True,
         length: int | None = None,
         cached: bool = False,
@@ -173,7 +176,7 @@ class Reader(NamedTuple):
     """What reads a text: a tokenizer and T5."""
 
     tokenize: Tokenize
-    encoder: nn.Module
+    encoder: "T5EncoderModel"
 
     def to(self, device: str, dtype: str) -> "Reader":
         """Moved and cast, in place."""
@@ -197,12 +200,12 @@ def widened(context: Context, length: int) -> Context:
     return Context(nn.functional.pad(states, (0, 0, 0, more)), nn.functional.pad(mask, (0, more)))
 
 
-def random_t5(config: dict[str, Any], seed: int, dtype: str) -> nn.Module:
+def random_t5(config: dict[str, Any], seed: int, dtype: str) -> "T5EncoderModel":
     """A T5 encoder with random weights."""
     return _tied(weights.drawn(empty_t5(config), seed, dtype))
 
 
-def t5_from(config: dict[str, Any], state: dict[str, Tensor], path: Path) -> nn.Module:
+def t5_from(config: dict[str, Any], state: dict[str, Tensor], path: Path) -> "T5EncoderModel":
     """A T5 encoder with these tensors; of the embedding one copy or two equal ones are accepted."""
     state = dict(state)
     copies = [k for k in ("shared.weight", "encoder.embed_tokens.weight") if k in state]
@@ -213,7 +216,7 @@ def t5_from(config: dict[str, Any], state: dict[str, Tensor], path: Path) -> nn.
     return _tied(weights.fill(empty_t5(config), state, path))
 
 
-def read_t5(folder: Path) -> nn.Module:
+def read_t5(folder: Path) -> "T5EncoderModel":
     """The encoder half of a T5 in transformers' layout (model.safetensors or pytorch_model.bin).
 
     ValueError names a file that cannot be read, and a tensor that is missing or left over; the
@@ -234,13 +237,13 @@ def place_t5(encoder: nn.Module, device: str, dtype: str) -> nn.Module:
     return encoder
 
 
-def empty_t5(config: dict[str, Any]) -> nn.Module:
+def empty_t5(config: dict[str, Any]) -> "T5EncoderModel":
     """A T5 encoder on the meta device."""
     from transformers import T5Config, T5EncoderModel
 
     return weights.empty(lambda: T5EncoderModel(T5Config.from_dict(dict(config))))
 
 
-def _tied(encoder: nn.Module) -> nn.Module:
+def _tied(encoder: "T5EncoderModel") -> "T5EncoderModel":
     encoder.encoder.embed_tokens.weight = encoder.shared.weight
     return encoder

@@ -11,10 +11,10 @@ from typing import Any
 from zlib import crc32
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stabench.checkpoints import catalogue, digests, store, torch_file
-from stabench.systems.networks.random_weights import Draws, randomise
+from stabench.systems.networks.random_weights import Draws, Network, randomise
 
 RANDOM = "random"
 PUBLISHED = "published"
@@ -44,7 +44,7 @@ def sha256_of(weights: str, names: tuple[str, ...]) -> str | dict[str, str]:
     """
     if weights == RANDOM:
         return RANDOM
-    found = {}
+    found: dict[str, str] = {}
     for name, place in places(weights, names).items():
         entry = catalogue.entry(name)
         if weights == PUBLISHED:
@@ -96,13 +96,13 @@ def section(path: Path, table: Mapping[str, Any], *names: str) -> Any:
     return table
 
 
-def empty(build: Callable[[], nn.Module]) -> nn.Module:
+def empty(build: Callable[[], Network]) -> Network:
     """What `build` returns, on the meta device: shapes without memory."""
     with torch.device("meta"):
         return build()
 
 
-def drawn(network: nn.Module, seed: int, dtype: str = "float32") -> nn.Module:
+def drawn(network: Network, seed: int, dtype: str = "float32") -> Network:
     """The network with random tensors, the same on every device, and evaluating.
 
     They are drawn in float32 and rounded to `dtype` one by one.
@@ -115,7 +115,7 @@ def drawn(network: nn.Module, seed: int, dtype: str = "float32") -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
-def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> nn.Module:
+def fill(network: Network, state: Mapping[str, Tensor], path: Path) -> Network:
     """The network with the tensors of `state`, one each, and evaluating.
 
     ValueError for a tensor that is missing, left over or of another shape; it names `path`.
