@@ -44,7 +44,7 @@ class VaeConfig:
     """The autoencoder. `waveform` is EzAudio's Oobleck; `spectrogram` is the same network over
     log-magnitude STFT frames (`n_fft`, `hop`), phase by Griffin-Lim: a declared deviation for
     small models. `log_centre` and `log_spread` bring log-magnitudes to about zero mean and unit
-    variance."""
+    variance; its sound is turned down to a peak of `full_scale`."""
 
     kind: Literal["waveform", "spectrogram"] = "waveform"
     sample_rate_hz: int = 24_000
@@ -59,6 +59,7 @@ class VaeConfig:
     softening: float = 0.0
     log_centre: float = -3.0
     log_spread: float = 3.0
+    full_scale: float = 1.0
 
     def __post_init__(self) -> None:
         _one_of("vae.kind", self.kind, ("waveform", "spectrogram"))

@@ -131,8 +131,8 @@ class SpectrogramVae(_Vae):
     def invert(self, features: Tensor) -> Tensor:
         """Scaled log-magnitudes [B, bins, F] to waveform [B, 1, hop F].
 
-        A sound beyond full scale is turned down to it: an exponential makes a spectrogram that is
-        a little too loud into one that no player takes.
+        A sound with a peak beyond `full_scale` is turned down to it: an exponential makes a
+        spectrogram that is a little too loud into one that no player takes.
         """
         logmag = features.float() * self.config.log_spread + self.config.log_centre
         config = self.config
@@ -145,7 +145,7 @@ class SpectrogramVae(_Vae):
             config.softening,
         )
         peak = waveform.abs().amax(-1, keepdim=True)
-        return (waveform / peak.clamp_min(1.0))[:, None].to(features.dtype)
+        return (waveform / (peak / config.full_scale).clamp_min(1.0))[:, None].to(features.dtype)
 
     def decode(self, latent: Tensor) -> Tensor:
         """Raw (denormalised) latents [B, C, T] to waveform [B, 1, hop ratio T]."""

@@ -128,8 +128,8 @@ class CodecEncoder(nn.Module):
             )
         self.model.register_module("decoder", None)
         # Distances to a thousand codes lie closer together than half precision tells apart.
-        # torch's stub of __setattr__ knows modules and tensors alone.
-        self.model.quantizer.keeps_float32 = True  # type: ignore[assignment]
+        quantizer = self.model.quantizer
+        quantizer.keeps_float32 = True  # type: ignore[assignment]  # torch's stub: tensors alone
         self._valid: Tensor | None = None
         for module in self.model.encoder.modules():
             if isinstance(module, nn.Conv1d) and module.kernel_size != (1,):
