@@ -103,7 +103,7 @@ def _imported(*folders: str) -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 names.add(node.module.split(".")[0])
     owners = packages_distributions()
-    outside = names - sys.stdlib_module_names - set(PACKAGES) - {"tests", "crosscheck"}
+    outside = names - sys.stdlib_module_names - set(PACKAGES) - {"tests", "crosscheck", "_typeshed"}
     return {canonicalize_name(owner) for name in outside for owner in owners.get(name, [name])}
 
 

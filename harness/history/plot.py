@@ -129,8 +129,6 @@ def show(
     found = series(records, metric, suite=suite, system=system, machine=machine)
     print("\n".join(lines(metric, found)), file=stream or sys.stdout)
     if out is not None:
-        pass
-
         print(f"plot: {draw(metric, found, out)}", file=stream or sys.stdout)
 
 

@@ -130,7 +130,6 @@ class EzAudio(T5Guided):
         return {"length": self._networks().TOKENS}
 
     def _new_generator(self, sound: Any) -> Any:
-        pass
         from stabench.systems.tta.ezaudio_sampler import EzSampler
 
         if sound.vae.sample_rate_hz != self.sample_rate:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from stabench.harness.device import Cpu
+from stabench.harness.environment import START
 from stabench.harness.errors import StabenchError
 from stabench.harness.profiling import roofline
 from stabench.harness.profiling.roofline import Ceilings, main, measure, measured_apart
@@ -99,7 +100,7 @@ def test_a_process_is_asked_and_believed(interpreter) -> None:
         "flops_per_s": {"float32": 1e9},
         "bytes_per_s": 1e10,
     }
-    asked = "-m stabench.harness.profiling.roofline cpu 2 float32 tf32"
+    asked = f"{START} stabench.harness.profiling.roofline cpu 2 float32 tf32"
     interpreter(f"[ \"$*\" = '{asked}' ] || exit 9\necho noise\necho '{json.dumps(values)}'")
     assert measured_apart("cpu", ["float32", "tf32"], 2, {}) == Ceilings(**values)
 
