@@ -99,6 +99,7 @@ def published(name, shape, pseudo):
     return np.split(whole, 3)[("query", "key", "value").index(part[1])]
 
 
+@pytest.mark.slow
 def test_full_size_audio_branch_against_laion_clap(parity, signal, pseudo):
     from transformers import ClapConfig, ClapModel
 

@@ -29,6 +29,7 @@ def tagger(folder):
     return tagger
 
 
+@pytest.mark.slow
 def test_full_size_against_audioldm_eval(parity, signal, filled):
     arrays = parity("frontend")
     network = filled(Cnn14(Cnn14Config()))

@@ -82,6 +82,7 @@ def test_ragged_clips_weigh_by_their_frames():
     assert found.gen * sizes.sum() / 30 == pytest.approx([frame.sum() for frame in frames])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("frames", "width", "rectified"),
     [(1, 16, False), (4, 64, False), (1, 256, True), (1, 600, True)],

@@ -128,6 +128,7 @@ def test_influences_agree_with_leaving_clips_out(most):
         assert influence.std() == pytest.approx(jackknife.std(), rel=0.05)
 
 
+@pytest.mark.slow
 def test_influences_give_the_standard_deviation_over_worlds():
     """Paired worlds: clip i of both sets is about the same thing, so influences add by clip."""
     values, predicted = [], []

@@ -153,6 +153,7 @@ def test_cnn14(tmp_path, signal, factory, rate_hz):
     assert (embedder.rate_hz, len(embedder.labels), embedder.thresholds.size) == (rate_hz, 527, 0)
 
 
+@pytest.mark.slow
 def test_clap_file_of_laion(tmp_path, signal):
     model = clap_file(tmp_path / "630k.pt")
     embedder = published.clap_630k(str(tmp_path / "630k.pt"))

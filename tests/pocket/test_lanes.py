@@ -102,6 +102,7 @@ def test_a_task_ends_with_the_process_that_began_it(tmp_path):
     child.stdout.close()
 
 
+@pytest.mark.slow
 def test_a_task_may_fork_while_it_waits_for_the_end_of_its_parent(tmp_path):
     """Forks that make clips close their standard input, which the parent is reading."""
     options = {"--task": "corpus", "--device": "cpu", "--scale": "0.001", "--work": tmp_path}

@@ -46,6 +46,7 @@ class World:
         return system(n=N, columns=columns, samples_ns=samples, stages_ns=stages)
 
 
+@pytest.mark.slow
 def test_unchanged_systems_are_rarely_called_regressed_or_improved() -> None:
     """1,000 comparisons of two runs of one system: new outputs, new times, bursts and all.
 

@@ -100,6 +100,7 @@ def undisturbed(tmp_path: Path, start: Callable[..., Command], path: Path) -> Ru
     return RunFolder.open("latest", tmp_path / "calm")
 
 
+@pytest.mark.slow
 def test_an_engine_killed_ten_times_ends_with_the_same_results(
     tmp_path: Path, start: Callable[..., Command], path: Path, undisturbed: RunFolder
 ) -> None:
@@ -119,6 +120,7 @@ def test_an_engine_killed_ten_times_ends_with_the_same_results(
     _check_same(folder, undisturbed)
 
 
+@pytest.mark.slow
 def test_workers_killed_ten_times_fail_their_clip_only_and_resume_repairs_it(
     tmp_path: Path, start: Callable[..., Command], path: Path, undisturbed: RunFolder
 ) -> None:

@@ -126,6 +126,7 @@ def test_durations_far_from_the_recording_s_are_told():
     assert [one.field for one in found] == ["outputs.a.seconds", "outputs.c.seconds"]
 
 
+@pytest.mark.slow
 def test_systems_that_ignore_their_input_are_refused_as_often_as_stated():
     """Under the null the p-value is uniform: 95 % refused, 1 % taken, the rest for a person."""
     rng = np.random.default_rng(2)

@@ -13,6 +13,8 @@ from stabench.systems.star.bridge import Bridge, BridgeClassifier
 from stabench.systems.star.config import SpeechEncoderConfig, StarConfig
 from stabench.systems.star.speech_encoder import build_speech_encoder
 
+pytestmark = pytest.mark.slow
+
 CONFIG = StarConfig()
 
 
