@@ -16,6 +16,7 @@ from stabench.pocket.training.plan import Task
 from stabench.systems.training.workplace import Workplace
 
 POLL_S = 0.2
+KEEP_S = 15
 RECORD = "training.json"
 
 
@@ -45,19 +46,22 @@ class Record:
     def done(self, name: str) -> bool:
         return self.tasks.get(name, {}).get("finished", False)
 
-    def add(self, name: str, seconds: float, finished: bool) -> None:
-        """Add an attempt; the seconds of all attempts are summed."""
-        known = self.tasks.get(name, {"seconds": 0.0, "attempts": 0})
-        self.tasks[name] = {
-            "seconds": round(known["seconds"] + seconds, 1),
-            "attempts": known["attempts"] + 1,
-            "finished": finished,
-        }
+    def begin(self, name: str) -> None:
+        """Count an attempt."""
+        task = self.tasks.setdefault(name, {"seconds": 0.0, "attempts": 0, "finished": False})
+        task["attempts"] += 1
         self._write()
 
-    def add_wall(self, seconds: float) -> None:
-        """Add the time of one run of the whole plan, idle lanes and all."""
+    def spend(self, names: Sequence[str], seconds: float) -> None:
+        """Add time to the run, idle lanes and all, and to the tasks that were running."""
         self.wall_s = round(self.wall_s + seconds, 1)
+        for name in names:
+            self.tasks[name]["seconds"] = round(self.tasks[name]["seconds"] + seconds, 1)
+        self._write()
+
+    def finish(self, name: str) -> None:
+        """Note that a task need not be run again."""
+        self.tasks[name]["finished"] = True
         self._write()
 
     def _write(self) -> None:
@@ -78,15 +82,27 @@ def run(tasks: Sequence[Task], work: Workplace, weights: Path, count: int) -> in
     names = {task.name for task in tasks}
     waiting = [task for task in tasks if not record.done(task.name)]
     running: list[Lane] = []
-    began, code = time.monotonic(), 0
+    kept, code = time.monotonic(), 0
+
+    def keep(since: float) -> float:
+        now = time.monotonic()
+        record.spend([lane.task.name for lane in running], now - since)
+        return now
+
     try:
         while running or (waiting and not code):
             ready = [] if code else _ready(waiting, names, record)
             for task in ready[: count - len(running)]:
                 waiting.remove(task)
+                kept = keep(kept)
+                record.begin(task.name)
                 running.append(Lane(task, _start(task, work, weights, count)))
             time.sleep(POLL_S)
-            for lane in [lane for lane in running if lane.process.poll() is not None]:
+            ended = [lane for lane in running if lane.process.poll() is not None]
+            # Now and then, so that a kill of this process forgets little.
+            if ended or time.monotonic() - kept > KEEP_S:
+                kept = keep(kept)
+            for lane in ended:
                 running.remove(lane)
                 code = code or lane.process.returncode
                 _finish(lane, record)
@@ -95,8 +111,7 @@ def run(tasks: Sequence[Task], work: Workplace, weights: Path, count: int) -> in
             lane.process.kill()
             lane.process.wait()
             lane.close()
-            record.add(lane.task.name, time.monotonic() - lane.began, finished=False)
-        record.add_wall(time.monotonic() - began)
+        keep(kept)
     if not code:
         _ship(record, work, weights, count)
     return code
@@ -127,7 +142,8 @@ def _finish(lane: Lane, record: Record) -> None:
     lane.close()
     seconds = time.monotonic() - lane.began
     good = lane.process.returncode == 0
-    record.add(lane.task.name, seconds, finished=good)
+    if good:
+        record.finish(lane.task.name)
     end = "done" if good else f"ended with code {lane.process.returncode}"
     print(f"== {lane.task.name} {end} after {seconds:.0f} s", flush=True)
 
