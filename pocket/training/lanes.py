@@ -54,9 +54,9 @@ class Record:
 
     def spend(self, names: Sequence[str], seconds: float) -> None:
         """Add time to the run, idle lanes and all, and to the tasks that were running."""
-        self.wall_s = round(self.wall_s + seconds, 1)
+        self.wall_s = round(self.wall_s + seconds, 3)
         for name in names:
-            self.tasks[name]["seconds"] = round(self.tasks[name]["seconds"] + seconds, 1)
+            self.tasks[name]["seconds"] = round(self.tasks[name]["seconds"] + seconds, 3)
         self._write()
 
     def finish(self, name: str) -> None:
