@@ -10,8 +10,8 @@ CROSSCHECKED := .venv-crosscheck/installed
 BASE ?= HEAD
 BASE_TREE := results/runs/base
 TESTS ?=
-# A file of tests stays with one process: its fixtures are made once.
 TYPES := build/types/stabench
+# A file of tests stays with one process: its fixtures are made once.
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 .DEFAULT_GOAL := help
 .PHONY: help install bench gate test test-all test-isa lint benchmark crosscheck pocket clean

@@ -147,10 +147,10 @@ def toml_path(kind: str, name: str) -> Path:
 
 
 def inside(module: str) -> str:
-    """Return the name of a module that may be written without "stabench.", as before version 0.2.
+    """Return the name of a module that may be written without "stabench.".
 
-    Suites and stored runs name functions of ours so. A module of the same name beside the user's
-    own files is found where ours has none.
+    Older trees had no such name above their rooms: suites and stored runs name functions so. A
+    module of the same name beside the user's own files is found where ours has none.
     """
     room = module.partition(".")[0]
     ours = f"stabench.{module}"

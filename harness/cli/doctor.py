@@ -102,7 +102,7 @@ def _weights() -> Iterator[Finding]:
     ]
     modules = {target.split(":")[0] for target in targets}
     packages = {name.rpartition(".")[0] or name for name in modules} | modules
-    for package in sorted(packages):
+    for package in sorted(filter(_present, packages)):
         spec = importlib.util.find_spec(package)
         for place in (spec and spec.submodule_search_locations) or ():
             folder = Path(place) / "weights"

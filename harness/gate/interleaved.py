@@ -30,7 +30,7 @@ export PYTHONPATH
 exec {python} -c {program}
 """
 EARLIER_WORKER = Path("harness") / "worker.py"
-"""Where trees of before version 0.2 have it; they import their rooms without "stabench."."""
+"""Where trees have it that import their rooms by their own names, without "stabench."."""
 EARLIER_PROGRAM = """
 from harness import registry, worker
 attribute, moved = registry.attribute, {"systems.cascade.registry": "systems.cascade.published"}

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from stabench.harness.cli import main
+from stabench.harness import registry
+from stabench.harness.cli import doctor, main
 from stabench.harness.errors import MissingError
 from stabench.harness.runs.run_folder import RunFolder
 
@@ -292,6 +293,21 @@ def test_doctor_looks_at_everything(
     out = capsys.readouterr().out
     for word in ("python", "torch", "device", "threads", "systems", "run folders"):
         assert re.search(rf"^\S+ +{word} ", out, re.MULTILINE), out
+
+
+def test_doctor_names_a_package_that_is_not_there_and_finds_our_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = registry.entries
+
+    def entries(kind: str) -> dict[str, registry.Entry]:
+        gone = {"gone": registry.Entry("gone", "no_such_package.inner:Thing", "gone")}
+        return known(kind) | (gone if kind == "systems" else {})
+
+    monkeypatch.setattr(registry, "entries", entries)
+    lines = [(line.ok, line.what, line.text) for line in doctor.examine(Path("runs"))]
+    assert (False, "systems", "'gone': no module 'no_such_package.inner:Thing'") in lines
+    assert any(ok and "files" in text for ok, what, text in lines if what == "weights")
 
 
 def test_missing_judges_end_a_run_before_its_first_clip(
