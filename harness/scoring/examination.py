@@ -17,6 +17,7 @@ from stabench.harness import files
 from stabench.harness.errors import StabenchError
 from stabench.harness.formatting import counted, figure
 from stabench.harness.schema import Strict, first_key
+from stabench.metrics.protocol import Role
 from stabench.metrics.registry import METRICS
 
 VERSION: Final = 1
@@ -27,7 +28,6 @@ FOLDER = "judges"
 """Of records, in the cache folder."""
 COMMAND = "stabench doctor --judges"
 NOT_EXAMINED = "not examined"
-Role = Literal["fad", "tagger", "clap", "clap_music", "timeline"]
 Measure = Literal["classes", "windows", "probe", "captions"]
 MEASURES: dict[Measure, str] = {
     "classes": "mean average precision of its own classes",

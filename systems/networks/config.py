@@ -30,8 +30,8 @@ class UDiTConfig:
     patch_size: int = 1
 
     def __post_init__(self) -> None:
-        _divides("udit.width", self.width, "udit.heads", self.heads)
-        _divides("udit.depth", self.depth, "2 (in- and out-blocks)", 2)
+        check_divides("udit.width", self.width, "udit.heads", self.heads)
+        check_divides("udit.depth", self.depth, "2 (in- and out-blocks)", 2)
         if self.width // self.heads % 2:
             raise ValueError(
                 f"udit head width {self.width // self.heads} is odd, rotary positions need an even "
@@ -62,7 +62,7 @@ class VaeConfig:
     full_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        _one_of("vae.kind", self.kind, ("waveform", "spectrogram"))
+        check_one_of("vae.kind", self.kind, ("waveform", "spectrogram"))
         if len(self.ratios) != len(self.multiples):
             raise ValueError(
                 f"vae.ratios {self.ratios} and vae.multiples {self.multiples} differ in length; "
@@ -132,17 +132,17 @@ def _value(hint: Any, given: Any, where: str) -> Any:
     return given
 
 
-def _divides(name: str, value: int, by_name: str, by: int) -> None:
+def check_divides(name: str, value: int, by_name: str, by: int) -> None:
     if by < 1 or value % by:
         raise ValueError(f"{name} is {value}, which {by_name} = {by} does not divide")
 
 
-def _equal(name: str, value: int, other_name: str, other: int) -> None:
+def check_equal(name: str, value: int, other_name: str, other: int) -> None:
     if value != other:
         raise ValueError(f"{name} is {value}, but {other_name} is {other}; make them equal")
 
 
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+def check_one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ValueError(f"{name} is {value!r}, allowed are {', '.join(allowed)}")
 

@@ -9,9 +9,9 @@ from stabench.systems.networks.config import (
     SamplerConfig,
     UDiTConfig,
     VaeConfig,
-    _divides,
-    _equal,
-    _one_of,
+    check_divides,
+    check_equal,
+    check_one_of,
     from_dict,
 )
 
@@ -30,7 +30,7 @@ class BridgeConfig:
     cross_attention_frequency: int = 2
 
     def __post_init__(self) -> None:
-        _divides("bridge.width", self.width, "bridge.heads", self.heads)
+        check_divides("bridge.width", self.width, "bridge.heads", self.heads)
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class SpeechEncoderConfig:
     codec_books: int = 32
 
     def __post_init__(self) -> None:
-        _divides("encoder.width", self.width, "encoder.heads", self.heads)
-        _one_of("encoder.kind", self.kind, ("hubert", "hubert-logmel", "wavlm", "dac"))
+        check_divides("encoder.width", self.width, "encoder.heads", self.heads)
+        check_one_of("encoder.kind", self.kind, ("hubert", "hubert-logmel", "wavlm", "dac"))
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,18 @@ class StarConfig:
 
     def __post_init__(self) -> None:
         context = self.bridge.output_width if self.bridge else self.encoder.width
-        _equal("udit.context_width", self.udit.context_width, "the width that feeds it", context)
-        _equal(
+        check_equal(
+            "udit.context_width", self.udit.context_width, "the width that feeds it", context
+        )
+        check_equal(
             "udit.in_channels",
             self.udit.in_channels,
             "vae.latent_channels",
             self.vae.latent_channels,
         )
-        _divides("latent_frames", self.latent_frames, "udit.patch_size", self.udit.patch_size)
+        check_divides("latent_frames", self.latent_frames, "udit.patch_size", self.udit.patch_size)
         if self.bridge:
-            _equal(
+            check_equal(
                 "bridge.encoder_width",
                 self.bridge.encoder_width,
                 "encoder.width",
