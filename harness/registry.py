@@ -50,6 +50,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "paper": "stabench.metrics",
         "stabench": "stabench.metrics",
     },
+    "tasks": {
+        "speech_to_audio": "stabench.harness.tasks.speech_to_audio:TASK",
+    },
     "suites": {
         "demo": "stabench.harness",
         "latency": "stabench.harness",

@@ -8,7 +8,7 @@ from stabench.harness.errors import StabenchError, unknown
 from stabench.harness.registry import Entry
 from stabench.metrics.registry import METRICS, Metric
 
-KINDS = ("systems", "suites", "datasets", "embedders", "protocols", "metrics")
+KINDS = ("tasks", "systems", "suites", "datasets", "embedders", "protocols", "metrics")
 
 
 def listing(kind: str | None) -> dict[str, list[Entry]]:

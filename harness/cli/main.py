@@ -62,7 +62,7 @@ def run(
         systems=tuple(system or ()),
         limit=limit,
         device=device and device.value,
-        phase=phase and phase.value,
+        phase=phase,
         in_process=in_process,
         speech=speech and str(speech),
         captions=captions and str(captions),
@@ -159,9 +159,9 @@ def _score(run: Path) -> Path:
 
 def _score_folders(what: tuple[Any, ...], hearing: Any, *, sanity: bool, **how: Any) -> None:
     from stabench.harness.runner.progress import Scoring
-    from stabench.harness.scoring.score import ROWS, score_folders
+    from stabench.harness.scoring.score import score_folders
 
-    rows = ROWS if sanity else ()
+    rows = None if sanity else ()
     score_folders(*what, sanity=rows, hearing=hearing, progress=Scoring(sys.stderr), **how)
 
 

@@ -16,13 +16,6 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
-class Phase(StrEnum):
-    """`represent` stops after the processing latency: no audio, no scores."""
-
-    represent = "represent"
-    all = "all"
-
-
 class Weights(StrEnum):
     """`random` builds published networks with random weights: a dry run."""
 
@@ -35,7 +28,7 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help='A run folder, or "late
 MaybeRun = Annotated[Path | None, typer.Argument(metavar="[RUN]", help='Or "latest".')]
 Kind = Annotated[
     str | None,
-    typer.Argument(metavar="[systems|suites|datasets|embedders|protocols|metrics]"),
+    typer.Argument(metavar="[tasks|systems|suites|datasets|embedders|protocols|metrics]"),
 ]
 Systems = Annotated[
     list[str] | None,
@@ -43,7 +36,14 @@ Systems = Annotated[
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N clips.")]
 OnDevice = Annotated[Device | None, typer.Option("--device", help="Default: cpu.")]
-Until = Annotated[Phase | None, typer.Option("--phase", help="Default: all.")]
+Until = Annotated[
+    str | None,
+    typer.Option(
+        "--phase",
+        metavar="NAME|all",
+        help="Stop after this phase (represent: the processing latency alone). Default: all.",
+    ),
+]
 Resume = Annotated[
     Path | None,
     typer.Option("--resume", metavar="RUN", help='Take up a run folder again, or "latest".'),

@@ -14,7 +14,6 @@ from stabench.harness.compare.verdict import Bounds, Line, Options
 from stabench.harness.errors import StabenchError, unknown
 from stabench.harness.render.markdown import to_markdown
 from stabench.harness.render.terminal import show
-from stabench.harness.tasks.speech_to_audio import TIMINGS
 
 SCHEMA = 1
 
@@ -52,7 +51,6 @@ def _line(one: Line) -> dict[str, Any]:
     return {**value, "scale": "ratio" if one.block in ("latency", "stage") else "difference"}
 
 
-LATENCIES = tuple(timing.column.key for timing in TIMINGS)
 
 
 def compare_runs(
@@ -108,13 +106,14 @@ def named_bounds(
     effects: Iterable[str], margins: Iterable[str], old: Evidence, new: Evidence
 ) -> dict[str, Bounds]:
     """Bounds from COLUMN=VALUE texts. Raises StabenchError for a column that no run has."""
-    known = {*old.heads, *new.heads, *LATENCIES}
+    latencies = {phase.column.key for phase in new.of_task.phases}
+    known = {*old.heads, *new.heads, *latencies}
     least, most = _numbers("--effect", effects, known), _numbers("--margin", margins, known)
     usual = Options()
     return {
         key: Bounds(least.get(key, default.effect), most.get(key, least.get(key, default.margin)))
         for key in {**least, **most}
-        for default in (usual.of(key, relative=key in LATENCIES),)
+        for default in (usual.of(key, relative=key in latencies),)
     }
 
 

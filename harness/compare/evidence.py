@@ -13,6 +13,7 @@ from pydantic import Field, FiniteFloat, ValidationError
 
 from stabench.harness.errors import StabenchError
 from stabench.harness.runs.metrics_file import Strict
+from stabench.harness.tasks.task import DEFAULT, Task, load_task
 
 SCHEMA: Final = 1
 MOST_BYTES = 64 * 2**20
@@ -135,6 +136,7 @@ class Evidence(Strict):
     """
 
     schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    task: str = DEFAULT
     name: str
     made_at: str | None = None
     suite: str | None = None
@@ -150,6 +152,11 @@ class Evidence(Strict):
     groups: dict[str, str] = Field({})
     heads: dict[str, Head] = Field({})
     systems: dict[str, SystemEvidence]
+
+    @property
+    def of_task(self) -> Task:
+        """The task that the numbers are of."""
+        return load_task(self.task)
 
     def to_bytes(self) -> bytes:
         """A baseline: gzipped JSON, the same bytes for the same evidence."""
@@ -197,8 +204,8 @@ class Mismatch(NamedTuple):
 
 
 def of_runs(old: Evidence, new: Evidence) -> list[Mismatch]:
-    """What concerns every number: the clips, and the rules of the run."""
-    pairs = [("dataset", _dataset(old), _dataset(new))]
+    """What concerns every number: the task, the clips, and the rules of the run."""
+    pairs = [("task", old.task, new.task), ("dataset", _dataset(old), _dataset(new))]
     before, now = old.references_sha256, new.references_sha256
     # Where their number differs, the clips do: then only metrics of sets are refused (rows.py).
     if old.references == new.references and before is not None and now is not None:

@@ -86,6 +86,7 @@ def line(one: Asked, row: Sequence[Asked], p: float | None) -> Line:
         note=one.note,
         no_worse=fine,
         expected=one.expected,
+        phase=one.phase,
     )
 
 

@@ -100,6 +100,7 @@ def of(results: Results) -> Evidence:
     environment = record.environment if record else None
     return Evidence(
         schema=1,
+        task=results.task_name,
         name=results.folder.name,
         made_at=record and (record.finished_at or record.started_at),
         suite=record and record.suite.name,
@@ -275,9 +276,9 @@ def _digest(value: Any) -> str:
 def _phases(results: Results, name: str) -> dict[str, Samples]:
     rows = results.timed(name)
     return {
-        phase: found
-        for phase, key in (("represent", "represent_ns"), ("generate", "generate_ns"))
-        if (found := _gathered((row.clip, getattr(row, key)) for row in rows))
+        phase: samples
+        for phase in results.task.phase_names
+        if (samples := _gathered((row.clip, row.phase_ns.get(phase)) for row in rows))
     }
 
 
@@ -288,7 +289,7 @@ def _stages(results: Results, name: str) -> dict[str, Samples]:
         sums: dict[str, int] = defaultdict(int)
         for span in row.spans:
             sums[f"{span.phase}/{span.name}"] += span.wall_ns
-        for phase in ("represent", "generate"):
+        for phase in row.phase_ns:
             left = row.remainder_ns(phase)
             if left is not None:
                 sums[f"{phase}/{REMAINDER}"] = left

@@ -14,7 +14,7 @@ from stabench.harness.compare.evidence import (
 )
 from stabench.harness.compare.paired import Change
 from stabench.harness.compare.verdict import Bounds, Call, Line, Options, Word
-from stabench.harness.tasks.speech_to_audio import TIMINGS, Timing
+from stabench.harness.tasks.task import Phase
 
 
 class Pair(NamedTuple):
@@ -64,8 +64,9 @@ def row(pair: Pair, options: Options) -> list[Asked]:
     """Columns in the order of the old run, then the latencies, then their stages."""
     columns = dict.fromkeys((*pair.before.columns, *pair.now.columns))
     found = [_column(pair, column, options) for column in columns]
-    found += [_latency(pair, timing, options) for timing in TIMINGS]
-    return found + [one for timing in TIMINGS for one in _stages(pair, timing, options)]
+    phases = pair.new.of_task.phases
+    found += [_latency(pair, phase, options) for phase in phases]
+    return found + [stage for phase in phases for stage in _stages(pair, phase, options)]
 
 
 def _column(pair: Pair, column: str, options: Options) -> Asked:
@@ -99,16 +100,16 @@ def _apart(pair: Pair, before: ColumnEvidence, now: ColumnEvidence) -> str | Non
     return None
 
 
-def _latency(pair: Pair, timing: Timing, options: Options) -> Asked:
-    column, phase = timing.column, timing.phase
-    samples = pair.before.samples_ns.get(phase), pair.now.samples_ns.get(phase)
+def _latency(pair: Pair, phase: Phase, options: Options) -> Asked:
+    column = phase.column
+    samples = pair.before.samples_ns.get(phase.name), pair.now.samples_ns.get(phase.name)
     return _timed(pair, column.key, column.label, "latency", samples, column.key, options)
 
 
-def _stages(pair: Pair, timing: Timing, options: Options) -> list[Asked]:
+def _stages(pair: Pair, phase: Phase, options: Options) -> list[Asked]:
     """Every stage of a phase that one of the runs has."""
-    before, now, key = pair.before.stages_ns, pair.now.stages_ns, timing.column.key
-    names = [name for name in {**before, **now} if name.startswith(f"{timing.phase}/")]
+    before, now, key = pair.before.stages_ns, pair.now.stages_ns, phase.column.key
+    names = [name for name in {**before, **now} if name.startswith(f"{phase.name}/")]
     return [
         _timed(pair, name, name, "stage", (before.get(name), now.get(name)), key, options)
         for name in names

@@ -37,7 +37,7 @@ class Line(NamedTuple):
 
     `reason` says why a verdict is what it is where that is not plain, `note` what else a reader
     must know. `no_worse`: not worse by more than the margin (non-inferiority). `expected`: the old
-    run has it, so that the new one ought to.
+    run has it, so that the new one ought to. `phase` is the latency that a stage is a part of.
     """
 
     key: str
@@ -54,6 +54,7 @@ class Line(NamedTuple):
     note: str = ""
     no_worse: bool = False
     expected: bool = True
+    phase: str = ""
 
 
 class Scale(NamedTuple):

@@ -32,6 +32,7 @@ from stabench.harness.render.terminal import show
 from stabench.harness.runner.worker_process import SOURCE
 from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import RUNS, Request, stamped
+from stabench.harness.tasks.task import load_task
 
 SCHEMA = 1
 UNKEPT = (read_evidence.UNKEPT, read_evidence.OTHER, read_evidence.NO_TRANSCRIPT)
@@ -212,15 +213,17 @@ def gate_command(
             "gate takes RUN with --baseline FILE, or --suite SUITE with --base CHECKOUT, and only "
             "then --base-python, --system, --limit and --device"
         )
-    _read_early(policy_path, baseline)
+    _read_early(policy_path, baseline, suite)
     sides = Side(base, base_python or Path(sys.executable)), Side(SOURCE)
     made = run_interleaved(suite, *sides, asked, runs)
     return gate_run(made, baseline, policy_path, out=out, strict=strict)
 
 
-def _read_early(policy_path: Path, baseline: Path | None) -> None:
+def _read_early(policy_path: Path, baseline: Path | None, suite: str) -> None:
     """Complain of what is wrong with these before minutes are spent."""
-    policy.load(policy_path)
+    from stabench.harness.suites.suite import load
+
+    policy.load(policy_path).latency.guarded(load_task(load(suite).task))
     read_noise(NOISE)
     if baseline is not None:
         read_evidence.read(baseline)

@@ -12,9 +12,7 @@ from stabench.harness.errors import StabenchError, unknown
 from stabench.harness.formatting import counted
 from stabench.harness.gate.noise import Noise
 from stabench.harness.gate.policy import Policy
-from stabench.harness.tasks.speech_to_audio import TIMINGS
 
-PHASES = {timing.column.key: timing.phase for timing in TIMINGS}
 
 
 class Check(NamedTuple):
@@ -107,13 +105,13 @@ def _thresholds(
     policy: Policy, new: Evidence, noise: Noise | None
 ) -> tuple[dict[str, float], tuple[str, ...]]:
     """The least slowdown of each phase, and where it comes from."""
-    own = policy.latency
+    own, guarded = policy.latency, policy.latency.guarded(new.of_task)
     if own.threshold is not None:
-        return dict.fromkeys(own.phases, own.threshold), ()
+        return dict.fromkeys(guarded, own.threshold), ()
     known = noise.phases if noise is not None and noise.hardware == new.hardware else None
     found: dict[str, float] = {
         phase: known[phase].threshold if known and phase in known else own.unmeasured
-        for phase in own.phases
+        for phase in guarded
     }
     said = ", ".join(f"{phase} {size:.1%}" for phase, size in found.items())
     if known is not None:
@@ -126,7 +124,8 @@ def _thresholds(
 
 def _guarded(one: Evidence, policy: Policy) -> Evidence:
     """Only what the policy guards: what else a run holds must not cost its tests power."""
-    phases = {PHASES[key] for key in policy.latency.phases}
+    guarded = policy.latency.guarded(one.of_task)
+    phases = {phase.name for phase in one.of_task.phases if phase.column.key in guarded}
 
     def kept(system: SystemEvidence) -> SystemEvidence:
         columns = {k: v for k, v in system.columns.items() if k in policy.quality.effects}
@@ -159,7 +158,7 @@ def _checks(
             yield Check(name, key, label, None, "not measured", reason, closed=system is not None)
         else:
             yield _quality(name, line, policy)
-    for key in policy.latency.phases:
+    for key in policy.latency.guarded(old.of_task):
         if system is None:
             yield Check(name, key, key.capitalize(), None, "not measured", lack, closed=False)
         else:
@@ -208,7 +207,7 @@ def _slower(line: Line, system: SystemComparison) -> tuple[Line, ...]:
         (one.change.old - one.change.new, one)
         for one in system.lines
         if one.block == "stage"
-        and one.key.startswith(f"{PHASES[line.key]}/")
+        and one.phase == line.key
         and one.change is not None
         and (one.p_adjusted if one.p_adjusted is not None else 1.0) <= ALPHA
         and one.change.change > 1

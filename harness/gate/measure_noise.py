@@ -14,7 +14,6 @@ from stabench.harness.runner.worker_process import SOURCE
 from stabench.harness.runs.journal import timestamp
 from stabench.harness.runs.run_folder import Request
 from stabench.harness.stats.bootstrap import LEAST_BLOCKS
-from stabench.harness.tasks.speech_to_audio import TIMINGS
 
 CLIPS = 72
 TESTS = 18
@@ -39,10 +38,10 @@ def measure_noise(
     base, head = (side(run, suffix).systems[system] for suffix in (BASE, HEAD))
     phases: dict[str, PhaseNoise] = {}
     timed = 0
-    for timing in TIMINGS:
-        old, new = (one.samples_ns.get(timing.phase, {}) for one in (base, head))
+    for phase in run.of_task.phases:
+        old, new = (one.samples_ns.get(phase.name, {}) for one in (base, head))
         if (both := len(old.keys() & new.keys())) >= LEAST_BLOCKS:
-            phases[timing.column.key] = measured(old, new, tests=TESTS)
+            phases[phase.column.key] = measured(old, new, tests=TESTS)
             timed = max(timed, both)
     if not phases or run.hardware is None:
         raise StabenchError(

@@ -37,7 +37,7 @@ class PhaseNoise(Strict):
 
 
 class Noise(Strict):
-    """noise.json: one system against itself, `clips` of it, by "processing" and "generation"."""
+    """noise.json: one system against itself, `clips` of it, by the columns of phases."""
 
     schema_version: int = Field(SCHEMA, alias="schema")
     made_at: str

@@ -12,11 +12,11 @@ from stabench.harness.compare import read_evidence
 from stabench.harness.compare.verdict import Bounds
 from stabench.harness.errors import MissingError, StabenchError, unknown
 from stabench.harness.schema import Strict, first_wrong
+from stabench.harness.tasks.task import Task
 from stabench.metrics.registry import METRICS
 
 PERCENT = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*%\s*$")
 MACHINE = "machine"
-Phase = Literal["processing", "generation"]
 
 
 class Effect(NamedTuple):
@@ -67,15 +67,24 @@ class Quality(Strict):
 
 
 class Latency(Strict):
-    """The phases that guard, and the least slowdown that counts, as a share.
+    """The phases that guard, by their columns, and the least slowdown that counts, as a share.
 
+    No `phases`: all that the task times.
     `threshold` None: what `stabench doctor --noise` found for this machine; where it has not
     measured this machine, `unmeasured`.
     """
 
-    phases: tuple[Phase, ...] = ("processing", "generation")
+    phases: tuple[str, ...] | None = None
     threshold: Annotated[float | None, BeforeValidator(_threshold)] = None
     unmeasured: Annotated[float, BeforeValidator(percent)] = 0.1
+
+    def guarded(self, task: Task) -> tuple[str, ...]:
+        """Return the columns of the phases that guard. Raises StabenchError for an unknown one."""
+        known = tuple(phase.column.key for phase in task.phases)
+        for name in self.phases or ():
+            if name not in known:
+                raise StabenchError(f"policy, latency.phases: {unknown('phase', name, known)}")
+        return known if self.phases is None else self.phases
 
 
 class Policy(Strict):

@@ -73,26 +73,29 @@ def unprofiled(reason: str, clip: str | None = None) -> Profile:
 
 
 class Work:
-    """One clip of a loaded system, to be run again and again; without `generates`, half of it.
+    """One clip of a loaded system, to be run again and again: its `phases`, the first and others.
 
     A system may offer `eager()` (systems/contract.py), a context in which it launches operation by
     operation what it otherwise replays as CUDA graphs: a graph's operations cannot be counted.
     Memory, launches, waits and energy are always those of the graphs.
     """
 
-    def __init__(self, system: Any, utterance: Any, seed: int, generates: bool) -> None:
+    def __init__(
+        self, system: Any, utterance: Any, seed: int, phases: tuple[str, ...]
+    ) -> None:
         self._system = system
         self._utterance = utterance
         self._seed = seed
-        self._generates = generates
+        self._phases = phases
         self.can_be_eager = hasattr(system, "eager")
 
     def __call__(self, stages: Stages) -> None:
-        with stages.phase("represent"):
-            representation = self._system.represent(self._utterance, stages)
-        if self._generates:
-            with stages.phase("generate"):
-                self._system.generate([representation], [self._seed], stages)
+        first, *later = self._phases
+        with stages.phase(first):
+            output = getattr(self._system, first)(self._utterance, stages)
+        for phase in later:
+            with stages.phase(phase):
+                (output,) = getattr(self._system, phase)([output], [self._seed], stages)
 
     def eagerly(self, stages: Stages) -> None:
         with self._system.eager() if self.can_be_eager else nullcontext():

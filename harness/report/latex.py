@@ -19,11 +19,10 @@ from stabench.harness.formatting import figure, interval
 from stabench.harness.render.latex_text import cut, escaped, shortened
 from stabench.harness.report.method import DIGEST, lead
 from stabench.harness.report.ranking import Marks, explain, marks
-from stabench.harness.report.sections import GROUPS
 from stabench.harness.report.table import Cell, Row, Table
 from stabench.harness.report.timing_sections import paired_latencies
 from stabench.harness.runs.results import Results
-from stabench.harness.tasks.speech_to_audio import NOT_MEASURED, Column
+from stabench.harness.tasks.task import NOT_MEASURED, SANITY, Column, heading
 
 BLOCKS = {"latency": "Latency", "quality": "Objective metrics", "listeners": "Subjective metrics"}
 FURTHER = "Further metrics"
@@ -57,7 +56,7 @@ def to_latex(
     `intervals` puts the 95 % interval of each value in a smaller line under it; `sanity` adds the
     sanity rows.
     """
-    rows = [row for row in table.rows if sanity or row.paradigm != "sanity"]
+    rows = [row for row in table.rows if sanity or row.paradigm != SANITY]
     notes = _notes(rows, table.columns)
     lines = [
         r"\begin{table*}[t]",
@@ -71,7 +70,7 @@ def to_latex(
         r"\toprule",
         *_heads(table.columns),
         r"\midrule",
-        *_body(rows, table.columns, marks, notes, intervals),
+        *_body(table._replace(rows=rows), marks, notes, intervals),
         r"\bottomrule",
         r"\end{tabular}}",
         *_below(rows, notes, (*marks.open, *about.sentences)),
@@ -135,18 +134,13 @@ def _heads(columns: Sequence[Column]) -> Iterator[str]:
     yield f"System & clips & {' & '.join(escaped(c.title) for c in columns)} \\\\"
 
 
-def _body(
-    rows: Sequence[Row],
-    columns: Sequence[Column],
-    marks: Marks,
-    notes: dict[str, str],
-    intervals: bool,
-) -> Iterator[str]:
+def _body(table: Table, marks: Marks, notes: dict[str, str], intervals: bool) -> Iterator[str]:
     """Each group under its name, a rule between groups."""
-    groups = [(p, [row for row in rows if row.paradigm == p]) for p in GROUPS]
+    columns = table.columns
+    groups = [(p, [row for row in table.rows if row.paradigm == p]) for p in table.task.groups]
     for index, (paradigm, group) in enumerate((p, group) for p, group in groups if group):
         yield from [r"\midrule"] * bool(index)
-        yield f"\\multicolumn{{{len(columns) + 2}}}{{l}}{{\\textit{{{GROUPS[paradigm]}}}}} \\\\"
+        yield f"\\multicolumn{{{len(columns) + 2}}}{{l}}{{\\textit{{{heading(paradigm)}}}}} \\\\"
         for row in group:
             yield _line(row, columns, marks, notes)
             if intervals:

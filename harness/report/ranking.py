@@ -19,10 +19,8 @@ from stabench.harness.render.terminal import BOLD
 from stabench.harness.report.table import Row, Table
 from stabench.harness.runs.metrics_file import DifferenceRecord
 from stabench.harness.stats.estimate import Estimate
-from stabench.harness.tasks.speech_to_audio import Column
+from stabench.harness.tasks.task import SANITY, Column
 
-FIELDS = (("cascade", "end-to-end", "unstated"), ("oracle",))
-"""Paradigms that compete with each other."""
 CEILINGS = ("ceiling", "floor", "other-half")
 """Sanity rows of recordings or of a perfect generator: the best of them is a column's ceiling.
 A figure with a note is none: the distance of two halves of the recordings is of other content."""
@@ -62,7 +60,7 @@ class Marks(NamedTuple):
 
     def of(self, row: Row, column: str) -> Mark:
         """The mark of a cell; sanity rows have none, whatever they are called."""
-        return Mark() if row.paradigm == "sanity" else self.cells.get((row.system, column), Mark())
+        return Mark() if row.paradigm == SANITY else self.cells.get((row.system, column), Mark())
 
 
 def marks(table: Table, paired: Sequence[DifferenceRecord]) -> Marks:
@@ -105,7 +103,7 @@ def explain(table: Table, marks: Marks) -> tuple[str, ...]:
     if not any(mark.best or mark.worse for mark in marks.cells.values()):
         return ()
     apart = "; oracles, which read the true caption, are ranked apart"
-    oracle = any(row.paradigm == "oracle" for row in table.rows)
+    oracle = any(row.paradigm in table.task.told for row in table.rows)
     return (
         f"{BOLD}: best of the systems with as many clips, to {PERCENT}{apart if oracle else ''}.",
         f"{WORSE} worse than the best: the 95 % interval of the paired difference on the same "
@@ -120,12 +118,12 @@ def legend(table: Table, marks: Marks) -> tuple[str, ...]:
 
 def _contests(table: Table) -> Iterator[Contest]:
     """Every column of every field in which something was measured by networks that learned."""
-    for field in FIELDS:
+    for field in table.task.fields:
         rows = [row for row in table.rows if row.paradigm in field]
         for column in (column for column in table.columns if not column.random):
             measured = [row for row in rows if row.cells[column.key].value is not None]
             if measured:
-                who = "the oracles" if field == ("oracle",) else "these systems"
+                who = "the oracles" if field == table.task.told else "these systems"
                 yield _contest(column, who, measured)
 
 
@@ -175,7 +173,7 @@ def _ceilings(contest: Contest, table: Table) -> Iterator[tuple[str, float]]:
     if column.key == SHARE:
         yield "all that the ceiling has", 1.0
     least = (1 - FEWER) * contest.ranked[0].cells[column.key].n
-    for row in (row for row in table.rows if row.paradigm == "sanity" and row.system in CEILINGS):
+    for row in (row for row in table.rows if row.paradigm == SANITY and row.system in CEILINGS):
         cell = row.cells[column.key]
         if cell.value is not None and not cell.reason and cell.n >= least:
             yield row.label, cell.value

@@ -16,15 +16,8 @@ from stabench.harness.runs.metrics_file import (
     SystemRecord,
 )
 from stabench.harness.stats.estimate import Estimate
-from stabench.harness.tasks.speech_to_audio import NOT_MEASURED, Column
+from stabench.harness.tasks.task import NOT_MEASURED, Column, heading
 
-GROUPS = {
-    "cascade": "Cascade",
-    "end-to-end": "End to end",
-    "oracle": "Oracle",
-    "unstated": "Systems",
-    "sanity": "Sanity rows",
-}
 MOST_FAILURES = 5
 """Failed clips named for each system."""
 
@@ -33,9 +26,9 @@ def results(table: Table, marks: Marks) -> Section:
     """The paper's table, with intervals and marks, and why some of it is missing."""
     heads = [Head("System"), Head("clips"), *(Head(c.title, c.block) for c in table.columns)]
     lines = []
-    for paradigm, label in GROUPS.items():
+    for paradigm in table.task.groups:
         group = [row for row in table.rows if row.paradigm == paradigm]
-        lines += [Line(heading=label)] if group else []
+        lines += [Line(heading=heading(paradigm))] if group else []
         lines += [_line(row, table.columns, marks) for row in group]
     text = (
         "Each value with its 95 % interval over clips; times are mean ± standard deviation, with "

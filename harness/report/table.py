@@ -1,6 +1,6 @@
 """The table: one row a system, one cell a column, from which every format of a report is made.
 
-The columns are those of Table 2 of STAR (arXiv 2509.17164) in its order, then the suite's own.
+The columns are those of the task in its order, then the suite's own.
 """
 
 from collections.abc import Iterator
@@ -12,14 +12,7 @@ from stabench.harness.runs.metrics_file import CellRecord, ColumnRecord, Metrics
 from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import REFUSED as RANDOM
 from stabench.harness.stats.estimate import Estimate
-from stabench.harness.tasks.speech_to_audio import (
-    NOT_MEASURED,
-    PAPER,
-    PARADIGMS,
-    TIMINGS,
-    Better,
-    Column,
-)
+from stabench.harness.tasks.task import NOT_MEASURED, SANITY, UNSTATED, Better, Column, Task
 
 
 class Cell(NamedTuple):
@@ -75,10 +68,11 @@ FITS = {
 
 
 class Table(NamedTuple):
-    """Columns, and rows whose cells have them as keys."""
+    """Columns, and rows whose cells have them as keys; of which task."""
 
     columns: tuple[Column, ...]
     rows: list[Row]
+    task: Task
 
 
 def table(run: Path) -> list[Row]:
@@ -90,8 +84,9 @@ def tabulate(results: Results) -> Table:
     """Systems in groups of their paradigm, in the suite's order within, then sanity rows."""
     times = {name: _times(results, name) for name in _names(results)}
     shown = _columns(results, times)
-    found = [*_systems(results, shown, times), *_sanity(results, shown)]
-    return Table(shown, sorted(found, key=lambda row: PARADIGMS.index(row.paradigm)))
+    rows = [*_systems(results, shown, times), *_sanity(results, shown)]
+    groups = results.task.groups
+    return Table(shown, sorted(rows, key=lambda row: groups.index(row.paradigm)), results.task)
 
 
 class Time(NamedTuple):
@@ -103,7 +98,7 @@ class Time(NamedTuple):
 
 def _times(results: Results, system: str) -> dict[str, Time]:
     times = {}
-    for column, phase, unit_ns in TIMINGS:
+    for phase, column, unit_ns in results.task.phases:
         latency = results.latency(system, phase)
         if isinstance(latency, str):
             times[column.key] = Time(Estimate.missing(latency), None)
@@ -114,14 +109,14 @@ def _times(results: Results, system: str) -> dict[str, Time]:
 
 
 def _columns(results: Results, times: dict[str, dict[str, Time]]) -> tuple[Column, ...]:
-    """The paper's columns in its order, then the suite's own; digits as the numbers need."""
+    """The task's columns in its order, then the suite's own; digits as the numbers need."""
     metrics = results.metrics
     about = metrics.columns if metrics else {}
     timings = []
-    for column, *_ in TIMINGS:
+    for _, column, _ in results.task.phases:
         means = [of[column.key].mean.value for of in times.values()]
         timings.append(column._replace(digits=decimals([mean for mean in means if mean])))
-    known = {column.key: column for column in PAPER}
+    known = {column.key: column for column in results.task.columns}
     own = [key for key in about if key not in known]
     quality = []
     for key in (*known, *own):
@@ -157,7 +152,7 @@ def _systems(
         if use and results.random(use):
             scored = {key: _missing(cell, RANDOM) for key, cell in scored.items()}
         label = (use.label if use else record.label if record else "") or name
-        paradigm = use.paradigm if use else record.paradigm if record else "unstated"
+        paradigm = use.paradigm if use else record.paradigm if record else UNSTATED
         n, failed = (record.n, record.failed) if record else _counted(results, name)
         cells = {**_timed(times[name], shown), **scored}
         doubt = "" if record is None or (use and results.random(use)) else caveat(record)
@@ -188,12 +183,12 @@ def _sanity(results: Results, shown: tuple[Column, ...]) -> Iterator[Row]:
     for name, record in results.metrics.sanity.items() if results.metrics else ():
         cells = _scored(shown, record.cells, "")
         untimed = {c.key: _cell(c, Estimate.missing("")) for c in shown if c.block == "latency"}
-        yield Row(name, record.label, "sanity", record.n, record.failed, {**untimed, **cells})
+        yield Row(name, record.label, SANITY, record.n, record.failed, {**untimed, **cells})
 
 
 def _timed(times: dict[str, Time], shown: tuple[Column, ...]) -> dict[str, Cell]:
     cells = {}
-    for column in shown[: len(TIMINGS)]:
+    for column in (column for column in shown if column.block == "latency"):
         mean, sd = times[column.key]
         cell = _cell(column, mean)
         if cell.text and sd is not None:

@@ -18,7 +18,7 @@ from stabench.harness.stats.bootstrap import block_length, drawn, tails
 from stabench.harness.stats.estimate import Estimate, ratio
 from stabench.harness.stats.latency import Latency, least_n
 from stabench.harness.suites.suite import Protocol
-from stabench.harness.tasks.speech_to_audio import TIMINGS, Phase
+from stabench.harness.tasks.task import Task
 
 PERCENTS = (50, 90, 95, 99)
 
@@ -33,17 +33,19 @@ def latencies(results: Results, table: Table) -> Section | None:
         return None
     heads = [Head("System"), Head("clips")]
     heads += [
-        Head(f"{timing.column.label} {_named(percent)} ({timing.column.unit})", timing.column.key)
-        for timing in TIMINGS
+        Head(f"{phase.column.label} {_named(percent)} ({phase.column.unit})", phase.column.key)
+        for phase in results.task.phases
         for percent in shown
     ]
-    lines = tuple(_line(label, phases, shown) for label, phases in found)
+    lines = tuple(_line(label, phases, shown, results.task) for label, phases in found)
     return Section("Latency", grid=Grid(tuple(heads), lines), points=tuple(_refused(shown, most)))
 
 
 def _phases(results: Results, row: Row) -> dict[str, Latency]:
     """The measured phases of a system, by column."""
-    asked = {column.key: results.latency(row.system, phase) for column, phase, _ in TIMINGS}
+    asked = {
+        phase.column.key: results.latency(row.system, phase.name) for phase in results.task.phases
+    }
     return {key: one for key, one in asked.items() if isinstance(one, Latency) and one.n}
 
 
@@ -51,9 +53,9 @@ def _named(percent: int) -> str:
     return "median" if percent == 50 else f"p{percent}"
 
 
-def _line(label: str, phases: dict[str, Latency], shown: Sequence[int]) -> Line:
+def _line(label: str, phases: dict[str, Latency], shown: Sequence[int], task: Task) -> Line:
     cells = [Printed(label), Printed(str(max(one.n_clips for one in phases.values())))]
-    for column, _, unit_ns in TIMINGS:
+    for _, column, unit_ns in task.phases:
         for percent in shown:
             one = phases.get(column.key)
             cells.append(_number(one.percentile(percent), unit_ns) if one else Printed(NOTHING))
@@ -107,13 +109,12 @@ def stage_table(results: Results, table: Table) -> Section | None:
     return Section("Stages", text, grid, only="markdown") if lines else None
 
 
-def clip_times(rows: Sequence[JournalRow], phase: Phase) -> dict[str, float]:
+def clip_times(rows: Sequence[JournalRow], phase: str) -> dict[str, float]:
     """Mean time of each clip over its repeats, ns, in the order in which clips were measured."""
     times: dict[str, list[int]] = {}
     for row in rows:
-        wall = row.represent_ns if phase == "represent" else row.generate_ns
-        if wall is not None:
-            times.setdefault(row.clip, []).append(wall)
+        if phase in row.phase_ns:
+            times.setdefault(row.clip, []).append(row.phase_ns[phase])
     return {clip: sum(walls) / len(walls) for clip, walls in times.items()}
 
 
@@ -127,7 +128,7 @@ def paired_latencies(results: Results) -> tuple[DifferenceRecord, ...]:
         return ()
     names, protocol = [use.name for use in results.run.suite.systems], results.run.suite.protocol
     found = []
-    for column, phase, unit_ns in TIMINGS:
+    for phase, column, unit_ns in results.task.phases:
         times = {name: clip_times(results.timed(name), phase) for name in names}
         for a, b in combinations(names, 2):
             clips = [clip for clip in times[a] if clip in times[b]]
@@ -140,7 +141,7 @@ def paired_latencies(results: Results) -> tuple[DifferenceRecord, ...]:
     return tuple(found)
 
 
-def latency_ratio(results: Results, a: str, b: str, phase: Phase) -> Estimate:
+def latency_ratio(results: Results, a: str, b: str, phase: str) -> Estimate:
     """Mean time of system `a` over that of `b` on the clips both have, or why there is none."""
     if results.run is None or results.untimed:
         return Estimate.missing(results.untimed or "not timed")

@@ -10,7 +10,6 @@ from stabench.harness.reproduce.paper import Claim, Column, Conditions, Paper, P
 from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import REFUSED
 from stabench.harness.stats.estimate import Estimate
-from stabench.harness.tasks.speech_to_audio import TIMINGS, Phase
 
 Kind = Literal["cell", "ratio", "claim"]
 Outcome = Literal["reproduced", "off", "not comparable", "not run", "not rated"]
@@ -79,7 +78,6 @@ RATIO_DIGITS = 3
 NO_SYSTEM = "no system of the run stands for it"
 NOT_RATED = "the paper prints a dash: its listeners did not rate this system"
 NO_SUITE = "scored from folders, which name no system"
-PHASES: dict[str, Phase] = {timing.column.key: timing.phase for timing in TIMINGS}
 
 
 def verdicts(paper: Paper, results: Results, table: Table) -> list[Verdict]:
@@ -191,11 +189,16 @@ def _pairs(
     if results.untimed:
         yield _not_run(kind, group, figure, published, (results.untimed,))
         return
+    phase = results.task.phase_of(column)
+    if phase is None:
+        lack = f"the task {results.task.name} does not time {column}"
+        yield _not_run(kind, group, figure, published, (lack,))
+        return
     conditions = paper.conditions
     assert conditions is not None, "Paper asks for them with a ratio or a claim"
     for a in above:
         for b in below:
-            run = latency_ratio(results, a.use.name, b.use.name, PHASES[column])
+            run = latency_ratio(results, a.use.name, b.use.name, phase.name)
             reasons = [
                 reason
                 for row, one in zip(rows, (a, b), strict=True)

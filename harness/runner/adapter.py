@@ -12,14 +12,17 @@ import numpy as np
 from stabench.harness import registry
 from stabench.harness.errors import MissingError, StabenchError, one_line
 from stabench.harness.runs.journal import Failure
+from stabench.harness.tasks.task import DEFAULT, load_task
 from stabench.metrics.audio import AudioError, decode, mono
 from stabench.metrics.resample import resample
 
-METHODS = ("load", "represent", "generate")
 
 
 class Order(NamedTuple):
-    """What a worker is to load and run; `audio` is the folder of the system's output."""
+    """What a worker is to load and run; `audio` is the folder of the system's output.
+
+    `task` is what the registry knows it by; `phase` is the last one to run, or "all".
+    """
 
     system: str
     target: str
@@ -29,6 +32,7 @@ class Order(NamedTuple):
     threads: int
     audio: str
     phase: str
+    task: str = DEFAULT
 
 
 class LoadFailed(Exception):
@@ -64,7 +68,7 @@ def _load(order: Order) -> Loaded:
     factory = registry.attribute(order.target)
     registry.check_options("options", factory, order.options)
     system = factory(**order.options)
-    for method in METHODS:
+    for method in ("load", *load_task(order.task).phase_names):
         if not callable(getattr(system, method, None)):
             raise StabenchError(f"it has no method '{method}'; see systems/contract.py")
     system.load(order.device, order.dtype)
@@ -91,26 +95,24 @@ class Refused(Exception):
         self.failure = Failure(kind, message)
 
 
-def transcript(representation: Any) -> tuple[str | None, int | None]:
+def transcript(representation: Any, phase: str) -> tuple[str | None, int | None]:
     """Text and token count of a Representation. Raises Refused for anything else."""
     if not hasattr(representation, "payload"):
         kind = type(representation).__name__
-        raise Refused("bad-output", f"represent returned {kind}, expected a Representation")
+        raise Refused("bad-output", f"{phase} returned {kind}, expected a Representation")
     text, tokens = representation.text, representation.tokens
     if not isinstance(text, str | None):
         raise Refused("bad-output", f"text is {type(text).__name__}, expected str or None")
     return text, None if tokens is None else int(tokens)
 
 
-def check_count(waveforms: Any, expected: int) -> None:
-    """Raises Refused unless `generate` returned a list of `expected` outputs."""
-    if not isinstance(waveforms, list | tuple):
-        kind = type(waveforms).__name__
-        raise Refused("bad-output", f"generate returned {kind}, expected a list of Waveform")
-    if len(waveforms) != expected:
-        raise Refused(
-            "bad-output", f"generate returned {len(waveforms)} outputs, expected {expected}"
-        )
+def check_count(outputs: Any, expected: int, phase: str) -> None:
+    """Raises Refused unless a phase returned a list of `expected` outputs."""
+    if not isinstance(outputs, list | tuple):
+        kind = type(outputs).__name__
+        raise Refused("bad-output", f"{phase} returned {kind}, expected a list, one for each clip")
+    if len(outputs) != expected:
+        raise Refused("bad-output", f"{phase} returned {len(outputs)} outputs, expected {expected}")
 
 
 def checked(waveform: Any, rate_hz: int) -> np.ndarray:

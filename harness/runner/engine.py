@@ -9,7 +9,7 @@ from stabench.harness.errors import StabenchError, TooManyFailures
 from stabench.harness.runner.adapter import Order
 from stabench.harness.runner.profiles import Profiles
 from stabench.harness.runner.progress import Progress
-from stabench.harness.runner.schedule import Batch, Task, batches, blocks, warmups
+from stabench.harness.runner.schedule import Batch, Turn, batches, blocks, warmups
 from stabench.harness.runner.supervisor import Connection, Limits, Supervisor
 from stabench.harness.runner.worker import Job
 from stabench.harness.runner.worker_process import InProcess, WorkerProcess
@@ -72,7 +72,7 @@ class Engine:
             block=-(-protocol.block // size) * size,
             seed=protocol.seed,
         )
-        left = (tuple(task for task in block if task.key not in done) for block in planned)
+        left = (tuple(turn for turn in block if turn.key not in done) for block in planned)
         return [batch for block in left for batch in batches(block, size)]
 
     @contextmanager
@@ -110,6 +110,7 @@ class Engine:
             threads=protocol.threads,
             audio=str(audio.resolve()),
             phase=self._request.phase,
+            task=self._suite.task,
         )
 
         def connect() -> Connection:
@@ -123,17 +124,17 @@ class Engine:
         return Supervisor(order, connect, warming, limits)
 
     def _jobs(self, batch: Batch) -> list[Job]:
-        return [self._job(task) for task in batch]
+        return [self._job(turn) for turn in batch]
 
-    def _job(self, task: Task) -> Job:
-        clip = self._clips[task.clip]
+    def _job(self, turn: Turn) -> Job:
+        clip = self._clips[turn.clip]
         speech = None if clip.speech is None else str(clip.speech)
-        return Job(task.clip, task.repeat, task.warmup, task.seed, speech, clip.caption)
+        return Job(turn.clip, turn.repeat, turn.warmup, turn.seed, speech, clip.caption)
 
     def _profiled(self, clip: str) -> Job:
         """The clip as its first repeat runs it."""
         seed = clip_seed(self._suite.protocol.seed, clip, 0)
-        return self._job(Task("", clip, 0, False, seed))
+        return self._job(Turn("", clip, 0, False, seed))
 
     def _done(self) -> int:
         return sum(row.ok for row in self._folder.rows())

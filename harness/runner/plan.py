@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 
 from stabench.harness import environment, registry
 from stabench.harness.datasets.dataset import Dataset, spoken_folder
-from stabench.harness.errors import MissingError, StabenchError
+from stabench.harness.errors import MissingError, StabenchError, unknown
 from stabench.harness.runs.journal import timestamp
 from stabench.harness.runs.run_folder import DatasetRecord, Record, Request, Resumption, RunFolder
 from stabench.harness.suites import suite
 from stabench.harness.suites.suite import DatasetUse, Suite
+from stabench.harness.tasks.task import load_task
 
 
 class Plan(NamedTuple):
@@ -59,6 +60,9 @@ def resolve(name: str, request: Request) -> Plan:
     elif request.captions is not None:
         raise StabenchError(f"--captions '{request.captions}' needs --speech DIR; add it")
     chosen.check_names()
+    phases = (*load_task(chosen.task).phase_names[:-1], "all")
+    if request.phase not in phases:
+        raise StabenchError(f"--phase: {unknown('phase', request.phase, phases)}")
     dataset = _dataset(chosen, request).limited(request.limit)
     if dataset.prepare is not None:
         dataset.prepare(dataset.clips)

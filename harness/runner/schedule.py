@@ -13,7 +13,7 @@ from stabench.harness.datasets.dataset import clip_seed
 from stabench.harness.runs.journal import Key
 
 
-class Task(NamedTuple):
+class Turn(NamedTuple):
     """One clip to run in one system. Its seed depends on nothing but clip, repeat and suite."""
 
     system: str
@@ -27,7 +27,7 @@ class Task(NamedTuple):
         return Key(self.system, self.clip, self.repeat, self.warmup)
 
 
-Batch = tuple[Task, ...]
+Batch = tuple[Turn, ...]
 
 
 def order(names: Sequence[str], seed: int, what: str) -> list[str]:
@@ -39,7 +39,7 @@ def order(names: Sequence[str], seed: int, what: str) -> list[str]:
 
 def blocks(
     systems: Sequence[str], clips: Sequence[str], *, repeats: int, block: int, seed: int
-) -> Iterator[tuple[Task, ...]]:
+) -> Iterator[tuple[Turn, ...]]:
     """Every (system, clip, repeat) once, in blocks of one system each."""
     turn = order(systems, seed, "systems")
     shuffled = order(clips, seed, "clips")
@@ -48,21 +48,21 @@ def blocks(
             chunk = shuffled[start : start + block]
             for system in turn:
                 yield tuple(
-                    Task(system, clip, repeat, False, clip_seed(seed, clip, repeat))
+                    Turn(system, clip, repeat, False, clip_seed(seed, clip, repeat))
                     for clip in chunk
                 )
             turn.reverse()
 
 
-def batches(block: Sequence[Task], size: int) -> Iterator[Batch]:
+def batches(block: Sequence[Turn], size: int) -> Iterator[Batch]:
     """The tasks of a block in their order, `size` at a time."""
     for start in range(0, len(block), size):
         yield tuple(block[start : start + size])
 
 
-def warmups(system: str, clips: Sequence[str], seed: int, first: int = 0) -> Iterator[Task]:
+def warmups(system: str, clips: Sequence[str], seed: int, first: int = 0) -> Iterator[Turn]:
     """An endless line of warm-up tasks, numbered from `first` so that no two share a key."""
     shuffled = order(clips, seed, "clips")
     for number in count(first):
         clip = shuffled[number % len(shuffled)]
-        yield Task(system, clip, number, True, clip_seed(seed, clip, number))
+        yield Turn(system, clip, number, True, clip_seed(seed, clip, number))

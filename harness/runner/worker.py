@@ -28,6 +28,7 @@ from stabench.harness.runner.adapter import (
 from stabench.harness.runner.clock import Clock
 from stabench.harness.runs import journal
 from stabench.harness.runs.journal import Failure, Row, timestamp
+from stabench.harness.tasks.task import DEFAULT, load_task
 from stabench.metrics import audio
 from stabench.metrics.audio import content_sha256
 
@@ -58,6 +59,13 @@ class _Draft:
     representation: Any = None
     error: Failure | None = None
 
+    def hand_on(self, representation: Any, phase: str) -> None:
+        """Keep what the next phase gets, and its transcript. Raises Refused for anything else."""
+        text, tokens = transcript(representation, phase)
+        self.representation = representation
+        if text is not None or "text" not in self.fields:
+            self.fields.update(text=text, tokens=tokens)
+
     def finish(self, system: str, peak_bytes: int | None) -> Row:
         return Row(
             system=system,
@@ -81,6 +89,9 @@ class Worker:
         self._device = device(order.device)
         self._system, self._provenance = adapter.load(order)
         self._clock = Clock(self._device)
+        names = load_task(order.task).phase_names
+        self._last = names[-1]
+        self._phases = names if order.phase == "all" else names[: names.index(order.phase) + 1]
         self._utterance_type = registry.attribute(UTTERANCE)
         self._speech_rate_hz = getattr(self._system, "speech_rate_hz", SPEECH_RATE_HZ)
         self._reads_caption = getattr(self._system, "reads_caption", False)
@@ -99,13 +110,14 @@ class Worker:
         }
 
     def run(self, jobs: list[Job]) -> list[Row]:
-        """Represent each clip, generate all as one batch; a row each, whatever happens.
+        """Run the first phase clip by clip, the others on all as one batch; return a row each.
 
         Raises OSError only when an output cannot be written.
         """
-        drafts = [self._represent(job) for job in jobs]
-        if self._order.phase == "all":
-            self._generate([draft for draft in drafts if draft.error is None])
+        first, *later = self._phases
+        drafts = [self._begin(first, job) for job in jobs]
+        for phase in later:
+            self._continue(phase, [draft for draft in drafts if draft.error is None])
         peak_bytes = self._device.peak_bytes()
         return [draft.finish(self._order.system, peak_bytes) for draft in drafts]
 
@@ -113,7 +125,7 @@ class Worker:
         """What the clip costs beyond time; a system that fails leaves the reason alone."""
         try:
             utterance = self._utterance(job)
-            work = Work(self._system, utterance, job.seed, self._order.phase == "all")
+            work = Work(self._system, utterance, job.seed, self._phases)
             return profile(job.clip, work, self._device)
         except (Exception, SystemExit) as error:
             return unprofiled(_failure(error).message, job.clip)
@@ -126,21 +138,18 @@ class Worker:
             return False
         return True
 
-    def _represent(self, job: Job) -> _Draft:
+    def _begin(self, phase: str, job: Job) -> _Draft:
         draft = _Draft(job)
         self._clock.reset()
         try:
             self._device.reset_peak()
             utterance = self._utterance(job)
             draft.fields["speech_s"] = len(utterance.samples) / utterance.rate_hz
-            with self._clock.phase("represent"):
-                draft.representation = self._system.represent(utterance, self._clock)
-            text, tokens = transcript(draft.representation)
+            with self._clock.phase(phase):
+                representation = getattr(self._system, phase)(utterance, self._clock)
+            draft.hand_on(representation, phase)
             draft.fields.update(
-                text=text,
-                tokens=tokens,
-                represent_ns=self._clock.phase_ns["represent"],
-                spans=tuple(self._clock.spans),
+                phase_ns=dict(self._clock.phase_ns), spans=tuple(self._clock.spans)
             )
         except (Exception, SystemExit) as error:
             draft.error = _failure(error)
@@ -154,35 +163,37 @@ class Worker:
         caption = job.caption if self._reads_caption else None
         return self._utterance_type(job.clip, samples, self._speech_rate_hz, caption)
 
-    def _generate(self, drafts: list[_Draft]) -> None:
+    def _continue(self, phase: str, drafts: list[_Draft]) -> None:
         if not drafts:
             return
         self._clock.reset()
         representations = [draft.representation for draft in drafts]
         seeds = [draft.job.seed for draft in drafts]
         try:
-            with self._clock.phase("generate"):
-                waveforms = self._system.generate(representations, seeds, self._clock)
-            check_count(waveforms, len(drafts))
+            with self._clock.phase(phase):
+                outputs = getattr(self._system, phase)(representations, seeds, self._clock)
+            check_count(outputs, len(drafts), phase)
         except (Exception, SystemExit) as error:
             for draft in drafts:
                 draft.error = _failure(error)
             return
-        for draft, waveform in zip(drafts, waveforms, strict=True):
+        for draft, output in zip(drafts, outputs, strict=True):
             draft.fields.update(
                 batch=len(drafts),
-                generate_ns=self._clock.phase_ns["generate"],
+                phase_ns={**draft.fields["phase_ns"], **self._clock.phase_ns},
                 spans=(*draft.fields["spans"], *self._clock.spans),
             )
-            self._keep(draft, waveform)
+            try:
+                if phase == self._last:
+                    self._keep(draft, output)
+                else:
+                    draft.hand_on(output, phase)
+            except Refused as refused:
+                draft.error = refused.failure
 
     def _keep(self, draft: _Draft, waveform: Any) -> None:
-        """Check one output, hash it, and write that of the first repeat."""
-        try:
-            samples = checked(waveform, self._system.sample_rate)
-        except Refused as refused:
-            draft.error = refused.failure
-            return
+        """Check one output, hash it, and write that of the first repeat. May raise Refused."""
+        samples = checked(waveform, self._system.sample_rate)
         rate_hz = int(waveform.rate_hz)
         sha256 = content_sha256(samples)
         draft.fields.update(samples=len(samples), rate_hz=rate_hz, audio_sha256=sha256)
@@ -209,7 +220,8 @@ class Service:
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         try:
             if self._worker is None:
-                self._worker = Worker(Order(**request["order"]))
+                order = Order(**request["order"])
+                self._worker = Worker(order._replace(task=request.get("task", DEFAULT)))
                 return {"about": self._worker.about()}
             if "profile" in request:
                 found = self._worker.profile(Job(*request["profile"]))

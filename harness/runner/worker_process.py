@@ -71,7 +71,9 @@ class WorkerProcess:
 
     def begin(self, order: Order) -> None:
         """Have the system loaded; `ready` waits for that."""
-        self._send({"order": order._asdict()})
+        # Apart from the rest: a worker of an older tree, beside ours in a gate, knows no tasks.
+        value = order._asdict()
+        self._send({"task": value.pop("task"), "order": value})
 
     def ready(self, timeout_s: float) -> dict[str, Any]:
         """What the worker says of its loaded system.

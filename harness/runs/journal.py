@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -49,8 +49,9 @@ class Key(NamedTuple):
 class Row:
     """What became of one clip in one system; what is not known (yet, or after a failure) is None.
 
-    What a phase took beyond its `spans` is its remainder. In a batch (`batch` > 1) `generate_ns`
-    and its spans are those of the whole batch. `audio_sha256` is of the little-endian float32
+    `phase_ns` is the wall time of each phase that ran, by name. What a phase took beyond its
+    `spans` is its remainder. In a batch (`batch` > 1) the times of all phases but the first are
+    those of the whole batch. `audio_sha256` is of the little-endian float32
     samples. `peak_memory_bytes`: CUDA memory allocated for this clip, or on a CPU the worker's
     largest resident size so far.
     """
@@ -64,8 +65,7 @@ class Row:
     seed: int
     error: Failure | None = None
     batch: int = 1
-    represent_ns: int | None = None
-    generate_ns: int | None = None
+    phase_ns: dict[str, int] = field(default_factory=dict)
     spans: tuple[Span, ...] = ()
     text: str | None = None
     tokens: int | None = None
@@ -85,11 +85,10 @@ class Row:
         return self.status == "ok"
 
     def remainder_ns(self, phase: str) -> int | None:
-        """What "represent" or "generate" took beyond its stages; None when it was not timed."""
-        phase_ns = self.represent_ns if phase == "represent" else self.generate_ns
-        if phase_ns is None:
+        """What a phase took beyond its stages; None when it was not timed."""
+        if phase not in self.phase_ns:
             return None
-        return phase_ns - sum(span.wall_ns for span in self.spans if span.phase == phase)
+        return self.phase_ns[phase] - sum(span.wall_ns for span in self.spans if span.phase == phase)
 
 
 def timestamp() -> str:
@@ -107,9 +106,33 @@ def to_json(row: Row) -> dict[str, Any]:
 
 def from_json(value: dict[str, Any]) -> Row:
     """The inverse of `to_json`. Raises TypeError or KeyError for a row of another shape."""
+    value = with_phases(value)
     error = Failure(**value["error"]) if value["error"] else None
     spans = tuple(Span(**span) for span in value["spans"])
     return Row(**{**value, "error": error, "spans": spans})
+
+
+EARLIER_PHASES = ("represent", "generate")
+"""Rows of before there were tasks hold `represent_ns` and `generate_ns`."""
+
+
+def with_phases(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a row in today's form: times of phases under `phase_ns`."""
+    if "phase_ns" in value:
+        return value
+    kept = dict(value)
+    times = {phase: kept.pop(f"{phase}_ns", None) for phase in EARLIER_PHASES}
+    return {**kept, "phase_ns": {name: ns for name, ns in times.items() if ns is not None}}
+
+
+def _in_todays_form(line: bytes) -> bytes:
+    if b'"represent_ns"' not in line:
+        return line
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return line  # the strict reader says what is wrong with it
+    return json.dumps(with_phases(value)).encode() if isinstance(value, dict) else line
 
 
 def read(path: Path) -> list[Row]:
@@ -134,7 +157,7 @@ def _parse(path: Path, number: int, line: bytes) -> Row:
     from stabench.harness.schema import first_key
 
     try:
-        return reader().validate_json(line)
+        return reader().validate_json(_in_todays_form(line))
     except ValidationError as error:
         raise StabenchError(
             f"{path}, line {number}: not a row of this journal ({first_key(error)}); remove it"

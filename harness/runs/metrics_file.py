@@ -8,6 +8,7 @@ from pydantic import Field, FiniteFloat, ValidationError
 from stabench.harness.errors import StabenchError
 from stabench.harness.schema import Strict, first_key, json_schema
 from stabench.harness.stats.estimate import Estimate
+from stabench.harness.tasks.task import DEFAULT
 
 NAME = "metrics.json"
 SCHEMA = 4
@@ -203,6 +204,7 @@ class MetricsFile(Strict):
     """metrics.json."""
 
     schema_version: Literal[4] = Field(alias="schema")
+    task: str = DEFAULT
     n_clips: int
     columns: dict[str, ColumnRecord]
     systems: dict[str, SystemRecord]

@@ -19,7 +19,7 @@ from stabench.harness.runs.metrics_file import (
 from stabench.harness.runs.run_folder import RunFolder, on_random_weights
 from stabench.harness.stats.latency import Latency
 from stabench.harness.suites.suite import SystemUse
-from stabench.harness.tasks.speech_to_audio import Phase
+from stabench.harness.tasks.task import DEFAULT, Task, load_task
 
 STALE = "the run went on after it was scored; stabench score RUN"
 
@@ -72,6 +72,18 @@ class Results:
         run = RunFolder.open(path)
         return cls(run.path, run, current(run, metrics_file.read(run.path)))
 
+    @property
+    def task_name(self) -> str:
+        """What the registry calls the task of the run, or of what was scored."""
+        if self.run:
+            return self.run.suite.task
+        return self.metrics.task if self.metrics else DEFAULT
+
+    @cached_property
+    def task(self) -> Task:
+        """The task itself."""
+        return self.run.task if self.run else load_task(self.task_name)
+
     @cached_property
     def trials(self) -> list[Trial]:
         """The measured rows of the journal, ok and failed ones."""
@@ -90,16 +102,15 @@ class Results:
             return "offline run: a batch has no latency"
         return None
 
-    def latency(self, system: str, phase: Phase) -> Latency | str:
+    def latency(self, system: str, phase: str) -> Latency | str:
         """The wall times of a phase, or why there are none."""
         if self.run is None or self.untimed:
             return self.untimed or ""
         rows = self.timed(system)
-        walls = [row.represent_ns if phase == "represent" else row.generate_ns for row in rows]
-        measured = [wall for wall in walls if wall is not None]
-        if not measured and walls:
-            return "not run (--phase represent)"
-        clips = [row.clip for row, wall in zip(rows, walls, strict=True) if wall is not None]
+        measured = [row.phase_ns[phase] for row in rows if phase in row.phase_ns]
+        if not measured and rows:
+            return f"not run (--phase {self.run.record.request.phase})"
+        clips = [row.clip for row in rows if phase in row.phase_ns]
         protocol = self.run.suite.protocol
         return Latency(measured, clips, resamples=protocol.bootstrap, seed=protocol.seed)
 
@@ -143,25 +154,21 @@ def stages(rows: Sequence[Row]) -> list[Stage]:
         wall_ns[phase, name] += wall
         device_ns[phase, name].append(device)
     total_ns = sum(wall_ns.values()) or 1
+    phases = list(dict.fromkeys(phase for row in rows for phase in row.phase_ns))
     return [
         Stage(*key, wall_ns[key] / len(rows), wall_ns[key] / total_ns, _mean(device_ns[key], rows))
-        for key in sorted(wall_ns, key=_in_order_of_clock)
+        # In the order of the clock, the remainder last in each phase.
+        for key in sorted(wall_ns, key=lambda key: (phases.index(key[0]), key[1] == REMAINDER))
     ]
 
 
 def _parts(row: Row) -> Iterable[Span]:
     """The row's stages, and what is left of each phase that ran."""
     yield from row.spans
-    for phase in ("represent", "generate"):
+    for phase in row.phase_ns:
         remainder_ns = row.remainder_ns(phase)
         if remainder_ns is not None:
             yield Span(phase, REMAINDER, remainder_ns)
-
-
-def _in_order_of_clock(key: tuple[str, str]) -> tuple[bool, bool]:
-    """Sorts (phase, name) stably: represent before generate, the remainder last in each."""
-    phase, name = key
-    return phase != "represent", name == REMAINDER
 
 
 def _mean(device_ns: list[int | None], rows: Sequence[Row]) -> float | None:

@@ -23,6 +23,7 @@ from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.runs import journal
 from stabench.harness.schema import Strict, first_key
 from stabench.harness.suites.suite import Suite, SystemUse
+from stabench.harness.tasks.task import Task, load_task
 
 RUNS = Path("results/runs")
 """Where run folders live when no other place is given."""
@@ -43,7 +44,7 @@ class Request(Strict):
     systems: tuple[str, ...] = ()
     limit: int | None = Field(None, ge=1)
     device: Literal["cpu", "cuda"] = "cpu"
-    phase: Literal["represent", "all"] = "all"
+    phase: str = "all"
     in_process: bool = False
     speech: str | None = None
     captions: str | None = None
@@ -138,6 +139,11 @@ class RunFolder:
     def suite(self) -> Suite:
         """The suite as resolved, with the systems that were selected."""
         return self.record.suite
+
+    @cached_property
+    def task(self) -> Task:
+        """The task of the suite."""
+        return load_task(self.suite.task)
 
     @property
     def clips(self) -> tuple[Clip, ...]:

@@ -7,17 +7,19 @@ from typing import Any
 from stabench.harness.runs.journal import Row
 from stabench.harness.scoring.evaluation_set import Exam
 from stabench.harness.scoring.wer import word_errors
+from stabench.harness.tasks.task import Task
 
 NAME = "clips.parquet"
 
 
 def clip_table(
-    exam: Exam, systems: Mapping[str, Any], trials: Mapping[tuple[str, str], Row]
+    exam: Exam, systems: Mapping[str, Any], trials: Mapping[tuple[str, str], Row], task: Task
 ) -> bytes:
     """clips.parquet from `systems` of metrics.json and the measured rows of a run, if any.
 
     Columns: system, clip, ok, reason, caption, transcript, word_errors, words, one for each
-    metric that is a mean over clips, represent_ns, generate_ns. What is not known is null.
+    metric that is a mean over clips, <phase>_ns for each phase of the `task`. What is not known is
+    null.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -37,7 +39,7 @@ def clip_table(
     types |= {"caption": pa.string(), "transcript": pa.string()}
     types |= {"word_errors": pa.int32(), "words": pa.int32()}
     types |= {column: pa.float64() for column in measured}
-    types |= {"represent_ns": pa.int64(), "generate_ns": pa.int64()}
+    types |= {f"{phase}_ns": pa.int64() for phase in task.phase_names}
     buffer = io.BytesIO()
     table = pa.Table.from_pylist(rows, schema=pa.schema(types.items()))
     parquet.write_table(table, buffer, compression="zstd")
@@ -71,6 +73,5 @@ def _row(
         "word_errors": wrong[0],
         "words": wrong[1],
         **{column: values.get(column) for column in columns},
-        "represent_ns": trial.represent_ns if trial else None,
-        "generate_ns": trial.generate_ns if trial else None,
+        **{f"{phase}_ns": ns for phase, ns in (trial.phase_ns if trial else {}).items()},
     }

@@ -19,7 +19,6 @@ from stabench.harness.stats.estimate import Estimate
 from stabench.metrics.audio import Audio, mono
 from stabench.metrics.registry import METRICS
 
-ROWS = ("other-half", "noise", "silence", "shuffled")
 CEILING, FLOOR = "ceiling", "floor"
 Reconstruct = Callable[[Audio], Audio]
 """The suite's `ceiling`, "module:function": a recording through an autoencoder and back."""

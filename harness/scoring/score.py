@@ -19,10 +19,10 @@ from stabench.harness.scoring.evaluation_set import Exam, Item
 from stabench.harness.scoring.evaluator import needed_roles
 from stabench.harness.scoring.features import Network, Progress, Sounds, hear, network
 from stabench.harness.scoring.folders import REFERENCE, pair, read_items, sounds, wav_folder
-from stabench.harness.scoring.sanity import ROWS
 from stabench.harness.scoring.score_systems import Choice, Entrant, Sheet, sheet
 from stabench.harness.suites import protocols
 from stabench.harness.suites.suite import Metrics, SystemUse
+from stabench.harness.tasks.task import DEFAULT, UNSTATED, load_task
 from stabench.metrics.audio import Audio, AudioError, content_sha256, decode
 from stabench.metrics.protocol import Listening, Protocol
 
@@ -63,7 +63,7 @@ def score_run(run: Path, progress: Progress = silent, device: str = "cpu") -> Pa
     items = {clip.id: item_of(clip, names) for clip in folder.clips}
     heard = hear("references", references, networks, progress)
     exam = Exam(items, protocol, networks, heard, suite.protocol.seed, suite.protocol.bootstrap)
-    choice = _choice(metrics)
+    choice = _choice(metrics, suite.task)
     entrants = [_entrant(folder, use) for use in suite.systems]
     trials = {(row.system, row.clip): row for row in folder.rows() if not row.repeat}
     return _write(folder.metrics_path, exam, entrants, references, choice, progress, trials)
@@ -77,7 +77,7 @@ def check_networks(run: Path) -> None:
     protocol = protocols.load(metrics.protocol, metrics.networks)
     for one in networks_of(protocol, tuple(metrics.columns), hearing).values():
         _ = one.identity, one.examination
-    _choice(metrics)
+    _choice(metrics, suite.task)
 
 
 def score_folders(
@@ -88,7 +88,7 @@ def score_folders(
     protocol: Protocol,
     *,
     columns: tuple[str, ...] | None = None,
-    sanity: tuple[str, ...] = ROWS,
+    sanity: tuple[str, ...] | None = None,
     seed: int = 0,
     bootstrap: int = 1000,
     unpaired: bool = False,
@@ -98,7 +98,7 @@ def score_folders(
     """Score folders of WAVs against a folder of recordings; writes metrics.json into `out`.
 
     Clips are paired by file stem, or as the CSV `captions` (columns id, caption, reference) says.
-    A file that is missing or broken counts as failed. Raises MissingError for a folder that is
+    A file that is missing or broken counts as failed. No `sanity`: all its rows. Raises MissingError for a folder that is
     not there, StabenchError for a stem twice or a CSV without its columns.
     """
     recordings = wav_folder("reference", Path(reference))
@@ -113,11 +113,12 @@ def score_folders(
     heard = hear("references", references, networks, progress)
     exam = Exam(pairs.items, protocol, networks, heard, seed, bootstrap)
     entrants = [
-        Entrant(each.name, each.name, "unstated", sounds(each, pairs.asked[each.name]))
+        Entrant(each.name, each.name, UNSTATED, sounds(each, pairs.asked[each.name]))
         for each in systems
     ]
     out.mkdir(parents=True, exist_ok=True)
-    choice = Choice(wanted, sanity, notes=pairs.notes)
+    rows = load_task(DEFAULT).sanity if sanity is None else sanity
+    choice = Choice(wanted, rows, notes=pairs.notes)
     return _write(out / "metrics.json", exam, entrants, references, choice, progress)
 
 
@@ -158,12 +159,13 @@ def item_of(clip: Clip, names: Mapping[Path, str]) -> Item:
     return Item(captions, references, clip.labels, clip.caption, clip.steps)
 
 
-def _choice(metrics: Metrics) -> Choice:
+def _choice(metrics: Metrics, task: str) -> Choice:
     """What a suite asks for, with the functions behind the names of its ceiling and floor."""
     ceiling, floor = (
         registry.attribute(name) if name else None for name in (metrics.ceiling, metrics.floor)
     )
-    return Choice(tuple(metrics.columns), tuple(metrics.sanity), ceiling, floor)
+    rows = tuple(metrics.sanity)
+    return Choice(tuple(metrics.columns), rows, ceiling, floor, task=task)
 
 
 def _entrant(folder: RunFolder, use: SystemUse) -> Entrant:
@@ -191,7 +193,7 @@ def _entrant(folder: RunFolder, use: SystemUse) -> Entrant:
         {
             clip: row.text
             for clip, row in done.items()
-            if row.text is not None and use.paradigm != "oracle"
+            if row.text is not None and use.paradigm not in folder.task.told
         },
         len(done),
         REFUSED if on_random_weights(folder, use) else None,
@@ -224,7 +226,7 @@ def _write(
     trials: Mapping[tuple[str, str], Row] | None = None,
 ) -> Path:
     found = _one_line(exam, entrants, references, choice, progress)
-    table = clip_table(exam, found.content["systems"], trials or {})
+    table = clip_table(exam, found.content["systems"], trials or {}, load_task(choice.task))
     files.write_bytes(path.with_name(CLIP_TABLE), table)
     shares = influence_file.to_bytes(found.influences)
     files.write_bytes(path.with_name(influence_file.NAME), shares)

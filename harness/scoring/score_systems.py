@@ -1,6 +1,6 @@
 """Scores: the content of metrics.json, every system and sanity row against one exam, and pairs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -18,14 +18,13 @@ from stabench.harness.scoring.provenance import SHARE, WER, columns_about, compa
 from stabench.harness.scoring.sanity import CEILING, Reconstruct, Regenerate, Sanity
 from stabench.harness.scoring.wer import word_error_rate
 from stabench.harness.stats.estimate import Estimate, ratio
+from stabench.harness.tasks.task import DEFAULT, UNSTATED, load_task
 from stabench.metrics.registry import METRICS
 
 UNPAIRED = ("is", "fad_inf")
 """Columns without paired differences: their bias differs from system to system."""
 MOST_PAIRED = 6
 """Up to so many systems all pairs are compared, beyond it those that answer a question."""
-FIRST = ("end-to-end", "oracle", "cascade", "unstated")
-"""Differences are the earlier paradigm minus the later one: oracle minus cascade."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,14 @@ class Entrant:
 
 
 class Choice(NamedTuple):
-    """What to score: columns, sanity rows, the ceiling, the floor, notes for the reader."""
+    """What to score: columns, sanity rows, ceiling, floor, notes for the reader; of which task."""
 
     columns: tuple[str, ...]
     sanity: tuple[str, ...] = ()
     ceiling: Reconstruct | None = None
     floor: Regenerate | None = None
     notes: tuple[str, ...] = ()
+    task: str = DEFAULT
 
 
 class Scored(NamedTuple):
@@ -83,8 +83,10 @@ def sheet(
     broken = exam.references.broken
     extra = [SHARE] if ceiling and "recall" in choice.columns else []
     extra += [WER] if any(entrant.transcripts for entrant in entrants) else []
+    minuends = load_task(choice.task).minuends
     content = {
         "schema": SCHEMA,
+        "task": choice.task,
         "n_clips": len(exam.ids),
         "columns": columns_about(exam, (*choice.columns, *extra)),
         "systems": {one.entrant.name: one.part for one in found},
@@ -97,7 +99,7 @@ def sheet(
             }
             for name, row in sanity.items()
         },
-        "paired": [line for a, b in pairs(found) for line in _differences(a, b, choice.columns)],
+        "paired": [line for a, b in pairs(found, minuends) for line in _differences(a, b, choice.columns)],
         "references": {
             "n": len(references) - len(broken),
             "audio_sha256": of_recordings(
@@ -187,13 +189,14 @@ def _per_clip(answers: Answers, columns: tuple[str, ...]) -> dict[str, dict[str,
     return dict(sorted(values.items()))
 
 
-def pairs(scored: list[Scored]) -> list[tuple[Scored, Scored]]:
-    """Which systems are compared, and in which direction: the earlier of FIRST minus the later.
+def pairs(scored: list[Scored], minuends: Sequence[str]) -> list[tuple[Scored, Scored]]:
+    """Return which systems are compared: paradigms of `minuends` minus those after them.
 
     Of more than MOST_PAIRED systems: those of different paradigms, and the first end-to-end
     system with the others of its kind (its ablations).
     """
-    ordered = sorted(scored, key=lambda one: FIRST.index(one.entrant.paradigm))
+    order = (*minuends, UNSTATED)
+    ordered = sorted(scored, key=lambda one: order.index(one.entrant.paradigm))
     found = list(combinations(ordered, 2))
     if len(ordered) <= MOST_PAIRED:
         return found

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from stabench.harness import registry
 from stabench.harness.errors import MissingError, StabenchError, unknown
 from stabench.harness.schema import Strict, first_wrong
+from stabench.harness.tasks.task import DEFAULT, UNSTATED, load_task
 from stabench.metrics.protocol import ROLES
 from stabench.metrics.registry import METRICS
 
@@ -82,7 +83,7 @@ class Metrics(Strict):
     weights: Literal["published", "random"] = "published"
     ceiling: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
     floor: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
-    sanity: tuple[Literal["other-half", "noise", "silence", "shuffled"], ...] = ()
+    sanity: tuple[str, ...] = ()
 
     @field_validator("columns")
     @classmethod
@@ -107,7 +108,7 @@ class SystemUse(Strict):
 
     name: str = Name
     label: str = ""
-    paradigm: Literal["cascade", "end-to-end", "oracle", "unstated"] = "unstated"
+    paradigm: str = UNSTATED
     use: str
     options: dict[str, Any] = Field({})
     precision: Precision | None = None
@@ -116,14 +117,24 @@ class SystemUse(Strict):
 
 
 class Suite(Strict):
-    """A suite as resolved: what a run did is read from this, and a resumed run must equal it."""
+    """A suite as resolved: what a run did is read from this, and a resumed run must equal it.
+
+    `task` is a registered one, or "path.py:NAME"; its paradigms and sanity rows are those allowed.
+    """
 
     name: str = Name
     title: str = ""
+    task: str = DEFAULT
     dataset: DatasetUse
     protocol: Protocol = Protocol()
     metrics: Metrics = Metrics()
     systems: tuple[SystemUse, ...] = Field(alias="system", min_length=1)
+
+    @field_validator("task")
+    @classmethod
+    def _anywhere(cls, task: str) -> str:
+        """A file is found from any folder that the run is looked at from."""
+        return registry.target("tasks", task) if registry.is_file(task) else task
 
     @field_validator("systems")
     @classmethod
@@ -133,9 +144,27 @@ class Suite(Strict):
             raise ValueError(f"system name '{name}' is used {count} times; every name must differ")
         return systems
 
+    @model_validator(mode="after")
+    def _of_the_task(self) -> "Suite":
+        task = load_task(self.task)
+        for system in self.systems:
+            if system.paradigm not in (known := (*task.paradigms, UNSTATED)):
+                what = unknown("paradigm", system.paradigm, known)
+                raise ValueError(f"system '{system.name}': {what}")
+        for row in self.metrics.sanity:
+            if row not in task.sanity:
+                raise ValueError(f"metrics.sanity: {unknown('sanity row', row, task.sanity)}")
+        return self
+
     def resolved(self) -> dict[str, Any]:
-        """The suite as JSON holds it, with the keys of the TOML file."""
-        return self.model_dump(mode="json", by_alias=True)
+        """The suite as JSON holds it, with the keys of the TOML file.
+
+        Without the task where it is the usual one: digests of suites are older than tasks.
+        """
+        value = self.model_dump(mode="json", by_alias=True)
+        if self.task == DEFAULT:
+            del value["task"]
+        return value
 
     def check_names(self) -> None:
         """Raises StabenchError with the nearest match for a name that nothing registers."""
@@ -179,6 +208,8 @@ def parse(what: str, value: dict[str, Any]) -> Suite:
         return Suite.model_validate(value)
     except ValidationError as error:
         raise StabenchError(f"{what}: {first_wrong(error, Suite)}") from None
+    except StabenchError as error:
+        raise type(error)(f"{what}: {error}") from None
 
 
 def difference(then: object, now: object, key: str = "") -> str | None:

@@ -1,61 +1,27 @@
-"""Speech to audio: its phases, its timings, and the columns of its table."""
+"""Speech to audio: a person says what they want to hear, the system returns that sound.
 
-from typing import Literal, NamedTuple
+Columns are those of Table 2 of STAR (arXiv 2509.17164), in its order.
+"""
 
-Phase = Literal["represent", "generate"]
+from stabench.harness.tasks.task import Column, Phase, Task
 
-
-Better = Literal["lower", "higher"]
-
-
-class Column(NamedTuple):
-    """One column; `block` is latency, quality or listeners.
-
-    `random` says that a network with random weights heard the sounds: no figure is better then.
-    """
-
-    key: str
-    label: str
-    unit: str
-    better: Better
-    digits: int
-    block: str
-    random: bool = False
-
-    @property
-    def title(self) -> str:
-        """Label, unit and an arrow to the better side."""
-        unit = f" ({self.unit})" if self.block == "latency" else ""
-        return f"{self.label}{unit} {'↓' if self.better == 'lower' else '↑'}"
-
-
-class Timing(NamedTuple):
-    """A latency column: the phase behind it and its unit, in nanoseconds."""
-
-    column: Column
-    phase: Phase
-    unit_ns: float
-
-
-TIMINGS = (
-    Timing(Column("processing", "Processing", "ms", "lower", 1, "latency"), "represent", 1e6),
-    Timing(Column("generation", "Generation", "s", "lower", 2, "latency"), "generate", 1e9),
+TASK = Task(
+    name="speech_to_audio",
+    phases=(
+        Phase("represent", Column("processing", "Processing", "ms", "lower", 1, "latency"), 1e6),
+        Phase("generate", Column("generation", "Generation", "s", "lower", 2, "latency"), 1e9),
+    ),
+    columns=(
+        Column("fad", "FAD", "", "lower", 2, "quality"),
+        Column("fd", "FD", "", "lower", 2, "quality"),
+        Column("kl", "KL", "", "lower", 2, "quality"),
+        Column("is", "IS", "", "higher", 2, "quality"),
+        Column("clap", "CLAP", "", "higher", 3, "quality"),
+        Column("ovl", "OVL", "", "higher", 2, "listeners"),
+        Column("rel", "REL", "", "higher", 2, "listeners"),
+    ),
+    paradigms=("cascade", "end-to-end", "oracle"),
+    minuends=("end-to-end", "oracle", "cascade"),
+    told=("oracle",),
+    sanity=("other-half", "noise", "silence", "shuffled"),
 )
-
-
-PAPER = (
-    Column("fad", "FAD", "", "lower", 2, "quality"),
-    Column("fd", "FD", "", "lower", 2, "quality"),
-    Column("kl", "KL", "", "lower", 2, "quality"),
-    Column("is", "IS", "", "higher", 2, "quality"),
-    Column("clap", "CLAP", "", "higher", 3, "quality"),
-    Column("ovl", "OVL", "", "higher", 2, "listeners"),
-    Column("rel", "REL", "", "higher", 2, "listeners"),
-)
-
-
-NOT_MEASURED = "not measured"
-
-
-PARADIGMS = ("cascade", "end-to-end", "oracle", "unstated", "sanity")
-"""Groups of rows, in their order."""

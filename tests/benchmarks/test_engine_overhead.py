@@ -77,7 +77,7 @@ def test_worker_in_process_without_flushes(
         start_ns = time.perf_counter_ns()
         [row] = worker.run([own])
         wall_ns = time.perf_counter_ns() - start_ns
-        system_ns = row.represent_ns + (row.generate_ns or 0)
+        system_ns = row.phase_ns["represent"] + (row.phase_ns["generate"] or 0)
         overheads_ms.append((wall_ns - system_ns) / 1e6)
 
     benchmark(run)
@@ -128,7 +128,7 @@ def test_share_of_a_phase_that_no_stage_claims(
 
     def run() -> None:
         [row] = worker.run([job])
-        shares.append(row.remainder_ns("represent") / row.represent_ns)
+        shares.append(row.remainder_ns("represent") / row.phase_ns["represent"])
 
     benchmark.pedantic(run, rounds=20)
     benchmark.extra_info["unclaimed_percent_median"] = round(100 * float(np.median(shares)), 4)

@@ -55,7 +55,7 @@ def _bare_ns(worker: Worker, job: Job) -> int:
 
 def _timed_ns(worker: Worker, job: Job) -> int:
     [row] = worker.run([job])
-    return row.represent_ns + row.generate_ns
+    return row.phase_ns["represent"] + row.phase_ns["generate"]
 
 
 def test_clips_timed_by_the_engine_bare_and_after_a_profile(

@@ -132,8 +132,7 @@ class FakeRun:
         text = self._text(system, clip)
         return replace(
             row,
-            represent_ns=represent_ns,
-            generate_ns=generate_ns,
+            phase_ns={"represent": represent_ns, "generate": generate_ns},
             spans=(
                 Span("represent", "asr" if text else "speech_encoder", represent_ns * 9 // 10),
                 Span("generate", "sampler", generate_ns * 7 // 10),

@@ -205,8 +205,8 @@ def _output(
         {key: value for key, value in measured.items() if isfinite(value)},
         heard,
         align(said, heard) if said and heard is not None else None,
-        _mean_ms([row.represent_ns for row in timed]),
-        _mean_ms([row.generate_ns for row in timed]),
+        _mean_ms([row.phase_ns.get("represent") for row in timed]),
+        _mean_ms([row.phase_ns.get("generate") for row in timed]),
         len(timed),
         _wav(results, system, clip, rows),
     )

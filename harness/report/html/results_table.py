@@ -5,7 +5,7 @@ from typing import NamedTuple
 from stabench.harness.formatting import counted, figure
 from stabench.harness.render.page import Head, Printed, Section
 from stabench.harness.report.table import Cell, Row, Table
-from stabench.harness.tasks.speech_to_audio import Column
+from stabench.harness.tasks.task import Column
 
 KEYS = 2
 """Columns before the numbers: the system, its clips."""

@@ -6,12 +6,11 @@ from math import ceil, floor, log10
 from typing import NamedTuple
 
 from stabench.harness.formatting import decimals, figure, interval
-from stabench.harness.report.ranking import FIELDS
 from stabench.harness.report.table import Row, Table
 from stabench.harness.runs.results import Results
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.stats.latency import Latency
-from stabench.harness.tasks.speech_to_audio import Column
+from stabench.harness.tasks.task import Column
 
 WIDE = 10
 """A largest value this many times the smallest asks for a logarithmic axis."""
@@ -177,7 +176,8 @@ def charts(results: Results, table: Table) -> list[Chart]:
             ]
             if len(shown) > 1:
                 missing = tuple(_lack(pair) for pair in pairs if pair not in shown)
-                found.append(_chart(column, key, shown, missing))
+                best = front(shown, column.better, table.task.told)
+                found.append(_chart(column, key, shown, best, missing))
     return found
 
 
@@ -192,10 +192,10 @@ def _lack(pair: Pair) -> str:
     return f"{pair.row.label} ({number.reason or 'not measured'})"
 
 
-def front(pairs: Sequence[Pair], better: str) -> list[Pair]:
-    """Those compared systems that no other beats in one number without losing in the other."""
+def front(pairs: Sequence[Pair], better: str, told: Sequence[str]) -> list[Pair]:
+    """Those systems, but for paradigms that are `told` the caption, that no other beats in one number without losing in the other."""
     sign = 1 if better == "lower" else -1
-    compared = [pair for pair in pairs if pair.row.paradigm in FIELDS[0]]
+    compared = [pair for pair in pairs if pair.row.paradigm not in told]
     costs = [(_value(pair.latency), sign * _value(pair.quality)) for pair in compared]
     kept = [
         pair
@@ -209,9 +209,9 @@ def latency_ms(results: Results, system: str, key: str) -> Estimate:
     """Mean latency with its interval, ms: one phase, or both of a clip together."""
     if key == "total":
         walls = [
-            (row.represent_ns + row.generate_ns, row.clip)
+            (sum(row.phase_ns.values()), row.clip)
             for row in results.timed(system)
-            if row.represent_ns is not None and row.generate_ns is not None
+            if set(results.task.phase_names) <= row.phase_ns.keys()
         ]
         if not walls or results.run is None:
             return Estimate.missing("not timed")
@@ -221,12 +221,15 @@ def latency_ms(results: Results, system: str, key: str) -> Estimate:
             samples, clips, resamples=protocol.bootstrap, seed=protocol.seed
         )
     else:
-        found = results.latency(system, "represent" if key == "processing" else "generate")
+        phase = results.task.phase_of(key)
+        assert phase is not None, f"{key} is the latency of no phase"
+        found = results.latency(system, phase.name)
     return Estimate.missing(found) if isinstance(found, str) else found.mean.scaled(1e-6)
 
 
-def _chart(column: Column, key: str, pairs: list[Pair], missing: tuple[str, ...]) -> Chart:
-    best = front(pairs, column.better)
+def _chart(
+    column: Column, key: str, pairs: list[Pair], best: list[Pair], missing: tuple[str, ...]
+) -> Chart:
     slowest = max(end for pair in pairs for end in _ends(pair.latency))
     unit, factor = ("ms", 1.0) if slowest < 1000 else ("s", 1e-3)
     pairs = [pair._replace(latency=pair.latency.scaled(factor)) for pair in pairs]

@@ -69,7 +69,7 @@ def test_a_planted_slow_stage_in_a_journal(tmp_path: Path, judge: Judge, baselin
     for row in rows:
         for span in row["spans"]:
             if span["name"] == "sampler" and row["system"] == "star":
-                row["generate_ns"] += (more := span["wall_ns"] * 15 // 100)
+                row["phase_ns"]["generate"] += (more := span["wall_ns"] * 15 // 100)
                 span["wall_ns"] += more
     folder.journal_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert judge(folder, baseline) == 1
@@ -217,8 +217,7 @@ def test_of_a_run_by_turns_the_failures_of_the_head_count(
     folder = FakeRun(tmp_path / "a", systems=SIDES, failed={broken: ["clip001"]}).make()
     slow = [journal.to_json(row) for row in folder.rows()]
     for row in slow:
-        for key in ("represent_ns", "generate_ns"):
-            row[key] = row[key] and 10**8
+        row["phase_ns"] = dict.fromkeys(row["phase_ns"], 10**8)
     folder.journal_path.write_text("".join(json.dumps(row) + "\n" for row in slow))
     assert judge(folder, None) == code
 

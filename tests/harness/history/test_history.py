@@ -51,7 +51,7 @@ def test_a_record_holds_the_run_s_own_numbers(folder):
             assert (kept.value, kept.low, kept.high, kept.n) == tuple(
                 cell[name] for name in ("value", "low", "high", "n")
             )
-    walls = [r.represent_ns for r in folder.rows() if r.system == "star" and r.ok]
+    walls = [r.phase_ns["represent"] for r in folder.rows() if r.system == "star" and r.ok]
     assert star.median_ns["represent"].value == statistics.median(walls)
     assert star.median_ns["represent"].n == 23
     assert found.protocol.digest == metrics["provenance"]["protocol"]["digest"]

@@ -25,7 +25,8 @@ from stabench.harness.report.table import Cell, Row, Table, tabulate
 from stabench.harness.runs.results import Results
 from stabench.harness.scoring.score import score_run
 from stabench.harness.stats.estimate import Estimate
-from stabench.harness.tasks.speech_to_audio import Column
+from stabench.harness.tasks.speech_to_audio import TASK
+from stabench.harness.tasks.task import Column
 from tests.harness.fake_run import LISTENERS, FakeRun
 
 EVIL = '=1+1|<b>*x*</b>\x1b[31m\nred\u202e "q",'
@@ -254,7 +255,7 @@ def test_a_heading_is_not_folded_where_there_is_room():
 
 def test_without_styles_what_is_bold_stands_in_stars():
     rows = [Row(name, name, "cascade", 9, 0, {"kl": _kl(value)}) for name, value in VALUES]
-    found = Table((Column("kl", "KL", "", "lower", 2, "quality"),), rows)
+    found = Table((Column("kl", "KL", "", "lower", 2, "quality"),), rows, TASK)
     shown = Page("", "", (results_section(found, marks(found, [])),))
     plainly = printed(shown, 80)
     assert "*1.00*" in plainly

@@ -23,9 +23,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 def test_repeats_are_averaged_and_clips_without_the_phase_left_out():
     rows = [
-        Row("a", "x", 0, False, "ok", seed=0, represent_ns=10),
-        Row("a", "x", 1, False, "ok", seed=0, represent_ns=20),
-        Row("a", "y", 0, False, "ok", seed=0, represent_ns=40, generate_ns=7),
+        Row("a", "x", 0, False, "ok", seed=0, phase_ns={"represent": 10}),
+        Row("a", "x", 1, False, "ok", seed=0, phase_ns={"represent": 20}),
+        Row("a", "y", 0, False, "ok", seed=0, phase_ns={"represent": 40, "generate": 7}),
     ]
     assert clip_times(rows, "represent") == {"x": 15.0, "y": 40.0}
     assert clip_times(rows, "generate") == {"y": 7.0}
@@ -66,7 +66,9 @@ def test_bursts_of_a_busy_machine_widen_differences_and_ratios(tmp_path):
         order = slow if kind == "bursts" else np.random.default_rng(0).permutation(slow)
         rows = [
             replace(
-                row, spans=(), generate_ns=10**8 * (1 + int(row.system == "a" and order[place]))
+                row,
+                spans=(),
+                phase_ns={"generate": 10**8 * (1 + int(row.system == "a" and order[place]))},
             )
             for place, row in zip([*range(96)] * 2, folder.rows(), strict=True)
         ]

@@ -7,8 +7,9 @@ from stabench.harness.report.ranking import CEILINGS, SHARE, Mark, legend, marks
 from stabench.harness.report.table import Cell, Row, Table
 from stabench.harness.runs.metrics_file import DifferenceRecord
 from stabench.harness.scoring.provenance import SHARE as SHARE_COLUMN
-from stabench.harness.scoring.sanity import CEILING, FLOOR, ROWS
-from stabench.harness.tasks.speech_to_audio import Column
+from stabench.harness.scoring.sanity import CEILING, FLOOR
+from stabench.harness.tasks.speech_to_audio import TASK
+from stabench.harness.tasks.task import Column
 
 FAD = Column("fad", "FAD", "", "lower", 2, "quality")
 CLAP = Column("clap", "CLAP", "", "higher", 2, "quality")
@@ -32,7 +33,7 @@ def row(name: str, fad: float | None, clap: float | None, paradigm: str = "casca
 
 
 def table(*rows: Row) -> Table:
-    return Table((FAD, CLAP), list(rows))
+    return Table((FAD, CLAP), list(rows), TASK)
 
 
 def minus(a: str, b: str, column: str, low: float | None, high: float | None) -> DifferenceRecord:
@@ -151,7 +152,7 @@ def test_no_value_beyond_its_ceiling_is_best_nor_any_other_in_its_column():
 
 def test_the_ceilings_are_the_rows_that_scoring_writes():
     """By name: the report does not import what scoring needs."""
-    assert {CEILING, FLOOR} < set(CEILINGS) <= {CEILING, FLOOR, *ROWS}
+    assert {CEILING, FLOOR} < set(CEILINGS) <= {CEILING, FLOOR, *TASK.sanity}
     assert SHARE == SHARE_COLUMN
 
 
@@ -191,9 +192,9 @@ def test_a_share_of_the_ceiling_above_1_is_beyond_it():
     rows = [row(name, 2.0, 0.4) for name in "ab"]
     for one, value in zip(rows, (1.02, 0.9), strict=True):
         one.cells["ceiling_share"] = cell(share, value)
-    assert not marks(Table((share,), rows), []).of(rows[0], "ceiling_share").best
+    assert not marks(Table((share,), rows, TASK), []).of(rows[0], "ceiling_share").best
     rows[0].cells["ceiling_share"] = cell(share, 1.0)
-    assert marks(Table((share,), rows), []).of(rows[0], "ceiling_share").best
+    assert marks(Table((share,), rows, TASK), []).of(rows[0], "ceiling_share").best
 
 
 def test_a_column_that_separates_no_systems_has_no_best_and_says_so():

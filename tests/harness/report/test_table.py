@@ -68,8 +68,8 @@ def test_titles_point_to_the_better_side(folder):
 def test_latencies_are_mean_and_sd_of_the_journal_in_the_column_s_unit(folder):
     walls = [r for r in folder.rows() if r.system == "star" and r.ok]
     cells = by_name(folder)["star"].cells
-    represent = [row.represent_ns / 1e6 for row in walls]
-    generate = [row.generate_ns / 1e9 for row in walls]
+    represent = [row.phase_ns["represent"] / 1e6 for row in walls]
+    generate = [row.phase_ns["generate"] / 1e9 for row in walls]
     assert cells["processing"].value == pytest.approx(statistics.fmean(represent))
     assert cells["processing"].spread == pytest.approx(statistics.stdev(represent))
     assert cells["generation"].value == pytest.approx(statistics.fmean(generate))
@@ -107,8 +107,8 @@ def test_offline_runs_show_no_latency(tmp_path):
 
 
 def test_represent_only_shows_the_processing_latency(tmp_path):
-    made = FakeRun(tmp_path, n=4).make()
-    rewrite(made, generate_ns=None, audio_sha256=None, spans=[])
+    made = FakeRun(tmp_path, n=4, request={"phase": "represent"}).make()
+    rewrite(made, phase_ns={"represent": 5_000_000}, audio_sha256=None, spans=[])
     cells = by_name(made)["star"].cells
     assert cells["processing"].value > 0
     assert cells["generation"].reason == "not run (--phase represent)"
@@ -118,8 +118,8 @@ def test_warm_ups_and_failures_are_not_timed(tmp_path):
     made = FakeRun(tmp_path, n=4).make()
     before = by_name(made)["star"].cells["processing"]
     first = json.loads(made.journal_path.read_text().splitlines()[4])
-    odd = [{**first, "warmup": True, "represent_ns": 10**12}]
-    odd += [{**first, "repeat": 1, "status": "failed", "represent_ns": 10**12}]
+    odd = [{**first, "warmup": True, "phase_ns": {"represent": 10**12}}]
+    odd += [{**first, "repeat": 1, "status": "failed", "phase_ns": {"represent": 10**12}}]
     with made.journal_path.open("a") as file:
         file.writelines(json.dumps(row) + "\n" for row in odd)
     assert by_name(made)["star"].cells["processing"] == before

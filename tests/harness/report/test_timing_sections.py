@@ -50,6 +50,6 @@ def test_shares_of_stages_add_up_to_the_whole(results):
     lines = [line.cells for line in stage_table(results, tabulate(results)).grid.lines[1:6]]
     assert [cells[1].main for cells in lines][-1] == "(remainder)"
     assert sum(float(cells[3].main.rstrip(" %")) for cells in lines) == pytest.approx(100, abs=0.3)
-    walls = [row.represent_ns + row.generate_ns for row in results.timed("star")]
+    walls = [row.phase_ns["represent"] + row.phase_ns["generate"] for row in results.timed("star")]
     mean_ms = sum(walls) / len(walls) / 1e6
     assert sum(float(cells[2].main) for cells in lines) == pytest.approx(mean_ms, abs=0.05)

@@ -20,8 +20,7 @@ def _row(clip: str = "a", status: str = "ok", **fields: object) -> Row:
 
 
 FULL = _row(
-    represent_ns=50,
-    generate_ns=70,
+    phase_ns={"represent": 50, "generate": 70},
     spans=(Span("represent", "bridge", 40), Span("generate", "sampler", 60, 55)),
     text="ein Höllenhund\n",
     samples=3,
@@ -58,7 +57,7 @@ def test_the_line_is_the_format_that_was_agreed() -> None:
     }
     assert set(value) == {
         *("system", "clip", "repeat", "warmup", "status", "error", "seed", "batch"),
-        *("represent_ns", "generate_ns", "spans", "text", "tokens", "speech_s", "samples"),
+        *("phase_ns", "spans", "text", "tokens", "speech_s", "samples"),
         *("rate_hz", "audio_sha256", "peak_memory_bytes", "finished_at"),
     }
 
@@ -149,8 +148,8 @@ def test_the_remainder_is_what_no_stage_claimed() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("represent_ns", "12"),
-        ("generate_ns", float("nan")),
+        ("phase_ns", {"represent": "12"}),
+        ("phase_ns", {"generate": float("nan")}),
         ("rate_hz", 1.5),
         ("spans", [{}]),
         ("stray", 1),
@@ -163,4 +162,18 @@ def test_a_value_of_another_type_is_refused_with_its_key(
     path = tmp_path / "journal.jsonl"
     path.write_text(json.dumps({**to_json(FULL), key: value}) + "\n")
     with pytest.raises(StabenchError, match=rf"line 1: not a row of this journal \(key '{key}"):
+        read(path)
+
+
+def test_rows_of_before_there_were_tasks_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    earlier = [to_json(FULL), to_json(FAILED)]
+    for value in earlier:
+        times = value.pop("phase_ns")
+        value |= {f"{phase}_ns": times.get(phase) for phase in ("represent", "generate")}
+    path.write_text("".join(json.dumps(value) + "\n" for value in earlier))
+    assert read(path) == [FULL, FAILED]
+    assert [from_json(value) for value in earlier] == [FULL, FAILED]
+    path.write_text(json.dumps({**earlier[0], "represent_ns": "12"}) + "\n")
+    with pytest.raises(StabenchError, match=r"key 'phase_ns\.represent'"):
         read(path)

@@ -20,6 +20,7 @@ from stabench.harness.runs.run_folder import RunFolder
 from stabench.harness.scoring.score import score_run
 from stabench.harness.scoring.score_systems import Entrant, Scored, pairs
 from stabench.harness.stats.bootstrap import Draws
+from stabench.harness.tasks.speech_to_audio import TASK
 from stabench.metrics.resample import resample
 from tests.harness.fake_run import LISTENERS, FakeRun, write_wav
 from tests.harness.listeners import EVENTS, Frames, Listener, Matcher, Tagger
@@ -266,7 +267,8 @@ def test_few_clips_give_reasons_not_crashes(tmp_path, n):
 def test_a_run_of_represent_only_has_transcripts_but_no_quality(tmp_path):
     folder = FakeRun(tmp_path, n=12).make()
     rows = [json.loads(line) for line in folder.journal_path.read_text().splitlines()]
-    silent = [{**row, "audio_sha256": None, "generate_ns": None, "spans": []} for row in rows]
+    heard = {"audio_sha256": None, "phase_ns": {"represent": 5}, "spans": []}
+    silent = [{**row, **heard} for row in rows]
     folder.journal_path.write_text("".join(json.dumps(row) + "\n" for row in silent))
     part = score(folder)["systems"]["cascade"]
     assert (part["n"], part["failed"]) == (12, 0)
@@ -342,12 +344,13 @@ def fake_scored(*paradigms: str) -> list[Scored]:
 
 
 def test_up_to_six_systems_are_all_compared_beyond_it_those_that_answer_a_question():
-    few = pairs(fake_scored("cascade", "oracle", "end-to-end", "end-to-end"))
+    few = pairs(fake_scored("cascade", "oracle", "end-to-end", "end-to-end"), TASK.minuends)
     names = [(a.entrant.name, b.entrant.name) for a, b in few]
     assert len(names) == 6
     assert ("oracle1", "cascade0") in names
     assert ("end-to-end2", "end-to-end3") in names
-    many = pairs(fake_scored("cascade", "cascade", "cascade", "oracle", *["end-to-end"] * 4))
+    paradigms = ("cascade", "cascade", "cascade", "oracle", *["end-to-end"] * 4)
+    many = pairs(fake_scored(*paradigms), TASK.minuends)
     names = {(a.entrant.name, b.entrant.name) for a, b in many}
     assert ("end-to-end4", "end-to-end7") in names
     assert ("oracle3", "cascade2") in names

@@ -20,7 +20,8 @@ def row(clip: str = "a", *, represent_ns: int = 10, generate_ns: int = 30, **cha
         Span("generate", "sampler", generate_ns - 1),
     )
     given = {"system": "star", "repeat": 0, "warmup": False, "status": "ok", "seed": 1} | changes
-    return Row(represent_ns=represent_ns, generate_ns=generate_ns, spans=spans, clip=clip, **given)
+    times = {"represent": represent_ns, "generate": generate_ns}
+    return Row(phase_ns=times, spans=spans, clip=clip, **given)
 
 
 @pytest.mark.parametrize(("percent", "expected"), [(50, 11), (90, 64), (95, 130), (99, 662)])

@@ -218,7 +218,8 @@ def test_without_audio_the_page_says_so(tmp_path):
     assert "This page holds no sound" in page.one("section", id="clips").text
     rows = [json.loads(line) for line in folder.journal_path.read_text().splitlines()]
     lines = [
-        json.dumps({**row, "audio_sha256": None, "generate_ns": None, "spans": []}) for row in rows
+        json.dumps({**row, "audio_sha256": None, "phase_ns": {"represent": 5}, "spans": []})
+        for row in rows
     ]
     folder.journal_path.write_text("\n".join(lines) + "\n")
     page = parsed(html(folder.path))
