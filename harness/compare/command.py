@@ -51,8 +51,6 @@ def _line(one: Line) -> dict[str, Any]:
     return {**value, "scale": "ratio" if one.block in ("latency", "stage") else "difference"}
 
 
-
-
 def compare_runs(
     old: Path,
     new: Path,

@@ -12,7 +12,8 @@ from typing import Final, Literal, NamedTuple
 from pydantic import Field, FiniteFloat, ValidationError
 
 from stabench.harness.errors import StabenchError
-from stabench.harness.runs.metrics_file import Strict
+from stabench.harness.runs.metrics_file import ColumnHead
+from stabench.harness.schema import Strict
 from stabench.harness.tasks.task import DEFAULT, Task, load_task
 
 SCHEMA: Final = 1
@@ -119,15 +120,6 @@ class Settings(Strict):
     warmups: int
 
 
-class Head(Strict):
-    """How a column is printed."""
-
-    label: str
-    unit: str
-    digits: int
-    better: Literal["lower", "higher"]
-
-
 class Evidence(Strict):
     """A run, or scored folders. `groups`: the key of each clip that shares a recording.
 
@@ -150,7 +142,7 @@ class Evidence(Strict):
     versions: dict[str, str] = Field({})
     git_commit: str | None = None
     groups: dict[str, str] = Field({})
-    heads: dict[str, Head] = Field({})
+    heads: dict[str, ColumnHead] = Field({})
     systems: dict[str, SystemEvidence]
 
     @property

@@ -69,6 +69,8 @@ def change(
     difference = float(found.parts.sum())
     statistic = Statistic(difference, found.parts - difference * found.weights, found.n)
     ends = bootstrap.interval(statistic, _draws(len(found.parts), sampling))
+    assert ends.low is not None
+    assert ends.high is not None
     test = sign_flip(found.parts, draws=sampling.draws, seed=sampling.seed)
     return Change(
         found.old,

@@ -11,7 +11,6 @@ from stabench.harness.compare.evidence import (
     ColumnEvidence,
     Evidence,
     Hardware,
-    Head,
     Samples,
     Settings,
     SystemEvidence,
@@ -20,10 +19,11 @@ from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.runs import influence_file
 from stabench.harness.runs.influence_file import Influences
 from stabench.harness.runs.journal import REMAINDER
-from stabench.harness.runs.metrics_file import CellRecord, MetricsFile, SystemRecord
+from stabench.harness.runs.metrics_file import ColumnHead, MetricsFile, SystemRecord
 from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import REFUSED as RANDOM
 from stabench.harness.scoring.clip_table import NAME
+from stabench.harness.stats.estimate import Estimate
 
 COLUMN = "wer"
 LOWEST = 0.0
@@ -73,8 +73,6 @@ def pseudo_values(
     }
     return found, {clip: float(count) for clip, (_, count) in counts.items()}, None
 
-
-__all__ = ["ColumnEvidence", "Evidence", "Hardware", "Head", "Settings", "SystemEvidence", "read"]
 
 UNKEPT = "scored before influences were kept; stabench score RUN"
 OTHER = "the shares kept are those of other scores; stabench score RUN"
@@ -149,10 +147,10 @@ def _hardware(results: Results) -> Hardware | None:
     )
 
 
-def _heads(metrics: MetricsFile) -> dict[str, Head]:
+def _heads(metrics: MetricsFile) -> dict[str, ColumnHead]:
     return {
-        name: Head(label=one.label, unit=one.unit, digits=one.digits, better=one.better)
-        for name, one in metrics.columns.items()
+        name: ColumnHead(**{key: getattr(about, key) for key in ColumnHead.model_fields})
+        for name, about in metrics.columns.items()
         if name not in DERIVED
     }
 
@@ -233,7 +231,7 @@ def _values(
     record: SystemRecord,
     name: str,
     column: str,
-    cell: CellRecord,
+    cell: Estimate,
     kept: Influences | None,
 ) -> tuple[str, dict[str, float], dict[str, float], str | None]:
     """Kind, values of clips, weights, and why there are none."""

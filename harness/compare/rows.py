@@ -6,7 +6,6 @@ from stabench.harness.compare import paired, paired_latency
 from stabench.harness.compare.evidence import (
     ColumnEvidence,
     Evidence,
-    Head,
     Mismatch,
     Samples,
     SystemEvidence,
@@ -14,6 +13,7 @@ from stabench.harness.compare.evidence import (
 )
 from stabench.harness.compare.paired import Change
 from stabench.harness.compare.verdict import Bounds, Call, Line, Options, Word
+from stabench.harness.runs.metrics_file import ColumnHead
 from stabench.harness.tasks.task import Phase
 
 
@@ -45,7 +45,7 @@ class Asked(NamedTuple):
     """
 
     key: str
-    head: Head
+    head: ColumnHead
     block: Literal["quality", "latency", "stage"]
     change: Change | str
     bounds: Bounds
@@ -125,7 +125,7 @@ def _timed(
     phase: str,
     options: Options,
 ) -> Asked:
-    head = Head(label=label, unit="ms", digits=1, better="lower")
+    head = ColumnHead(label=label, unit="ms", digits=1, better="lower")
     other = of_hardware(pair.old, pair.new)
     before, now = samples
     if before is None or now is None:

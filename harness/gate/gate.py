@@ -14,7 +14,6 @@ from stabench.harness.gate.noise import Noise
 from stabench.harness.gate.policy import Policy
 
 
-
 class Check(NamedTuple):
     """One guarded metric of one system. `stages`: those that slowed their phase, largest first.
 

@@ -80,9 +80,7 @@ class Work:
     Memory, launches, waits and energy are always those of the graphs.
     """
 
-    def __init__(
-        self, system: Any, utterance: Any, seed: int, phases: tuple[str, ...]
-    ) -> None:
+    def __init__(self, system: Any, utterance: Any, seed: int, phases: tuple[str, ...]) -> None:
         self._system = system
         self._utterance = utterance
         self._seed = seed

@@ -6,7 +6,9 @@ from itertools import chain
 from typing import Any
 
 from stabench.harness.formatting import plain
-from stabench.harness.report.table import Cell, Row, Table
+from stabench.harness.report.table import Row, Table
+from stabench.harness.stats.estimate import Estimate
+from stabench.harness.tasks.task import SANITY, Column
 
 FORMULA = ("=", "+", "-", "@")
 """What a spreadsheet may run when a text cell begins with it."""
@@ -29,8 +31,8 @@ def to_csv(table: Table) -> str:
     return out.getvalue()
 
 
-def _numbers(cell: Cell, block: str) -> list[float | str | None]:
-    sd = [cell.spread] if block == "latency" else []
+def _numbers(cell: Estimate, block: str) -> list[float | str | None]:
+    sd = [cell.sd] if block == "latency" else []
     value = cell.reason if cell.value is None and block == "listeners" else cell.value
     return [value, *sd, cell.low, cell.high]
 
@@ -45,17 +47,19 @@ def to_json(table: Table) -> dict[str, Any]:
     """The rows of report.json: systems under `rows`, sanity rows apart."""
     return {
         "columns": [column._asdict() for column in table.columns],
-        "rows": [_row(row) for row in table.rows if row.paradigm != "sanity"],
-        "sanity": [_row(row) for row in table.rows if row.paradigm == "sanity"],
+        "rows": [_row(row, table) for row in table.rows if row.paradigm != SANITY],
+        "sanity": [_row(row, table) for row in table.rows if row.paradigm == SANITY],
     }
 
 
-def _row(row: Row) -> dict[str, Any]:
-    return {**row._asdict(), "cells": {key: _json_cell(cell) for key, cell in row.cells.items()}}
+def _row(row: Row, table: Table) -> dict[str, Any]:
+    cells = {column.key: _cell(row.cells[column.key], column) for column in table.columns}
+    return {**row._asdict(), "cells": cells}
 
 
-def _json_cell(cell: Cell) -> dict[str, Any]:
-    value = {name: getattr(cell, name) for name in ("value", "low", "high", "unit", "better", "n")}
-    value |= {} if cell.spread is None else {"sd": cell.spread}
+def _cell(cell: Estimate, column: Column) -> dict[str, Any]:
+    value = {name: getattr(cell, name) for name in ("value", "low", "high", "n")}
+    value |= {"unit": column.unit, "better": column.better}
+    value |= {} if cell.sd is None else {"sd": cell.sd}
     value |= {} if cell.p_value is None else {"p_value": cell.p_value}
     return value | ({"reason": cell.reason} if cell.reason else {})

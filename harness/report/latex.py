@@ -19,9 +19,10 @@ from stabench.harness.formatting import figure, interval
 from stabench.harness.render.latex_text import cut, escaped, shortened
 from stabench.harness.report.method import DIGEST, lead
 from stabench.harness.report.ranking import Marks, explain, marks
-from stabench.harness.report.table import Cell, Row, Table
+from stabench.harness.report.table import Row, Table
 from stabench.harness.report.timing_sections import paired_latencies
 from stabench.harness.runs.results import Results
+from stabench.harness.stats.estimate import Estimate
 from stabench.harness.tasks.task import NOT_MEASURED, SANITY, Column, heading
 
 BLOCKS = {"latency": "Latency", "quality": "Objective metrics", "listeners": "Subjective metrics"}
@@ -108,7 +109,7 @@ def _version(results: Results) -> str:
 
 
 def _caption(table: Table, marks: Marks, about: About, intervals: bool) -> str:
-    spread = any(cell.spread is not None for row in table.rows for cell in row.cells.values())
+    spread = any(cell.sd is not None for row in table.rows for cell in row.cells.values())
     parts = [
         f"{about.title}.",
         "Times are mean \N{PLUS-MINUS SIGN} standard deviation." if spread else "",
@@ -164,7 +165,7 @@ def _printed(row: Row, column: Column, marks: Marks, notes: dict[str, str]) -> s
     value = escaped(figure(cell.value, column.digits))
     value = rf"\textbf{{{value}}}" if mark.best else value
     value += _raised((r"\dagger" if mark.worse else "") + (letter and f" {letter}"))
-    return value if cell.spread is None else rf"{value} $\pm$ {figure(cell.spread, column.digits)}"
+    return value if cell.sd is None else rf"{value} $\pm$ {figure(cell.sd, column.digits)}"
 
 
 def _raised(text: str) -> str:
@@ -182,7 +183,7 @@ def _under(row: Row, columns: Sequence[Column]) -> str:
     return f"& & {' & '.join(small)} \\\\[2pt]"
 
 
-def _reason(cell: Cell) -> str:
+def _reason(cell: Estimate) -> str:
     return UNHEARD if cell.reason == NOT_MEASURED else cell.reason or ""
 
 

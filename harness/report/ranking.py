@@ -69,7 +69,7 @@ def marks(table: Table, paired: Sequence[DifferenceRecord]) -> Marks:
     `paired` are the differences of metrics.json and, for the latency columns, those of
     harness/report/timing_sections.py.
     """
-    known = {(one.a, one.b, one.column): one.estimate for one in paired}
+    known = {(one.a, one.b, one.column): one.difference for one in paired}
     cells: dict[tuple[str, str], Mark] = {}
     untested: dict[str, list[str]] = defaultdict(list)
     unranked: dict[str, list[str]] = defaultdict(list)
@@ -236,12 +236,7 @@ def _minus(known: Known, row: str, other: str, column: str) -> Estimate | None:
     if difference := known.get((row, other, column)):
         return None if difference.low is None else difference
     difference = known.get((other, row, column))
-    if difference is None:
-        return None
-    value, low, high = difference[:3]
-    if value is None or low is None or high is None:
-        return None
-    return difference._replace(value=-value, low=-high, high=-low)
+    return None if difference is None or difference.low is None else difference.negated()
 
 
 def _side(minus: Estimate, column: Column) -> int:

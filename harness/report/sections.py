@@ -7,7 +7,7 @@ from math import isfinite, nan
 from stabench.harness.formatting import NOTHING, decimals, figure, interval, is_zero
 from stabench.harness.render.page import Grid, Head, Line, Printed, Section
 from stabench.harness.report.ranking import WORSE, Mark, Marks, legend
-from stabench.harness.report.table import CAVEAT, DOUBTFUL, FITS, Cell, Fit, Row, Table
+from stabench.harness.report.table import CAVEAT, DOUBTFUL, FITS, Fit, Row, Table, value_text
 from stabench.harness.runs.metrics_file import (
     ColumnRecord,
     DependenceRecord,
@@ -50,19 +50,19 @@ def _line(row: Row, columns: Sequence[Column], marks: Marks) -> Line:
     name = "" if sanity or row.label == row.system else row.system
     of = f"/{row.n + row.failed}" if row.failed else ""
     cells = [
-        _printed(row.cells[column.key], column.digits, marks.of(row, column.key))
-        for column in columns
+        _printed(row.cells[column.key], column, marks.of(row, column.key)) for column in columns
     ]
     label = f"{row.label} {CAVEAT}" if row.caveat else row.label
     return Line((Printed(label, name), Printed(f"{row.n}{of}"), *cells), quiet=sanity)
 
 
-def _printed(cell: Cell, digits: int, mark: Mark) -> Printed:
-    if cell.text is None:
+def _printed(cell: Estimate, column: Column, mark: Mark) -> Printed:
+    if cell.value is None:
         return Printed(NOT_MEASURED if cell.reason == NOT_MEASURED else NOTHING)
-    ends = interval(cell.low, cell.high, digits)
+    ends = interval(cell.low, cell.high, column.digits)
     under = ends if cell.p_value is None else f"{ends} {_p(cell.p_value)}"
-    return Printed(f"{cell.text}{WORSE if mark.worse else ''}", under, strong=mark.best)
+    text = value_text(cell, column)
+    return Printed(f"{text}{WORSE if mark.worse else ''}", under, strong=mark.best)
 
 
 def _p(p_value: float) -> str:
@@ -145,7 +145,7 @@ def differences(paired: Sequence[DifferenceRecord], table: Table) -> Section | N
 
     None where no difference was measured: why not stands under the results.
     """
-    if all(record.difference is None for record in paired):
+    if all(record.difference.value is None for record in paired):
         return None
     columns = [c for c in table.columns if any(d.column == c.key for d in paired)]
     pairs: dict[tuple[str, str], dict[str, DifferenceRecord]] = defaultdict(dict)
@@ -158,7 +158,7 @@ def differences(paired: Sequence[DifferenceRecord], table: Table) -> Section | N
         "The first system minus the second, on the clips that both have; the same resamples of "
         "clips serve both. ✓ the first is better, ✗ it is worse: the interval excludes 0. The "
         "intervals are not widened for their number.",
-        *_propagation(table.rows, pairs, columns),
+        *_propagation(table, pairs, columns),
     )
     return Section("Paired differences", text, Grid(tuple(heads), tuple(lines)))
 
@@ -166,17 +166,20 @@ def differences(paired: Sequence[DifferenceRecord], table: Table) -> Section | N
 def _digits(paired: Sequence[DifferenceRecord], column: Column) -> int:
     """Digits that show the narrowest interval, at least the column's own."""
     found = [one for one in paired if one.column == column.key]
-    widths = [one.high - one.low for one in found if one.high is not None and one.low is not None]
+    ends = [(one.difference.low, one.difference.high) for one in found]
+    widths = [high - low for low, high in ends if high is not None and low is not None]
     return max(column.digits, decimals(widths, least_figures=1))
 
 
 def _difference(
     pair: tuple[str, str], found: dict[str, DifferenceRecord], columns: Sequence[Column]
 ) -> Line:
-    numbers = [found[column.key].estimate for column in columns if column.key in found]
+    numbers = [found[column.key].difference for column in columns if column.key in found]
     counts = sorted({number.n for number in numbers if number.value is not None})
     n = " to ".join(str(count) for count in {counts[0]: 0, counts[-1]: 0}) if counts else NOTHING
-    cells = [_signed(found[c.key].estimate, c) if c.key in found else Printed("") for c in columns]
+    cells = [
+        _signed(found[c.key].difference, c) if c.key in found else Printed("") for c in columns
+    ]
     return Line((Printed(f"{pair[0]} \N{MINUS SIGN} {pair[1]}"), Printed(n), *cells))
 
 
@@ -204,19 +207,24 @@ def _verdict(number: Estimate, column: Column) -> str:
 
 
 def _propagation(
-    rows: Sequence[Row],
+    table: Table,
     pairs: dict[tuple[str, str], dict[str, DifferenceRecord]],
     columns: Sequence[Column],
 ) -> Iterable[str]:
     """What the recogniser costs: the same generator on the true caption and on the transcript."""
-    by_name = {row.system: row for row in rows if row.paradigm != "sanity"}
+    by_name = {row.system: row for row in table.rows if row.paradigm != "sanity"}
+    errors = next((column for column in table.columns if column.key == "wer"), None)
     for (a, b), found in pairs.items():
         kinds = [by_name[name].paradigm for name in (a, b) if name in by_name]
         if kinds != ["oracle", "cascade"]:
             continue
         wer = by_name[b].cells.get("wer")
-        heard = f" (word error rate {_inline(wer)})" if wer and wer.text else ""
-        costs = [_cost(found[column.key].estimate, column) for column in columns]
+        heard = (
+            f" (word error rate {_inline(wer, errors)})"
+            if errors and wer and wer.value is not None
+            else ""
+        )
+        costs = [_cost(found[column.key].difference, column) for column in columns]
         costs = [cost for cost in costs if cost]
         yield (
             f"Error propagation: {a} minus {b} is what the recogniser{heard} costs: "
@@ -231,8 +239,8 @@ def _cost(number: Estimate, column: Column) -> str:
     return f"{column.label} {value} {interval(number.low, number.high, column.digits)}".strip()
 
 
-def _inline(cell: Cell) -> str:
-    return f"{cell.text} {interval(cell.low, cell.high, cell.digits)}".strip()
+def _inline(cell: Estimate, column: Column) -> str:
+    return f"{value_text(cell, column)} {interval(cell.low, cell.high, column.digits)}".strip()
 
 
 JUDGES = ("kl", "clap")

@@ -8,30 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stabench.harness.formatting import decimals, figure
-from stabench.harness.runs.metrics_file import CellRecord, ColumnRecord, MetricsFile, SystemRecord
+from stabench.harness.runs.metrics_file import ColumnRecord, MetricsFile, SystemRecord
 from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import REFUSED as RANDOM
 from stabench.harness.stats.estimate import Estimate
-from stabench.harness.tasks.task import NOT_MEASURED, SANITY, UNSTATED, Better, Column, Task
-
-
-class Cell(NamedTuple):
-    """One number with its 95 % interval over `n` clips, or the `reason` why there is none.
-
-    `text` is how the value is printed; `spread` is the standard deviation where one is shown.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    unit: str
-    better: Better
-    text: str | None
-    reason: str | None
-    spread: float | None = None
-    digits: int = 2
-    n: int = 0
-    p_value: float | None = None
+from stabench.harness.tasks.task import NOT_MEASURED, SANITY, UNSTATED, Column, Task
 
 
 class Row(NamedTuple):
@@ -45,7 +26,7 @@ class Row(NamedTuple):
     paradigm: str
     n: int
     failed: int
-    cells: dict[str, Cell]
+    cells: dict[str, Estimate]
     caveat: str = ""
 
 
@@ -89,32 +70,25 @@ def tabulate(results: Results) -> Table:
     return Table(shown, sorted(rows, key=lambda row: groups.index(row.paradigm)), results.task)
 
 
-class Time(NamedTuple):
-    """Mean and standard deviation of a phase, in the column's unit."""
-
-    mean: Estimate
-    sd: float | None
-
-
-def _times(results: Results, system: str) -> dict[str, Time]:
+def _times(results: Results, system: str) -> dict[str, Estimate]:
+    """Mean time of each phase by its column, in the column's unit."""
     times = {}
     for phase, column, unit_ns in results.task.phases:
         latency = results.latency(system, phase)
         if isinstance(latency, str):
-            times[column.key] = Time(Estimate.missing(latency), None)
+            times[column.key] = Estimate.missing(latency)
         else:
-            sd = None if latency.sd_ns is None else latency.sd_ns / unit_ns
-            times[column.key] = Time(latency.mean.scaled(1 / unit_ns), sd)
+            times[column.key] = latency.mean.scaled(1 / unit_ns)
     return times
 
 
-def _columns(results: Results, times: dict[str, dict[str, Time]]) -> tuple[Column, ...]:
+def _columns(results: Results, times: dict[str, dict[str, Estimate]]) -> tuple[Column, ...]:
     """The task's columns in its order, then the suite's own; digits as the numbers need."""
     metrics = results.metrics
     about = metrics.columns if metrics else {}
     timings = []
     for _, column, _ in results.task.phases:
-        means = [of[column.key].mean.value for of in times.values()]
+        means = [of[column.key].value for of in times.values()]
         timings.append(column._replace(digits=decimals([mean for mean in means if mean])))
     known = {column.key: column for column in results.task.columns}
     own = [key for key in about if key not in known]
@@ -142,7 +116,7 @@ def _names(results: Results) -> list[str]:
 
 
 def _systems(
-    results: Results, shown: tuple[Column, ...], times: dict[str, dict[str, Time]]
+    results: Results, shown: tuple[Column, ...], times: dict[str, dict[str, Estimate]]
 ) -> Iterator[Row]:
     uses = {use.name: use for use in results.run.suite.systems} if results.run else {}
     records = results.metrics.systems if results.metrics else {}
@@ -150,11 +124,14 @@ def _systems(
         use, record = uses.get(name), records.get(name)
         scored = _scored(shown, record.cells if record else {}, "not scored")
         if use and results.random(use):
-            scored = {key: _missing(cell, RANDOM) for key, cell in scored.items()}
+            scored = {
+                key: cell if cell.reason == NOT_MEASURED else Estimate.missing(RANDOM, cell.n)
+                for key, cell in scored.items()
+            }
         label = (use.label if use else record.label if record else "") or name
         paradigm = use.paradigm if use else record.paradigm if record else UNSTATED
         n, failed = (record.n, record.failed) if record else _counted(results, name)
-        cells = {**_timed(times[name], shown), **scored}
+        cells = {**times[name], **scored}
         doubt = "" if record is None or (use and results.random(use)) else caveat(record)
         yield Row(name, label, paradigm, n, failed, cells, doubt)
 
@@ -182,52 +159,26 @@ def _counted(results: Results, system: str) -> tuple[int, int]:
 def _sanity(results: Results, shown: tuple[Column, ...]) -> Iterator[Row]:
     for name, record in results.metrics.sanity.items() if results.metrics else ():
         cells = _scored(shown, record.cells, "")
-        untimed = {c.key: _cell(c, Estimate.missing("")) for c in shown if c.block == "latency"}
+        untimed = {c.key: Estimate.missing("") for c in shown if c.block == "latency"}
         yield Row(name, record.label, SANITY, record.n, record.failed, {**untimed, **cells})
 
 
-def _timed(times: dict[str, Time], shown: tuple[Column, ...]) -> dict[str, Cell]:
-    cells = {}
-    for column in (column for column in shown if column.block == "latency"):
-        mean, sd = times[column.key]
-        cell = _cell(column, mean)
-        if cell.text and sd is not None:
-            cell = cell._replace(spread=sd, text=f"{cell.text} ± {figure(sd, column.digits)}")
-        cells[column.key] = cell
-    return cells
-
-
 def _scored(
-    shown: tuple[Column, ...], found: dict[str, CellRecord], otherwise: str
-) -> dict[str, Cell]:
+    shown: tuple[Column, ...], cells: dict[str, Estimate], otherwise: str
+) -> dict[str, Estimate]:
     """The cells of the quality columns, and of those that need listeners."""
-    cells = {}
-    for column in (column for column in shown if column.block != "latency"):
-        lack = Estimate.missing(NOT_MEASURED if column.block == "listeners" else otherwise)
-        cells[column.key] = _cell(
-            column, found[column.key].estimate if column.key in found else lack
-        )
-    return cells
+    return {
+        column.key: cells[column.key]
+        if column.key in cells
+        else Estimate.missing(NOT_MEASURED if column.block == "listeners" else otherwise)
+        for column in shown
+        if column.block != "latency"
+    }
 
 
-def _cell(column: Column, number: Estimate) -> Cell:
-    text = None if number.value is None else figure(number.value, column.digits)
-    return Cell(
-        number.value,
-        number.low,
-        number.high,
-        column.unit,
-        column.better,
-        text,
-        number.reason,
-        digits=column.digits,
-        n=number.n,
-        p_value=number.p_value,
-    )
-
-
-def _missing(cell: Cell, reason: str) -> Cell:
-    """The same cell without a number, unless it had none already for listeners to give."""
-    if cell.reason == NOT_MEASURED:
-        return cell
-    return cell._replace(value=None, low=None, high=None, text=None, reason=reason)
+def value_text(cell: Estimate, column: Column) -> str:
+    """Return the value as it is printed, with the standard deviation where it has one, or ""."""
+    if cell.value is None:
+        return ""
+    spread = "" if cell.sd is None else f" ± {figure(cell.sd, column.digits)}"
+    return figure(cell.value, column.digits) + spread

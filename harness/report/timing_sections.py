@@ -14,8 +14,8 @@ from stabench.harness.runs.journal import REMAINDER
 from stabench.harness.runs.journal import Row as JournalRow
 from stabench.harness.runs.metrics_file import DifferenceRecord
 from stabench.harness.runs.results import Results, stages
-from stabench.harness.stats.bootstrap import block_length, drawn, tails
-from stabench.harness.stats.estimate import Estimate, ratio
+from stabench.harness.stats.bootstrap import block_length, drawn, ratio, tails
+from stabench.harness.stats.estimate import Estimate
 from stabench.harness.stats.latency import Latency, least_n
 from stabench.harness.suites.suite import Protocol
 from stabench.harness.tasks.task import Task
@@ -137,7 +137,7 @@ def paired_latencies(results: Results) -> tuple[DifferenceRecord, ...]:
                 made = _draws(minus, protocol)
                 low, high = np.quantile(made.counts @ minus / len(clips), tails(made.units))
                 one = Estimate(float(minus.mean()), float(low), float(high), len(clips))
-                found.append(_record(a, b, column.key, one))
+                found.append(DifferenceRecord(a=a, b=b, column=column.key, difference=one))
     return tuple(found)
 
 
@@ -173,9 +173,3 @@ def _counts(n: int, length: int, replicates: int, seed: int) -> np.ndarray:
     index = drawn(n, length, resamples=replicates, seed=seed)
     cells = index + n * np.arange(replicates)[:, None]
     return np.bincount(cells.ravel(), minlength=n * replicates).reshape(replicates, n)
-
-
-def _record(a: str, b: str, column: str, one: Estimate) -> DifferenceRecord:
-    return DifferenceRecord(
-        a=a, b=b, column=column, difference=one.value, low=one.low, high=one.high, n=one.n
-    )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from stabench.harness.report.table import Cell, Table
+from stabench.harness.report.table import Table
 from stabench.harness.report.timing_sections import latency_ratio
 from stabench.harness.reproduce.matching import Standing, latency_reasons, quality_reasons, standing
 from stabench.harness.reproduce.paper import Claim, Column, Conditions, Paper, PaperRow
@@ -126,20 +126,18 @@ def _measured(
     row: PaperRow,
     one: Standing,
     column: Column,
-    cell: Cell | None,
+    cell: Estimate | None,
 ) -> tuple[Estimate, tuple[str, ...]]:
     """The run's figure of a cell, and why it is not to be compared."""
     if cell is None or conditions is None:
         return Estimate.missing("not scored in this run"), ()
-    run = Estimate(cell.value, cell.low, cell.high, cell.n, cell.reason)
     if column.kind == "latency":
-        return run, (conditions.hardware,)
+        return cell, (conditions.hardware,)
     if cell.value is None and cell.reason == REFUSED:
-        return run, (REFUSED,)
-    scored = results.metrics is not None and column.key in results.metrics.columns
-    if not scored:
-        return run, ()
-    return run, tuple(quality_reasons(conditions, results, row, one, column.key, cell))
+        return cell, (REFUSED,)
+    if results.metrics is None or column.key not in results.metrics.columns:
+        return cell, ()
+    return cell, tuple(quality_reasons(conditions, results, row, one, column.key, cell))
 
 
 def _nobody(results: Results) -> str:

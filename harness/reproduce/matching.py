@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from stabench.harness.report.table import Cell
 from stabench.harness.reproduce.paper import Conditions, PaperRow
 from stabench.harness.runs.metrics_file import EmbedderRecord, MetricsFile
 from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import REFUSED, Record
+from stabench.harness.stats.estimate import Estimate
 from stabench.harness.suites.suite import SystemUse
 
 DEFAULT = "default"
@@ -42,7 +42,7 @@ def quality_reasons(
     row: PaperRow,
     one: Standing,
     column: str,
-    cell: Cell,
+    cell: Estimate,
 ) -> Iterator[str]:
     """Why a score cannot be compared, the gravest first."""
     if one.miniature:

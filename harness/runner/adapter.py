@@ -17,7 +17,6 @@ from stabench.metrics.audio import AudioError, decode, mono
 from stabench.metrics.resample import resample
 
 
-
 class Order(NamedTuple):
     """What a worker is to load and run; `audio` is the folder of the system's output.
 

@@ -148,9 +148,7 @@ class Worker:
             with self._clock.phase(phase):
                 representation = getattr(self._system, phase)(utterance, self._clock)
             draft.hand_on(representation, phase)
-            draft.fields.update(
-                phase_ns=dict(self._clock.phase_ns), spans=tuple(self._clock.spans)
-            )
+            draft.fields.update(phase_ns=dict(self._clock.phase_ns), spans=tuple(self._clock.spans))
         except (Exception, SystemExit) as error:
             draft.error = _failure(error)
         return draft

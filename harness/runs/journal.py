@@ -88,7 +88,9 @@ class Row:
         """What a phase took beyond its stages; None when it was not timed."""
         if phase not in self.phase_ns:
             return None
-        return self.phase_ns[phase] - sum(span.wall_ns for span in self.spans if span.phase == phase)
+        return self.phase_ns[phase] - sum(
+            span.wall_ns for span in self.spans if span.phase == phase
+        )
 
 
 def timestamp() -> str:

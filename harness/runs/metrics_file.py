@@ -1,7 +1,8 @@
 """metrics.json: strict, with a published schema, read without the packages that wrote it."""
 
+import json
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, FiniteFloat, ValidationError
 
@@ -11,25 +12,7 @@ from stabench.harness.stats.estimate import Estimate
 from stabench.harness.tasks.task import DEFAULT
 
 NAME = "metrics.json"
-SCHEMA = 4
-
-
-class CellRecord(Strict):
-    """One number; `value` is null where there is none, and `reason` says why.
-
-    `p_value` is by permutation, that both sets come from one distribution.
-    """
-
-    value: FiniteFloat | None
-    low: FiniteFloat | None = None
-    high: FiniteFloat | None = None
-    n: int = 0
-    reason: str | None = None
-    p_value: float | None = Field(None, gt=0, le=1)
-
-    @property
-    def estimate(self) -> Estimate:
-        return Estimate(self.value, self.low, self.high, self.n, self.reason, self.p_value)
+SCHEMA: Final = 5
 
 
 class EmbedderRecord(Strict):
@@ -55,13 +38,18 @@ class EmbedderRecord(Strict):
     precision: str
 
 
-class ColumnRecord(Strict):
-    """What a column is. `rules` are the constants of the protocol that decide it."""
+class ColumnHead(Strict):
+    """What a column is called, and how it is printed."""
 
     label: str
-    better: Literal["lower", "higher"]
     unit: str
     digits: int = Field(ge=0, le=9)
+    better: Literal["lower", "higher"]
+
+
+class ColumnRecord(ColumnHead):
+    """What a column is. `rules` are the constants of the protocol that decide it."""
+
     version: int
     about: str = ""
     protocol: str | None = None
@@ -75,7 +63,7 @@ class RowRecord(Strict):
     label: str
     n: int
     failed: int
-    cells: dict[str, CellRecord]
+    cells: dict[str, Estimate]
 
 
 class DependenceRecord(Strict):
@@ -114,20 +102,12 @@ class SystemRecord(RowRecord):
 
 
 class DifferenceRecord(Strict):
-    """System `a` minus system `b` in one column, over the `n` clips that both have."""
+    """System `a` minus system `b` in one column, over the clips that both have."""
 
     a: str
     b: str
     column: str
-    difference: FiniteFloat | None
-    low: FiniteFloat | None = None
-    high: FiniteFloat | None = None
-    n: int = 0
-    reason: str | None = None
-
-    @property
-    def estimate(self) -> Estimate:
-        return Estimate(self.difference, self.low, self.high, self.n, self.reason)
+    difference: Estimate
 
 
 class ReferencesRecord(Strict):
@@ -203,7 +183,7 @@ class ProvenanceRecord(Strict):
 class MetricsFile(Strict):
     """metrics.json."""
 
-    schema_version: Literal[4] = Field(alias="schema")
+    schema_version: Literal[5] = Field(SCHEMA, alias="schema")
     task: str = DEFAULT
     n_clips: int
     columns: dict[str, ColumnRecord]
@@ -221,9 +201,23 @@ def read(folder: Path) -> MetricsFile | None:
     if not path.exists():
         return None
     try:
-        return MetricsFile.model_validate_json(path.read_bytes())
+        return MetricsFile.model_validate_json(_in_todays_form(path.read_bytes()))
     except ValidationError as error:
         raise StabenchError(f"{path}: {first_key(error)}; score the run again") from None
+
+
+def _in_todays_form(data: bytes) -> bytes:
+    """Return schema 4, whose differences lay flat beside their names, as schema 5."""
+    try:
+        value = json.loads(data)
+        if value["schema"] != 4:
+            return data
+        for line in value["paired"]:
+            cell = {key: line.pop(key) for key in ("low", "high", "n", "reason") if key in line}
+            line["difference"] = {"value": line["difference"], **cell}
+        return json.dumps({**value, "schema": SCHEMA}).encode()
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return data  # the strict reader says what is wrong with it
 
 
 if __name__ == "__main__":  # docs/metrics.schema.json

@@ -11,12 +11,12 @@ from stabench.harness.runs import audio_digest, metrics_file
 from stabench.harness.runs.journal import REMAINDER, Row, Span
 from stabench.harness.runs.journal import Row as Trial
 from stabench.harness.runs.metrics_file import (
-    CellRecord,
     DifferenceRecord,
     MetricsFile,
     SystemRecord,
 )
 from stabench.harness.runs.run_folder import RunFolder, on_random_weights
+from stabench.harness.stats.estimate import Estimate
 from stabench.harness.stats.latency import Latency
 from stabench.harness.suites.suite import SystemUse
 from stabench.harness.tasks.task import DEFAULT, Task, load_task
@@ -48,10 +48,7 @@ def _stale(name: str, scored: SystemRecord, rows: Sequence[Row]) -> bool:
 
 
 def _emptied(scored: SystemRecord) -> SystemRecord:
-    cells = {
-        column: CellRecord(value=None, n=cell.n, reason=STALE)
-        for column, cell in scored.cells.items()
-    }
+    cells = {column: Estimate.missing(STALE, cell.n) for column, cell in scored.cells.items()}
     return scored.model_copy(update={"cells": cells, "per_clip": {}, "input_dependence": {}})
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stabench.harness.runs.journal import Row
+from stabench.harness.runs.metrics_file import SystemRecord
 from stabench.harness.scoring.evaluation_set import Exam
 from stabench.harness.scoring.wer import word_errors
 from stabench.harness.tasks.task import Task
@@ -13,7 +14,10 @@ NAME = "clips.parquet"
 
 
 def clip_table(
-    exam: Exam, systems: Mapping[str, Any], trials: Mapping[tuple[str, str], Row], task: Task
+    exam: Exam,
+    systems: Mapping[str, SystemRecord],
+    trials: Mapping[tuple[str, str], Row],
+    task: Task,
 ) -> bytes:
     """clips.parquet from `systems` of metrics.json and the measured rows of a run, if any.
 
@@ -27,13 +31,13 @@ def clip_table(
     measured = {
         column: None
         for part in systems.values()
-        for values in part["per_clip"].values()
+        for values in part.per_clip.values()
         for column in values
     }
     rows = [
         _row(exam, name, clip, part, trials.get((name, clip)), tuple(measured))
         for name, part in systems.items()
-        for clip in sorted({*part["per_clip"], *part["failures"], *_run(trials, name)})
+        for clip in sorted({*part.per_clip, *part.failures, *_run(trials, name)})
     ]
     types = {"system": pa.string(), "clip": pa.string(), "ok": pa.bool_(), "reason": pa.string()}
     types |= {"caption": pa.string(), "transcript": pa.string()}
@@ -54,7 +58,7 @@ def _row(
     exam: Exam,
     system: str,
     clip: str,
-    part: Mapping[str, Any],
+    part: SystemRecord,
     trial: Row | None,
     columns: tuple[str, ...],
 ) -> dict[str, Any]:
@@ -62,12 +66,12 @@ def _row(
     said = exam.items[clip].said if clip in exam.items else None
     text = trial.text if trial else None
     wrong = word_errors(said, text) if said and text is not None else (None, None)
-    values = part["per_clip"].get(clip, {})
+    values = part.per_clip.get(clip, {})
     return {
         "system": system,
         "clip": clip,
-        "ok": clip not in part["failures"],
-        "reason": part["failures"].get(clip),
+        "ok": clip not in part.failures,
+        "reason": part.failures.get(clip),
         "caption": " | ".join(captions) or None,
         "transcript": text,
         "word_errors": wrong[0],

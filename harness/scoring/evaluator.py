@@ -14,7 +14,7 @@ from stabench.harness import registry
 from stabench.harness.scoring.evaluation_set import Exam, Item
 from stabench.harness.scoring.features import Heard
 from stabench.harness.stats import bootstrap
-from stabench.harness.stats.bootstrap import Interval, Statistic, shares
+from stabench.harness.stats.bootstrap import Statistic, shares
 from stabench.harness.stats.estimate import Estimate
 from stabench.metrics.contract import Features
 from stabench.metrics.protocol import ROLES
@@ -64,8 +64,11 @@ class Answers:
             found = self.measured(column, clips)
         except NotMeasurable as error:
             return Estimate.missing(str(error), len(clips))
-        ends = bootstrap.interval(found.statistic, self._exam.draws)
-        return of(ends, METRICS[column].lowest)._replace(p_value=found.p_value)
+        estimate = bootstrap.interval(found.statistic, self._exam.draws)
+        lowest = METRICS[column].lowest
+        if lowest is not None and estimate.low is not None:
+            estimate = estimate._replace(low=max(estimate.low, lowest))
+        return estimate._replace(p_value=found.p_value)
 
     def per_clip(self, column: str) -> dict[str, float]:
         """The value of each clip; nothing for a column that belongs to a set as a whole."""
@@ -97,7 +100,7 @@ class Answers:
             mine, theirs = (one.measured(column, clips).statistic for one in (self, other))
         except NotMeasurable as error:
             return Estimate.missing(str(error), len(clips))
-        return of(bootstrap.interval(bootstrap.difference(mine, theirs), self._exam.draws))
+        return bootstrap.interval(bootstrap.difference(mine, theirs), self._exam.draws)
 
     def frames(self) -> dict[str, int]:
         """How many rows of embeddings each network gave for these sounds."""
@@ -202,12 +205,6 @@ def too_few(column: str, clips: int) -> str | None:
     """Why `clips` are not enough for the column, or None."""
     least = METRICS[column].least
     return None if clips >= least else f"needs at least {least} clips, has {clips}"
-
-
-def of(interval: Interval, least: float | None = None) -> Estimate:
-    """The metric's interval as the report's estimate; it is cut at the `least` possible value."""
-    low = interval.low if least is None else max(interval.low, least)
-    return Estimate(interval.value, low, interval.high, interval.n)
 
 
 def needed_roles(columns: tuple[str, ...]) -> list[str]:

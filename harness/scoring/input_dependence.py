@@ -12,10 +12,11 @@ permutations would make p inexact. Only the mean fit to "others" is of clips wit
 from collections.abc import Mapping
 from itertools import permutations
 from math import factorial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from stabench.harness.runs.metrics_file import DependenceRecord
 from stabench.harness.scoring.evaluation_set import Exam, Item
 from stabench.harness.scoring.evaluator import Answers
 from stabench.harness.scoring.features import Heard
@@ -48,20 +49,6 @@ class Fits(NamedTuple):
     def better(self) -> np.ndarray:
         """The values, turned so that higher is better."""
         return self.values if self.higher else -self.values
-
-
-class Dependence(NamedTuple):
-    """Mean fit of `n` outputs to their `own` clips and to `others'`, the one-sided `p_value`."""
-
-    own: float | None
-    others: float | None = None
-    p_value: float | None = None
-    n: int = 0
-    reason: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The entry of metrics.json, without what there is not."""
-        return {key: value for key, value in self._asdict().items() if value is not None}
 
 
 def permutation_p(
@@ -100,33 +87,34 @@ def _by_group(better: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return np.add.reduceat(rows, starts, axis=1) / sizes
 
 
-def dependence(fits: Fits, *, seed: int = 0) -> Dependence:
+def dependence(fits: Fits, *, seed: int = 0) -> DependenceRecord:
     """Return how much better outputs fit their own clips, or why that cannot be tested."""
     clips, groups = len(fits.values), len(np.unique(fits.groups))
     if groups < LEAST:
-        return Dependence(None, n=clips, reason=f"needs at least {LEAST} recordings, has {groups}")
+        lack = f"needs at least {LEAST} recordings, has {groups}"
+        return DependenceRecord(n=clips, reason=lack)
     apart = fits.groups[:, None] != fits.groups
     other = apart & (fits.contents[:, None] != fits.contents)
     if not other.any():
-        return Dependence(None, n=clips, reason="all clips ask for the same events")
-    return Dependence(
-        float(np.mean(np.diagonal(fits.values))),
-        float(np.mean(fits.values, where=other)),
-        permutation_p(fits.better, fits.groups, seed=seed),
-        clips,
+        return DependenceRecord(n=clips, reason="all clips ask for the same events")
+    return DependenceRecord(
+        own=float(np.mean(np.diagonal(fits.values))),
+        others=float(np.mean(fits.values, where=other)),
+        p_value=permutation_p(fits.better, fits.groups, seed=seed),
+        n=clips,
     )
 
 
-def dependences(exam: Exam, items: Mapping[str, Item], heard: Heard) -> dict[str, Dependence]:
+def dependences(exam: Exam, items: Mapping[str, Item], heard: Heard) -> dict[str, DependenceRecord]:
     """Return the test by every metric whose networks and clips are there, by its name."""
-    found: dict[str, Dependence] = {}
+    tests: dict[str, DependenceRecord] = {}
     for column, fits in fit_tables(exam, items, heard).items():
         network = exam.networks[METRICS[column].needs[0]]
         if network.embedder.origin.startswith("random"):
-            found[column] = Dependence(None, n=len(fits.values), reason="random weights")
+            tests[column] = DependenceRecord(n=len(fits.values), reason="random weights")
         else:
-            found[column] = dependence(fits, seed=exam.seed)
-    return found
+            tests[column] = dependence(fits, seed=exam.seed)
+    return tests
 
 
 def fit_tables(exam: Exam, items: Mapping[str, Item], heard: Heard) -> dict[str, Fits]:

@@ -2,8 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from importlib import metadata
-from typing import Any
 
+from stabench.harness.runs.metrics_file import (
+    ColumnRecord,
+    EmbedderRecord,
+    ExaminationRecord,
+    ProtocolRecord,
+    ProvenanceRecord,
+)
 from stabench.harness.scoring.evaluation_set import Exam
 from stabench.harness.scoring.examination import COMMAND, NOT_EXAMINED
 from stabench.harness.scoring.features import Network
@@ -15,98 +21,98 @@ from stabench.metrics.resample import NAME as RESAMPLER
 
 WER, SHARE = "wer", "ceiling_share"
 VERSIONS = ("stabench", "numpy", "scipy", "soundfile", "torch", "transformers", "jiwer")
-OWN: dict[str, dict[str, Any]] = {
-    SHARE: {"label": "Recall / ceiling", "better": "higher", "unit": "", "digits": 2, "version": 1},
-    WER: {
-        "label": "WER",
-        "better": "lower",
-        "unit": "",
-        "digits": 3,
-        "version": 1,
-        "about": f"normalised: {NORMALISER}",
-    },
+DERIVED = {
+    SHARE: ColumnRecord(label="Recall / ceiling", better="higher", unit="", digits=2, version=1),
+    WER: ColumnRecord(
+        label="WER",
+        better="lower",
+        unit="",
+        digits=3,
+        version=1,
+        about=f"normalised: {NORMALISER}",
+    ),
 }
 """Columns that are no metric of an embedding."""
 
 
-def columns_about(exam: Exam, columns: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Of each column: label, direction, unit, digits, version, protocol, network, rules."""
-    return {name: dict(OWN[name]) if name in OWN else _metric(exam, name) for name in columns}
+def columns_about(exam: Exam, columns: Sequence[str]) -> dict[str, ColumnRecord]:
+    """Return of each column: label, direction, unit, digits, version, protocol, network, rules."""
+    return {name: DERIVED.get(name) or _metric(exam, name) for name in columns}
 
 
-def _metric(exam: Exam, name: str) -> dict[str, Any]:
+def _metric(exam: Exam, name: str) -> ColumnRecord:
     metric = METRICS[name]
-    return {
-        "label": metric.label,
-        "better": metric.better,
-        "unit": metric.unit,
-        "digits": metric.digits,
-        "version": metric.version,
-        "about": metric.about,
-        "protocol": exam.protocol.title,
-        "embedder": next((role for role in metric.needs if role in exam.networks), None),
-        "rules": {rule: getattr(exam.protocol, rule) for rule in metric.rules},
-    }
+    return ColumnRecord(
+        label=metric.label,
+        better=metric.better,
+        unit=metric.unit,
+        digits=metric.digits,
+        version=metric.version,
+        about=metric.about,
+        protocol=exam.protocol.title,
+        embedder=next((role for role in metric.needs if role in exam.networks), None),
+        rules={rule: getattr(exam.protocol, rule) for rule in metric.rules},
+    )
 
 
-def embedder(exam: Exam, network: Network) -> dict[str, Any]:
+def embedder(exam: Exam, network: Network) -> EmbedderRecord:
     """Which network heard the sounds, and how they were brought to it."""
     rule = network.rule
     first = exam.references.features(network.role, exam.recordings[:1])
-    return {
-        "name": network.name,
-        "origin": network.embedder.origin,
-        "licence": network.embedder.licence,
-        "sha256": network.sha256,
-        "identity": network.identity,
-        "width": first[0].embeddings.shape[1] if first else None,
-        "rate_hz": network.rate_hz,
-        "resampler": RESAMPLER,
-        "channels": rule.channels,
-        "mean_removed": rule.remove_dc,
-        "int16": rule.int16,
-        "long": rule.long,
-        "device": network.device,
-        "precision": network.precision,
-    }
+    return EmbedderRecord(
+        name=network.name,
+        origin=network.embedder.origin,
+        licence=network.embedder.licence,
+        sha256=network.sha256,
+        identity=network.identity,
+        width=first[0].embeddings.shape[1] if first else None,
+        rate_hz=network.rate_hz,
+        resampler=RESAMPLER,
+        channels=rule.channels,
+        mean_removed=rule.remove_dc,
+        int16=rule.int16,
+        long=rule.long,
+        device=network.device,
+        precision=network.precision,
+    )
 
 
-def examination(network: Network) -> dict[str, Any]:
-    """Whether the network may judge: its verdict, the figures behind it, and what it lacks."""
+def examination(network: Network) -> ExaminationRecord:
+    """Return whether the network may judge: verdict, the figures behind it, what it lacks."""
     record = network.examination
     if record is None:
-        return {"verdict": NOT_EXAMINED}
+        return ExaminationRecord(verdict=NOT_EXAMINED)
     figures = record.figures
-    return {
-        "verdict": record.verdict,
-        "sounds": record.sounds,
-        "accuracy_of": figures and figures.accuracy_of,
-        "accuracy": figures and figures.accuracy,
-        "dimensions": figures and figures.dimensions,
-        "monotony": record.monotony,
-        "agreement": record.agreement and record.agreement.value,
-        "faults": list(record.faults),
-    }
+    return ExaminationRecord(
+        verdict=record.verdict,
+        sounds=record.sounds,
+        accuracy_of=figures and figures.accuracy_of,
+        accuracy=figures and figures.accuracy,
+        dimensions=figures and figures.dimensions,
+        monotony=record.monotony,
+        agreement=record.agreement and record.agreement.value,
+        faults=tuple(record.faults),
+    )
 
 
-def provenance(exam: Exam) -> dict[str, Any]:
-    """What all columns share. It holds no date: scoring again writes the same bytes."""
+def provenance(exam: Exam) -> ProvenanceRecord:
+    """Return what all columns share. It holds no date: scoring again writes the same bytes."""
     protocol = exam.protocol
     rules = protocol.model_dump(mode="json", exclude={"networks", "columns"})
-    return {
-        "protocol": {**rules, "digest": protocol.digest},
-        "clips": len(exam.ids),
-        "groups": exam.groups.count,
-        "seed": exam.seed,
-        "bootstrap": exam.bootstrap,
-        "level": LEVEL,
-        "interval": "bootstrap over clips of influence values, expanded percentiles; clips of one "
+    return ProvenanceRecord(
+        protocol=ProtocolRecord.model_validate({**rules, "digest": protocol.digest}),
+        clips=len(exam.ids),
+        groups=exam.groups.count,
+        seed=exam.seed,
+        bootstrap=exam.bootstrap,
+        level=LEVEL,
+        interval="bootstrap over clips of influence values, expanded percentiles; clips of one "
         "recording together",
-        "pairing": "by clip id",
-        "embedders": {role: embedder(exam, net) for role, net in exam.networks.items()},
-        "examinations": {role: examination(net) for role, net in exam.networks.items()},
-        "versions": package_versions(),
-    }
+        pairing="by clip id",
+        embedders={role: embedder(exam, net) for role, net in exam.networks.items()},
+        examinations={role: examination(net) for role, net in exam.networks.items()},
+        versions=package_versions(),
+    )
 
 
 def comparability(exam: Exam) -> list[str]:

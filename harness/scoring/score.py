@@ -98,8 +98,9 @@ def score_folders(
     """Score folders of WAVs against a folder of recordings; writes metrics.json into `out`.
 
     Clips are paired by file stem, or as the CSV `captions` (columns id, caption, reference) says.
-    A file that is missing or broken counts as failed. No `sanity`: all its rows. Raises MissingError for a folder that is
-    not there, StabenchError for a stem twice or a CSV without its columns.
+    A file that is missing or broken counts as failed. `sanity` None: all its rows. Raises
+    MissingError for a folder that is not there, StabenchError for a stem twice or a CSV without
+    its columns.
     """
     recordings = wav_folder("reference", Path(reference))
     systems = [wav_folder(name, Path(path)) for name, path in outputs.items()]
@@ -226,11 +227,11 @@ def _write(
     trials: Mapping[tuple[str, str], Row] | None = None,
 ) -> Path:
     found = _one_line(exam, entrants, references, choice, progress)
-    table = clip_table(exam, found.content["systems"], trials or {}, load_task(choice.task))
+    table = clip_table(exam, found.content.systems, trials or {}, load_task(choice.task))
     files.write_bytes(path.with_name(CLIP_TABLE), table)
     shares = influence_file.to_bytes(found.influences)
     files.write_bytes(path.with_name(influence_file.NAME), shares)
-    files.write_json(path, found.content)
+    files.write_json(path, found.content.model_dump(mode="json", by_alias=True))
     return path
 
 

@@ -3,13 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from stabench.harness.runs.audio_digest import of_recordings
 from stabench.harness.runs.influence_file import Influences, Shares, keys
-from stabench.harness.runs.metrics_file import SCHEMA
+from stabench.harness.runs.metrics_file import (
+    DifferenceRecord,
+    MetricsFile,
+    ReferencesRecord,
+    RowRecord,
+    SystemRecord,
+)
 from stabench.harness.scoring.evaluation_set import Exam
 from stabench.harness.scoring.evaluator import Answers
 from stabench.harness.scoring.features import Progress, Sounds, hear
@@ -17,7 +23,8 @@ from stabench.harness.scoring.input_dependence import dependences
 from stabench.harness.scoring.provenance import SHARE, WER, columns_about, comparability, provenance
 from stabench.harness.scoring.sanity import CEILING, Reconstruct, Regenerate, Sanity
 from stabench.harness.scoring.wer import word_error_rate
-from stabench.harness.stats.estimate import Estimate, ratio
+from stabench.harness.stats.bootstrap import ratio
+from stabench.harness.stats.estimate import Estimate
 from stabench.harness.tasks.task import DEFAULT, UNSTATED, load_task
 from stabench.metrics.registry import METRICS
 
@@ -59,13 +66,13 @@ class Scored(NamedTuple):
 
     entrant: Entrant
     answers: Answers
-    part: dict[str, Any]
+    part: SystemRecord
 
 
 class Sheet(NamedTuple):
     """The content of metrics.json, and the shares of clips in it."""
 
-    content: dict[str, Any]
+    content: MetricsFile
     influences: Influences
 
 
@@ -84,33 +91,29 @@ def sheet(
     extra = [SHARE] if ceiling and "recall" in choice.columns else []
     extra += [WER] if any(entrant.transcripts for entrant in entrants) else []
     minuends = load_task(choice.task).minuends
-    content = {
-        "schema": SCHEMA,
-        "task": choice.task,
-        "n_clips": len(exam.ids),
-        "columns": columns_about(exam, (*choice.columns, *extra)),
-        "systems": {one.entrant.name: one.part for one in found},
-        "sanity": {
-            name: {
-                "label": row.label,
-                "n": row.clips,
-                "failed": 0,
-                "cells": {column: cell.to_json() for column, cell in row.cells.items()},
-            }
+    content = MetricsFile(
+        task=choice.task,
+        n_clips=len(exam.ids),
+        columns=columns_about(exam, (*choice.columns, *extra)),
+        systems={one.entrant.name: one.part for one in found},
+        sanity={
+            name: RowRecord(label=row.label, n=row.clips, failed=0, cells=row.cells)
             for name, row in sanity.items()
         },
-        "paired": [line for a, b in pairs(found, minuends) for line in _differences(a, b, choice.columns)],
-        "references": {
-            "n": len(references) - len(broken),
-            "audio_sha256": of_recordings(
+        paired=tuple(
+            line for a, b in pairs(found, minuends) for line in _differences(a, b, choice.columns)
+        ),
+        references=ReferencesRecord(
+            n=len(references) - len(broken),
+            audio_sha256=of_recordings(
                 exam.references.keys, {clip: exam.items[clip].references for clip in exam.ids}
             ),
-            "frames": Answers(exam, exam.probes, exam.references).frames(),
-            "failures": dict(broken),
-        },
-        "provenance": provenance(exam),
-        "notes": [*choice.notes, *comparability(exam)],
-    }
+            frames=Answers(exam, exam.probes, exam.references).frames(),
+            failures=dict(broken),
+        ),
+        provenance=provenance(exam),
+        notes=(*choice.notes, *comparability(exam)),
+    )
     return Sheet(content, _influences(exam, found, choice.columns))
 
 
@@ -126,7 +129,8 @@ def _influences(exam: Exam, found: list[Scored], columns: tuple[str, ...]) -> In
             if part is not None:
                 own = dict(zip(names, part.tolist(), strict=True))
                 shares.setdefault(one.entrant.name, {})[column] = own
-                value = one.part["cells"][column]["value"]
+                value = one.part.cells[column].value
+                assert value is not None, f"{column} has shares and no value"
                 values.setdefault(one.entrant.name, {})[column] = value
     alike = {clip: names[index] for clip, index in sorted(groups.clips.items())}
     shared = {clip: key for clip, key in alike.items() if key != clip}
@@ -149,20 +153,18 @@ def _scored(
     if ceiling and "recall" in columns:
         cells[SHARE] = _share(exam, answers, ceiling)
     cells[WER] = word_error_rate(exam, entrant.transcripts)
-    part = {
-        "label": entrant.label,
-        "paradigm": entrant.paradigm,
-        "audio_sha256": heard.sha256,
-        "n": (len(entrant.sounds) or entrant.clips) - len(heard.broken),
-        "failed": len(failures),
-        "failures": failures,
-        "frames": answers.frames(),
-        "cells": {column: cell.to_json() for column, cell in cells.items()},
-        "per_clip": _per_clip(answers, columns),
-        "input_dependence": {
-            column: test.to_json() for column, test in dependences(exam, exam.items, heard).items()
-        },
-    }
+    part = SystemRecord(
+        label=entrant.label,
+        paradigm=entrant.paradigm,
+        audio_sha256=heard.sha256,
+        n=(len(entrant.sounds) or entrant.clips) - len(heard.broken),
+        failed=len(failures),
+        failures=failures,
+        frames=answers.frames(),
+        cells=cells,
+        per_clip=_per_clip(answers, columns),
+        input_dependence=dependences(exam, exam.items, heard),
+    )
     return Scored(entrant, answers, part)
 
 
@@ -203,10 +205,14 @@ def pairs(scored: list[Scored], minuends: Sequence[str]) -> list[tuple[Scored, S
     return [(a, b) for a, b in found if a is ordered[0] or a.entrant.paradigm != b.entrant.paradigm]
 
 
-def _differences(a: Scored, b: Scored, columns: tuple[str, ...]) -> list[dict[str, Any]]:
-    lines = []
-    for column in (column for column in columns if column not in UNPAIRED):
-        cell = a.answers.minus(b.answers, column).to_json()
-        names = {"a": a.entrant.name, "b": b.entrant.name, "column": column}
-        lines.append({**names, "difference": cell.pop("value"), **cell})
-    return lines
+def _differences(a: Scored, b: Scored, columns: tuple[str, ...]) -> list[DifferenceRecord]:
+    return [
+        DifferenceRecord(
+            a=a.entrant.name,
+            b=b.entrant.name,
+            column=column,
+            difference=a.answers.minus(b.answers, column),
+        )
+        for column in columns
+        if column not in UNPAIRED
+    ]

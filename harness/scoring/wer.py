@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from stabench.harness.scoring.evaluation_set import Exam
-from stabench.harness.stats.estimate import Estimate, ratio
+from stabench.harness.stats.bootstrap import ratio
+from stabench.harness.stats.estimate import Estimate
 
 NORMALISER = "lower case, punctuation removed, white space collapsed"
 

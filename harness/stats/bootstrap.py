@@ -18,17 +18,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stabench.harness.stats.estimate import Estimate
+
 REPLICATES = 1000
 LEVEL = 0.95
-
-
-class Interval(NamedTuple):
-    """`value` over `n` clips, between the ends of its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-    n: int
 
 
 class Draws(NamedTuple):
@@ -117,7 +110,7 @@ def difference(a: Statistic, b: Statistic) -> Statistic:
     return Statistic(a.value - b.value, a.shares - b.shares, min(a.n, b.n))
 
 
-def interval(statistic: Statistic, draws: Draws) -> Interval:
+def interval(statistic: Statistic, draws: Draws) -> Estimate:
     """The expanded percentile interval. Raises ValueError when `draws` are for other groups."""
     if len(statistic.shares) != draws.counts.shape[1]:
         raise ValueError(
@@ -127,7 +120,25 @@ def interval(statistic: Statistic, draws: Draws) -> Interval:
     value = statistic.value
     ends = tails(len(statistic.shares))
     low, high = value + np.quantile(draws.counts @ statistic.shares, ends)
-    return Interval(value, min(float(low), value), max(float(high), value), statistic.n)
+    return Estimate(value, min(float(low), value), max(float(high), value), statistic.n)
+
+
+def ratio(
+    numerators: np.ndarray, denominators: np.ndarray, counts: np.ndarray, units: int | None = None
+) -> Estimate:
+    """Sum over sum of per-clip values [N], resampled by clip: `counts` [B, N] of each replicate.
+
+    `units` are the things drawn, where they are not the clips. Word error rate is errors over
+    words; a share of a ceiling is recall over recall. Without anything in the denominator there is
+    no ratio; its interval skips such replicates.
+    """
+    n, whole = len(denominators), float(np.sum(denominators))
+    if not whole:
+        return Estimate.missing("nothing to divide by: the denominator is 0", n)
+    below = counts @ denominators
+    samples = (counts @ numerators)[below > 0] / below[below > 0]
+    low, high = np.quantile(samples, tails(units or n))
+    return Estimate(float(np.sum(numerators)) / whole, float(low), float(high), n)
 
 
 BLOCK = 3

@@ -65,8 +65,9 @@ class Latency:
 
     @property
     def mean(self) -> Estimate:
-        """Mean, ns, with its interval."""
-        return self._estimate(lambda samples: np.nanmean(samples, axis=-1))
+        """Mean, ns, with its interval and the standard deviation of the samples."""
+        mean = self._estimate(lambda samples: np.nanmean(samples, axis=-1))
+        return mean._replace(sd=self.sd_ns)
 
     @property
     def median(self) -> Estimate:

@@ -15,10 +15,10 @@ from stabench.harness.compare.evidence import (
     ColumnEvidence,
     Evidence,
     Hardware,
-    Head,
     Settings,
     SystemEvidence,
 )
+from stabench.harness.runs.metrics_file import ColumnHead
 
 TURNS_SLOW, TURNS_QUICK, SLOWER, JITTER = 0.17, 0.29, 0.28, 0.065
 BLOCK, SYSTEMS = 12, 5
@@ -90,7 +90,7 @@ def system(name: str = "star", n: int = 0, **known: object) -> SystemEvidence:
 def evidence(*systems: SystemEvidence, name: str = "run", **known: object) -> Evidence:
     columns = {key: one for each in systems for key, one in each.columns.items()}
     heads = {
-        key: Head(label=key.upper(), unit="", digits=2, better=one.better)
+        key: ColumnHead(label=key.upper(), unit="", digits=2, better=one.better)
         for key, one in columns.items()
     }
     usual = {

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 from stabench.harness.formatting import counted, figure
 from stabench.harness.render.page import Head, Printed, Section
-from stabench.harness.report.table import Cell, Row, Table
+from stabench.harness.report.table import Row, Table
+from stabench.harness.stats.estimate import Estimate
 from stabench.harness.tasks.task import Column
 
 KEYS = 2
@@ -96,14 +97,14 @@ def _line(row: Row, printed: tuple[Printed, ...], columns: tuple[Column, ...]) -
     return Line(printed[0], printed[1].main, row.n, row.failed, tuple(cells))
 
 
-def _said(cell: Cell, column: Column) -> str:
+def _said(cell: Estimate, column: Column) -> str:
     """The whole truth of a cell in one sentence."""
     if cell.value is None:
         return f"{column.label}: {cell.reason}" if cell.reason else f"{column.label}: none"
-    unit = f" {cell.unit}" if cell.unit else ""
-    text = f"{column.label} {figure(cell.value, cell.digits)}{unit}"
+    unit = f" {column.unit}" if column.unit else ""
+    text = f"{column.label} {figure(cell.value, column.digits)}{unit}"
     if cell.low is not None and cell.high is not None:
-        ends = f"{figure(cell.low, cell.digits)} to {figure(cell.high, cell.digits)}"
+        ends = f"{figure(cell.low, column.digits)} to {figure(cell.high, column.digits)}"
         text += f", 95 % interval {ends}"
     text += f", {counted(cell.n, 'clip')}"
     return f"{text}; {cell.reason}" if cell.reason else text

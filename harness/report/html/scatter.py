@@ -170,7 +170,7 @@ def charts(results: Results, table: Table) -> list[Chart]:
     quality = (c for c in table.columns if c.block == "quality" and not c.random)
     for column in quality:
         for key, latencies in times.items():
-            pairs = [Pair(row, latencies[row.system], _quality(row, column)) for row in rows]
+            pairs = [Pair(row, latencies[row.system], row.cells[column.key]) for row in rows]
             shown = [
                 p for p in pairs if p.latency.value is not None and p.quality.value is not None
             ]
@@ -181,11 +181,6 @@ def charts(results: Results, table: Table) -> list[Chart]:
     return found
 
 
-def _quality(row: Row, column: Column) -> Estimate:
-    cell = row.cells[column.key]
-    return Estimate(cell.value, cell.low, cell.high, cell.n, cell.reason)
-
-
 def _lack(pair: Pair) -> str:
     """Why a system is not drawn."""
     number = pair.quality if pair.quality.value is None else pair.latency
@@ -193,7 +188,10 @@ def _lack(pair: Pair) -> str:
 
 
 def front(pairs: Sequence[Pair], better: str, told: Sequence[str]) -> list[Pair]:
-    """Those systems, but for paradigms that are `told` the caption, that no other beats in one number without losing in the other."""
+    """Return the systems that no other beats in one number without losing in the other.
+
+    Paradigms that are `told` the caption do not compete.
+    """
     sign = 1 if better == "lower" else -1
     compared = [pair for pair in pairs if pair.row.paradigm not in told]
     costs = [(_value(pair.latency), sign * _value(pair.quality)) for pair in compared]

@@ -21,7 +21,7 @@ from stabench.harness.report.files import to_csv
 from stabench.harness.report.ranking import Mark, marks
 from stabench.harness.report.report import page_of, report
 from stabench.harness.report.sections import results as results_section
-from stabench.harness.report.table import Cell, Row, Table, tabulate
+from stabench.harness.report.table import Row, Table, tabulate, value_text
 from stabench.harness.runs.results import Results
 from stabench.harness.scoring.score import score_run
 from stabench.harness.stats.estimate import Estimate
@@ -113,7 +113,7 @@ def test_csv_is_read_back_with_every_digit_and_runs_nothing(run):
             assert [line[f"{key}_low"], line[f"{key}_high"]] == [
                 "" if end is None else repr(end) for end in ends
             ]
-    assert float(lines[0]["processing_ms_sd"]) == rows[0].cells["processing"].spread
+    assert float(lines[0]["processing_ms_sd"]) == rows[0].cells["processing"].sd
     assert lines[0]["ovl"] == "not measured"
 
 
@@ -129,8 +129,11 @@ def test_csv_text_that_looks_like_a_formula_is_quoted(run, name):
     ("p", "said"), [(0.001, "p < 0.002"), (0.002, "p 0.002"), (0.5, "p 0.500")]
 )
 def test_a_permutation_s_p_stands_under_its_value(p, said):
-    cell = Cell(1.0, 0.5, 1.5, "", "lower", "1.00", None, p_value=p)
-    assert sections._printed(cell, 2, Mark()).under == f"[0.50, 1.50] {said}"
+    cell = Estimate(1.0, 0.5, 1.5, p_value=p)
+    assert (
+        sections._printed(cell, Column("kad", "KAD", "", "lower", 2, "quality"), Mark()).under
+        == f"[0.50, 1.50] {said}"
+    )
 
 
 def test_names_of_columns_run_nothing_in_a_csv(run):
@@ -206,11 +209,13 @@ def test_no_line_is_wider_than_the_terminal(run, width):
 
 def test_numbers_are_never_folded(run):
     shown = printed(page(run), 80)
-    for row in tabulate(Results.read(run)).rows:
-        for key in ("fad", "clap", "generation"):
-            cell = row.cells[key]
-            assert cell.text is None or cell.text in shown
-            assert interval(cell.low, cell.high, cell.digits) in shown
+    found = tabulate(Results.read(run))
+    columns = [column for column in found.columns if column.key in ("fad", "clap", "generation")]
+    for row in found.rows:
+        for column in columns:
+            cell = row.cells[column.key]
+            assert value_text(cell, column) in shown
+            assert interval(cell.low, cell.high, column.digits) in shown
 
 
 def test_no_colour_without_a_terminal_and_no_escape_from_a_name(run):
@@ -272,8 +277,8 @@ def test_without_styles_what_is_bold_stands_in_stars():
 VALUES = (("a", 1.0), ("b", 2.0))
 
 
-def _kl(value: float) -> Cell:
-    return Cell(value, None, None, "", "lower", figure(value, 2), None, n=9)
+def _kl(value: float) -> Estimate:
+    return Estimate(value, n=9)
 
 
 def test_columns_without_numbers_are_left_to_the_points(run):

@@ -36,11 +36,11 @@ def test_differences_are_paired_in_the_units_of_the_table(results):
     assert len(found) == 3 * 2
     a, b = (clip_times(results.timed(name), "represent") for name in ("a", "be"))
     minus = np.array([a[clip] - b[clip] for clip in sorted(a.keys() & b.keys())]) / 1e6
-    one = found["a", "be", "processing"]
-    assert (one.n, one.difference) == (23, pytest.approx(minus.mean()))
+    one = found["a", "be", "processing"].difference
+    assert (one.n, one.value) == (23, pytest.approx(minus.mean()))
     half = 1.96 * minus.std(ddof=1) / np.sqrt(len(minus))
     assert one.high - one.low == pytest.approx(2 * half, rel=0.35)
-    assert one.low < one.difference < one.high
+    assert one.low < one.value < one.high
 
 
 def test_a_ratio_of_a_system_to_itself_is_1_without_doubt(results):
@@ -75,7 +75,8 @@ def test_bursts_of_a_busy_machine_widen_differences_and_ratios(tmp_path):
         lines = [json.dumps(to_json(row)) + "\n" for row in rows]
         folder.journal_path.write_text("".join(lines))
         results = Results.read(folder.path)
-        minus = next(one for one in paired_latencies(results) if one.column == "generation")
+        paired = paired_latencies(results)
+        minus = next(one.difference for one in paired if one.column == "generation")
         over = latency_ratio(results, "a", "be", "generate")
         widths[kind] = (minus.high - minus.low, over.high - over.low)
     assert all(np.array(widths["bursts"]) > 1.8 * np.array(widths["mixed"])), widths

@@ -140,8 +140,9 @@ def test_values_carry_spread_interval_and_marks_and_dashes_their_notes(run, tabl
     tex = latex(run, table)
     star = next(row for row in table.rows if row.system == "star")
     time = star.cells["processing"]
-    assert rf"$\pm$ {time.spread:.{time.digits}f}" in tex
-    assert f"{{[}}{time.low:.{time.digits}f}, {time.high:.{time.digits}f}{{]}}" in tex
+    digits = next(column.digits for column in table.columns if column.key == "processing")
+    assert rf"$\pm$ {time.sd:.{digits}f}" in tex
+    assert f"{{[}}{time.low:.{digits}f}, {time.high:.{digits}f}{{]}}" in tex
     paired = (*run.paired, *paired_latencies(run))
     best = {key for (_, key), mark in marks(table, paired).cells.items() if mark.best}
     assert tex.count(r"\textbf{") >= len(best) > 0

@@ -2,12 +2,12 @@
 
 import pytest
 
-from stabench.harness.formatting import figure
 from stabench.harness.report.ranking import CEILINGS, SHARE, Mark, legend, marks
-from stabench.harness.report.table import Cell, Row, Table
+from stabench.harness.report.table import Row, Table
 from stabench.harness.runs.metrics_file import DifferenceRecord
 from stabench.harness.scoring.provenance import SHARE as SHARE_COLUMN
 from stabench.harness.scoring.sanity import CEILING, FLOOR
+from stabench.harness.stats.estimate import Estimate
 from stabench.harness.tasks.speech_to_audio import TASK
 from stabench.harness.tasks.task import Column
 
@@ -15,10 +15,10 @@ FAD = Column("fad", "FAD", "", "lower", 2, "quality")
 CLAP = Column("clap", "CLAP", "", "higher", 2, "quality")
 
 
-def cell(column: Column, value: float | None, n: int = 100) -> Cell:
-    text = None if value is None else figure(value, column.digits)
+def cell(value: float | None, n: int = 100) -> Estimate:
+    """A value with an interval of 1 on either side."""
     ends = (None, None) if value is None else (value - 1, value + 1)
-    return Cell(value, *ends, "", column.better, text, None, digits=column.digits, n=n)
+    return Estimate(value, *ends, n)
 
 
 def sanity(name: str, fad: float | None, clap: float | None, n: int = 100, reason: str = "") -> Row:
@@ -28,7 +28,7 @@ def sanity(name: str, fad: float | None, clap: float | None, n: int = 100, reaso
 
 
 def row(name: str, fad: float | None, clap: float | None, paradigm: str = "cascade", n: int = 100):
-    cells = {"fad": cell(FAD, fad, n), "clap": cell(CLAP, clap, n)}
+    cells = {"fad": cell(fad, n), "clap": cell(clap, n)}
     return Row(name, name.upper(), paradigm, n, 0, cells)
 
 
@@ -38,7 +38,8 @@ def table(*rows: Row) -> Table:
 
 def minus(a: str, b: str, column: str, low: float | None, high: float | None) -> DifferenceRecord:
     value = None if low is None or high is None else (low + high) / 2
-    return DifferenceRecord(a=a, b=b, column=column, difference=value, low=low, high=high, n=100)
+    difference = Estimate(value, low, high, 100)
+    return DifferenceRecord(a=a, b=b, column=column, difference=difference)
 
 
 def test_the_best_is_lowest_or_highest_and_another_is_worse_where_the_interval_excludes_0():
@@ -191,9 +192,9 @@ def test_a_share_of_the_ceiling_above_1_is_beyond_it():
     share = Column("ceiling_share", "Recall / ceiling", "", "higher", 2, "quality")
     rows = [row(name, 2.0, 0.4) for name in "ab"]
     for one, value in zip(rows, (1.02, 0.9), strict=True):
-        one.cells["ceiling_share"] = cell(share, value)
+        one.cells["ceiling_share"] = cell(value)
     assert not marks(Table((share,), rows, TASK), []).of(rows[0], "ceiling_share").best
-    rows[0].cells["ceiling_share"] = cell(share, 1.0)
+    rows[0].cells["ceiling_share"] = cell(1.0)
     assert marks(Table((share,), rows, TASK), []).of(rows[0], "ceiling_share").best
 
 

@@ -222,7 +222,8 @@ def test_random_weights_are_the_reason_before_scoring_too(as_published):
 def test_a_ratio_of_times_is_that_of_the_means_on_common_clips(as_published):
     results = Results.read(as_published)
     means = [
-        np.mean([row.phase_ns["represent"] for row in results.timed(name)]) for name in ("star", "cascade")
+        np.mean([row.phase_ns["represent"] for row in results.timed(name)])
+        for name in ("star", "cascade")
     ]
     found = cell(as_published, "Ratios: STAR", "Processing, over Whisper + TANGO 2")
     ends = (35.93 / 156.33, 35.925 / 156.335, 35.935 / 156.325)
@@ -249,7 +250,9 @@ def as_fast_as_published(folder: Path) -> Path:
     path, times = folder / "journal.jsonl", {}
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     for index, row in enumerate(row for row in rows if row["system"] == "cascade"):
-        times[row["clip"]] = row["phase_ns"]["represent"] * 35.93 / 156.33 * (0.98 + 0.04 * (index % 2))
+        times[row["clip"]] = (
+            row["phase_ns"]["represent"] * 35.93 / 156.33 * (0.98 + 0.04 * (index % 2))
+        )
     for row in rows:
         if row["system"] == "star":
             row["phase_ns"]["represent"], row["spans"] = int(times[row["clip"]]), []

@@ -73,7 +73,7 @@ def test_paired_differences_and_intervals_are_of_those_clips(scored):
         for line in metrics["paired"]
         if (line["a"], line["b"], line["column"]) == (KEEPS, SWAPS, "order")
     ]
-    assert (line["difference"], line["n"]) == (1, N / 3)
+    assert (line["difference"]["value"], line["difference"]["n"]) == (1, N / 3)
 
 
 def test_the_report_shows_it(scored):

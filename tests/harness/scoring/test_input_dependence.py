@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from stabench.harness.runs import metrics_file
+from stabench.harness.runs.metrics_file import DependenceRecord
 from stabench.harness.scoring.evaluation_set import Exam, Item
 from stabench.harness.scoring.evaluator import Answers
 from stabench.harness.scoring.features import hear, network
 from stabench.harness.scoring.input_dependence import (
     LEAST,
-    Dependence,
     Fits,
     dependence,
     dependences,
@@ -115,8 +115,8 @@ def test_a_distance_is_better_where_it_is_lower():
 
 def test_what_cannot_be_tested_says_why():
     few = np.arange(LEAST - 1)
-    assert dependence(Fits(np.eye(LEAST - 1), True, few, few)) == Dependence(
-        None, n=9, reason="needs at least 10 recordings, has 9"
+    assert dependence(Fits(np.eye(LEAST - 1), True, few, few)) == DependenceRecord(
+        n=9, reason="needs at least 10 recordings, has 9"
     )
     many = np.arange(12)
     same = dependence(Fits(np.eye(12), True, many, np.zeros(12)))
@@ -166,7 +166,8 @@ def test_networks_with_random_weights_and_systems_without_sounds_are_not_tested(
     assert of_star(FakeRun(tmp_path / "a", n=12, use=options).make().path) == {}
     untrained = {"tagger": f"{LISTENERS}:Untrained"}
     found = of_star(FakeRun(tmp_path / "b", n=12, metrics=untrained).make().path)
-    assert found["kl"] == {"n": 12, "reason": "random weights"}
+    assert (found["kl"]["p_value"], found["kl"]["n"]) == (None, 12)
+    assert found["kl"]["reason"] == "random weights"
     assert found["clap"]["p_value"] <= 1
 
 

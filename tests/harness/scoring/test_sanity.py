@@ -100,12 +100,12 @@ def test_the_ceiling_is_a_row_and_recall_is_shown_as_its_share(made):
     metrics = sheet(
         exam, [Entrant("quiet", "", "unstated", sounds)], sounds, choice, silent
     ).content
-    top = metrics["sanity"]["ceiling"]["cells"]["recall"]["value"]
-    cells = metrics["systems"]["quiet"]["cells"]
-    assert 0 < cells["recall"]["value"] < top <= 1
+    top = metrics.sanity["ceiling"].cells["recall"].value
+    cells = metrics.systems["quiet"].cells
+    assert 0 < cells["recall"].value < top <= 1
     share = cells["ceiling_share"]
-    assert share["value"] == pytest.approx(cells["recall"]["value"] / top)
-    assert share["low"] <= share["value"] <= share["high"]
+    assert share.value == pytest.approx(cells["recall"].value / top)
+    assert share.low <= share.value <= share.high
 
 
 def test_the_floor_is_another_sound_of_each_clip_measured_like_a_system(made):
@@ -120,13 +120,13 @@ def test_the_floor_is_another_sound_of_each_clip_measured_like_a_system(made):
     entrants = [Entrant("good", "", "unstated", {clip: partial(again, clip) for clip in exam.ids})]
     choice = Choice(COLUMNS, ("silence",), floor=again)
     metrics = sheet(exam, entrants, sounds, choice, silent).content
-    assert list(metrics["sanity"]) == ["floor", "silence"]
-    row = metrics["sanity"]["floor"]
-    assert (row["label"], row["n"]) == ("Perfect generator (same scenes, new seeds)", 24)
+    assert list(metrics.sanity) == ["floor", "silence"]
+    row = metrics.sanity["floor"]
+    assert (row.label, row.n) == ("Perfect generator (same scenes, new seeds)", 24)
     assert sorted(set(asked)) == exam.ids
-    cells = metrics["systems"]["good"]["cells"]
-    assert {column: cells[column] for column in COLUMNS} == row["cells"]
-    assert all(row["cells"][column]["low"] is not None for column in COLUMNS)
+    cells = metrics.systems["good"].cells
+    assert {column: cells[column] for column in COLUMNS} == row.cells
+    assert all(row.cells[column].low is not None for column in COLUMNS)
 
 
 def test_the_floor_of_a_recording_is_that_of_its_first_clip(made):

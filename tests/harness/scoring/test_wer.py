@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from stabench.harness.scoring.wer import normalise, word_errors
-from stabench.harness.stats.bootstrap import Draws
-from stabench.harness.stats.estimate import ratio
+from stabench.harness.stats.bootstrap import Draws, ratio
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from scipy.special import stdtrit
 
 from stabench.harness.stats.bootstrap import (
     Draws,
-    Interval,
     Statistic,
     difference,
     interval,
@@ -17,6 +16,7 @@ from stabench.harness.stats.bootstrap import (
     student,
     tails,
 )
+from stabench.harness.stats.estimate import Estimate
 from stabench.metrics.inception import inception_statistic
 
 CLIPS, WORLDS = 200, 500
@@ -42,7 +42,7 @@ def test_a_replicate_of_a_mean_is_the_mean_of_the_clips_drawn():
     found = interval(mean(values, np.arange(20), 20), draws)
     written_out = [np.repeat(values, counts).mean() for counts in draws.counts]
     low, high = np.quantile(written_out, tails(20))
-    assert found == pytest.approx((values.mean(), low, high, 20))
+    assert found[:4] == pytest.approx((values.mean(), low, high, 20))
 
 
 @pytest.mark.parametrize("kind", ["normal", "skewed", "fractions"])
@@ -142,12 +142,12 @@ def test_a_clip_without_a_value_is_left_out_and_counted():
 
 def test_a_value_always_lies_within_its_interval():
     draws = Draws(np.full((9, 2), 3))
-    assert interval(Statistic(5.0, np.array([1.0, 0.5]), 2), draws) == Interval(5.0, 5.0, 9.5, 2)
+    assert interval(Statistic(5.0, np.array([1.0, 0.5]), 2), draws) == Estimate(5.0, 5.0, 9.5, 2)
 
 
 def test_equal_systems_differ_by_nothing():
     one = mean(np.random.default_rng(0).standard_normal(40), np.arange(40), 40)
-    assert interval(difference(one, one), Draws.of(40)) == Interval(0.0, 0.0, 0.0, 40)
+    assert interval(difference(one, one), Draws.of(40)) == Estimate(0.0, 0.0, 0.0, 40)
 
 
 @pytest.mark.parametrize(

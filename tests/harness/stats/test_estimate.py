@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from stabench.harness.stats.bootstrap import Draws, tails
-from stabench.harness.stats.estimate import ratio
+from stabench.harness.stats.bootstrap import Draws, ratio, tails
 
 
 @pytest.mark.parametrize("units", [None, 4])

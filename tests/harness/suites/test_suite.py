@@ -36,7 +36,10 @@ MISTAKES = {
     "protocol.warmup": (1, "protocol: unknown key 'warmup'; did you mean 'warmups'?"),
     "metrics.colums": ([], "metrics: unknown key 'colums'; did you mean 'columns'?"),
     "metrics.columns": (["fda"], "unknown column 'fda'; did you mean 'fd'?"),
-    "metrics.sanity": (["noize"], "metrics.sanity: unknown sanity row 'noize'; did you mean 'noise'?"),
+    "metrics.sanity": (
+        ["noize"],
+        "metrics.sanity: unknown sanity row 'noize'; did you mean",
+    ),
     "system.0.option": ({}, "system.0: unknown key 'option'; did you mean 'options'?"),
     "system.0.name": ("a/b", "system.0.name is 'a/b'"),
     "protocol.scenario": ("online", "protocol.scenario is 'online'"),
