@@ -56,7 +56,7 @@ Metric = Annotated[str | None, typer.Argument(metavar="[METRIC]", help="fad, kl,
 OneSystem = Annotated[str | None, typer.Option("--system", metavar="NAME", help="Only this one.")]
 HistorySuite = Annotated[str, typer.Option("--suite", help="Runs of this suite.")]
 Machine = Annotated[str | None, typer.Option("--machine", help="Runs on this machine.")]
-Plot = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="A plot: .png or .svg.")]
+Plot = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Draw a plot: a .svg.")]
 Add = Annotated[
     Path | None, typer.Option("--add", metavar="RUN", help="Record a run instead of showing any.")
 ]
@@ -165,11 +165,11 @@ def history(
     file: HistoryFile = HISTORY,
 ) -> None:
     """A metric over the recorded runs, with change points; or record a run."""
-    from stabench.harness.history import plot, record
+    from stabench.harness.history import page, record
 
     if (metric is None) == (add is None):
         raise StabenchError("history takes METRIC, or --add RUN")
     if add is not None:
         print(record.add(add, file, dirty=dirty).run)
     elif metric is not None:
-        plot.show(metric, file, suite=suite, system=system, machine=machine, out=out)
+        page.show(metric, file, suite=suite, system=system, machine=machine, out=out)
