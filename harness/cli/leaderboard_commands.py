@@ -1,4 +1,4 @@
-"""The board's commands: `stabench submit | check-submission | leaderboard | export | history`."""
+"""The board's commands: `stabench submit | check-submission | leaderboard | history`."""
 
 import sys
 from pathlib import Path
@@ -41,17 +41,6 @@ Site = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the site
 Records = Annotated[Path, typer.Option("--history", metavar="FILE", help="Recorded runs.")]
 Root = Annotated[Path, typer.Option("--to", metavar="DIR", help="Accepted submissions.")]
 Id = Annotated[str | None, typer.Option("--id", help="Of the entry; default: run and system.")]
-Submission = Annotated[
-    Path, typer.Argument(metavar="SUBMISSION", help="A package, submission.json, or an entry.")
-]
-Format = Annotated[str, typer.Option("--format", help="hf-eval-results or model-index.")]
-HubDataset = Annotated[
-    str | None, typer.Option("--dataset", metavar="ORG/NAME", help="The Hub's id of the data set.")
-]
-SourceUrl = Annotated[
-    str | None, typer.Option("--source", metavar="URL", help="Where the numbers are shown.")
-]
-OutFile = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Default: printed.")]
 Metric = Annotated[str | None, typer.Argument(metavar="[METRIC]", help="fad, kl, processing, ...")]
 OneSystem = Annotated[str | None, typer.Option("--system", metavar="NAME", help="Only this one.")]
 HistorySuite = Annotated[str, typer.Option("--suite", help="Runs of this suite.")]
@@ -69,7 +58,6 @@ def register(app: typer.Typer) -> None:
     app.command()(submit)
     app.command("check-submission")(check_submission)
     app.command()(history)
-    app.command()(export)
     app.add_typer(
         leaderboard, name="leaderboard", help="Accepted submissions, and a site made of them."
     )
@@ -134,24 +122,6 @@ def add(
 
     told = Scoring(sys.stderr)
     print(accept(package, root, name=name, suite=suite, device=device or "cpu", progress=told))
-
-
-def export(
-    submission: Submission,
-    kind: Format,
-    dataset: HubDataset = None,
-    source: SourceUrl = None,
-    out: OutFile = None,
-) -> None:
-    """A submission's numbers in the YAML of the Hugging Face Hub."""
-    from stabench.harness import files
-    from stabench.harness.leaderboard import hub_export
-
-    text = hub_export.export(submission, kind, hub_export.Hub(dataset, source))
-    if out is None:
-        print(text, end="")
-    else:
-        files.write_bytes(out, text.encode())
 
 
 def history(

@@ -90,7 +90,6 @@ FAULTS = {
     "submit": (["submit", "none", "--system", "a", "--about", "none"], 3, "'none'"),
     "package": (["check-submission", "none.zip"], 3, "none.zip"),
     "no package": (["leaderboard", "add", "none.zip"], 3, "none.zip"),
-    "export": (["export", "none", "--format", "hf-eval-result"], 2, "did you mean 'hf-eval-resu"),
     "history": (["history"], 2, "history takes METRIC, or --add RUN"),
     "no history": (["history", "kl"], 3, "history.jsonl"),
 }
@@ -241,7 +240,7 @@ def test_folders_are_scored_by_name(stabench, tmp_path: Path) -> None:
     assert "none" in _said(done)
 
 
-COMMANDS = ("run", "score", "report", "compare", "reproduce", "list", "history", "export")
+COMMANDS = ("run", "score", "report", "compare", "reproduce", "list", "history")
 COMMANDS += ("submit", "check-submission", "leaderboard", "weights", "doctor")
 
 
