@@ -1,4 +1,4 @@
-"""The board's commands: `stabench submit | check-submission | leaderboard | history`."""
+"""The board's commands: `stabench submit | check-submission | leaderboard | export | history`."""
 
 import sys
 from pathlib import Path
@@ -41,6 +41,21 @@ Site = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the site
 Records = Annotated[Path, typer.Option("--history", metavar="FILE", help="Recorded runs.")]
 Root = Annotated[Path, typer.Option("--to", metavar="DIR", help="Accepted submissions.")]
 Id = Annotated[str | None, typer.Option("--id", help="Of the entry; default: run and system.")]
+Format = Annotated[
+    Literal["every-eval-ever"], typer.Option("--format", help="Every Eval Ever, schema 0.3.0.")
+]
+OutData = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where data/ is written.")]
+ModelId = Annotated[
+    str | None,
+    typer.Option("--model-id", metavar="DEVELOPER/MODEL", help="The system's name on the Hub."),
+]
+Organization = Annotated[
+    str | None, typer.Option("--organization", metavar="NAME", help="Who ran the evaluation.")
+]
+Relationship = Annotated[
+    Literal["first_party", "third_party", "collaborative", "other"] | None,
+    typer.Option("--relationship", help="Of who ran it to who made the system."),
+]
 Metric = Annotated[str | None, typer.Argument(metavar="[METRIC]", help="fad, kl, processing, ...")]
 OneSystem = Annotated[str | None, typer.Option("--system", metavar="NAME", help="Only this one.")]
 HistorySuite = Annotated[str, typer.Option("--suite", help="Runs of this suite.")]
@@ -58,6 +73,7 @@ def register(app: typer.Typer) -> None:
     app.command()(submit)
     app.command("check-submission")(check_submission)
     app.command()(history)
+    app.command()(export)
     app.add_typer(
         leaderboard, name="leaderboard", help="Accepted submissions, and a site made of them."
     )
@@ -122,6 +138,34 @@ def add(
 
     told = Scoring(sys.stderr)
     print(accept(package, root, name=name, suite=suite, device=device or "cpu", progress=told))
+
+
+def export(
+    run: options.Run,
+    out: OutData,
+    form: Format = "every-eval-ever",
+    system: OneSystem = None,
+    model_id: ModelId = None,
+    organization: Organization = None,
+    relationship: Relationship = None,
+) -> None:
+    """Write a scored run's systems, and each clip's values, in a format that others read."""
+    from stabench.harness.leaderboard.export import Evaluator, export_run
+
+    evaluator = Evaluator(organization or "unknown", relationship or "other", model_id)
+    for path in export_run(run, out, system, evaluator):
+        print(path)
+    given = {
+        "--organization": organization,
+        "--relationship": relationship,
+        "--model-id": model_id,
+    }
+    if lacking := [name for name, value in given.items() if value is None]:
+        print(
+            f"not told: {', '.join(lacking)}; written as unknown or other, which the datastore of "
+            "Every Eval Ever may refuse",
+            file=sys.stderr,
+        )
 
 
 def history(

@@ -64,7 +64,14 @@ def lines(metric: Metric, traced: Sequence[Series]) -> Iterator[str]:
         name = "" if series.label == series.system else f" ({plain(series.system)})"
         yield ""
         yield f"{plain(series.label)}{name}, {counted(len(series.points), 'run')}"
-        yield f"  last    {_describe_point(metric, series.points[-1])}"
+        last = series.points[-1]
+        ends = interval(last.low, last.high, metric.digits)
+        number = f"{figure(last.value, metric.digits)} {ends}".strip()
+        failed = f", {last.failed} failed" if last.failed else ""
+        yield (
+            f"  last    {_when(last)}: {number}, {counted(last.n, 'clip')}{failed}, "
+            f"commit {plain(last.commit)}"
+        )
         yield from (f"  {event}" for event in events(metric, series))
         longest = max(len(stretch.points) for stretch in series.stretches)
         if longest < LEAST_RUNS:
@@ -106,15 +113,6 @@ def _describe_changes(metric: Metric, stretch: Stretch) -> Iterator[str]:
             f"{figure(change.after, digits)}, {'better' if better else 'worse'} "
             f"(p {change.p_value:.4f}), commits {plain(last.commit)}..{plain(first.commit)}{moved}"
         )
-
-
-def _describe_point(metric: Metric, point: Point) -> str:
-    value = figure(point.value, metric.digits)
-    ends = interval(point.low, point.high, metric.digits)
-    failed = f", {point.failed} failed" if point.failed else ""
-    number = f"{value} {ends}".strip()
-    clips = counted(point.n, "clip")
-    return f"{_when(point)}: {number}, {clips}{failed}, commit {plain(point.commit)}"
 
 
 def _when(point: Point) -> str:

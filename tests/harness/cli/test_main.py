@@ -90,6 +90,8 @@ FAULTS = {
     "submit": (["submit", "none", "--system", "a", "--about", "none"], 3, "'none'"),
     "package": (["check-submission", "none.zip"], 3, "none.zip"),
     "no package": (["leaderboard", "add", "none.zip"], 3, "none.zip"),
+    "export": (["export", "none", "--out", "x"], 3, "run 'none': no run.json"),
+    "format": (["export", "none", "--out", "x", "--format", "hf"], 2, "'--format'"),
     "history": (["history"], 2, "history takes METRIC, or --add RUN"),
     "no history": (["history", "kl"], 3, "history.jsonl"),
 }
@@ -240,7 +242,7 @@ def test_folders_are_scored_by_name(stabench, tmp_path: Path) -> None:
     assert "none" in _said(done)
 
 
-COMMANDS = ("run", "score", "report", "compare", "reproduce", "list", "history")
+COMMANDS = ("run", "score", "report", "compare", "reproduce", "list", "history", "export")
 COMMANDS += ("submit", "check-submission", "leaderboard", "weights", "doctor")
 
 
