@@ -41,22 +41,26 @@ Site = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the site
 Records = Annotated[Path, typer.Option("--history", metavar="FILE", help="Recorded runs.")]
 Root = Annotated[Path, typer.Option("--to", metavar="DIR", help="Accepted submissions.")]
 Id = Annotated[str | None, typer.Option("--id", help="Of the entry; default: run and system.")]
-Submission = Annotated[
-    Path, typer.Argument(metavar="SUBMISSION", help="A package, submission.json, or an entry.")
+Format = Annotated[
+    Literal["every-eval-ever"], typer.Option("--format", help="Every Eval Ever, schema 0.3.0.")
 ]
-Format = Annotated[str, typer.Option("--format", help="hf-eval-results or model-index.")]
-HubDataset = Annotated[
-    str | None, typer.Option("--dataset", metavar="ORG/NAME", help="The Hub's id of the data set.")
+OutData = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where data/ is written.")]
+ModelId = Annotated[
+    str | None,
+    typer.Option("--model-id", metavar="DEVELOPER/MODEL", help="The system's name on the Hub."),
 ]
-SourceUrl = Annotated[
-    str | None, typer.Option("--source", metavar="URL", help="Where the numbers are shown.")
+Organization = Annotated[
+    str | None, typer.Option("--organization", metavar="NAME", help="Who ran the evaluation.")
 ]
-OutFile = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Default: printed.")]
+Relationship = Annotated[
+    Literal["first_party", "third_party", "collaborative", "other"] | None,
+    typer.Option("--relationship", help="Of who ran it to who made the system."),
+]
 Metric = Annotated[str | None, typer.Argument(metavar="[METRIC]", help="fad, kl, processing, ...")]
 OneSystem = Annotated[str | None, typer.Option("--system", metavar="NAME", help="Only this one.")]
 HistorySuite = Annotated[str, typer.Option("--suite", help="Runs of this suite.")]
 Machine = Annotated[str | None, typer.Option("--machine", help="Runs on this machine.")]
-Plot = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="A plot: .png or .svg.")]
+Plot = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Draw a plot: a .svg.")]
 Add = Annotated[
     Path | None, typer.Option("--add", metavar="RUN", help="Record a run instead of showing any.")
 ]
@@ -137,21 +141,31 @@ def add(
 
 
 def export(
-    submission: Submission,
-    kind: Format,
-    dataset: HubDataset = None,
-    source: SourceUrl = None,
-    out: OutFile = None,
+    run: options.Run,
+    out: OutData,
+    form: Format = "every-eval-ever",
+    system: OneSystem = None,
+    model_id: ModelId = None,
+    organization: Organization = None,
+    relationship: Relationship = None,
 ) -> None:
-    """A submission's numbers in the YAML of the Hugging Face Hub."""
-    from stabench.harness import files
-    from stabench.harness.leaderboard import hub_export
+    """Write a scored run's systems, and each clip's values, in a format that others read."""
+    from stabench.harness.leaderboard.export import Evaluator, export_run
 
-    text = hub_export.export(submission, kind, hub_export.Hub(dataset, source))
-    if out is None:
-        print(text, end="")
-    else:
-        files.write_bytes(out, text.encode())
+    evaluator = Evaluator(organization or "unknown", relationship or "other", model_id)
+    for path in export_run(run, out, system, evaluator):
+        print(path)
+    given = {
+        "--organization": organization,
+        "--relationship": relationship,
+        "--model-id": model_id,
+    }
+    if lacking := [name for name, value in given.items() if value is None]:
+        print(
+            f"not told: {', '.join(lacking)}; written as unknown or other, which the datastore of "
+            "Every Eval Ever may refuse",
+            file=sys.stderr,
+        )
 
 
 def history(
@@ -165,11 +179,11 @@ def history(
     file: HistoryFile = HISTORY,
 ) -> None:
     """A metric over the recorded runs, with change points; or record a run."""
-    from stabench.harness.history import plot, record
+    from stabench.harness.history import page, record
 
     if (metric is None) == (add is None):
         raise StabenchError("history takes METRIC, or --add RUN")
     if add is not None:
         print(record.add(add, file, dirty=dirty).run)
     elif metric is not None:
-        plot.show(metric, file, suite=suite, system=system, machine=machine, out=out)
+        page.show(metric, file, suite=suite, system=system, machine=machine, out=out)

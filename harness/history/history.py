@@ -131,38 +131,30 @@ class HistoryRecord(Part):
 
 
 def read(path: Path = HISTORY) -> list[HistoryRecord]:
-    """The records of a history, in order of time. Raises MissingError without the file.
+    """Return the records of a history in order of time.
 
-    Raises StabenchError, with the line, for one that is torn, of another shape or there twice.
+    Raises MissingError without the file, and StabenchError, with the line, for a record that is
+    torn, of another shape or there twice.
     """
     if not path.exists():
         raise MissingError(f"history '{path}': no such file; record a run first")
     *lines, torn = path.read_bytes().split(b"\n")
     if torn:
         raise StabenchError(f"{path}, line {len(lines) + 1}: not whole; remove the line")
-    records = [_parse(path, number, line) for number, line in enumerate(lines, 1)]
-    _check_unique(path, records)
-    return sorted(records, key=lambda record: record.at)
-
-
-def _parse(path: Path, number: int, line: bytes) -> HistoryRecord:
-    try:
-        return HistoryRecord.model_validate_json(line)
-    except ValidationError as error:
-        raise StabenchError(
-            f"{path}, line {number}: {first_key(error)}; restore the line"
-        ) from None
-
-
-def _check_unique(path: Path, records: list[HistoryRecord]) -> None:
-    first: dict[str, int] = {}
-    for number, record in enumerate(records, 1):
-        if record.run in first:
+    records: list[HistoryRecord] = []
+    first_lines: dict[str, int] = {}
+    for number, line in enumerate(lines, 1):
+        try:
+            record = HistoryRecord.model_validate_json(line)
+        except ValidationError as error:
+            what = first_key(error)
+            raise StabenchError(f"{path}, line {number}: {what}; restore the line") from None
+        if (first := first_lines.setdefault(record.run, number)) != number:
             raise StabenchError(
-                f"{path}, line {number}: run '{record.run}' stands in line {first[record.run]} "
-                "already; remove one"
+                f"{path}, line {number}: run '{record.run}' is in line {first} already; remove one"
             )
-        first[record.run] = number
+        records.append(record)
+    return sorted(records, key=lambda record: record.at)
 
 
 def append(record: HistoryRecord, path: Path = HISTORY) -> None:

@@ -1,94 +1,145 @@
-"""The history page's content: of every suite and metric, the course of each system."""
+"""What is told of a history: the lines of `stabench history`, and the site's history page."""
 
+import sys
 from collections.abc import Iterator, Sequence
-from html import escape
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, TextIO
 
-from stabench.harness.formatting import counted, figure, interval
-from stabench.harness.history.history import HistoryRecord
-from stabench.harness.history.plot import events
-from stabench.harness.history.series import Metric, Series, Stretch, metric_of, series
+from stabench.harness import files
+from stabench.harness.errors import StabenchError
+from stabench.harness.formatting import counted, figure, interval, plain
+from stabench.harness.history.history import HISTORY, HistoryRecord, read
+from stabench.harness.history.plot import draw
+from stabench.harness.history.series import (
+    Metric,
+    Point,
+    Series,
+    Stretch,
+    find_metric,
+    trace_systems,
+)
+from stabench.harness.stats.change_points import LEAST_RUNS
 from stabench.harness.tasks.speech_to_audio import TIMINGS
 
-WIDTH, HEIGHT, MARGIN = 320, 64, 6
-
-
-class Canvas:
-    """From a run's number and a value to a place on the drawing, in its units."""
-
-    def __init__(self, series: Series) -> None:
-        points = series.points
-        ends = [end for p in points for end in (p.value, p.low, p.high) if end is not None]
-        self._low, self._spread = min(ends), (max(ends) - min(ends)) or 1.0
-        self._runs = len(points)
-
-    def x(self, index: float) -> str:
-        """Across: `index` counts the runs of the series."""
-        step = (WIDTH - 2 * MARGIN) / max(self._runs - 1, 1)
-        place = MARGIN + step * index if self._runs > 1 else WIDTH / 2
-        return f"{place:.1f}"
-
-    def y(self, value: float) -> str:
-        """Down."""
-        share = (value - self._low) / self._spread
-        return f"{HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * share:.1f}"
-
-
-def drawing(series: Series, label: str) -> str:
-    """The SVG of a series; `label` is what a screen reader says of it."""
-    canvas, first = Canvas(series), 0
-    parts: list[str] = []
-    for stretch in series.stretches:
-        parts += _stretch(canvas, stretch, first)
-        first += len(stretch.points)
-    return (
-        f'<svg class="series" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
-        f'role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
-    )
-
-
-def _stretch(canvas: Canvas, stretch: Stretch, first: int) -> Iterator[str]:
-    """Marks, intervals, a line and dots; the line ends with the stretch."""
-    if stretch.why:
-        yield _rule(canvas, first - 0.5, "gap")
-    for change in stretch.changes:
-        yield _rule(canvas, first + change.index - 0.5, "change")
-    places = [(canvas.x(first + i), point) for i, point in enumerate(stretch.points)]
-    for x, point in places:
-        if point.low is not None and point.high is not None:
-            low, high = canvas.y(point.low), canvas.y(point.high)
-            yield f'<line class="ends" x1="{x}" x2="{x}" y1="{low}" y2="{high}"/>'
-    path = " ".join(f"{x},{canvas.y(point.value)}" for x, point in places)
-    yield f'<polyline class="line" points="{path}"/>' if len(places) > 1 else ""
-    yield from (
-        f'<circle class="dot" cx="{x}" cy="{canvas.y(point.value)}" r="2"/>' for x, point in places
-    )
-
-
-def _rule(canvas: Canvas, index: float, name: str) -> str:
-    x = canvas.x(index)
-    return f'<line class="{name}" x1="{x}" x2="{x}" y1="0" y2="{HEIGHT}"/>'
-
-
+SUFFIX = ".svg"
+MOST_EVENTS = 12
+"""Breaks and change points that are told of a series, the last ones."""
 MOST_RUNS = 500
-"""Runs of a suite that the page draws, the last ones."""
+"""Runs of a suite that the site draws, the last ones."""
+
+
+def show(
+    key: str,
+    path: Path = HISTORY,
+    *,
+    suite: str = "pocket",
+    system: str | None = None,
+    machine: str | None = None,
+    out: Path | None = None,
+    stream: TextIO | None = None,
+) -> None:
+    """Print what became of a metric, and draw it in `out` (.svg) where one is given.
+
+    Raises MissingError without a history, StabenchError for a name that no record has and for
+    another kind of file.
+    """
+    if out is not None and out.suffix.lower() != SUFFIX:
+        raise StabenchError(f"--out '{out}': expected a name that ends in {SUFFIX}")
+    records = read(path)
+    metric = find_metric(records, key)
+    traced = trace_systems(records, metric, suite=suite, system=system, machine=machine)
+    if out is not None:
+        files.write_bytes(out, draw(metric, traced))
+    print("\n".join(lines(metric, traced)), file=stream or sys.stdout)
+    if out is not None:
+        print(f"\nplot: {out}", file=stream or sys.stdout)
+
+
+def lines(metric: Metric, traced: Sequence[Series]) -> Iterator[str]:
+    """Yield the lines of the command, without anything that a terminal would obey."""
+    yield plain(_title(metric))
+    if not traced:
+        yield "No record has it."
+    for series in traced:
+        name = "" if series.label == series.system else f" ({plain(series.system)})"
+        yield ""
+        yield f"{plain(series.label)}{name}, {counted(len(series.points), 'run')}"
+        last = series.points[-1]
+        ends = interval(last.low, last.high, metric.digits)
+        number = f"{figure(last.value, metric.digits)} {ends}".strip()
+        failed = f", {last.failed} failed" if last.failed else ""
+        yield (
+            f"  last    {_when(last)}: {number}, {counted(last.n, 'clip')}{failed}, "
+            f"commit {plain(last.commit)}"
+        )
+        yield from (f"  {event}" for event in events(metric, series))
+        longest = max(len(stretch.points) for stretch in series.stretches)
+        if longest < LEAST_RUNS:
+            yield (
+                f"  Change points need {LEAST_RUNS} runs of one provenance; "
+                f"there {'is' if longest == 1 else 'are'} {longest}."
+            )
+
+
+def events(metric: Metric, series: Series) -> list[str]:
+    """Return a line for each break and change point in order of time; of many, the last ones."""
+    told = []
+    for stretch in series.stretches:
+        if stretch.why:
+            told.append(f"break   {_when(stretch.points[0])}: {plain(stretch.why)}")
+        told += _describe_changes(metric, stretch)
+    left_out = len(told) - MOST_EVENTS
+    if left_out <= 0:
+        return told
+    return [f"({counted(left_out, 'earlier event')} not told)", *told[-MOST_EVENTS:]]
+
+
+def _describe_changes(metric: Metric, stretch: Stretch) -> Iterator[str]:
+    for change in stretch.changes:
+        first, last = stretch.points[change.index], stretch.points[change.index - 1]
+        better = (change.after < change.before) == (metric.better == "lower")
+        # As many decimals as it takes to tell the two levels apart.
+        digits = next(
+            (
+                count
+                for count in range(metric.digits, 9)
+                if figure(change.before, count) != figure(change.after, count)
+            ),
+            metric.digits,
+        )
+        moved = "; the system is another" if first.system_sha256 != last.system_sha256 else ""
+        yield (
+            f"change  {_when(first)}: {figure(change.before, digits)} to "
+            f"{figure(change.after, digits)}, {'better' if better else 'worse'} "
+            f"(p {change.p_value:.4f}), commits {plain(last.commit)}..{plain(first.commit)}{moved}"
+        )
+
+
+def _when(point: Point) -> str:
+    return f"{point.at:%Y-%m-%d %H:%M}"
+
+
+def _title(metric: Metric) -> str:
+    unit = f" ({metric.unit})" if metric.unit else ""
+    return f"{metric.label}{unit}, {metric.better} is better"
 
 
 class Course(NamedTuple):
-    """One system's series: how often, a drawing, the last value, breaks and change points."""
+    """One system's series: how many runs, the last value with its interval, breaks and changes."""
 
     label: str
     runs: int
-    drawing: str
     last: str
     ends: str
     events: list[str]
 
 
 class Courses(NamedTuple):
-    """One metric of every system."""
+    """One metric of every system. `drawing` is the SVG, `address` its place in the site."""
 
     title: str
+    drawing: bytes
+    address: str
     lines: list[Course]
 
 
@@ -101,30 +152,31 @@ class Recorded(NamedTuple):
 
 
 def suites(records: Sequence[HistoryRecord]) -> list[Recorded]:
-    """Every suite's metrics as the history page shows them: latencies first, as in the table."""
-    found = []
-    for name in sorted({record.suite.name for record in records}):
+    """Return every suite's metrics for the history page: latencies first, as in the table."""
+    recorded = []
+    names = sorted({record.suite.name for record in records})
+    for place, name in enumerate(names, 1):
         every = [record for record in records if record.suite.name == name]
-        own = every[-MOST_RUNS:]
+        recent = every[-MOST_RUNS:]
         keys = [timing.column.key for timing in TIMINGS]
-        keys += list({key: None for record in own for key in record.columns})
-        metrics = [_metric(own, name, key) for key in keys]
-        shown = [metric for metric in metrics if metric.lines]
-        found.append(Recorded(name, len(every) - len(own), shown))
-    return found
+        keys += list({key: None for record in recent for key in record.columns})
+        metrics: list[Courses] = []
+        for key in keys:
+            metric = find_metric(recent, key)
+            if traced := trace_systems(recent, metric, suite=name):
+                address = f"history/{place}-{len(metrics) + 1}{SUFFIX}"
+                courses = [_course(metric, series) for series in traced]
+                metrics.append(Courses(_title(metric), draw(metric, traced), address, courses))
+        recorded.append(Recorded(name, len(every) - len(recent), metrics))
+    return recorded
 
 
-def _metric(records: Sequence[HistoryRecord], suite: str, key: str) -> Courses:
-    metric = metric_of(records, key)
-    unit = f" ({metric.unit})" if metric.unit else ""
-    title = f"{metric.label}{unit}, {metric.better} is better"
-    return Courses(title, [_line(metric, one) for one in series(records, metric, suite=suite)])
-
-
-def _line(metric: Metric, one: Series) -> Course:
-    last, runs = one.points[-1], len(one.points)
-    value = figure(last.value, metric.digits)
-    label = f"{metric.label} of {one.label} over {counted(runs, 'run')}, last {value}"
-    svg = drawing(one, label)
-    ends = interval(last.low, last.high, metric.digits)
-    return Course(one.label, runs, svg, value, ends, events(metric, one))
+def _course(metric: Metric, series: Series) -> Course:
+    last = series.points[-1]
+    return Course(
+        label=series.label,
+        runs=len(series.points),
+        last=figure(last.value, metric.digits),
+        ends=interval(last.low, last.high, metric.digits),
+        events=events(metric, series),
+    )

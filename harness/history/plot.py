@@ -1,225 +1,131 @@
-"""The plot of a history: values with intervals, change points, and gaps where provenance broke."""
+"""The plot of a history: an SVG of values with intervals, change points, and breaks.
 
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+There is one drawing, for the command and for the leaderboard's site: the same history gives the
+same bytes. It is 384 CSS pixels wide, so that a narrow screen shows it at full size, and it follows
+the reader's choice of a dark or light page by itself.
+"""
 
-from stabench.harness import files
+import io
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 from stabench.harness.errors import StabenchError
-from stabench.harness.formatting import counted, figure, interval, plain
-from stabench.harness.history.history import HISTORY, read
-from stabench.harness.history.series import Metric, Point, Series, Stretch, metric_of, series
-from stabench.harness.stats.change_points import LEAST_RUNS
+from stabench.harness.formatting import plain
+from stabench.harness.history.series import Metric, Series, Stretch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-SUFFIXES = (".png", ".svg")
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-"""Okabe and Ito's, which colour-blind readers can tell apart."""
-MARKERS = "osD^vP*"
-
-
-def draw(metric: Metric, found: list[Series], out: Path) -> Path:
-    """Write a PNG or SVG, the same bytes for the same history; one panel below another a system.
-
-    Raises StabenchError for another kind of file, or with nothing to draw.
-    """
-    if out.suffix.lower() not in SUFFIXES:
-        raise StabenchError(f"--out '{out}': expected a name that ends in {' or '.join(SUFFIXES)}")
-    if not found:
-        raise StabenchError(f"history: no record has {metric.key}; nothing to draw")
-    files.write_bytes(out, _image(metric, found, out.suffix.lower()[1:]))
-    return out
-
-
-def _image(metric: Metric, found: list[Series], kind: str) -> bytes:
-    import io
-
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(
-        {"svg.hashsalt": "stabench", "font.size": 9, "text.parse_math": False}
-    ):
-        figure = Figure(figsize=(8, 1.0 + 1.9 * len(found)), layout="constrained")
-        FigureCanvasAgg(figure)
-        panels = figure.subplots(len(found), 1, sharex=True, squeeze=False)[:, 0]
-        runs = sorted({(point.at, point.run) for one in found for point in one.points})
-        places = {run: place for place, (_, run) in enumerate(runs)}
-        for index, (panel, one) in enumerate(zip(panels, found, strict=True)):
-            _panel(panel, metric, one, places, index)
-        _dates(panels[-1], [f"{at:%Y-%m-%d}" for at, _ in runs])
+PAPER, INK, RULE, SERIES, CHANGE = "#fdfdfc", "#1b1c1e", "#c9ccd1", "#0b57a4", "#a3202c"
+DARK = {PAPER: "#16181b", INK: "#e6e7e9", RULE: "#41464d", SERIES: "#8ab8f0", CHANGE: "#f28b8b"}
+"""Each colour on a light page, and what it is on a dark one; those of the site's style."""
+WIDTH_IN, PANEL_IN, HEAD_IN = 4.0, 1.5, 0.8
+MOST_DATES = 3
+LONGEST_LINE = 48
+"""Characters of a title that fit the width."""
+RC: dict[Any, Any] = {
+    "svg.hashsalt": "stabench",
+    "font.size": 9,
+    "font.family": "DejaVu Sans",
+    "text.parse_math": False,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.facecolor": PAPER,
+    "figure.facecolor": PAPER,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": RULE,
+}
+
+
+def draw(metric: Metric, traced: Sequence[Series]) -> bytes:
+    """Return the SVG of a metric, one panel below another for each system.
+
+    Raises StabenchError with nothing to draw.
+    """
+    if not traced:
+        raise StabenchError(f"history: no record has {metric.key}; nothing to draw")
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    # Whatever a user's matplotlibrc says, the bytes are the same.
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(RC)
+        figure = Figure(figsize=(WIDTH_IN, HEAD_IN + PANEL_IN * len(traced)), layout="constrained")
+        _compose(figure, metric, traced)
         out = io.BytesIO()
-        undated = {"svg": {"Date": None}, "png": {"Software": None}}
-        figure.savefig(out, format=kind, dpi=150, metadata=undated[kind])
-    return out.getvalue()
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    return _follow_theme(out.getvalue())
 
 
-def _panel(
-    panel: "Axes", metric: Metric, series: Series, places: dict[str, int], index: int
-) -> None:
-    colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
-    for stretch in series.stretches:
-        first = places[stretch.points[0].run]
-        if stretch.why:
-            panel.axvline(first - 0.5, color="0.5", linestyle=":", gid="break")
-        _line(panel, stretch, places, colour, marker)
-        for change in stretch.changes:
-            place = places[stretch.points[change.index].run]
-            panel.axvline(place - 0.5, color="#AA0000", linestyle="--", gid="change")
-            text = f"p {change.p_value:.4f}"
-            top = panel.get_xaxis_transform()
-            panel.text(place - 0.4, 0.97, text, color="#AA0000", va="top", transform=top)
-    arrow = "\N{DOWNWARDS ARROW}" if metric.better == "lower" else "\N{UPWARDS ARROW}"
+def _compose(figure: "Figure", metric: Metric, traced: Sequence[Series]) -> None:
+    """Put title, panels and dates on the figure; runs are evenly spaced in order of time."""
+    runs = sorted({(point.at, point.run) for series in traced for point in series.points})
+    places = {run: place for place, (_, run) in enumerate(runs)}
     unit = f" ({metric.unit})" if metric.unit else ""
-    panel.set_ylabel(plain(f"{metric.label}{unit} {arrow}"))
-    panel.set_title(plain(series.label), loc="left")
-    panel.set_xlim(-0.7, len(places) - 0.3)
-    panel.grid(axis="y", color="0.9")
-    panel.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(_fit(f"{metric.label}{unit}, {metric.better} is better"), fontsize=9)
+    panels = figure.subplots(len(traced), 1, sharex=True, squeeze=False)[:, 0]
+    for panel, series in zip(panels, traced, strict=True):
+        for stretch in series.stretches:
+            _draw_stretch(panel, stretch, places)
+        panel.set_title(_fit(series.label), loc="left", fontsize=9)
+        panel.set_xlim(-0.7, len(places) - 0.3)
+        panel.margins(y=0.2 if any(stretch.changes for stretch in series.stretches) else 0.05)
+        panel.grid(axis="y")
+        panel.set_axisbelow(True)
+        panel.spines[["top", "right"]].set_visible(False)
+    step = -(-len(runs) // MOST_DATES)
+    panels[-1].set_xticks(range(0, len(runs), step), [f"{at:%Y-%m-%d}" for at, _ in runs[::step]])
 
 
-def _line(
-    panel: "Axes", stretch: Stretch, places: dict[str, int], colour: str, marker: str
-) -> None:
-    """One stretch: no line leaves it."""
+def _draw_stretch(panel: "Axes", stretch: Stretch, places: dict[str, int]) -> None:
+    """Draw one stretch: no line leaves it. What has no interval is drawn without one."""
     points = stretch.points
     along = [places[point.run] for point in points]
-    below = [0.0 if point.low is None else point.value - point.low for point in points]
-    above = [0.0 if point.high is None else point.high - point.value for point in points]
-    values = [point.value for point in points]
-    panel.errorbar(
-        along, values, (below, above), color=colour, ecolor=colour, elinewidth=0.8, capsize=2,
-        marker=marker, markersize=4, linewidth=1.2, gid="stretch",
+    if stretch.why:
+        panel.axvline(along[0] - 0.5, color=INK, linewidth=1, linestyle=":", gid="break")
+    known = [
+        (place, point.low, point.high)
+        for place, point in zip(along, points, strict=True)
+        if point.low is not None and point.high is not None
+    ]
+    if known:
+        panel.vlines(*zip(*known, strict=True), color=SERIES, linewidth=0.9, gid="intervals")
+    panel.plot(
+        along, [point.value for point in points], color=SERIES,
+        marker="o", markersize=3.5, linewidth=1.2, gid="stretch",
     )  # fmt: skip
-
-
-def _dates(panel: "Axes", dates: list[str]) -> None:
-    """At most eight dates under the lowest panel."""
-    step = -(-len(dates) // 8)
-    panel.set_xticks(range(0, len(dates), step), dates[::step])
-
-
-BARS = "▁▂▃▄▅▆▇█"
-WIDEST = 60
-"""Runs in a plot; earlier ones are counted."""
-MOST_EVENTS = 12
-"""Breaks and change points of a series that are told; earlier ones are counted."""
-
-
-def show(
-    key: str,
-    path: Path = HISTORY,
-    *,
-    suite: str = "pocket",
-    system: str | None = None,
-    machine: str | None = None,
-    out: Path | None = None,
-    stream: TextIO | None = None,
-) -> None:
-    """Print the series of a metric, and draw it in `out` (.png or .svg) where one is given.
-
-    Raises MissingError without a history, StabenchError for a name that no record has.
-    """
-    records = read(path)
-    metric = metric_of(records, key)
-    found = series(records, metric, suite=suite, system=system, machine=machine)
-    print("\n".join(lines(metric, found)), file=stream or sys.stdout)
-    if out is not None:
-        print(f"plot: {draw(metric, found, out)}", file=stream or sys.stdout)
-
-
-def lines(metric: Metric, found: list[Series]) -> Iterator[str]:
-    """The whole page, a line at a time, without anything that a terminal would obey."""
-    arrow = "lower is better" if metric.better == "lower" else "higher is better"
-    unit = f" ({metric.unit})" if metric.unit else ""
-    yield f"{plain(metric.label)}{plain(unit)}, {arrow}"
-    if not found:
-        yield "No record has it."
-    for one in found:
-        yield ""
-        yield from _system(metric, one)
-
-
-def _system(metric: Metric, series: Series) -> Iterator[str]:
-    name = "" if series.label == series.system else f" ({plain(series.system)})"
-    yield f"{plain(series.label)}{name}"
-    yield from _plot(metric, series)
-    yield f"  last    {_point(metric, series.points[-1])}"
-    yield from (f"  {event}" for event in events(metric, series))
-    longest = max(len(stretch.points) for stretch in series.stretches)
-    if longest < LEAST_RUNS:
-        yield (
-            f"  Change points need {LEAST_RUNS} runs of one provenance; "
-            f"there {'is' if longest == 1 else 'are'} {longest}."
-        )
-
-
-def events(metric: Metric, series: Series) -> list[str]:
-    """A line for each break and each change point, in order of time; of many, the last ones."""
-    found = []
-    for stretch in series.stretches:
-        if stretch.why:
-            found.append(f"break   {_when(stretch.points[0])}: {plain(stretch.why)}")
-        found += _changes(metric, stretch)
-    left_out = len(found) - MOST_EVENTS
-    if left_out <= 0:
-        return found
-    return [f"({counted(left_out, 'earlier event')} not told)", *found[-MOST_EVENTS:]]
-
-
-def _plot(metric: Metric, series: Series) -> Iterator[str]:
-    """A bar a run, a bar of its own for a break, and carets under the change points."""
-    values = [point.value for point in series.points]
-    low, high = min(values), max(values)
-    spread = (high - low) or 1.0
-    bars, marks = [], []
-    for stretch in series.stretches:
-        moved = {change.index: change for change in stretch.changes}
-        bars += ["│"] if stretch.why else []
-        marks += [" "] if stretch.why else []
-        for index, point in enumerate(stretch.points):
-            bars.append(BARS[round((len(BARS) - 1) * (point.value - low) / spread)])
-            marks.append("^" if index in moved else " ")
-    left_out = sum(bar != "│" for bar in bars[:-WIDEST])
-    ends = f"{figure(low, metric.digits)} to {figure(high, metric.digits)}"
-    yield f"  {''.join(bars[-WIDEST:])}  {ends}, {counted(len(values), 'run')}"
-    if "^" in marks[-WIDEST:]:
-        yield f"  {''.join(marks[-WIDEST:]).rstrip()}"
-    if left_out:
-        yield f"  ({counted(left_out, 'earlier run')} not drawn)"
-
-
-def _changes(metric: Metric, stretch: Stretch) -> Iterator[str]:
     for change in stretch.changes:
-        first, last = stretch.points[change.index], stretch.points[change.index - 1]
-        better = (change.after < change.before) == (metric.better == "lower")
-        ends = (change.before, change.after)
-        digits = next((d for d in range(metric.digits, 9) if _differ(*ends, d)), metric.digits)
-        moved = "; the system is another" if first.system_sha256 != last.system_sha256 else ""
-        yield (
-            f"change  {_when(first)}: {figure(change.before, digits)} to "
-            f"{figure(change.after, digits)}, {'better' if better else 'worse'} "
-            f"(p {change.p_value:.4f}), commits {plain(last.commit)}..{plain(first.commit)}{moved}"
-        )
+        place = along[change.index] - 0.5
+        panel.axvline(place, color=CHANGE, linewidth=1, linestyle="--", gid="change")
+        panel.annotate(
+            f"p {change.p_value:.4f}", (place, 1), xycoords=panel.get_xaxis_transform(),
+            xytext=(3, -2), textcoords="offset points", va="top", color=CHANGE,
+        )  # fmt: skip
 
 
-def _differ(one: float, other: float, digits: int) -> bool:
-    return figure(one, digits) != figure(other, digits)
+def _fit(text: str) -> str:
+    """Return a title in at most two lines of the figure's width."""
+    return textwrap.fill(plain(text), LONGEST_LINE, max_lines=2, placeholder=" …")
 
 
-def _point(metric: Metric, point: Point) -> str:
-    value = figure(point.value, metric.digits)
-    ends = interval(point.low, point.high, metric.digits)
-    failed = f", {point.failed} failed" if point.failed else ""
-    said = f"{value} {ends}".strip()
-    return (
-        f"{_when(point)}: {said}, {counted(point.n, 'clip')}{failed}, commit {plain(point.commit)}"
-    )
+def _follow_theme(svg: bytes) -> bytes:
+    """Add a style by which a browser swaps every colour for its dark counterpart.
 
-
-def _when(point: Point) -> str:
-    return f"{point.at:%Y-%m-%d %H:%M}"
+    Matplotlib writes colours into `style` attributes, so the rules look for them there. A viewer
+    without style sheets shows the light drawing.
+    """
+    rules = [
+        f'[style*="{kind}: {light}"]{{{kind}: {dark} !important}}'
+        for light, dark in DARK.items()
+        for kind in ("fill", "stroke")
+    ]
+    style = f"<style>@media (prefers-color-scheme: dark){{{''.join(rules)}}}</style>\n"
+    head, tag, rest = svg.partition(b" <defs>\n")
+    if not tag:
+        raise AssertionError("matplotlib writes its style first, within <defs>")
+    return head + b" " + style.encode() + tag + rest

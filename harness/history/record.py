@@ -19,42 +19,50 @@ PHASES: dict[str, Phase] = {timing.column.key: timing.phase for timing in TIMING
 
 def add(run: Path, path: Path = history.HISTORY, *, dirty: bool = False) -> HistoryRecord:
     """Record a run in the history at `path`; return what was written."""
-    made = record(run, dirty=dirty)
-    history.append(made, path)
-    return made
+    line = record(Results.read(run), dirty=dirty)
+    history.append(line, path)
+    return line
 
 
-def record(run: Path, *, dirty: bool = False) -> HistoryRecord:
-    """The compact record of a finished, scored run.
+def record(results: Results, *, dirty: bool = False) -> HistoryRecord:
+    """Return the compact record of a finished, scored run.
 
     Raises StabenchError for one that does not belong into a history: from a tree that differs
     from its commit (unless `dirty`), unfinished, unscored, or scored by random networks.
     """
-    results = Results.read(run)
-    folder, rows = _check(results, dirty), tabulate(results).rows
-    found = folder.record
+    folder = recordable(results, dirty=dirty)
+    git, protocol = folder.record.environment.git, folder.suite.protocol.model_dump()
+    suite, data = cards.suite_card(folder.suite), cards.record_dataset(folder.record)
+    rules = results.metrics.provenance.protocol if results.metrics else None
     return HistoryRecord(
-        run=identifier(folder),
-        at=found.started_at,
+        run=identify_run(folder),
+        at=folder.record.started_at,
         stabench=metadata.version("stabench"),
-        source=_source(folder),
-        suite=_suite(folder),
-        dataset=_data(folder),
+        source=history.Source(commit=git and git.commit, dirty=git is None or git.dirty),
+        suite=history.Suite(name=suite.name, digest=suite.digest),
+        dataset=history.Data(
+            name=data.name, version=data.version, n=data.clips, digest=data.digest
+        ),
         machine=_machine(folder),
-        conditions=_conditions(folder),
-        protocol=_protocol(results),
+        conditions=history.Conditions(
+            **{key: protocol[key] for key in history.Conditions.model_fields}
+        ),
+        protocol=history.Protocol(title=rules.title, digest=rules.digest) if rules else None,
         columns=_columns(results),
         systems={
-            row.system: _system(results, folder, row) for row in rows if row.paradigm != "sanity"
+            row.system: _system(results, folder, row)
+            for row in tabulate(results).rows
+            if row.paradigm != "sanity"
         },
     )
 
 
-def _check(results: Results, dirty: bool) -> RunFolder:
-    """The run of the results, if it may be recorded."""
+def recordable(results: Results, *, dirty: bool) -> RunFolder:
+    """Return the run of the results. Raises StabenchError, as `record` does, where it may not be
+    recorded."""
     name, run = f"run '{results.folder.name}'", results.run
     if run is None:
-        raise StabenchError(f"{name}: scored from files; a history takes runs of a suite")
+        raise StabenchError(f"{name}: scored from files; give the run of a suite")
     git = run.record.environment.git
     if (git is None or git.dirty) and not dirty:
         what = "is in no commit" if git is None else f"differs from commit {git.commit[:12]}"
@@ -72,26 +80,11 @@ def _check(results: Results, dirty: bool) -> RunFolder:
     return run
 
 
-def identifier(folder: RunFolder) -> str:
-    """A name of the run that a copy of its folder shares: suite, start, digest of the journal."""
+def identify_run(folder: RunFolder) -> str:
+    """Return a name that a copy of the folder shares: suite, start, digest of the journal."""
     stamp = folder.record.started_at.partition(".")[0].replace("-", "").replace(":", "")
     journal = hashlib.sha256(folder.journal_path.read_bytes()).hexdigest()
     return f"{folder.suite.name}-{stamp}Z-{journal[:8]}"
-
-
-def _source(folder: RunFolder) -> history.Source:
-    git = folder.record.environment.git
-    return history.Source(commit=git and git.commit, dirty=git is None or git.dirty)
-
-
-def _suite(folder: RunFolder) -> history.Suite:
-    card = cards.suite_card(folder.suite)
-    return history.Suite(name=card.name, digest=card.digest)
-
-
-def _data(folder: RunFolder) -> history.Data:
-    card = cards.record_dataset(folder.record)
-    return history.Data(name=card.name, version=card.version, n=card.clips, digest=card.digest)
 
 
 def _machine(folder: RunFolder) -> history.Machine:
@@ -109,18 +102,6 @@ def _machine(folder: RunFolder) -> history.Machine:
     )
 
 
-def _conditions(folder: RunFolder) -> history.Conditions:
-    own = folder.suite.protocol.model_dump()
-    return history.Conditions(**{key: own[key] for key in history.Conditions.model_fields})
-
-
-def _protocol(results: Results) -> history.Protocol | None:
-    if results.metrics is None:
-        return None
-    found = results.metrics.provenance.protocol
-    return history.Protocol(title=found.title, digest=found.digest)
-
-
 def _columns(results: Results) -> dict[str, history.Column]:
     if results.metrics is None:
         return {}
@@ -128,9 +109,8 @@ def _columns(results: Results) -> dict[str, history.Column]:
     columns = {}
     for key, about in results.metrics.columns.items():
         net = networks.get(about.embedder or "")
-        own = about.model_dump(include={"label", "better", "unit", "digits", "version"})
         columns[key] = history.Column(
-            **own,
+            **about.model_dump(include={"label", "better", "unit", "digits", "version"}),
             embedder=net.name if net else None,
             identity=net.identity if net else None,
             precision=net.precision if net else None,
@@ -140,7 +120,7 @@ def _columns(results: Results) -> dict[str, history.Column]:
 
 def _system(results: Results, run: RunFolder, row: Row) -> history.System:
     use = next(use for use in run.suite.systems if use.name == row.system)
-    said = run.about_systems().get(row.system, {})
+    about = run.about_systems().get(row.system, {})
     quality = {
         key: history.Number(value=cell.value, low=cell.low, high=cell.high, n=cell.n)
         for key, cell in row.cells.items()
@@ -150,7 +130,7 @@ def _system(results: Results, run: RunFolder, row: Row) -> history.System:
         label=row.label,
         paradigm=row.paradigm,
         sha256=cards.digest(
-            {"use": use.use, "options": use.options, "said": said.get("provenance")}
+            {"use": use.use, "options": use.options, "said": about.get("provenance")}
         ),
         precision=use.precision or run.suite.protocol.precision,
         n=row.n,

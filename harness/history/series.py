@@ -4,7 +4,7 @@ Values are comparable within a stretch of equal provenance only. Where it change
 no line, no change point and no difference reaches across it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import NamedTuple
@@ -62,27 +62,30 @@ class Series(NamedTuple):
         return tuple(point for stretch in self.stretches for point in stretch.points)
 
 
-def metric_of(records: Sequence[HistoryRecord], key: str) -> Metric:
-    """The metric that is called `key`, as the last record says. Raises StabenchError for none."""
-    columns = {name: column for one in records for name, column in one.columns.items()}
+def find_metric(records: Sequence[HistoryRecord], key: str) -> Metric:
+    """Return the metric called `key` as the last record describes it.
+
+    Raises StabenchError for a key that no record has.
+    """
+    columns = {name: column for record in records for name, column in record.columns.items()}
     if key in columns:
-        found = columns[key]
-        return Metric(key, found.label, found.unit, found.better, found.digits)
+        column = columns[key]
+        return Metric(key, column.label, column.unit, column.better, column.digits)
     timings = {timing.column.key: timing for timing in TIMINGS}
     if key not in timings:
         raise StabenchError(f"history: {unknown('metric', key, [*columns, *timings])}")
-    column, phase, unit_ns = timings[key]
+    timing = timings[key]
     medians = [
-        system.median_ns[phase].value / unit_ns
-        for one in records
-        for system in one.systems.values()
-        if phase in system.median_ns
+        system.median_ns[timing.phase].value / timing.unit_ns
+        for record in records
+        for system in record.systems.values()
+        if timing.phase in system.median_ns
     ]
-    label = f"{column.label}, median"
-    return Metric(key, label, column.unit, column.better, decimals(medians))
+    label, shown = f"{timing.column.label}, median", timing.column
+    return Metric(key, label, shown.unit, shown.better, decimals(medians))
 
 
-def series(
+def trace_systems(
     records: Iterable[HistoryRecord],
     metric: Metric,
     *,
@@ -90,74 +93,81 @@ def series(
     system: str | None = None,
     machine: str | None = None,
 ) -> list[Series]:
-    """The series of every system of a suite, or of one; `machine` keeps those of one machine.
+    """Return the series of every system of a suite, or of one; those without a value are left out.
 
-    Raises StabenchError for a suite or a system that no record has.
+    `machine` keeps the runs of machines whose name holds it, whatever the case. Raises
+    StabenchError for a suite, system or machine that no record has.
     """
     records = sorted(records, key=lambda record: record.at)
     chosen = [record for record in records if record.suite.name == suite]
     if not chosen:
-        known = {record.suite.name for record in records}
-        raise StabenchError(f"history: {unknown('suite', suite, known)}")
-    machines = {record.machine.name for record in chosen}
+        suites = {record.suite.name for record in records}
+        raise StabenchError(f"history: {unknown('suite', suite, suites)}")
     if machine is not None:
-        chosen = [one for one in chosen if machine.lower() in one.machine.name.lower()]
-    if not chosen:
-        raise StabenchError(f"history: {unknown('machine', machine or '', machines)}")
-    labels = {name: one.label for record in chosen for name, one in record.systems.items()}
+        names = {record.machine.name for record in chosen}
+        chosen = [record for record in chosen if machine.lower() in record.machine.name.lower()]
+        if not chosen:
+            raise StabenchError(f"history: {unknown('machine', machine, names)}")
+    labels = {name: entry.label for record in chosen for name, entry in record.systems.items()}
     if system is not None and system not in labels:
         raise StabenchError(f"history: {unknown('system', system, labels)}")
-    wanted = [system] if system else list(labels)
-    found = [Series(name, labels[name], _stretches(chosen, metric, name)) for name in wanted]
-    return [one for one in found if one.stretches]
+    traced = []
+    for name in [system] if system else labels:
+        points = [point for record in chosen if (point := _point(record, metric, name))]
+        if points:
+            traced.append(Series(name, labels[name], tuple(_stretches(points))))
+    return traced
 
 
-def _stretches(
-    records: Sequence[HistoryRecord], metric: Metric, system: str
-) -> tuple[Stretch, ...]:
-    points = [point for record in records if (point := _point(record, metric, system))]
-    stretches: list[Stretch] = []
+def _stretches(points: Iterable[Point]) -> Iterator[Stretch]:
+    """Yield the longest stretches of equal provenance, each with why it is a new one."""
+    before: Point | None = None
     for _, group in groupby(points, key=lambda point: point.provenance):
         same = tuple(group)
-        why = _changed(stretches[-1].points[-1], same[0]) if stretches else ""
-        moved = change_points([point.value for point in same])
-        stretches.append(Stretch(same, tuple(moved), why))
-    return tuple(stretches)
+        why = ""
+        if before:
+            then = dict(before.provenance)
+            moved = [(key, then.get(key, "none"), now) for key, now in same[0].provenance]
+            why = "; ".join(f"{key} was {old}, is {new}" for key, old, new in moved if old != new)
+        yield Stretch(same, tuple(change_points([point.value for point in same])), why)
+        before = same[-1]
 
 
 def _point(record: HistoryRecord, metric: Metric, name: str) -> Point | None:
-    """A record's value, or None where it has none."""
+    """Return the value of a record, or None where it has none."""
     system = record.systems.get(name)
-    number = _number(system, metric) if system else None
-    if not system or not number:
+    if system is None or (number := _number(system, metric)) is None:
         return None
     commit = (record.source.commit or "none")[:12] + ("+" if record.source.dirty else "")
     return Point(
-        record.run,
-        record.at,
-        commit,
-        system.sha256,
-        number.value,
-        number.low,
-        number.high,
-        number.n,
-        system.failed,
-        _provenance(record, metric, system),
+        run=record.run,
+        at=record.at,
+        commit=commit,
+        system_sha256=system.sha256,
+        value=number.value,
+        low=number.low,
+        high=number.high,
+        n=number.n,
+        failed=system.failed,
+        provenance=_provenance(record, metric, system),
     )
 
 
 def _number(system: System, metric: Metric) -> Number | None:
+    """Return a quality, or the median of a phase in the unit of its column."""
     for column, phase, unit_ns in TIMINGS:
-        if column.key == metric.key and (found := system.median_ns.get(phase)):
-            low, high = (end if end is None else end / unit_ns for end in (found.low, found.high))
-            return Number(value=found.value / unit_ns, low=low, high=high, n=found.n)
+        if column.key == metric.key and (median := system.median_ns.get(phase)):
+            low, high = (
+                None if end is None else end / unit_ns for end in (median.low, median.high)
+            )
+            return Number(value=median.value / unit_ns, low=low, high=high, n=median.n)
     return system.quality.get(metric.key)
 
 
 def _provenance(
     record: HistoryRecord, metric: Metric, system: System
 ) -> tuple[tuple[str, str], ...]:
-    """What decides the number beside the system and the packages: those are what is watched."""
+    """Return what decides the number, but for the system and the packages: they are watched."""
     data, how = record.dataset, record.conditions
     facts = {
         "dataset": f"{data.name} {data.version}, {data.n} clips ({data.digest[:8]})",
@@ -180,10 +190,3 @@ def _provenance(
             "rounds": f"{how.warmups} warm-ups, {how.repeats} repeats",
         }
     return tuple(facts.items())
-
-
-def _changed(before: Point, after: Point) -> str:
-    """What is no longer the same, with both values."""
-    then = dict(before.provenance)
-    moved = [(key, then.get(key, "none"), now) for key, now in after.provenance]
-    return "; ".join(f"{key} was {old}, is {new}" for key, old, new in moved if old != new)

@@ -1,6 +1,6 @@
 """The leaderboard's site: plain files from accepted submissions, the same bytes for the same ones.
 
-    index.html  history.html  systems/<id>.html  audio/<id>/<number>.wav
+    index.html  history.html  systems/<id>.html  audio/<id>/<number>.wav  history/<number>.svg
 
 Whatever submitters wrote is escaped; nothing is loaded from elsewhere, and the pages' policy says
 so to the browser.
@@ -59,7 +59,9 @@ def _files(found: Sequence[Entry], records: Sequence[HistoryRecord]) -> Iterator
     yield MARKER, b""
     yield _page(pages, "index.html", title="Leaderboard", boards=tables, paradigms=paradigms)
     newest = sorted(found, key=lambda entry: (entry.submission.made_at, entry.id), reverse=True)
-    yield _page(pages, "history.html", title="History", submissions=newest, suites=suites(records))
+    recorded = suites(records)
+    yield _page(pages, "history.html", title="History", submissions=newest, suites=recorded)
+    yield from ((each.address, each.drawing) for suite in recorded for each in suite.metrics)
     for entry in found:
         address = f"systems/{entry.id}.html"
         yield _page(pages, address, "system", up="../", **system_page(entry))
@@ -87,15 +89,15 @@ def _environment() -> "Environment":
 
 
 def policy(style: str, script: str) -> str:
-    """What a browser may do with a page: this style, this script, sounds that lie beside it."""
+    """What a browser may do: this style, this script, sounds and plots that lie beside the page."""
 
     def hashed(text: str) -> str:
         return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
     return (
         f"default-src 'none'; style-src 'sha256-{hashed(style)}'; "
-        f"script-src 'sha256-{hashed(script)}'; media-src 'self'; base-uri 'none'; "
-        "form-action 'none'"
+        f"script-src 'sha256-{hashed(script)}'; media-src 'self'; img-src 'self'; "
+        "base-uri 'none'; form-action 'none'"
     )
 
 

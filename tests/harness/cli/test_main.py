@@ -90,7 +90,8 @@ FAULTS = {
     "submit": (["submit", "none", "--system", "a", "--about", "none"], 3, "'none'"),
     "package": (["check-submission", "none.zip"], 3, "none.zip"),
     "no package": (["leaderboard", "add", "none.zip"], 3, "none.zip"),
-    "export": (["export", "none", "--format", "hf-eval-result"], 2, "did you mean 'hf-eval-resu"),
+    "export": (["export", "none", "--out", "x"], 3, "run 'none': no run.json"),
+    "format": (["export", "none", "--out", "x", "--format", "hf"], 2, "'--format'"),
     "history": (["history"], 2, "history takes METRIC, or --add RUN"),
     "no history": (["history", "kl"], 3, "history.jsonl"),
 }

@@ -11,6 +11,7 @@ import pytest
 from stabench.harness.environment import Git
 from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.history import history, record
+from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import RunFolder
 from stabench.harness.scoring.score import score_run
 from tests.harness.fake_run import FakeRun
@@ -38,10 +39,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 
 def test_a_record_holds_the_run_s_own_numbers(folder):
-    found = record.record(folder.path)
+    line = record.record(Results.read(folder.path))
     metrics = json.loads(folder.metrics_path.read_text())
-    assert set(found.systems) == {"cascade", "star", "oracle"}
-    star = found.systems["star"]
+    assert set(line.systems) == {"cascade", "star", "oracle"}
+    star = line.systems["star"]
     assert (star.n, star.failed, star.label) == (23, 1, "STAR")
     for key, cell in metrics["systems"]["star"]["cells"].items():
         if cell["value"] is None:
@@ -54,11 +55,11 @@ def test_a_record_holds_the_run_s_own_numbers(folder):
     walls = [r.phase_ns["represent"] for r in folder.rows() if r.system == "star" and r.ok]
     assert star.median_ns["represent"].value == statistics.median(walls)
     assert star.median_ns["represent"].n == 23
-    assert found.protocol.digest == metrics["provenance"]["protocol"]["digest"]
+    assert line.protocol.digest == metrics["provenance"]["protocol"]["digest"]
     identity = metrics["provenance"]["embedders"]["tagger"]["identity"]
-    assert found.columns["kl"].identity == identity
-    assert (found.source.commit, found.source.dirty) == ("a" * 40, False)
-    assert found.dataset.n == 24
+    assert line.columns["kl"].identity == identity
+    assert (line.source.commit, line.source.dirty) == ("a" * 40, False)
+    assert line.dataset.n == 24
 
 
 def test_a_record_is_one_line_that_reads_back_the_same(folder, tmp_path):
@@ -81,13 +82,13 @@ def test_a_run_is_recorded_once_even_from_a_copy(folder, tmp_path):
 
 def test_records_are_appended_and_read_in_order_of_time(folder, tmp_path):
     path = tmp_path / "history.jsonl"
-    late = record.record(folder.path)
+    late = record.record(Results.read(folder.path))
     early = late.model_copy(update={"run": "earlier", "at": late.at.replace(year=2020)})
     history.append(late, path)
     first = path.read_bytes()
     history.append(early, path)
     assert path.read_bytes().startswith(first)
-    assert [one.run for one in history.read(path)] == ["earlier", late.run]
+    assert [entry.run for entry in history.read(path)] == ["earlier", late.run]
 
 
 @pytest.mark.parametrize(
@@ -98,24 +99,24 @@ def test_records_are_appended_and_read_in_order_of_time(folder, tmp_path):
 def test_a_tree_that_is_not_clean_is_refused_unless_asked_for(tmp_path, git, words):
     made = in_tree(FakeRun(tmp_path, n=12, request={"phase": "represent"}).make(), git)
     with pytest.raises(StabenchError, match=words):
-        record.record(made.path)
-    found = record.record(made.path, dirty=True)
-    assert found.source == history.Source(commit=git and git.commit, dirty=True)
+        record.record(Results.read(made.path))
+    line = record.record(Results.read(made.path), dirty=True)
+    assert line.source == history.Source(commit=git and git.commit, dirty=True)
 
 
 def test_unfinished_and_unscored_runs_are_refused(tmp_path):
     made = in_tree(FakeRun(tmp_path, n=12).make())
     with pytest.raises(StabenchError, match="not scored; run stabench score"):
-        record.record(made.path)
+        record.record(Results.read(made.path))
     with pytest.raises(StabenchError, match="not finished; resume"):
-        record.record(in_tree(made, finished_at=None).path)
+        record.record(Results.read(in_tree(made, finished_at=None).path))
 
 
 def test_random_weights_have_latency_and_no_quality(tmp_path):
     run = FakeRun(tmp_path, n=12, use={"use": "recorded", "options": {"weights": "random"}})
     made = in_tree(run.make())
     score_run(made.path)
-    star = record.record(made.path).systems["star"]
+    star = record.record(Results.read(made.path)).systems["star"]
     assert star.quality == {}
     assert set(star.median_ns) == {"represent", "generate"}
 
@@ -126,13 +127,13 @@ def test_scores_of_random_networks_are_refused(folder, tmp_path):
     metrics["provenance"]["embedders"]["fad"]["origin"] = "random (seed 0)"
     (copy / "metrics.json").write_text(json.dumps(metrics))
     with pytest.raises(StabenchError, match="on random weights: no quality"):
-        record.record(copy)
+        record.record(Results.read(copy))
 
 
 def test_scored_folders_are_no_run(folder, tmp_path):
     shutil.copy(folder.metrics_path, tmp_path / "metrics.json")
-    with pytest.raises(StabenchError, match="takes runs of a suite"):
-        record.record(tmp_path)
+    with pytest.raises(StabenchError, match="give the run of a suite"):
+        record.record(Results.read(tmp_path))
 
 
 def damaged(line: bytes, kind: str) -> bytes:
@@ -158,7 +159,7 @@ def damaged(line: bytes, kind: str) -> bytes:
     ("kind", "words"),
     [
         ("torn", "line 2: not whole"),
-        ("twice", "line 2: run '.*' stands in line 1 already"),
+        ("twice", "line 2: run '.*' is in line 1 already"),
         ("stray key", "line 2: key .remark.: Extra inputs"),
         ("wrong type", r"line 2: key .systems\.star\.n.: Input should be a valid integer"),
         ("not finite", r"line 2: key .systems\.star\.quality\.fad\.value"),
@@ -186,7 +187,7 @@ def test_a_full_disk_keeps_the_history_whole(folder, tmp_path, monkeypatch):
     path = tmp_path / "history.jsonl"
     record.add(folder.path, path)
     before = path.read_bytes()
-    late = record.record(folder.path).model_copy(update={"run": "late"})
+    late = record.record(Results.read(folder.path)).model_copy(update={"run": "late"})
 
     def full(_number: int) -> None:
         raise OSError(28, "No space left on device")

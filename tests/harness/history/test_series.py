@@ -1,24 +1,16 @@
-"""Series of a history: breaks, change points between them, the page and the plot."""
+"""Series of a history: breaks, and change points between them."""
 
-import io
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from stabench.harness.errors import StabenchError
-from stabench.harness.history import history
 from stabench.harness.history.history import HistoryRecord
-from stabench.harness.history.plot import MOST_EVENTS, draw, lines, show
-from stabench.harness.history.series import metric_of, series
+from stabench.harness.history.series import find_metric, trace_systems
 
-ROOT = Path(__file__).resolve().parents[3]
 Change = Callable[[dict[str, Any]], None]
 
 
@@ -85,8 +77,8 @@ def noisy(n: int, step_at: int, seed: int = 0) -> list[float]:
 
 
 def one_series(records: list[HistoryRecord], key: str = "kl", **how: Any):
-    (found,) = series(records, metric_of(records, key), suite="pocket", **how)
-    return found
+    (series,) = trace_systems(records, find_metric(records, key), suite="pocket", **how)
+    return series
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -124,7 +116,7 @@ def test_latencies_are_medians_in_the_unit_of_their_column():
     records = [record(0, 2.0)]
     (point,) = one_series(records, "processing").points
     assert (point.value, point.low, point.high) == pytest.approx((200, 180, 220))
-    assert metric_of(records, "processing").unit == "ms"
+    assert find_metric(records, "processing").unit == "ms"
 
 
 def test_a_run_without_the_value_is_left_out():
@@ -137,8 +129,8 @@ def test_a_run_without_the_value_is_left_out():
 
 def test_one_machine_can_be_asked_for():
     records = [record(i, 2.0, machine_b if i % 2 else None) for i in range(8)]
-    found = one_series(records, "processing", machine="processor b")
-    assert [len(stretch.points) for stretch in found.stretches] == [4]
+    series = one_series(records, "processing", machine="processor b")
+    assert [len(stretch.points) for stretch in series.stretches] == [4]
 
 
 @pytest.mark.parametrize(
@@ -152,107 +144,9 @@ def test_one_machine_can_be_asked_for():
 def test_unknown_names_get_the_nearest(how, words):
     records = [record(0, 2.0)]
     with pytest.raises(StabenchError, match=words):
-        series(records, metric_of(records, "kl"), **{"suite": "pocket", **how})
+        trace_systems(records, find_metric(records, "kl"), **{"suite": "pocket", **how})
 
 
 def test_an_unknown_metric_gets_the_nearest():
     with pytest.raises(StabenchError, match="unknown metric 'proccessing'; did you mean"):
-        metric_of([record(0, 2.0)], "proccessing")
-
-
-def test_the_page_names_the_step_its_direction_its_commits_and_the_break():
-    records = [record(i, v) for i, v in enumerate(noisy(24, 12))]
-    records += [record(24 + i, 3.0, another_network) for i in range(2)]
-    metric = metric_of(records, "kl")
-    page = list(lines(metric, series(records, metric, suite="pocket")))
-    assert page[0] == "KL (nats), lower is better"
-    plot, carets = page[3], page[4]
-    assert plot[2 + 24] == "│"
-    assert carets.index("^") == 2 + 12
-    (change,) = [line for line in page if line.startswith("  change")]
-    assert "worse" in change
-    assert f"commits {11:040x}"[:20] in change
-    assert "2026-01-13 00:00" in change
-    (gap,) = [line for line in page if line.startswith("  break")]
-    assert "embedder was pocket-cnn14" in gap
-
-
-def test_a_small_step_is_told_with_the_digits_that_show_it():
-    records = [record(index, 2.001 if index < 12 else 2.004) for index in range(24)]
-    metric = metric_of(records, "kl")
-    text = "\n".join(lines(metric, series(records, metric, suite="pocket")))
-    assert "2.001 to 2.004, worse" in text
-
-
-def test_few_runs_are_said_to_be_few():
-    metric = metric_of([record(0, 2.0)], "kl")
-    page = list(lines(metric, series([record(0, 2.0)], metric, suite="pocket")))
-    assert page[-1] == "  Change points need 8 runs of one provenance; there is 1."
-
-
-def test_machines_in_turn_break_every_run_and_the_last_breaks_are_told():
-    records = [record(index, 2.0, machine_b if index % 2 else None) for index in range(30)]
-    metric = metric_of(records, "processing")
-    page = list(lines(metric, series(records, metric, suite="pocket")))
-    assert sum(line.startswith("  break") for line in page) == MOST_EVENTS
-    assert "  (17 earlier events not told)" in page
-    assert f"{records[-1].at:%Y-%m-%d %H:%M}" in page[-2]
-    [one] = series(records, metric, suite="pocket", machine="processor b")
-    assert len(one.stretches) == 1
-
-
-def test_a_terminal_obeys_nothing_in_a_label():
-    def hostile(value: dict[str, Any]) -> None:
-        value["systems"]["star"]["label"] = "\x1b[31mred\u202e\n"
-        value["columns"]["kl"]["label"] = "KL\x07"
-
-    records = [record(0, 2.0, hostile)]
-    metric = metric_of(records, "kl")
-    text = "".join(lines(metric, series(records, metric, suite="pocket")))
-    assert not set(text) & {"\x1b", "\x07", "\u202e"}
-
-
-def groups(svg: bytes, name: str) -> list[ElementTree.Element]:
-    """The marks of one kind; matplotlib's gid is the id of a group."""
-    return [one for one in ElementTree.fromstring(svg).iter() if one.get("id") == name]
-
-
-def test_the_plot_joins_no_values_across_a_break_and_is_the_same_twice(tmp_path):
-    records = [record(i, v) for i, v in enumerate(noisy(16, 8))]
-    records += [record(16 + i, 2.0, another_network) for i in range(5)]
-    metric = metric_of(records, "kl")
-    found = series(records, metric, suite="pocket")
-    svg = draw(metric, found, tmp_path / "kl.svg").read_bytes()
-    assert draw(metric, found, tmp_path / "again.svg").read_bytes() == svg
-    assert (len(groups(svg, "break")), len(groups(svg, "change"))) == (1, 1)
-    paths = [one.find("{http://www.w3.org/2000/svg}path") for one in groups(svg, "stretch")]
-    steps = [path.get("d").split().count("L") for path in paths if path is not None]
-    assert sorted(n for n in steps if n > 1) == [4, 15]  # those of one step are intervals
-    png = draw(metric, found, tmp_path / "kl.png").read_bytes()
-    assert png.startswith(b"\x89PNG")
-    assert draw(metric, found, tmp_path / "again.png").read_bytes() == png
-
-
-def test_a_plot_needs_a_known_kind_of_file(tmp_path):
-    records = [record(0, 2.0)]
-    metric = metric_of(records, "kl")
-    with pytest.raises(StabenchError, match=r"ends in \.png or \.svg"):
-        draw(metric, series(records, metric, suite="pocket"), tmp_path / "kl.pdf")
-
-
-def test_showing_reads_the_file_and_imports_no_torch(tmp_path):
-    path = tmp_path / "history.jsonl"
-    for index in range(3):
-        history.append(record(index, 2.0), path)
-    out = io.StringIO()
-    show("kl", path, stream=out)
-    assert "3 runs" in out.getvalue()
-    script = (
-        "import sys, pathlib; from stabench.harness.history.plot import show;"
-        "show('kl', pathlib.Path(sys.argv[1]), out=pathlib.Path(sys.argv[2]));"
-        "heavy = {'torch', 'transformers', 'pandas', 'scipy'} & set(sys.modules);"
-        "sys.exit(f'imported {heavy}' if heavy else 0)"
-    )
-    command = [sys.executable, "-c", script, str(path), str(tmp_path / "kl.png")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+        find_metric([record(0, 2.0)], "proccessing")

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -15,6 +14,7 @@ from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.history import history
 from stabench.harness.history import page as site_history
 from stabench.harness.leaderboard.site import MARKER, build
+from tests.harness.history.test_page import paths
 from tests.harness.history.test_series import another_network, noisy, record
 from tests.harness.leaderboard.made_entries import HOSTILE, Leaderboard
 
@@ -94,14 +94,15 @@ def test_the_files_of_a_site(site):
     names = sorted(str(path.relative_to(site)) for path in site.rglob("*") if path.is_file())
     sounds = [f"audio/star/0{number}.wav" for number in (1, 2, 3)]
     pages = [f"systems/{name}.html" for name in ("claim", "hostile", "star")]
-    assert names == [MARKER, *sounds, "history.html", "index.html", *pages]
+    plots = ["history/1-1.svg", "history/1-2.svg"]
+    assert names == [MARKER, *sounds, "history.html", *plots, "index.html", *pages]
 
 
 def test_markup_of_submitters_is_text_on_every_page(site):
     for path in site.rglob("*.html"):
         found = page(path)
         assert len(found.of("script")) == 1
-        assert not found.of("img")
+        assert {one["src"].split("/")[0] for one in found.of("img")} <= {"history"}
         assert not [name for _, attrs in found.tags for name in attrs if name.startswith("on")]
     assert HOSTILE in page(site / "systems" / "hostile.html").words
     assert HOSTILE in page(site / "index.html").words
@@ -164,12 +165,11 @@ def test_numbers_on_a_system_s_page_are_those_claimed(site):
 
 
 def test_the_history_page_draws_breaks_and_change_points_and_joins_nothing_across(site):
-    text = (site / "history.html").read_text()
-    drawings = re.findall(r'<svg class="series".*?</svg>', text)
-    (kl,) = [one for one in drawings if 'aria-label="KL' in one]
-    assert (kl.count('class="gap"'), kl.count('class="change"')) == (1, 1)
-    lines = re.findall(r'<polyline class="line" points="([^"]*)"', kl)
-    assert [len(points.split()) for points in lines] == [18, 2]
+    images = page(site / "history.html").of("img")
+    (kl,) = [image for image in images if image["alt"].startswith("KL (nats), lower is better")]
+    svg = (site / kl["src"]).read_bytes()
+    assert (len(paths(svg, "break")), len(paths(svg, "change"))) == (1, 1)
+    assert [path.count("L") for path in paths(svg, "stretch")] == [17, 1]
     assert "embedder was pocket-cnn14" in page(site / "history.html").words
 
 
@@ -262,7 +262,7 @@ def test_labels_of_the_history_are_text_on_its_page(made, tmp_path):
     build(made.root, tmp_path / "site", path)
     found = page(tmp_path / "site" / "history.html")
     assert HOSTILE in found.words
-    assert not found.of("img")
+    assert [one["src"] for one in found.of("img")] == ["history/1-1.svg", "history/1-2.svg"]
     assert not [name for _, attrs in found.tags for name in attrs if name.startswith("on")]
 
 
