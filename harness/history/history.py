@@ -5,10 +5,13 @@ import os
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import AwareDatetime, ConfigDict, Field, ValidationError
 
 from stabench.harness.errors import MissingError, StabenchError
+from stabench.harness.runs.metrics_file import ColumnHead
 from stabench.harness.schema import Strict, first_key
+from stabench.harness.stats.estimate import Estimate
+from stabench.harness.tasks.task import DEFAULT
 
 HISTORY = Path("results/history.jsonl")
 SCHEMA: Final = 1
@@ -75,26 +78,13 @@ class Protocol(Part):
     digest: str = Field(pattern=SHA256)
 
 
-class Column(Part):
+class QualityColumn(ColumnHead):
     """What a quality column is; `identity` is that of the network that heard the sounds."""
 
-    label: str
-    better: Literal["lower", "higher"]
-    unit: str
-    digits: int = Field(ge=0, le=9)
     version: int
     embedder: str | None = None
     identity: str | None = None
     precision: str | None = None
-
-
-class Number(Part):
-    """A value with its 95 % interval over `n` clips."""
-
-    value: FiniteFloat
-    low: FiniteFloat | None = None
-    high: FiniteFloat | None = None
-    n: int = Field(ge=0)
 
 
 class System(Part):
@@ -109,14 +99,15 @@ class System(Part):
     precision: str
     n: int = Field(ge=0)
     failed: int = Field(ge=0)
-    quality: dict[str, Number] = Field({})
-    median_ns: dict[Literal["represent", "generate"], Number] = Field({})
+    quality: dict[str, Estimate] = Field({})
+    median_ns: dict[str, Estimate] = Field({})
 
 
 class HistoryRecord(Part):
     """One accepted run. `run` is the suite, the time, and a digest of the journal."""
 
     schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    task: str = DEFAULT
     run: str
     at: AwareDatetime = Field(strict=False)
     stabench: str
@@ -126,7 +117,7 @@ class HistoryRecord(Part):
     machine: Machine
     conditions: Conditions
     protocol: Protocol | None = None
-    columns: dict[str, Column] = Field({})
+    columns: dict[str, QualityColumn] = Field({})
     systems: dict[str, System] = Field(min_length=1)
 
 

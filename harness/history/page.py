@@ -11,15 +11,15 @@ from stabench.harness.formatting import counted, figure, interval, plain
 from stabench.harness.history.history import HISTORY, HistoryRecord, read
 from stabench.harness.history.plot import draw
 from stabench.harness.history.series import (
-    Metric,
     Point,
     Series,
     Stretch,
     find_metric,
+    timed_phases,
     trace_systems,
 )
 from stabench.harness.stats.change_points import LEAST_RUNS
-from stabench.harness.tasks.speech_to_audio import TIMINGS
+from stabench.harness.tasks.task import Column
 
 SUFFIX = ".svg"
 MOST_EVENTS = 12
@@ -55,7 +55,7 @@ def show(
         print(f"\nplot: {out}", file=stream or sys.stdout)
 
 
-def lines(metric: Metric, traced: Sequence[Series]) -> Iterator[str]:
+def lines(metric: Column, traced: Sequence[Series]) -> Iterator[str]:
     """Yield the lines of the command, without anything that a terminal would obey."""
     yield plain(_title(metric))
     if not traced:
@@ -65,11 +65,11 @@ def lines(metric: Metric, traced: Sequence[Series]) -> Iterator[str]:
         yield ""
         yield f"{plain(series.label)}{name}, {counted(len(series.points), 'run')}"
         last = series.points[-1]
-        ends = interval(last.low, last.high, metric.digits)
+        ends = interval(last.estimate.low, last.estimate.high, metric.digits)
         number = f"{figure(last.value, metric.digits)} {ends}".strip()
         failed = f", {last.failed} failed" if last.failed else ""
         yield (
-            f"  last    {_when(last)}: {number}, {counted(last.n, 'clip')}{failed}, "
+            f"  last    {_when(last)}: {number}, {counted(last.estimate.n, 'clip')}{failed}, "
             f"commit {plain(last.commit)}"
         )
         yield from (f"  {event}" for event in events(metric, series))
@@ -81,7 +81,7 @@ def lines(metric: Metric, traced: Sequence[Series]) -> Iterator[str]:
             )
 
 
-def events(metric: Metric, series: Series) -> list[str]:
+def events(metric: Column, series: Series) -> list[str]:
     """Return a line for each break and change point in order of time; of many, the last ones."""
     told = []
     for stretch in series.stretches:
@@ -94,7 +94,7 @@ def events(metric: Metric, series: Series) -> list[str]:
     return [f"({counted(left_out, 'earlier event')} not told)", *told[-MOST_EVENTS:]]
 
 
-def _describe_changes(metric: Metric, stretch: Stretch) -> Iterator[str]:
+def _describe_changes(metric: Column, stretch: Stretch) -> Iterator[str]:
     for change in stretch.changes:
         first, last = stretch.points[change.index], stretch.points[change.index - 1]
         better = (change.after < change.before) == (metric.better == "lower")
@@ -119,7 +119,7 @@ def _when(point: Point) -> str:
     return f"{point.at:%Y-%m-%d %H:%M}"
 
 
-def _title(metric: Metric) -> str:
+def _title(metric: Column) -> str:
     unit = f" ({metric.unit})" if metric.unit else ""
     return f"{metric.label}{unit}, {metric.better} is better"
 
@@ -158,8 +158,9 @@ def suites(records: Sequence[HistoryRecord]) -> list[Recorded]:
     for place, name in enumerate(names, 1):
         every = [record for record in records if record.suite.name == name]
         recent = every[-MOST_RUNS:]
-        keys = [timing.column.key for timing in TIMINGS]
-        keys += list({key: None for record in recent for key in record.columns})
+        phases = (phase for record in recent for phase in timed_phases(record))
+        columns = (key for record in recent for key in record.columns)
+        keys = dict.fromkeys((*(phase.column.key for phase in phases), *columns))
         metrics: list[Courses] = []
         for key in keys:
             metric = find_metric(recent, key)
@@ -171,12 +172,12 @@ def suites(records: Sequence[HistoryRecord]) -> list[Recorded]:
     return recorded
 
 
-def _course(metric: Metric, series: Series) -> Course:
+def _course(metric: Column, series: Series) -> Course:
     last = series.points[-1]
     return Course(
         label=series.label,
         runs=len(series.points),
         last=figure(last.value, metric.digits),
-        ends=interval(last.low, last.high, metric.digits),
+        ends=interval(last.estimate.low, last.estimate.high, metric.digits),
         events=events(metric, series),
     )

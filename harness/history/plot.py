@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from stabench.harness.errors import StabenchError
 from stabench.harness.formatting import plain
-from stabench.harness.history.series import Metric, Series, Stretch
+from stabench.harness.history.series import Series, Stretch
+from stabench.harness.tasks.task import Column
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +42,7 @@ RC: dict[Any, Any] = {
 }
 
 
-def draw(metric: Metric, traced: Sequence[Series]) -> bytes:
+def draw(metric: Column, traced: Sequence[Series]) -> bytes:
     """Return the SVG of a metric, one panel below another for each system.
 
     Raises StabenchError with nothing to draw.
@@ -62,7 +63,7 @@ def draw(metric: Metric, traced: Sequence[Series]) -> bytes:
     return _follow_theme(out.getvalue())
 
 
-def _compose(figure: "Figure", metric: Metric, traced: Sequence[Series]) -> None:
+def _compose(figure: "Figure", metric: Column, traced: Sequence[Series]) -> None:
     """Put title, panels and dates on the figure; runs are evenly spaced in order of time."""
     runs = sorted({(point.at, point.run) for series in traced for point in series.points})
     places = {run: place for place, (_, run) in enumerate(runs)}
@@ -89,9 +90,9 @@ def _draw_stretch(panel: "Axes", stretch: Stretch, places: dict[str, int]) -> No
     if stretch.why:
         panel.axvline(along[0] - 0.5, color=INK, linewidth=1, linestyle=":", gid="break")
     known = [
-        (place, point.low, point.high)
+        (place, point.estimate.low, point.estimate.high)
         for place, point in zip(along, points, strict=True)
-        if point.low is not None and point.high is not None
+        if point.estimate.low is not None and point.estimate.high is not None
     ]
     if known:
         panel.vlines(*zip(*known, strict=True), color=SERIES, linewidth=0.9, gid="intervals")

@@ -10,11 +10,8 @@ from stabench.harness.history.history import HistoryRecord
 from stabench.harness.report.table import Row, tabulate
 from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import RunFolder
+from stabench.harness.stats.estimate import Estimate
 from stabench.harness.submission import cards
-from stabench.harness.tasks.speech_to_audio import TIMINGS, Phase
-
-PHASES: dict[str, Phase] = {timing.column.key: timing.phase for timing in TIMINGS}
-"""Latency columns by key, with the phase behind them."""
 
 
 def add(run: Path, path: Path = history.HISTORY, *, dirty: bool = False) -> HistoryRecord:
@@ -35,6 +32,7 @@ def record(results: Results, *, dirty: bool = False) -> HistoryRecord:
     suite, data = cards.suite_card(folder.suite), cards.record_dataset(folder.record)
     rules = results.metrics.provenance.protocol if results.metrics else None
     return HistoryRecord(
+        task=results.task_name,
         run=identify_run(folder),
         at=folder.record.started_at,
         stabench=metadata.version("stabench"),
@@ -102,14 +100,14 @@ def _machine(folder: RunFolder) -> history.Machine:
     )
 
 
-def _columns(results: Results) -> dict[str, history.Column]:
+def _columns(results: Results) -> dict[str, history.QualityColumn]:
     if results.metrics is None:
         return {}
     networks = results.metrics.provenance.embedders
     columns = {}
     for key, about in results.metrics.columns.items():
         net = networks.get(about.embedder or "")
-        columns[key] = history.Column(
+        columns[key] = history.QualityColumn(
             **about.model_dump(include={"label", "better", "unit", "digits", "version"}),
             embedder=net.name if net else None,
             identity=net.identity if net else None,
@@ -122,9 +120,9 @@ def _system(results: Results, run: RunFolder, row: Row) -> history.System:
     use = next(use for use in run.suite.systems if use.name == row.system)
     about = run.about_systems().get(row.system, {})
     quality = {
-        key: history.Number(value=cell.value, low=cell.low, high=cell.high, n=cell.n)
+        key: Estimate(cell.value, cell.low, cell.high, cell.n)
         for key, cell in row.cells.items()
-        if key not in PHASES and cell.value is not None
+        if results.task.phase_of(key) is None and cell.value is not None
     }
     return history.System(
         label=row.label,
@@ -140,14 +138,12 @@ def _system(results: Results, run: RunFolder, row: Row) -> history.System:
     )
 
 
-def _medians(results: Results, system: str) -> dict[Phase, history.Number]:
-    """Median wall times, as far as the clips suffice for one."""
+def _medians(results: Results, system: str) -> dict[str, Estimate]:
+    """Median wall times of phases, as far as the clips suffice for one."""
     medians = {}
-    for phase in PHASES.values():
+    for phase in results.task.phase_names:
         latency = results.latency(system, phase)
         median = None if isinstance(latency, str) else latency.median
         if median and median.value is not None:
-            medians[phase] = history.Number(
-                value=median.value, low=median.low, high=median.high, n=median.n
-            )
+            medians[phase] = median
     return medians

@@ -11,19 +11,10 @@ from typing import NamedTuple
 
 from stabench.harness.errors import StabenchError, unknown
 from stabench.harness.formatting import decimals
-from stabench.harness.history.history import HistoryRecord, Number, System
+from stabench.harness.history.history import HistoryRecord, System
 from stabench.harness.stats.change_points import ChangePoint, change_points
-from stabench.harness.tasks.speech_to_audio import TIMINGS, Better
-
-
-class Metric(NamedTuple):
-    """What is drawn: a quality column, or the median of a latency phase in its unit."""
-
-    key: str
-    label: str
-    unit: str
-    better: Better
-    digits: int
+from stabench.harness.stats.estimate import Estimate
+from stabench.harness.tasks.task import Column, Phase, load_task
 
 
 class Point(NamedTuple):
@@ -33,12 +24,15 @@ class Point(NamedTuple):
     at: datetime
     commit: str
     system_sha256: str
-    value: float
-    low: float | None
-    high: float | None
-    n: int
+    estimate: Estimate
     failed: int
     provenance: tuple[tuple[str, str], ...]
+
+    @property
+    def value(self) -> float:
+        """The number itself: records hold nothing that was not measured."""
+        assert self.estimate.value is not None
+        return self.estimate.value
 
 
 class Stretch(NamedTuple):
@@ -62,32 +56,37 @@ class Series(NamedTuple):
         return tuple(point for stretch in self.stretches for point in stretch.points)
 
 
-def find_metric(records: Sequence[HistoryRecord], key: str) -> Metric:
-    """Return the metric called `key` as the last record describes it.
+def find_metric(records: Sequence[HistoryRecord], key: str) -> Column:
+    """Return the column called `key` as the last record describes it; of a phase, its median.
 
     Raises StabenchError for a key that no record has.
     """
     columns = {name: column for record in records for name, column in record.columns.items()}
     if key in columns:
-        column = columns[key]
-        return Metric(key, column.label, column.unit, column.better, column.digits)
-    timings = {timing.column.key: timing for timing in TIMINGS}
-    if key not in timings:
-        raise StabenchError(f"history: {unknown('metric', key, [*columns, *timings])}")
-    timing = timings[key]
+        head = columns[key]
+        return Column(key, head.label, head.unit, head.better, head.digits, "quality")
+    phases = {phase.column.key: phase for record in records for phase in timed_phases(record)}
+    if key not in phases:
+        raise StabenchError(f"history: {unknown('metric', key, [*columns, *phases])}")
+    phase = phases[key]
     medians = [
-        system.median_ns[timing.phase].value / timing.unit_ns
+        system.median_ns[phase.name].scaled(1 / phase.unit_ns).value
         for record in records
         for system in record.systems.values()
-        if timing.phase in system.median_ns
+        if phase.name in system.median_ns
     ]
-    label, shown = f"{timing.column.label}, median", timing.column
-    return Metric(key, label, shown.unit, shown.better, decimals(medians))
+    digits = decimals([median for median in medians if median is not None])
+    return phase.column._replace(label=f"{phase.column.label}, median", digits=digits)
+
+
+def timed_phases(record: HistoryRecord) -> tuple[Phase, ...]:
+    """Return the phases that the record's task times."""
+    return load_task(record.task).phases
 
 
 def trace_systems(
     records: Iterable[HistoryRecord],
-    metric: Metric,
+    metric: Column,
     *,
     suite: str,
     system: str | None = None,
@@ -129,14 +128,15 @@ def _stretches(points: Iterable[Point]) -> Iterator[Stretch]:
             then = dict(before.provenance)
             moved = [(key, then.get(key, "none"), now) for key, now in same[0].provenance]
             why = "; ".join(f"{key} was {old}, is {new}" for key, old, new in moved if old != new)
-        yield Stretch(same, tuple(change_points([point.value for point in same])), why)
+        moves = change_points([point.value for point in same])
+        yield Stretch(same, tuple(moves), why)
         before = same[-1]
 
 
-def _point(record: HistoryRecord, metric: Metric, name: str) -> Point | None:
+def _point(record: HistoryRecord, metric: Column, name: str) -> Point | None:
     """Return the value of a record, or None where it has none."""
     system = record.systems.get(name)
-    if system is None or (number := _number(system, metric)) is None:
+    if system is None or (number := _number(record, system, metric)) is None:
         return None
     commit = (record.source.commit or "none")[:12] + ("+" if record.source.dirty else "")
     return Point(
@@ -144,28 +144,22 @@ def _point(record: HistoryRecord, metric: Metric, name: str) -> Point | None:
         at=record.at,
         commit=commit,
         system_sha256=system.sha256,
-        value=number.value,
-        low=number.low,
-        high=number.high,
-        n=number.n,
+        estimate=number,
         failed=system.failed,
         provenance=_provenance(record, metric, system),
     )
 
 
-def _number(system: System, metric: Metric) -> Number | None:
+def _number(record: HistoryRecord, system: System, metric: Column) -> Estimate | None:
     """Return a quality, or the median of a phase in the unit of its column."""
-    for column, phase, unit_ns in TIMINGS:
-        if column.key == metric.key and (median := system.median_ns.get(phase)):
-            low, high = (
-                None if end is None else end / unit_ns for end in (median.low, median.high)
-            )
-            return Number(value=median.value / unit_ns, low=low, high=high, n=median.n)
+    for phase in timed_phases(record):
+        if phase.column.key == metric.key and (median := system.median_ns.get(phase.name)):
+            return median.scaled(1 / phase.unit_ns)
     return system.quality.get(metric.key)
 
 
 def _provenance(
-    record: HistoryRecord, metric: Metric, system: System
+    record: HistoryRecord, metric: Column, system: System
 ) -> tuple[tuple[str, str], ...]:
     """Return what decides the number, but for the system and the packages: they are watched."""
     data, how = record.dataset, record.conditions

@@ -21,18 +21,18 @@ from stabench.harness.history.record import record, recordable
 from stabench.harness.leaderboard import every_eval_ever as eee
 from stabench.harness.leaderboard.export_samples import (
     REMARKS,
-    TIMED,
     Subject,
     list_samples,
     to_json,
 )
-from stabench.harness.report.table import Cell, tabulate
+from stabench.harness.report.table import tabulate
 from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import RunFolder
 from stabench.harness.stats.bootstrap import LEVEL
+from stabench.harness.stats.estimate import Estimate
 from stabench.harness.submission import cards
 from stabench.harness.suites.suite import SystemUse
-from stabench.harness.tasks.speech_to_audio import Column, Timing
+from stabench.harness.tasks.task import Column, Phase
 
 MODEL_ID = re.compile(r"(?!data/)[A-Za-z0-9][\w.+-]*(?<!\.)/[A-Za-z0-9][\w.+-]*(?<!\.)", re.ASCII)
 PERCENTS = (50, 90, 95, 99)
@@ -215,13 +215,13 @@ def _result(subject: Subject, column: Column) -> eee.EvaluationResult:
     how |= {f"machine.{key}": str(value) for key, value in machine.items()}
     how["precision"] = kept.systems[subject.use.name].precision
     facts = {"version": data.version, "clips": str(data.n), "sha256": data.digest}
-    timing = TIMED.get(column.key)
+    phase = subject.results.task.phase_of(column.key)
     return eee.EvaluationResult(
         evaluation_result_id=f"{subject.evaluation_id}/{column.key}",
         evaluation_name=f"{kept.suite.name}.{column.key}",
         source_data=eee.SourceData(dataset_name=data.name, additional_details=facts),
         evaluation_timestamp=subject.folder.record.started_at,
-        metric_config=_latency(timing) if timing else _quality(subject, column),
+        metric_config=_latency(phase) if phase else _quality(subject, column),
         score_details=_score(subject, column, subject.row.cells[column.key]),
         generation_config=eee.GenerationConfig(additional_details=how),
     )
@@ -253,12 +253,12 @@ def _quality(subject: Subject, column: Column) -> eee.MetricConfig:
     )
 
 
-def _score(subject: Subject, column: Column, cell: Cell) -> eee.ScoreDetails:
+def _score(subject: Subject, column: Column, cell: Estimate) -> eee.ScoreDetails:
     assert cell.value is not None, "only measured columns are exported"
     method, level, resamples = INTERVAL, LEVEL, subject.folder.suite.protocol.bootstrap
     details = {"interval": cell.reason} if cell.reason else {}
-    if timing := TIMED.get(column.key):
-        details |= _percentiles(subject, timing)
+    if phase := subject.results.task.phase_of(column.key):
+        details |= _percentiles(subject, phase)
     elif subject.results.metrics:
         source = subject.results.metrics.provenance
         method, level, resamples = source.interval, source.level, source.bootstrap
@@ -274,31 +274,31 @@ def _score(subject: Subject, column: Column, cell: Cell) -> eee.ScoreDetails:
         details=details or None,
         uncertainty=eee.Uncertainty(
             confidence_interval=interval,
-            standard_deviation=cell.spread,
+            standard_deviation=cell.sd,
             num_samples=cell.n,
             num_bootstrap_samples=resamples if interval else None,
         ),
     )
 
 
-def _percentiles(subject: Subject, timing: Timing) -> dict[str, str]:
+def _percentiles(subject: Subject, phase: Phase) -> dict[str, str]:
     """Return the percentiles of a phase in its unit, or why the clips do not suffice."""
-    latency = subject.results.latency(subject.use.name, timing.phase)
+    latency = subject.results.latency(subject.use.name, phase.name)
     assert not isinstance(latency, str), "a measured phase has samples"
     told = {}
     for percent in PERCENTS:
-        estimate = latency.percentile(percent).scaled(1 / timing.unit_ns)
+        estimate = latency.percentile(percent).scaled(1 / phase.unit_ns)
         told[f"p{percent}"] = estimate.reason or repr(estimate.value)
         if estimate.low is not None:
             told[f"p{percent}_interval"] = f"{estimate.low!r} to {estimate.high!r}"
     return told
 
 
-def _latency(timing: Timing) -> eee.MetricConfig:
+def _latency(phase: Phase) -> eee.MetricConfig:
     """Return what a latency column is: a mean wall time, never below 0."""
-    column = timing.column
+    column = phase.column
     return eee.MetricConfig(
-        evaluation_description=f"wall time of the phase '{timing.phase}', mean over clips",
+        evaluation_description=f"wall time of the phase '{phase.name}', mean over clips",
         metric_id=f"stabench.{column.key}",
         metric_name=f"{column.label}, mean",
         metric_kind="latency",

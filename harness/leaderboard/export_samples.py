@@ -16,11 +16,9 @@ from stabench.harness.runs.run_folder import RunFolder
 from stabench.harness.scoring.clip_table import NAME as CLIP_TABLE
 from stabench.harness.submission import cards
 from stabench.harness.suites.suite import SystemUse
-from stabench.harness.tasks.speech_to_audio import TIMINGS, Column
+from stabench.harness.tasks.task import Column
 
 WER = "wer"
-TIMED = {timing.column.key: timing for timing in TIMINGS}
-"""Latency columns by key."""
 NO_TRUTH = "false as the format requires a value; this metric says how well, not whether"
 REMARKS = {
     "is_correct": NO_TRUTH,
@@ -101,11 +99,10 @@ class Subject:
                 values[key][clip] = value
         if WER in self.measured and WER not in values:
             values[WER] = {clip: wrong / words for clip, (wrong, words) in self.words.items()}
-        for key, timing in TIMED.items():
+        for phase in self.results.task.phases:
             for clip, trials in self.timed.items():
-                walls = [getattr(trial, f"{timing.phase}_ns") for trial in trials]
-                if measured := [wall for wall in walls if wall is not None]:
-                    values[key][clip] = sum(measured) / len(measured) / timing.unit_ns
+                if walls := [t.phase_ns[phase.name] for t in trials if phase.name in t.phase_ns]:
+                    values[phase.column.key][clip] = sum(walls) / len(walls) / phase.unit_ns
         return dict(values)
 
 
@@ -137,24 +134,20 @@ def list_samples(subject: Subject) -> Iterator[eee.Sample]:
                 input=given,
                 output=eee.SampleOutput(raw=sound),
                 evaluation=eee.SampleEvaluation(score=value, is_correct=False),
-                performance=_performance(subject.timed.get(clip.id, [])),
+                performance=_performance(subject, clip.id),
                 metadata=_metadata(subject, column, clip, trial),
             )
 
 
-def _performance(trials: Sequence[journal.Row]) -> eee.Performance | None:
-    """Return a clip's wall times, means over its repeats, or None where it has none."""
-    generated = [row.generate_ns for row in trials if row.generate_ns is not None]
-    whole = [
-        row.represent_ns + row.generate_ns
-        for row in trials
-        if row.represent_ns is not None and row.generate_ns is not None
-    ]
-    if not generated:
+def _performance(subject: Subject, clip: str) -> eee.Performance | None:
+    """Return a clip's wall times, means over its repeats: of all phases, and of the last."""
+    phases = subject.results.task.phase_names
+    whole = [row for row in subject.timed.get(clip, []) if row.phase_ns.keys() == set(phases)]
+    if not whole:
         return None
     return eee.Performance(
-        latency_ms=sum(whole) / len(whole) / 1e6 if whole else None,
-        generation_time_ms=sum(generated) / len(generated) / 1e6,
+        latency_ms=sum(sum(row.phase_ns.values()) for row in whole) / len(whole) / 1e6,
+        generation_time_ms=sum(row.phase_ns[phases[-1]] for row in whole) / len(whole) / 1e6,
     )
 
 
@@ -169,7 +162,7 @@ def _metadata(subject: Subject, column: Column, clip: Clip, trial: journal.Row) 
         "samples": trial.samples,
         "rate_hz": trial.rate_hz,
     }
-    if column.key in TIMED:
+    if subject.results.task.phase_of(column.key):
         facts["repeats"] = len(subject.timed[clip.id])
     elif column.key == WER and clip.id in subject.words:
         facts["word_errors"], facts["words"] = subject.words[clip.id]

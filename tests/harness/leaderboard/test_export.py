@@ -53,7 +53,9 @@ def test_scores_are_those_of_metrics_json_with_direction_unit_interval_and_n(sco
 
 def test_latencies_are_means_with_the_percentiles_that_the_clips_allow(scored, tmp_path):
     result = results_of(exported(scored, tmp_path)[0])["generation"]
-    walls = [row.generate_ns for row in scored.rows() if row.system == "cascade" and row.ok]
+    walls = [
+        row.phase_ns["generate"] for row in scored.rows() if row.system == "cascade" and row.ok
+    ]
     score = result["score_details"]
     assert score["score"] == pytest.approx(statistics.mean(walls) / 1e9)
     assert score["uncertainty"]["standard_deviation"] == pytest.approx(
@@ -85,7 +87,7 @@ def test_each_clip_has_its_own_values_and_a_failed_one_none(scored, tmp_path):
         row = rows[clip.id]
         errors, words = word_errors(clip.caption, row.text)
         assert values["wer"][clip.id] == pytest.approx(errors / words)
-        assert values["processing"][clip.id] == pytest.approx(row.represent_ns / 1e6)
+        assert values["processing"][clip.id] == pytest.approx(row.phase_ns["represent"] / 1e6)
     assert all(LOST not in clips and len(clips) == 23 for clips in values.values())
     told = log["source_metadata"]["additional_details"]
     assert json.loads(told["failed_clips"]) == {LOST: "timeout: no answer within 120 s"}
@@ -104,8 +106,8 @@ def test_a_line_says_what_was_asked_and_what_came_back(scored, tmp_path):
     text = json.dumps(sample["input"], sort_keys=True, separators=(",", ":"))
     assert sample["sample_hash"] == hashlib.sha256(text.encode()).hexdigest()
     assert sample["performance"] == {
-        "latency_ms": pytest.approx((row.represent_ns + row.generate_ns) / 1e6),
-        "generation_time_ms": pytest.approx(row.generate_ns / 1e6),
+        "latency_ms": pytest.approx((row.phase_ns["represent"] + row.phase_ns["generate"]) / 1e6),
+        "generation_time_ms": pytest.approx(row.phase_ns["generate"] / 1e6),
     }
     metadata = sample["metadata"]
     assert metadata["transcript"] == row.text
@@ -188,9 +190,10 @@ def test_every_system_of_a_run_is_exported_and_again_the_same(scored, tmp_path):
 def test_latency_alone_is_exported_without_a_sound(tmp_path):
     run = FakeRun(tmp_path, n=12, request={"phase": "represent"}).make()
     rows = [json.loads(line) for line in run.journal_path.read_text().splitlines()]
-    nothing = dict.fromkeys(("generate_ns", "samples", "rate_hz", "audio_sha256"))
+    nothing = dict.fromkeys(("samples", "rate_hz", "audio_sha256"))
     for row in rows:
         row |= {**nothing, "spans": [s for s in row["spans"] if s["phase"] == "represent"]}
+        del row["phase_ns"]["generate"]
     run.journal_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     log, samples = exported(run, tmp_path / "out", "star")
     assert set(results_of(log)) == {"processing"}
