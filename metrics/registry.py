@@ -10,12 +10,12 @@ class Metric:
 
     `version` rises when the same inputs would give another number. `measure` is the
     "module:function" that takes (metric, sets) and returns values [N] of each clip, of which the
-    mean is reported, or a TwoSample. `needs` names networks of a protocol (`fad`, `tagger`, ...;
-    the one that the metric is about first) and parts of a clip: `reference` (the set of
-    recordings), `pair` (each clip's own recordings), `caption`, `labels`, `sequence` (events one
-    after the other), `together` (events at the same time). `rules` are the fields of the protocol
-    that decide the number, `least` the clips below which there is none, `lowest` what it cannot be
-    below.
+    mean is reported, a TwoSample or a Ratio. `needs` names networks of a protocol (`fad`,
+    `tagger`, ...; the one that the metric is about first) and parts of a clip: `reference` (the
+    set of recordings), `pair` (each clip's own), `caption`, `labels`, `sequence` (events one
+    after the other), `together` (events at the same time), `transcript` (what a system took for the
+    caption). `rules` are the fields of the protocol that decide the number, `least` the clips below
+    which there is none, `lowest` what it cannot be below.
     """
 
     name: str
@@ -32,6 +32,8 @@ class Metric:
     about: str = ""
 
 
+WER = "wer"
+"""Measured wherever a system says what it heard, whether a suite names it or not."""
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -188,6 +190,17 @@ METRICS: dict[str, Metric] = {
             measure="stabench.metrics.kl:measure_sigmoid",
             rules=("kl_epsilon",),
             about="of sigmoids without their (1 - p) term: no divergence",
+        ),
+        Metric(
+            name=WER,
+            label="WER",
+            better="lower",
+            unit="",
+            digits=3,
+            version=1,
+            needs=("transcript", "caption"),
+            measure="stabench.metrics.wer:measure",
+            about="normalised: lower case, punctuation removed, white space collapsed",
         ),
     )
 }

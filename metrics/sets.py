@@ -35,6 +35,9 @@ class Sets(Protocol):
     window_thresholds: np.ndarray
     """The timeline's logits [C] that mean "heard" in a window."""
 
+    texts: list[tuple[str, str]]
+    """What was said, and what the system took for it."""
+
     def gen(self, role: str) -> list[Features]:
         """What a network made of each generated clip."""
 
@@ -64,6 +67,13 @@ class Tested(NamedTuple):
 
     sample: TwoSample
     p_value: float
+
+
+class Ratio(NamedTuple):
+    """A sum over a sum: `numerators` and `denominators` [N] of each clip."""
+
+    numerators: np.ndarray
+    denominators: np.ndarray
 
 
 def class_logits(clips: Sequence[Features]) -> np.ndarray:

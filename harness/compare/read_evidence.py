@@ -24,8 +24,8 @@ from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import REFUSED as RANDOM
 from stabench.harness.scoring.clip_table import NAME
 from stabench.harness.stats.estimate import Estimate
+from stabench.metrics.registry import WER
 
-COLUMN = "wer"
 LOWEST = 0.0
 NO_TRANSCRIPT = "clips.parquet does not hold the words of these scores; stabench score RUN"
 
@@ -221,7 +221,7 @@ def _columns(
             n=cell.n,
             reason=reason,
             digest=_identity(metrics, column),
-            lowest=LOWEST if column == COLUMN else None,
+            lowest=LOWEST if column == WER else None,
         )
     return found
 
@@ -238,7 +238,7 @@ def _values(
     means = {clip: own[column] for clip, own in record.per_clip.items() if column in own}
     if means:
         return "mean", means, {}, None
-    if column == COLUMN:
+    if column == WER:
         counts = read_wer(results.folder, name)
         return ("ratio", *pseudo_values(counts, cell.value))
     if kept is None:
@@ -258,7 +258,7 @@ def _identity(metrics: MetricsFile, column: str) -> str:
             "column": column,
             "version": about.version,
             "rules": about.rules,
-            "normaliser": about.about if column == COLUMN else None,
+            "normaliser": about.about if column == WER else None,
             "embedder": {key: getattr(heard, key) for key in (*HEARING, "precision")}
             if heard
             else None,

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
-from stabench.harness.compare import read_evidence
 from stabench.harness.compare.verdict import Bounds
 from stabench.harness.errors import MissingError, StabenchError, unknown
 from stabench.harness.schema import Strict, first_wrong
@@ -61,8 +60,8 @@ class Quality(Strict):
     @classmethod
     def _known(cls, effects: dict[str, Effect]) -> dict[str, Effect]:
         for name in effects:
-            if name not in (known := (*METRICS, read_evidence.COLUMN)):
-                raise ValueError(unknown("metric", name, known))
+            if name not in METRICS:
+                raise ValueError(unknown("metric", name, METRICS))
         return effects
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from stabench.harness.runs.journal import Row
 from stabench.harness.runs.metrics_file import SystemRecord
 from stabench.harness.scoring.evaluation_set import Exam
-from stabench.harness.scoring.wer import word_errors
 from stabench.harness.tasks.task import Task
+from stabench.metrics.wer import word_errors
 
 NAME = "clips.parquet"
 

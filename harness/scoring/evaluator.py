@@ -14,36 +14,51 @@ from stabench.harness import registry
 from stabench.harness.scoring.evaluation_set import Exam, Item
 from stabench.harness.scoring.features import Heard
 from stabench.harness.stats import bootstrap
-from stabench.harness.stats.bootstrap import Statistic, shares
+from stabench.harness.stats.bootstrap import Statistic, ratio, shares
 from stabench.harness.stats.estimate import Estimate
 from stabench.metrics.contract import Features
 from stabench.metrics.protocol import ROLES
 from stabench.metrics.registry import METRICS
-from stabench.metrics.sets import NotMeasurable, Pair, Tested, TwoSample
+from stabench.metrics.sets import NotMeasurable, Pair, Ratio, Tested, TwoSample
 
 T = TypeVar("T")
 
 
 class Measured(NamedTuple):
-    """A column of one set: its statistic, and the value of each clip where it is a mean of them."""
+    """A column of one set: its statistic, and the value of each clip where it is a mean of them.
+
+    Of a `ratio` the statistic is the first order; its interval is resampled as it is.
+    """
 
     statistic: Statistic
     per_clip: dict[str, float]
     p_value: float | None = None
+    ratio: Ratio | None = None
 
 
 class Answers:
-    """One set of sounds (a system's, or a sanity row's) against the exam, by its `items`."""
+    """One set of sounds (a system's, or a sanity row's) against the exam, by its `items`.
 
-    def __init__(self, exam: Exam, items: Mapping[str, Item], heard: Heard) -> None:
+    `transcripts` are what the system took for the captions, by clip.
+    """
+
+    def __init__(
+        self,
+        exam: Exam,
+        items: Mapping[str, Item],
+        heard: Heard,
+        transcripts: Mapping[str, str] | None = None,
+    ) -> None:
         self._exam, self._items, self._heard = exam, items, heard
+        self._transcripts = transcripts or {}
         self._measured: dict[tuple[str, tuple[str, ...]], Measured] = {}
 
     def clips(self, column: str) -> list[str]:
         """Clips with everything the column needs, sorted by id."""
         needs, recordings = METRICS[column].needs, self._exam.references.keys
-        found = []
-        for clip in sorted(self._items.keys() & self._heard.keys.keys()):
+        given = self._transcripts if "transcript" in needs else self._heard.keys
+        clips = []
+        for clip in sorted(self._items.keys() & given.keys()):
             item = self._items[clip]
             whole = (
                 ("pair" not in needs or any(name in recordings for name in item.references))
@@ -52,8 +67,8 @@ class Answers:
                 and ("sequence" not in needs or item.sequence)
                 and ("together" not in needs or item.together)
             )
-            found += [clip] if whole else []
-        return found
+            clips += [clip] if whole else []
+        return clips
 
     def estimate(self, column: str) -> Estimate:
         """The column's value and interval, or why there is none."""
@@ -64,6 +79,8 @@ class Answers:
             found = self.measured(column, clips)
         except NotMeasurable as error:
             return Estimate.missing(str(error), len(clips))
+        if found.ratio:
+            return ratio(*found.ratio, self._exam.counts(clips))
         estimate = bootstrap.interval(found.statistic, self._exam.draws)
         lowest = METRICS[column].lowest
         if lowest is not None and estimate.low is not None:
@@ -89,7 +106,7 @@ class Answers:
             found = self.measured(column, clips)
         except NotMeasurable:
             return None
-        return None if found.per_clip else found.statistic.shares
+        return None if found.per_clip or found.ratio else found.statistic.shares
 
     def minus(self, other: "Answers", column: str) -> Estimate:
         """This minus the other, over the clips that both have."""
@@ -117,11 +134,11 @@ class Answers:
         if key not in self._measured:
             metric = METRICS[column]
             measure = registry.attribute(metric.measure)
-            found = measure(metric, _Sets(self._exam, self._items, self._heard, clips))
-            self._measured[key] = self._stated(found, clips)
+            sets = _Sets(self._exam, self._items, self._heard, clips, self._transcripts)
+            self._measured[key] = self._stated(measure(metric, sets), clips)
         return self._measured[key]
 
-    def _stated(self, found: Tested | TwoSample | np.ndarray, clips: list[str]) -> Measured:
+    def _stated(self, found: Tested | TwoSample | Ratio | np.ndarray, clips: list[str]) -> Measured:
         if isinstance(found, Tested):
             return self._stated(found.sample, clips)._replace(p_value=found.p_value)
         groups = self._exam.groups
@@ -129,11 +146,22 @@ class Answers:
         if isinstance(found, np.ndarray):
             per_clip = dict(zip(clips, found.tolist(), strict=True))
             return Measured(bootstrap.mean(found, own, groups.count), per_clip)
+        if isinstance(found, Ratio):
+            return self._as_ratio(found, own)
         total = shares(found.gen, own, groups.count)
         if len(found.ref):
             theirs = np.array([groups.recordings[name] for name in self._exam.recordings])
             total = total + shares(found.ref, theirs, groups.count)
         return Measured(Statistic(found.value, total, len(clips)), {})
+
+    def _as_ratio(self, found: Ratio, own: np.ndarray) -> Measured:
+        below = float(found.denominators.sum())
+        if not below:
+            raise NotMeasurable("nothing to divide by: the denominator is 0")
+        value = float(found.numerators.sum()) / below
+        influence = (found.numerators - value * found.denominators) * len(own) / below
+        parts = shares(influence, own, self._exam.groups.count)
+        return Measured(Statistic(value, parts, len(own)), {}, ratio=found)
 
     def _group(self, clip: str) -> int:
         """A sanity row's clip is a recording."""
@@ -149,6 +177,8 @@ class Answers:
             return "the outputs are not paired with the recordings"
         if "caption" in metric.needs and own and not any(item.captions for item in own):
             return "the outputs have no captions"
+        if "transcript" in metric.needs and not clips:
+            return "no transcripts"
         return too_few(column, len(clips))
 
 
@@ -156,9 +186,15 @@ class _Sets:
     """`metrics.sets.Sets` over some clips of one set of sounds."""
 
     def __init__(
-        self, exam: Exam, items: Mapping[str, Item], heard: Heard, clips: list[str]
+        self,
+        exam: Exam,
+        items: Mapping[str, Item],
+        heard: Heard,
+        clips: list[str],
+        transcripts: Mapping[str, str],
     ) -> None:
         self._exam, self._heard, self._clips = exam, heard, clips
+        self._transcripts = transcripts
         self._own = [items[clip] for clip in clips]
         self.rules = exam.protocol
 
@@ -177,6 +213,13 @@ class _Sets:
     @property
     def window_thresholds(self) -> np.ndarray:
         return self._exam.networks["timeline"].embedder.thresholds
+
+    @property
+    def texts(self) -> list[tuple[str, str]]:
+        return [
+            (item.said or "", self._transcripts[clip])
+            for clip, item in zip(self._clips, self._own, strict=True)
+        ]
 
     def gen(self, role: str) -> list[Features]:
         return self._heard.features(role, self._clips)

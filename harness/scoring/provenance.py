@@ -13,24 +13,15 @@ from stabench.harness.runs.metrics_file import (
 from stabench.harness.scoring.evaluation_set import Exam
 from stabench.harness.scoring.examination import COMMAND, NOT_EXAMINED
 from stabench.harness.scoring.features import Network
-from stabench.harness.scoring.wer import NORMALISER
 from stabench.harness.stats.bootstrap import LEVEL
 from stabench.metrics.protocol import Protocol
 from stabench.metrics.registry import METRICS
 from stabench.metrics.resample import NAME as RESAMPLER
 
-WER, SHARE = "wer", "ceiling_share"
+SHARE = "ceiling_share"
 VERSIONS = ("stabench", "numpy", "scipy", "soundfile", "torch", "transformers", "jiwer")
 DERIVED = {
     SHARE: ColumnRecord(label="Recall / ceiling", better="higher", unit="", digits=2, version=1),
-    WER: ColumnRecord(
-        label="WER",
-        better="lower",
-        unit="",
-        digits=3,
-        version=1,
-        about=f"normalised: {NORMALISER}",
-    ),
 }
 """Columns that are no metric of an embedding."""
 

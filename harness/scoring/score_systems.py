@@ -20,13 +20,12 @@ from stabench.harness.scoring.evaluation_set import Exam
 from stabench.harness.scoring.evaluator import Answers
 from stabench.harness.scoring.features import Progress, Sounds, hear
 from stabench.harness.scoring.input_dependence import dependences
-from stabench.harness.scoring.provenance import SHARE, WER, columns_about, comparability, provenance
+from stabench.harness.scoring.provenance import SHARE, columns_about, comparability, provenance
 from stabench.harness.scoring.sanity import CEILING, Reconstruct, Regenerate, Sanity
-from stabench.harness.scoring.wer import word_error_rate
 from stabench.harness.stats.bootstrap import ratio
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.tasks.task import DEFAULT, UNSTATED, load_task
-from stabench.metrics.registry import METRICS
+from stabench.metrics.registry import METRICS, WER
 
 UNPAIRED = ("is", "fad_inf")
 """Columns without paired differences: their bias differs from system to system."""
@@ -89,7 +88,8 @@ def sheet(
     found = [_scored(exam, entrant, choice.columns, ceiling, progress) for entrant in entrants]
     broken = exam.references.broken
     extra = [SHARE] if ceiling and "recall" in choice.columns else []
-    extra += [WER] if any(entrant.transcripts for entrant in entrants) else []
+    heard = any(entrant.transcripts for entrant in entrants) and WER not in choice.columns
+    extra += [WER] if heard else []
     minuends = load_task(choice.task).minuends
     content = MetricsFile(
         task=choice.task,
@@ -145,14 +145,16 @@ def _scored(
     progress: Progress,
 ) -> Scored:
     heard = hear(entrant.name, entrant.sounds, exam.networks, progress)
-    answers = Answers(exam, exam.items, heard)
+    answers = Answers(exam, exam.items, heard, entrant.transcripts)
     failures = {**entrant.failures, **heard.broken}
-    cells = {column: answers.estimate(column) for column in columns}
+    # What a recogniser heard needs no network to judge it.
+    measured = [column for column in columns if column != WER]
+    cells = {column: answers.estimate(column) for column in measured}
     if entrant.refused:
-        cells = dict.fromkeys(columns, Estimate.missing(entrant.refused))
+        cells = dict.fromkeys(measured, Estimate.missing(entrant.refused))
     if ceiling and "recall" in columns:
         cells[SHARE] = _share(exam, answers, ceiling)
-    cells[WER] = word_error_rate(exam, entrant.transcripts)
+    cells[WER] = answers.estimate(WER)
     part = SystemRecord(
         label=entrant.label,
         paradigm=entrant.paradigm,
@@ -206,6 +208,8 @@ def pairs(scored: list[Scored], minuends: Sequence[str]) -> list[tuple[Scored, S
 
 
 def _differences(a: Scored, b: Scored, columns: tuple[str, ...]) -> list[DifferenceRecord]:
+    columns = tuple(column for column in columns if column != WER)
+    spoken = [WER] if a.entrant.transcripts and b.entrant.transcripts else []
     return [
         DifferenceRecord(
             a=a.entrant.name,
@@ -213,6 +217,6 @@ def _differences(a: Scored, b: Scored, columns: tuple[str, ...]) -> list[Differe
             column=column,
             difference=a.answers.minus(b.answers, column),
         )
-        for column in columns
+        for column in (*columns, *spoken)
         if column not in UNPAIRED
     ]

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from stabench.checkpoints import store
 from stabench.harness.cli.main import app
 from stabench.harness.errors import MissingError, StabenchError
-from stabench.harness.scoring.wer import normalise, word_errors
 from stabench.harness.suites import suite
+from stabench.metrics.wer import normalise, word_errors
 from stabench.pocket import real as module
 from stabench.pocket.real import check_installed, real
 from stabench.systems.asr.faster_whisper import FasterWhisper

@@ -9,7 +9,7 @@ from stabench.harness.errors import StabenchError
 from stabench.harness.runs.journal import Row as Trial
 from stabench.harness.runs.results import Results
 from stabench.harness.scoring import clip_table
-from stabench.harness.scoring.wer import normalise
+from stabench.metrics.wer import normalise
 
 
 class Piece(NamedTuple):

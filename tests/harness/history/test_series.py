@@ -115,7 +115,7 @@ def test_a_level_that_moved_is_found_within_a_stretch_and_never_across_a_break()
 def test_latencies_are_medians_in_the_unit_of_their_column():
     records = [record(0, 2.0)]
     (point,) = one_series(records, "processing").points
-    assert (point.value, point.low, point.high) == pytest.approx((200, 180, 220))
+    assert point.estimate[:3] == pytest.approx((200, 180, 220))
     assert find_metric(records, "processing").unit == "ms"
 
 

@@ -18,7 +18,7 @@ from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.leaderboard.export import Evaluator, export_run
 from stabench.harness.runs.run_folder import RunFolder
 from stabench.harness.scoring.score import score_run
-from stabench.harness.scoring.wer import word_errors
+from stabench.metrics.wer import word_errors
 from tests.harness.fake_run import FakeRun
 from tests.harness.leaderboard.conftest import LOST
 from tests.harness.leaderboard.test_every_eval_ever import NOW, exported, results_of

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stabench.harness.report.html.clips import align
-from stabench.harness.scoring.wer import normalise, word_errors
+from stabench.metrics.wer import normalise, word_errors
 
 sentences = st.lists(st.sampled_from(["a", "dog", "barks", "rain", "Bell,"]), max_size=7).map(
     " ".join

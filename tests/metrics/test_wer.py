@@ -4,8 +4,8 @@ import jiwer
 import numpy as np
 import pytest
 
-from stabench.harness.scoring.wer import normalise, word_errors
 from stabench.harness.stats.bootstrap import Draws, ratio
+from stabench.metrics.wer import normalise, word_errors
 
 
 @pytest.mark.parametrize(
