@@ -195,6 +195,8 @@ def parsed(model: type[Model], path: Path, content: bytes) -> Model:
     """Return a file's content by its model. Raises StabenchError with the first fault."""
     try:
         return model.read_json(content)
+    except StabenchError as error:
+        raise StabenchError(f"{path}: {error}") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(map(str, first["loc"])) or "the file"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import ValidationError
 
-from stabench.harness.errors import MissingError
+from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.submission import sources
 from stabench.harness.submission.archive import LIMITS, Archive, Limits, open_archive
 from stabench.harness.submission.findings import Broken, Finding, error
@@ -61,7 +61,7 @@ def open_package(path: Path, limits: Limits = LIMITS) -> Package:
 
 def _read_claims(archive: Archive) -> bytes:
     """Return submission.json. Raises Broken without it, and where it is damaged or too large."""
-    if reason := _unreadable(archive, NAME):
+    if reason := _explain_unreadable(archive, NAME):
         raise Broken([error(NAME, *reason)])
     try:
         return archive.read(NAME)
@@ -81,6 +81,8 @@ def _parse_claims(claims: bytes) -> tuple[Submission, int]:
         raise Broken(list(invalid_fields(NAME, fault))) from None
     except Malformed as fault:
         raise Broken([error(NAME, "json", str(fault))]) from None
+    except StabenchError as fault:
+        raise Broken([error(NAME, "audio", str(fault))]) from None
 
 
 def _read_files(archive: Archive, claimed: Submission, schema: int) -> dict[str, bytes]:
@@ -96,10 +98,10 @@ def _read_files(archive: Archive, claimed: Submission, schema: int) -> dict[str,
     wanted = [*FILES, *(f"audio/{clip}.wav" for clip in claimed.outputs)]
     unread = {FORMER_FEATURES} if schema == FORMER_SCHEMA else set()
     for name in sorted(archive.entries.keys() - {NAME, *wanted, *unread}):
-        findings.append(error(name, "file", _unexpected(archive, name)))
+        findings.append(error(name, "file", _explain_unexpected(archive, name)))
     files: dict[str, bytes] = {}
     for name in wanted:
-        if reason := _unreadable(archive, name):
+        if reason := _explain_unreadable(archive, name):
             findings.append(error(name, *reason))
             continue
         try:
@@ -117,7 +119,7 @@ def _read_files(archive: Archive, claimed: Submission, schema: int) -> dict[str,
     return files
 
 
-def _unexpected(archive: Archive, name: str) -> str:
+def _explain_unexpected(archive: Archive, name: str) -> str:
     """Why a file does not belong here; an archive among them is named as one."""
     try:
         data = archive.read(name)
@@ -129,7 +131,7 @@ def _unexpected(archive: Archive, name: str) -> str:
     return "belongs to no submission"
 
 
-def _unreadable(archive: Archive, name: str) -> tuple[str, str] | None:
+def _explain_unreadable(archive: Archive, name: str) -> tuple[str, str] | None:
     """The field and the reason why a file is not read, or None."""
     if name not in archive.entries:
         return "file", "is not in the archive"

@@ -7,9 +7,9 @@ was written by strangers.
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, FiniteFloat, StringConstraints, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, Field, FiniteFloat, StringConstraints
 
+from stabench.harness.errors import StabenchError
 from stabench.harness.runs.metrics_file import EmbedderRecord, ProtocolRecord
 from stabench.harness.schema import Strict, json_schema
 
@@ -63,7 +63,8 @@ class Card(Strict):
     def read_json(cls, data: bytes) -> Self:
         """Read a file of this schema or, where `upgrade` knows it, of the former.
 
-        Raises ValidationError with every field that is wrong.
+        Raises ValidationError with every field that is wrong, StabenchError for a file of the
+        former schema that this one cannot say.
         """
         # Not a validator of the model: behind one, pydantic takes no list of JSON for a tuple.
         try:
@@ -259,18 +260,14 @@ class Submission(Card):
     def upgrade(cls, value: dict[str, Any]) -> dict[str, Any]:
         """Return what schema 1 said with every sound as schema 2 says it.
 
-        Raises ValidationError for schema 1 with a sample of the sounds: the numbers of the rest
+        Raises StabenchError for schema 1 with a sample of the sounds: the numbers of the rest
         cannot be checked.
         """
         audio, files = value.get("audio"), value.get("files")
         if not isinstance(audio, dict) or audio.get("rule") != "all":
-            fault = PydanticCustomError(
-                "sample",
+            raise StabenchError(
                 "schema 1 with a sample of the sounds, whose rest nobody can check; pack the run "
-                "again with `stabench submit`",
-            )
-            raise ValidationError.from_exception_data(
-                NAME, [{"type": fault, "loc": ("audio",), "input": None}]
+                "again with `stabench submit`"
             )
         former = {key: part for key, part in value.items() if key != "audio"}
         if isinstance(files, dict):

@@ -46,7 +46,9 @@ def test_an_entry_of_schema_1_is_read_as_ever(made):
 def test_an_entry_of_schema_1_with_a_sample_of_its_sounds_is_refused(made):
     path = made.add("a", change=former) / "submission.json"
     path.write_text(path.read_text().replace('"rule": "all"', '"rule": "sample"'))
-    with pytest.raises(StabenchError, match=r"json: audio: schema 1 with a sample of the sounds"):
+    with pytest.raises(
+        StabenchError, match=r"submission\.json: schema 1 with a sample of the sounds"
+    ):
         entries(made.root)
 
 

@@ -38,7 +38,7 @@ def lines(change: Callable[[dict[str, Any]], Any]) -> Callable[[Forgery], Forger
     return lambda forgery: forgery.rows(change)
 
 
-def torn(change: Callable[[dict[str, Any]], Any]) -> Callable[[Forgery], Any]:
+def tear(change: Callable[[dict[str, Any]], Any]) -> Callable[[Forgery], Any]:
     """A journal of which no latency can be made, hashes renewed."""
     return lambda forgery: forgery.rows(change, seal=False).seal()
 
@@ -75,7 +75,7 @@ def file(name: str, data: bytes, seal: bool = True) -> Callable[[Forgery], Any]:
     return edit
 
 
-def dropped_row(forgery: Forgery) -> None:
+def drop_row(forgery: Forgery) -> None:
     kept = forgery.files["journal.jsonl"].splitlines(keepends=True)
     forgery.files["journal.jsonl"] = b"".join(kept[1:])
     forgery.time().seal()
@@ -87,7 +87,7 @@ def extra_clip(forgery: Forgery) -> None:
     forgery.files["audio/clip999.wav"] = forgery.files[f"audio/{CLIP}.wav"]
 
 
-def doubled_row(forgery: Forgery) -> None:
+def double_row(forgery: Forgery) -> None:
     data = forgery.files["journal.jsonl"]
     forgery.files["journal.jsonl"] = data + data.splitlines(keepends=True)[0]
     forgery.seal()
@@ -125,13 +125,13 @@ def stereo(forgery: Forgery) -> None:
     forgery.files[name] = bytes(data)
 
 
-def halved(row: dict[str, Any]) -> None:
+def halve_times(row: dict[str, Any]) -> None:
     for phase in ("represent_ns", "generate_ns"):
         row[phase] //= 2
     for span in row["spans"]:
         span["wall_ns"] //= 2
 
 
-def rounded(row: dict[str, Any]) -> None:
+def round_times(row: dict[str, Any]) -> None:
     row["represent_ns"] = 8_000_000
     row["spans"] = [span for span in row["spans"] if span["phase"] == "generate"]

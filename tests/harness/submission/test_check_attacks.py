@@ -37,7 +37,7 @@ def fewer(forgery: Forgery) -> None:
     forgery.claim("dataset/clips", 12).time().seal()
 
 
-def renamed(forgery: Forgery) -> None:
+def rename_clip(forgery: Forgery) -> None:
     """A clip under a name that looks the same."""
     twin = CLIP.replace("c", "\N{CYRILLIC SMALL LETTER ES}")
     forgery.rows(lambda row: row.update(clip=twin) if row["clip"] == CLIP else None, seal=False)
@@ -46,7 +46,7 @@ def renamed(forgery: Forgery) -> None:
     forgery.seal()
 
 
-def spared(forgery: Forgery) -> None:
+def spare_clip(forgery: Forgery) -> None:
     """A hard clip, declared to have failed in every file."""
     failure = {"kind": "timeout", "message": "late"}
     lost = {"status": "failed", "error": failure, "audio_sha256": None, "samples": None}
@@ -55,7 +55,7 @@ def spared(forgery: Forgery) -> None:
     forgery.claim("failed", {CLIP: "timeout: late"}).time().seal()
 
 
-def repeated(forgery: Forgery) -> None:
+def repeat_clip(forgery: Forgery) -> None:
     """One clip more often than the suite says: a quick time to choose from."""
     row = json.loads(forgery.files[JOURNAL].splitlines()[0])
     row |= {"repeat": 1, "seed": clip_seed(0, row["clip"], 1)}
@@ -76,7 +76,16 @@ def beyond(forgery: Forgery) -> None:
     ).seal()
 
 
-def batched(row: dict[str, Any]) -> None:
+def odd_rate(forgery: Forgery) -> None:
+    """A rate that no network's resampler reaches, its every trace renewed."""
+    name = f"audio/{CLIP}.wav"
+    samples = np.frombuffer(forgery.files[name], "<f4", offset=58)
+    forgery.sound(CLIP, samples, 383_987).claim(f"outputs/{CLIP}/rate_hz", 383_987)
+    forgery.claim(f"outputs/{CLIP}/seconds", len(samples) / 383_987)
+    forgery.rows(lambda row: row.update(rate_hz=383_987) if row["clip"] == CLIP else None)
+
+
+def batch_times(row: dict[str, Any]) -> None:
     """Half the time, in a batch: the moments of batches are nobody's."""
     row.update(batch=2, represent_ns=row["represent_ns"] // 2, spans=[])
 
@@ -89,10 +98,15 @@ ATTACKS: dict[str, Case] = {
         "dataset.n",
         "1000000 clips, 24 are listed",
     ),
-    "a hard clip that failed": (spared, NAME, "failed", "1 clips, the suite allows 0"),
-    "a clip again": (repeated, JOURNAL, ", repeat 1", "the suite has 1 repeats"),
-    "a clip that looks alike": (renamed, NAME, "outputs.", "is no clip of the dataset"),
-    "times in a batch": (lines(batched), JOURNAL, f"{CLIP}, repeat 0.batch", "at most 1 at a time"),
+    "a hard clip that failed": (spare_clip, NAME, "failed", "1 clips, the suite allows 0"),
+    "a clip again": (repeat_clip, JOURNAL, ", repeat 1", "the suite has 1 repeats"),
+    "a clip that looks alike": (rename_clip, NAME, "outputs.", "is no clip of the dataset"),
+    "times in a batch": (
+        lines(batch_times),
+        JOURNAL,
+        f"{CLIP}, repeat 0.batch",
+        "at most 1 at a time",
+    ),
     "another unit": (claim("metrics/kl/unit", "bits"), NAME, "metrics.kl.unit", "says 'bits'"),
     "another label": (claim("metrics/kl/label", "FAD"), NAME, "metrics.kl.label", "says 'FAD'"),
     "fewer digits": (claim("metrics/kl/digits", 0), NAME, "metrics.kl.digits", "says 0"),
@@ -122,6 +136,12 @@ ATTACKS: dict[str, Case] = {
         "system.weights",
         "unable to parse raw data as a unicode string",
     ),
+    "a rate beyond measure": (
+        odd_rate,
+        f"audio/{CLIP}.wav",
+        "content",
+        "cannot resample 383987 Hz",
+    ),
     "a sound beyond measure": (beyond, NAME, "metrics.fad.value", "recomputed"),
     "one caption for another": (
         run_json(RUN, "dataset", "clips", "0", "caption", value="A low tone."),
@@ -137,7 +157,7 @@ def test_an_attack_is_refused_with_the_true_reason(submitted: Toy, name: str):
     assert_refused(submitted, ATTACKS[name])
 
 
-def shifted(reference: Any, index: int) -> np.ndarray:
+def shift_recording(reference: Any, index: int) -> np.ndarray:
     """The recording itself, later, softer, filtered and under noise."""
     samples = decode(reference).samples
     later = np.concatenate([np.zeros(200, np.float32), samples[:-200]])
@@ -146,7 +166,7 @@ def shifted(reference: Any, index: int) -> np.ndarray:
     return (0.4 * filtered + noise).astype(np.float32)
 
 
-def retouched(_reference: Any, index: int) -> np.ndarray:
+def retouch_sound(_reference: Any, index: int) -> np.ndarray:
     """One sound for all clips, each under noise of its own."""
     noise = np.random.default_rng(index).normal(0, 1e-4, 8_000)
     return (np.random.default_rng(0).normal(0, 0.1, 8_000) + noise).astype(np.float32)
@@ -154,7 +174,10 @@ def retouched(_reference: Any, index: int) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("sound", "words"),
-    [(shifted, "is the reference recording (likeness 0."), (retouched, "all but a little noise")],
+    [
+        (shift_recording, "is the reference recording (likeness 0."),
+        (retouch_sound, "all but a little noise"),
+    ],
 )
 def test_sounds_that_were_retouched_are_known_again(tmp_path, sound, words):
     board = toy(tmp_path, sound)

@@ -9,12 +9,12 @@ from tests.harness.submission.forgeries import (
     Case,
     assert_refused,
     claim,
-    dropped_row,
+    drop_row,
     extra_clip,
-    halved,
+    halve_times,
     lines,
     percent,
-    rounded,
+    round_times,
     run_json,
     without,
 )
@@ -41,7 +41,7 @@ CLAIMS: dict[str, Case] = {
         f"failed.{CLIP}",
         "has an output too",
     ),
-    "clip not run": (dropped_row, JOURNAL, ", repeat 0", "was not run"),
+    "clip not run": (drop_row, JOURNAL, ", repeat 0", "was not run"),
     "more than the dataset": (claim("metrics/kl/n", 25), NAME, "metrics.kl.n", "says 25"),
     "other network": (
         claim("scoring/embedders/fad/identity", "better"),
@@ -107,7 +107,7 @@ CLAIMS: dict[str, Case] = {
         f"{CLIP}.speech_s",
         "0.2 s, the suite's speech lasts 1.000 s",
     ),
-    "times halved": (lines(halved), JOURNAL, "finished_at", "ms apart, the phases claim only"),
+    "times halved": (lines(halve_times), JOURNAL, "finished_at", "ms apart, the phases claim only"),
     "times doubled": (
         lines(lambda row: row.update(generate_ns=2 * row["generate_ns"])),
         JOURNAL,
@@ -120,7 +120,7 @@ CLAIMS: dict[str, Case] = {
         "represent_ns",
         "0 ns: no sound is made in no time",
     ),
-    "one time": (lines(rounded), JOURNAL, "represent_ns", "stands 24 times in 24 rows"),
+    "one time": (lines(round_times), JOURNAL, "represent_ns", "stands 24 times in 24 rows"),
     "stages too long": (
         lines(lambda row: row["spans"][0].update(wall_ns=10**9)),
         JOURNAL,

@@ -17,7 +17,7 @@ from tests.harness.submission.toy_board import ABOUT, SYSTEM, Toy
 
 
 @pytest.fixture
-def copied(submitted: Toy, tmp_path: Path) -> Toy:
+def run_copy(submitted: Toy, tmp_path: Path) -> Toy:
     """A run that a test may change."""
     shutil.copytree(submitted.run.path, tmp_path / "run")
     return Toy(tmp_path, type(submitted.run)(tmp_path / "run"), submitted.suite)
@@ -96,31 +96,31 @@ def test_outputs_are_of_measured_rows_that_finished():
         ),
     ],
 )
-def test_a_run_that_is_nothing_to_submit_is_refused(copied: Toy, file, change, words):
-    edit(copied.run.path / file, change)
+def test_a_run_that_is_nothing_to_submit_is_refused(run_copy: Toy, file, change, words):
+    edit(run_copy.run.path / file, change)
     with pytest.raises(StabenchError, match=words):
-        copied.submit()
+        run_copy.submit()
 
 
-def test_clips_not_run_failed_unscored_or_broken_are_refused(copied: Toy):
+def test_clips_not_run_failed_unscored_or_broken_are_refused(run_copy: Toy):
     with pytest.raises(StabenchError, match="unknown system 'cascde'; did you mean 'cascade'"):
-        copied.submit(system="cascde")
-    wav = copied.run.audio_path(SYSTEM, "clip003")
-    wav.write_bytes(copied.run.audio_path(SYSTEM, "clip004").read_bytes())
+        run_copy.submit(system="cascde")
+    wav = run_copy.run.audio_path(SYSTEM, "clip003")
+    wav.write_bytes(run_copy.run.audio_path(SYSTEM, "clip004").read_bytes())
     with pytest.raises(StabenchError, match=r"clip 'clip003': .*not the audio of the run"):
-        copied.submit()
-    whole = copied.run.journal_path.read_text().splitlines(keepends=True)
+        run_copy.submit()
+    whole = run_copy.run.journal_path.read_text().splitlines(keepends=True)
     failure = json.loads(whole[0]) | {"status": "failed", "error": {"kind": "k", "message": "m"}}
-    copied.run.journal_path.write_text(json.dumps(failure) + "\n" + "".join(whole[1:]))
+    run_copy.run.journal_path.write_text(json.dumps(failure) + "\n" + "".join(whole[1:]))
     with pytest.raises(StabenchError, match="1 clips failed, the suite allows 0"):
-        copied.submit()
-    copied.run.journal_path.write_text("".join(whole[1:]))
+        run_copy.submit()
+    run_copy.run.journal_path.write_text("".join(whole[1:]))
     with pytest.raises(StabenchError, match="23 of 24 clips ran; resume it"):
-        copied.submit()
-    copied.run.journal_path.write_text("".join(whole))
-    copied.run.metrics_path.unlink()
+        run_copy.submit()
+    run_copy.run.journal_path.write_text("".join(whole))
+    run_copy.run.metrics_path.unlink()
     with pytest.raises(StabenchError, match="the run is not scored"):
-        copied.submit()
+        run_copy.submit()
 
 
 def test_without_an_about_file_an_example_is_printed(submitted: Toy, tmp_path, capsys):
