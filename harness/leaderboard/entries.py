@@ -120,19 +120,17 @@ class Entry:
         for suffix in SUFFIXES:
             path = self.folder / "audio" / f"{clip}{suffix}"
             if path.is_file() and not path.is_symlink():
-                content = path.read_bytes()
-                _check_sound(path, content, self.submission.outputs[clip].sha256)
-                return Sound(clip, content, suffix)
-        return None
-
-
-def _check_sound(path: Path, content: bytes, claimed: str) -> None:
-    try:
-        samples, _ = soundfile.read(io.BytesIO(content), dtype="float32")
-    except soundfile.LibsndfileError as error:
-        raise StabenchError(f"{path}: cannot be decoded ({error}); remove the entry") from None
-    if content_sha256(samples) != claimed:
-        raise StabenchError(f"{path}: not the sound whose hash is claimed; remove the entry")
+                break
+        else:
+            return None
+        content = path.read_bytes()
+        try:
+            samples, _ = soundfile.read(io.BytesIO(content), dtype="float32")
+        except soundfile.LibsndfileError as error:
+            raise StabenchError(f"{path}: cannot be decoded ({error}); remove the entry") from None
+        if content_sha256(samples) != self.submission.outputs[clip].sha256:
+            raise StabenchError(f"{path}: not the sound whose hash is claimed; remove the entry")
+        return Sound(clip, content, suffix)
 
 
 def entries(root: Path = ENTRIES) -> list[Entry]:
@@ -143,23 +141,20 @@ def entries(root: Path = ENTRIES) -> list[Entry]:
     """
     if not root.is_dir():
         raise MissingError(f"leaderboard '{root}': no such folder; give --from DIR")
-    accepted = [entry(folder) for folder in _list_folders(root)]
+    accepted: list[Entry] = []
     ids: dict[str, str] = {}
-    for name in (present.id for present in accepted):
-        if (other := ids.setdefault(name.casefold(), name)) != name:
-            raise StabenchError(f"entry '{name}': differs from '{other}' in case only; rename it")
-    return accepted
-
-
-def _list_folders(root: Path) -> Iterator[Path]:
     folders = (path for path in root.iterdir() if path.is_dir() and path.name[0] != ".")
     for folder in sorted(folders):
-        if folder.is_symlink() or not is_entry_name(folder.name):
-            name = printable(folder.name)
+        name = folder.name
+        if folder.is_symlink() or not is_entry_name(name):
             raise StabenchError(
-                f"entry '{name}': expected a folder named by letters, digits and '._+-'; rename it"
+                f"entry '{printable(name)}': expected a folder named by letters, digits and "
+                "'._+-'; rename it"
             )
-        yield folder
+        if (other := ids.setdefault(name.casefold(), name)) != name:
+            raise StabenchError(f"entry '{name}': differs from '{other}' in case only; rename it")
+        accepted.append(entry(folder))
+    return accepted
 
 
 def is_entry_name(name: str) -> bool:

@@ -46,7 +46,10 @@ def build(
     if recorded is not None and (recorded != history.HISTORY or recorded.exists()):
         records = history.read(recorded)
     files = dict(_make_files(accepted, records))
-    _check_place(out)
+    if out.exists() and not out.is_dir():
+        raise StabenchError(f"--out '{out}': is a file; choose a folder")
+    if out.exists() and not (out / MARKER).exists() and any(out.iterdir()):
+        raise StabenchError(f"--out '{out}': holds something else than a site; choose another")
     put(out, files)
     return out / "index.html"
 
@@ -109,11 +112,3 @@ def _render(
     name = template or address.removesuffix(".html")
     text = pages.get_template(f"site_{name}.html").render(here=address, **values)
     return address, text.encode()
-
-
-def _check_place(out: Path) -> None:
-    """Raises StabenchError for an `out` that is no folder of a site, nor empty."""
-    if out.exists() and not out.is_dir():
-        raise StabenchError(f"--out '{out}': is a file; choose a folder")
-    if out.exists() and not (out / MARKER).exists() and any(out.iterdir()):
-        raise StabenchError(f"--out '{out}': holds something else than a site; choose another")

@@ -74,7 +74,13 @@ def check_twins(
 
 def check_copies(sounds: Mapping[str, Audio], recordings: Mapping[str, Audio]) -> Iterator[Finding]:
     """Find outputs that are the recording itself: a system does not know it."""
-    alike = {clip: _likeness(sounds[clip], recording) for clip, recording in recordings.items()}
+    alike: dict[str, float] = {}
+    for clip, recording in recordings.items():
+        try:
+            alike[clip] = _likeness(sounds[clip], recording)
+        except ValueError as fault:  # rates without a common divisor
+            message = f"cannot be compared with the recording: {fault}"
+            yield error(f"audio/{clip}.wav", "rate_hz", message)
     copies = {clip: likeness for clip, likeness in alike.items() if likeness > COPY}
     for clip, likeness in copies.items():
         severe = likeness > SURELY or len(copies) > FEW * len(recordings)

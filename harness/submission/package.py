@@ -52,21 +52,16 @@ def open_package(path: Path, limits: Limits = LIMITS) -> Package:
     archive, findings = open_archive(path, limits)
     if archive is None:
         raise Broken(findings)
-    claims = _read_claims(archive)
+    if reason := _explain_unreadable(archive, NAME):
+        raise Broken([error(NAME, *reason)])
+    try:
+        claims = archive.read(NAME)
+    except ValueError as fault:
+        raise Broken([error(NAME, "file", str(fault))]) from None
     submission, schema = _parse_claims(claims)
     files = _read_files(archive, submission, schema)
     record = sources.decode({name: files[name] for name in FILES})
     return Package(claims, submission, record, _decode_sounds(files, submission.outputs))
-
-
-def _read_claims(archive: Archive) -> bytes:
-    """Return submission.json. Raises Broken without it, and where it is damaged or too large."""
-    if reason := _explain_unreadable(archive, NAME):
-        raise Broken([error(NAME, *reason)])
-    try:
-        return archive.read(NAME)
-    except ValueError as fault:
-        raise Broken([error(NAME, "file", str(fault))]) from None
 
 
 def _parse_claims(claims: bytes) -> tuple[Submission, int]:

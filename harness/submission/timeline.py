@@ -27,8 +27,7 @@ FASTEST_NS = 1_000
 def check_timeline(rows: Sequence[Row], record: Record, protocol: Protocol) -> Iterator[Finding]:
     """Find everything in the times, seeds and order of one system's rows that cannot be."""
     done = [row for row in rows if row.ok]
-    yield from _check_seeds(rows, protocol)
-    yield from _check_batches(rows, protocol)
+    yield from _check_rules(rows, protocol)
     yield from _check_stages(done)
     yield from _check_variety([row for row in done if not row.warmup])
     yield from _check_moments(done, record)
@@ -43,16 +42,13 @@ def _where(row: Row) -> str:
     return f"{row.clip}, {'warm-up' if row.warmup else 'repeat'} {row.repeat}"
 
 
-def _check_seeds(rows: Sequence[Row], protocol: Protocol) -> Iterator[Finding]:
-    """Seeds are the suite's, so that nobody picks the noise that suits."""
+def _check_rules(rows: Sequence[Row], protocol: Protocol) -> Iterator[Finding]:
+    """Check that seeds are the suite's, and that no batch is larger than the suite's."""
     for row in rows:
+        # Nobody may pick the noise that suits.
         if row.seed != clip_seed(protocol.seed, row.clip, row.repeat):
             yield error(JOURNAL, f"{_where(row)}.seed", f"{row.seed} is not the suite's seed")
-
-
-def _check_batches(rows: Sequence[Row], protocol: Protocol) -> Iterator[Finding]:
-    """No row of a larger batch than the suite's: only those of one clip have moments to check."""
-    for row in rows:
+        # Only rows of one clip have moments to check.
         if row.batch > protocol.batch_size:
             message = f"{row.batch} clips, the suite runs at most {protocol.batch_size} at a time"
             yield error(JOURNAL, f"{_where(row)}.batch", message)

@@ -87,6 +87,14 @@ def test_a_copy_is_found_at_another_rate_and_level_and_a_likeness_is_none():
     assert list(audio_audit.check_copies(output, other)) == []
 
 
+def test_a_rate_that_keeps_a_sound_from_its_recording_is_an_error():
+    """Who chose such a rate would escape the search for copies."""
+    noise = np.random.default_rng(1).normal(0, 0.1, 4_000).astype(np.float32)
+    [finding] = audio_audit.check_copies({"a": Audio(noise, 19_232)}, {"a": Audio(noise, 44_100)})
+    assert (finding.field, finding.severity) == ("rate_hz", "error")
+    assert "cannot be compared with the recording: cannot resample 44100 Hz" in finding.message
+
+
 def test_one_sure_copy_is_an_error_and_one_doubtful_copy_for_a_person():
     rng = np.random.default_rng(5)
     outputs = {f"c{index}": rng.normal(0, 0.1, 4_000) for index in range(30)}
