@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -19,10 +19,6 @@ About = Annotated[
     Path | None,
     typer.Option("--about", metavar="TOML", help="What you say of it; without: an example."),
 ]
-Sounds = Annotated[
-    Literal["sample", "all"],
-    typer.Option("--audio", help="all: every number is made again, and may hold a place."),
-]
 OutPackage = Annotated[
     Path, typer.Option("--out", metavar="DIR|FILE.zip", help="Where the package is written.")
 ]
@@ -30,8 +26,7 @@ Package = Annotated[Path, typer.Argument(metavar="PACKAGE", help="A .zip of `sub
 SuiteName = Annotated[
     str | None, typer.Option("--suite", help="Default: the one that the package names.")
 ]
-Rescore = Annotated[bool, typer.Option(help="Make the numbers again from the packed audio.")]
-Full = Annotated[bool, typer.Option("--full", help="Refuse a package without all sounds.")]
+Rescore = Annotated[bool, typer.Option(help="Recompute the numbers from the packed audio.")]
 Trusted = Annotated[
     str | None,
     typer.Option("--system", metavar="NAME|path.py:Class", help="Run it, too: only trusted code."),
@@ -83,14 +78,13 @@ def submit(
     run: options.Run,
     system: System,
     about: About = None,
-    audio: Sounds = "sample",
     out: OutPackage = Path(),
 ) -> None:
-    """Pack one system of a scored run for a leaderboard."""
+    """Pack one system of a scored run, with every sound, for a leaderboard."""
     from stabench.harness.runner.progress import Scoring
     from stabench.harness.submission.pack import submit as pack
 
-    print(pack(run, out, system, about, audio, Scoring(sys.stderr)))
+    print(pack(run, out, system, about, Scoring(sys.stderr)))
 
 
 def check_submission(
@@ -99,7 +93,6 @@ def check_submission(
     rescore: Rescore = True,
     system: Trusted = None,
     device: options.OnDevice = None,
-    full: Full = False,
 ) -> None:
     """Say all that is wrong with a submission: what a leaderboard runs before it takes one."""
     from stabench.harness.runner.progress import Scoring
@@ -111,7 +104,6 @@ def check_submission(
         rescore=rescore,
         system=system,
         device=device or "cpu",
-        full=full,
         progress=Scoring(sys.stderr),
     )
 
@@ -136,8 +128,8 @@ def add(
     from stabench.harness.leaderboard.entries import accept
     from stabench.harness.runner.progress import Scoring
 
-    told = Scoring(sys.stderr)
-    print(accept(package, root, name=name, suite=suite, device=device or "cpu", progress=told))
+    shown = Scoring(sys.stderr)
+    print(accept(package, root, name=name, suite=suite, device=device or "cpu", progress=shown))
 
 
 def export(

@@ -41,30 +41,35 @@ def build(
     in `out` is replaced whole. Raises StabenchError for an entry that cannot stand, and for an
     `out` that holds something else.
     """
-    found = entries(source)
+    accepted = entries(source)
     records: list[HistoryRecord] = []
     if recorded is not None and (recorded != history.HISTORY or recorded.exists()):
         records = history.read(recorded)
-    files = dict(_files(found, records))
-    _check_place(out)
+    files = dict(_make_files(accepted, records))
+    if out.exists() and not out.is_dir():
+        raise StabenchError(f"--out '{out}': is a file; choose a folder")
+    if out.exists() and not (out / MARKER).exists() and any(out.iterdir()):
+        raise StabenchError(f"--out '{out}': holds something else than a site; choose another")
     put(out, files)
     return out / "index.html"
 
 
-def _files(found: Sequence[Entry], records: Sequence[HistoryRecord]) -> Iterator[tuple[str, bytes]]:
-    """Every file of the site by its place."""
+def _make_files(
+    accepted: Sequence[Entry], records: Sequence[HistoryRecord]
+) -> Iterator[tuple[str, bytes]]:
+    """Make every file of the site, by its place."""
     pages = _environment()
-    tables = boards(found)
-    paradigms = sorted({entry.submission.system.paradigm for entry in found})
+    tables = boards(accepted)
+    paradigms = sorted({entry.submission.system.paradigm for entry in accepted})
     yield MARKER, b""
-    yield _page(pages, "index.html", title="Leaderboard", boards=tables, paradigms=paradigms)
-    newest = sorted(found, key=lambda entry: (entry.submission.made_at, entry.id), reverse=True)
+    yield _render(pages, "index.html", title="Leaderboard", boards=tables, paradigms=paradigms)
+    newest = sorted(accepted, key=lambda entry: (entry.submission.made_at, entry.id), reverse=True)
     recorded = suites(records)
-    yield _page(pages, "history.html", title="History", submissions=newest, suites=recorded)
+    yield _render(pages, "history.html", title="History", submissions=newest, suites=recorded)
     yield from ((each.address, each.drawing) for suite in recorded for each in suite.metrics)
-    for entry in found:
+    for entry in accepted:
         address = f"systems/{entry.id}.html"
-        yield _page(pages, address, "system", up="../", **system_page(entry))
+        yield _render(pages, address, "system", up="../", **system_page(entry))
         for number, sound in enumerate(entry.sounds, 1):
             yield sound_address(entry, number, sound.suffix), sound.content
 
@@ -89,29 +94,21 @@ def _environment() -> "Environment":
 
 
 def policy(style: str, script: str) -> str:
-    """What a browser may do: this style, this script, sounds and plots that lie beside the page."""
-
-    def hashed(text: str) -> str:
-        return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
+    """State what a browser may do with a page: this style, this script, sounds and plots beside."""
+    style_hash, script_hash = (
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for text in (style, script)
+    )
     return (
-        f"default-src 'none'; style-src 'sha256-{hashed(style)}'; "
-        f"script-src 'sha256-{hashed(script)}'; media-src 'self'; img-src 'self'; "
+        f"default-src 'none'; style-src 'sha256-{style_hash}'; "
+        f"script-src 'sha256-{script_hash}'; media-src 'self'; img-src 'self'; "
         "base-uri 'none'; form-action 'none'"
     )
 
 
-def _page(
+def _render(
     pages: "Environment", address: str, template: str | None = None, **values: Any
 ) -> tuple[str, bytes]:
     name = template or address.removesuffix(".html")
     text = pages.get_template(f"site_{name}.html").render(here=address, **values)
     return address, text.encode()
-
-
-def _check_place(out: Path) -> None:
-    """Raises StabenchError for an `out` that is no folder of a site, nor empty."""
-    if out.exists() and not out.is_dir():
-        raise StabenchError(f"--out '{out}': is a file; choose a folder")
-    if out.exists() and not (out / MARKER).exists() and any(out.iterdir()):
-        raise StabenchError(f"--out '{out}': holds something else than a site; choose another")

@@ -29,7 +29,7 @@ class Playable(NamedTuple):
 
 
 def system_page(entry: Entry) -> dict[str, Any]:
-    """What the template of a system is filled with."""
+    """Return what the template of a system is filled with."""
     claim = entry.submission
     return {
         "title": claim.system.label,
@@ -66,13 +66,12 @@ def _about(claim: Submission) -> Iterator[Fact]:
 def _audit(entry: Entry) -> Iterator[Fact]:
     if entry.verdict is None:
         return
-    found, columns = entry.verdict, entry.submission.metrics
-    again = [card.label for key, card in columns.items() if entry.recomputed(key)]
+    columns = entry.submission.metrics
+    recomputed = [card.label for key, card in columns.items() if entry.recomputed(key)]
     claimed = [card.label for key, card in columns.items() if not entry.recomputed(key)]
-    yield "checked", f"{found.checked_at} by stabench {found.stabench}"
-    (again if found.latency else claimed).append("times")
-    yield "sounds heard", f"{found.heard} of {len(entry.submission.outputs)}"
-    yield "made again", ", ".join(again) or "none"
+    (recomputed if entry.timed else claimed).append("times")
+    yield "checked", f"{entry.verdict.checked_at} by stabench {entry.verdict.stabench}"
+    yield "recomputed", ", ".join(recomputed) or "none"
     yield "claimed only", ", ".join(claimed) or "none"
 
 
@@ -83,8 +82,8 @@ def _quality(entry: Entry) -> Grid:
         unit = f" ({card.unit})" if card.unit else ""
         value = NOTHING if card.value is None else figure(card.value, card.digits)
         ends = interval(card.low, card.high, card.digits) or (card.reason or "")
-        again = "made again" if entry.recomputed(key) else "claimed"
-        rows.append((f"{card.label}{unit} {arrow}", value, ends, str(card.n), again))
+        check = "recomputed" if entry.recomputed(key) else "claimed"
+        rows.append((f"{card.label}{unit} {arrow}", value, ends, str(card.n), check))
     return Grid(
         "Values over all clips.", ("Metric", "Value", "95 % interval", "n", "Check"), tuple(rows)
     )
@@ -93,19 +92,19 @@ def _quality(entry: Entry) -> Grid:
 def _latency(claim: Submission) -> Grid:
     rows = []
     for column, phase, unit_ns in TIMINGS:
-        found = claim.latency.phases.get(phase)
-        if found is None:
+        times = claim.latency.phases.get(phase)
+        if times is None:
             continue
-        digits = decimals([found.mean_ns.value / unit_ns])
-        numbers = [("mean", found.mean_ns), *found.percentiles_ns.items()]
+        digits = decimals([times.mean_ns.value / unit_ns])
+        numbers = [("mean", times.mean_ns), *times.percentiles_ns.items()]
         for name, number in numbers:
             label = f"{column.label}, {'median' if name == 'p50' else name} ({column.unit})"
-            rows.append((label, *_time(number, unit_ns, digits), str(found.clips)))
+            rows.append((label, *_format_time(number, unit_ns, digits), str(times.clips)))
     heads = ("Time", "Value", "95 % interval", "clips")
     return Grid("Wall times of one clip at a time.", heads, tuple(rows))
 
 
-def _time(number: Number, unit_ns: float, digits: int) -> tuple[str, str]:
+def _format_time(number: Number, unit_ns: float, digits: int) -> tuple[str, str]:
     low, high = (end if end is None else end / unit_ns for end in (number.low, number.high))
     return figure(number.value / unit_ns, digits), interval(low, high, digits)
 
@@ -173,5 +172,5 @@ def _sounds(entry: Entry) -> Iterator[Playable]:
 
 
 def sound_address(entry: Entry, number: int, suffix: str) -> str:
-    """Where a sound lies in the site: no clip's name becomes a file's."""
+    """Return where a sound lies in the site: no clip's name becomes a file's."""
     return f"audio/{entry.id}/{number:02}{suffix}"

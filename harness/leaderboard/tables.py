@@ -1,4 +1,4 @@
-"""Tables of the leaderboard: one for each provenance, so that what stands in it is comparable."""
+"""Tables of the leaderboard: one for each provenance, so that what is in it is comparable."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -31,7 +31,7 @@ class Head(NamedTuple):
 
 
 class Place(NamedTuple):
-    """One cell. `sort` is its value, `rank` its places, `claimed` that no check made it again.
+    """One cell. `sort` is its value, `rank` its places, `claimed` that no check recomputed it.
 
     `under` is its interval, or why there is no value; `n` is said where clips are missing.
     """
@@ -69,42 +69,44 @@ class Board(NamedTuple):
 
 
 def boards(entries: Iterable[Entry]) -> list[Board]:
-    """The tables, by suite. An entry joins the first whose facts its own do not contradict.
+    """Make the tables, by suite. An entry joins the first whose facts its own do not contradict.
 
     Audited entries come first, so that no claim decides what a table holds.
     """
-    found: list[tuple[dict[str, str], list[Entry]]] = []
+    tables: list[tuple[dict[str, str], list[Entry]]] = []
 
     def order(entry: Entry) -> tuple[str, bool, str]:
         return entry.submission.suite.name, entry.verdict is None, entry.id
 
     for entry in sorted(entries, key=order):
-        own = facts(entry.submission)
+        stated = facts(entry.submission)
         fitting = (
-            one for one in found if all(one[0].get(key, own[key]) == own[key] for key in own)
+            table
+            for table in tables
+            if all(table[0].get(key, fact) == fact for key, fact in stated.items())
         )
         shared, members = next(fitting, ({}, []))
         if not members:
-            found.append((shared, members))
-        shared.update(own)
+            tables.append((shared, members))
+        shared.update(stated)
         members.append(entry)
-    return _told_apart([_board(shared, members) for shared, members in found])
+    return _number_titles([_make_board(shared, members) for shared, members in tables])
 
 
-def _told_apart(found: list[Board]) -> list[Board]:
-    """The same tables; the second of a title says so: it is of other judges or rules."""
-    titles = [board.title for board in found]
-    seen = [titles[: index + 1].count(title) for index, title in enumerate(titles)]
+def _number_titles(tables: list[Board]) -> list[Board]:
+    """Return the same tables; the second of a title says that it is of other judges or rules."""
+    titles = [board.title for board in tables]
+    times = [titles[: index + 1].count(title) for index, title in enumerate(titles)]
     return [
         board._replace(title=f"{board.title}, other judges or rules ({time})")
         if time > 1
         else board
-        for board, time in zip(found, seen, strict=True)
+        for board, time in zip(tables, times, strict=True)
     ]
 
 
 def facts(submission: Submission) -> dict[str, str]:
-    """What numbers must agree in to stand in one table."""
+    """Return what numbers must agree in to be in one table."""
     suite, data, scoring = submission.suite, submission.dataset, submission.scoring
     return {
         "suite": f"{suite.name}, sha256 {suite.digest}",
@@ -124,7 +126,7 @@ def facts(submission: Submission) -> dict[str, str]:
 
 
 def hardware(card: HardwareCard) -> str:
-    """What two latencies must share to be compared."""
+    """Return what two latencies must share to be compared."""
     cpu = f"{card.cpu}, {card.threads} of {card.cpu_cores} cores"
     if card.device == "cpu":
         return cpu
@@ -132,20 +134,20 @@ def hardware(card: HardwareCard) -> str:
     return f"{gpus}, with {cpu}"
 
 
-def _board(shared: dict[str, str], members: Sequence[Entry]) -> Board:
+def _make_board(shared: dict[str, str], members: Sequence[Entry]) -> Board:
     first = members[0].submission
-    columns = [*_quality(members), *_latency(members)]
+    columns = [*_quality_columns(members), *_latency_columns(members)]
     return Board(
         f"{first.suite.name}: {first.dataset.name} {first.dataset.version}, "
         f"{first.dataset.clips} clips, protocol {first.scoring.protocol.title}",
         shared,
         tuple(head for head, _ in columns),
-        _ordered(members, [places for _, places in columns]),
+        _order_lines(members, [places for _, places in columns]),
     )
 
 
-def _ordered(members: Sequence[Entry], columns: list[list[Place]]) -> tuple[Line, ...]:
-    """Rows by their places in the first column that has any, those without one last."""
+def _order_lines(members: Sequence[Entry], columns: list[list[Place]]) -> tuple[Line, ...]:
+    """Order rows by their places in the first column that has any, those without one last."""
     first = next((places for places in columns if any(place.rank for place in places)), None)
     rows = list(zip(*columns, strict=True)) if columns else [() for _ in members]
     lines = [Line(entry, places) for entry, places in zip(members, rows, strict=True)]
@@ -158,7 +160,7 @@ def _ordered(members: Sequence[Entry], columns: list[list[Place]]) -> tuple[Line
     return tuple(lines[index] for index in sorted(range(len(lines)), key=order))
 
 
-def _quality(members: Sequence[Entry]) -> Iterator[tuple[Head, list[Place]]]:
+def _quality_columns(members: Sequence[Entry]) -> Iterator[tuple[Head, list[Place]]]:
     known = [column.key for column in PAPER]
     keys = {key: None for entry in members for key in entry.submission.metrics}
     for key in sorted(keys, key=lambda key: known.index(key) if key in known else len(known)):
@@ -168,16 +170,17 @@ def _quality(members: Sequence[Entry]) -> Iterator[tuple[Head, list[Place]]]:
         arrow = "\N{DOWNWARDS ARROW}" if first.better == "lower" else "\N{UPWARDS ARROW}"
         unit = f" ({first.unit})" if first.unit else ""
         places = [
-            _measured(entry, key, card, digits) for entry, card in zip(members, cards, strict=True)
+            _format_metric(entry, key, card, digits)
+            for entry, card in zip(members, cards, strict=True)
         ]
         checked = (entry.submission.metrics[key].n for entry in members if entry.recomputed(key))
         most = max(checked, default=0)
         ends = [_rankable(entry, key, most) for entry in members]
         head = Head(key, f"{first.label}{unit} {arrow}", QUALITY, first.better)
-        yield head, _ranked(places, ends, first.better)
+        yield head, _rank_places(places, ends, first.better)
 
 
-def _measured(entry: Entry, key: str, card: MetricCard | None, digits: int) -> Place:
+def _format_metric(entry: Entry, key: str, card: MetricCard | None, digits: int) -> Place:
     if card is None or card.value is None:
         return Place(under=(card and card.reason) or "not measured")
     whole = entry.submission.dataset.clips
@@ -188,7 +191,7 @@ def _measured(entry: Entry, key: str, card: MetricCard | None, digits: int) -> P
 
 
 def _rankable(entry: Entry, key: str, most: int) -> Ends | None:
-    """An interval that a check made again, over as many clips as any other's (`most`), or None."""
+    """An interval that a check recomputed, over as many clips as any other's (`most`), or None."""
     card = entry.submission.metrics.get(key)
     if card is None or card.value is None or card.n < most or not entry.recomputed(key):
         return None
@@ -202,43 +205,43 @@ def _ends(entry: Entry, number: MetricCard | Number) -> Ends | None:
     return Ends(number.low, number.high)
 
 
-def _ranked(places: list[Place], ends: list[Ends | None], better: Better) -> list[Place]:
-    """The places of those that have an interval to rank; one alone has no place."""
-    ranked = [one for one in ends if one]
-    if len(ranked) < 2:
+def _rank_places(places: list[Place], ends: list[Ends | None], better: Better) -> list[Place]:
+    """Give places to those that have an interval to rank; a single one gets none."""
+    rankable = [pair for pair in ends if pair]
+    if len(rankable) < 2:
         return places
-    given = iter(ranks(ranked, better))
+    given = iter(ranks(rankable, better))
     return [
-        place._replace(rank=next(given)) if one else place
-        for place, one in zip(places, ends, strict=True)
+        place._replace(rank=next(given)) if pair else place
+        for place, pair in zip(places, ends, strict=True)
     ]
 
 
-def _latency(members: Sequence[Entry]) -> Iterator[tuple[Head, list[Place]]]:
+def _latency_columns(members: Sequence[Entry]) -> Iterator[tuple[Head, list[Place]]]:
     """Medians, a group of columns for each hardware."""
     cards = [entry.submission for entry in members]
-    machines = {hardware(card.hardware) for card in cards if _timed(card)}
+    machines = {
+        hardware(card.hardware)
+        for card in cards
+        if any(phase.median_ns for phase in card.latency.phases.values())
+    }
     for machine in sorted(machines):
         for column, phase, unit_ns in TIMINGS:
             here = [card if hardware(card.hardware) == machine else None for card in cards]
-            found = [card.latency.phases.get(phase) if card else None for card in here]
-            medians = [one.median_ns.value / unit_ns for one in found if one and one.median_ns]
+            times = [card.latency.phases.get(phase) if card else None for card in here]
+            medians = [time.median_ns.value / unit_ns for time in times if time and time.median_ns]
             if not medians:
                 continue
             digits = decimals(medians)
-            pairs = list(zip(members, found, strict=True))
-            places = [_time(entry, one, unit_ns, digits) for entry, one in pairs]
-            ends = [_rankable_time(entry, one) for entry, one in pairs]
+            pairs = list(zip(members, times, strict=True))
+            places = [_format_time(entry, time, unit_ns, digits) for entry, time in pairs]
+            ends = [_rankable_time(entry, time) for entry, time in pairs]
             title = f"{column.label}, median ({column.unit}) \N{DOWNWARDS ARROW}"
             head = Head(f"{column.key} {machine}", title, f"Latency on {machine}", "lower")
-            yield head, _ranked(places, ends, "lower")
+            yield head, _rank_places(places, ends, "lower")
 
 
-def _timed(submission: Submission) -> bool:
-    return any(phase.median_ns for phase in submission.latency.phases.values())
-
-
-def _time(entry: Entry, phase: PhaseCard | None, unit_ns: float, digits: int) -> Place:
+def _format_time(entry: Entry, phase: PhaseCard | None, unit_ns: float, digits: int) -> Place:
     if phase is None or phase.median_ns is None:
         return Place()
     median, whole = phase.median_ns, entry.submission.dataset.clips

@@ -23,77 +23,6 @@ ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar",
 LONGEST_NAME = 255
 SMALL = 2**20
 """Unpacked bytes up to which no ratio is suspicious."""
-
-
-def entry_findings(entries: list[zipfile.ZipInfo], limits: "Limits") -> Iterator[Finding]:
-    """Everything wrong with the entries, each with its name."""
-    yield from _clashes(entries)
-    for entry in entries:
-        for field, reason in (*_name(entry), *_kind(entry), *_size(entry, limits)):
-            yield error(entry.orig_filename, field, reason)
-    total = sum(entry.file_size for entry in entries)
-    if total > limits.unpacked:
-        yield error("archive", "size", f"{total} bytes unpacked, at most {limits.unpacked}")
-
-
-def _clashes(entries: list[zipfile.ZipInfo]) -> Iterator[Finding]:
-    """Names that one file system or another would take for one."""
-    seen: dict[str, str] = {}
-    for entry in entries:
-        folded = unicodedata.normalize("NFKC", entry.filename).casefold()
-        if seen.get(folded) == entry.filename:
-            yield error(entry.filename, "name", "stands twice in the archive")
-        elif folded in seen:
-            other = seen[folded]
-            yield error(entry.filename, "name", f"differs from '{other}' in case or form only")
-        seen.setdefault(folded, entry.filename)
-
-
-def _name(entry: zipfile.ZipInfo) -> Iterator[tuple[str, str]]:
-    name = entry.orig_filename
-    parts = name.replace("\\", "/").split("/")
-    if not name.isprintable():
-        yield "name", "holds a character that cannot be printed"
-    if not name.isascii() and not entry.flag_bits & UTF8:
-        yield "name", "is not UTF-8"
-    if name.startswith(("/", "\\")) or name[1:2] == ":":
-        yield "name", "is an absolute path"
-    elif ".." in parts:
-        yield "name", "leads out of the archive by '..'"
-    elif "\\" in name or "." in parts or "" in parts[:-1]:
-        yield "name", "is not a plain path of names and '/'"
-    if len(name.encode("utf-8", "replace")) > LONGEST_NAME:
-        yield "name", f"is longer than {LONGEST_NAME} bytes"
-    if name.casefold().endswith(ARCHIVES):
-        yield "name", "is an archive within the archive"
-
-
-def _kind(entry: zipfile.ZipInfo) -> Iterator[tuple[str, str]]:
-    mode = entry.external_attr >> 16
-    kind = stat.S_IFMT(mode)
-    if entry.filename.endswith("/") or kind == stat.S_IFDIR:
-        yield "kind", "is a folder; a package holds files only"
-    elif kind == stat.S_IFLNK:
-        yield "kind", "is a symbolic link"
-    elif kind not in (0, stat.S_IFREG):
-        yield "kind", "is a device, pipe or socket"
-    if entry.flag_bits & ENCRYPTED:
-        yield "kind", "is encrypted"
-    if entry.compress_type not in PACKINGS:
-        yield "kind", f"is packed by method {entry.compress_type}; stored and deflated are read"
-
-
-def _size(entry: zipfile.ZipInfo, limits: "Limits") -> Iterator[tuple[str, str]]:
-    if entry.file_size > limits.member:
-        yield "size", f"{entry.file_size} bytes unpacked, at most {limits.member} of one file"
-    if entry.file_size > SMALL and entry.file_size > limits.ratio * entry.compress_size:
-        yield (
-            "size",
-            f"{entry.compress_size} bytes unpack to {entry.file_size}: more than "
-            f"{limits.ratio} times",
-        )
-
-
 END = struct.Struct("<4s4H2LH")
 """End of central directory: signature, 4 counts, size and place of the directory, comment."""
 ZIP64_LOCATOR = b"PK\x06\x07"
@@ -118,16 +47,16 @@ LIMITS = Limits()
 
 
 class Archive(NamedTuple):
-    """An archive whose directory has passed: its entries by name."""
+    """An archive whose directory has passed: the open file, and its entries by name."""
 
-    path: Path
+    file: zipfile.ZipFile
     entries: Mapping[str, zipfile.ZipInfo]
 
     def read(self, name: str) -> bytes:
-        """One file. Raises ValueError when it is damaged or not of the size it says."""
+        """Return one file. Raises ValueError when it is damaged or not of the size it says."""
         entry = self.entries[name]
         try:
-            with zipfile.ZipFile(self.path) as file, file.open(entry) as member:
+            with self.file.open(entry) as member:
                 data = member.read(entry.file_size + 1)
         except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError) as fault:
             raise ValueError(f"cannot be unpacked: {fault}") from None
@@ -144,7 +73,7 @@ class Opened(NamedTuple):
 
 
 def write(files: Mapping[str, bytes]) -> bytes:
-    """A ZIP of these files, sorted and stored: no time, no owner, no compressor in its bytes."""
+    """Return a ZIP of these files, sorted and stored: no time, owner or compressor in it."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as file:
         for name in sorted(files):
@@ -155,26 +84,28 @@ def write(files: Mapping[str, bytes]) -> bytes:
 
 
 def open_archive(path: Path, limits: Limits = LIMITS) -> Opened:
-    """The archive at `path`, its directory checked against `limits`, no file of it read yet."""
+    """Open the archive at `path`, its directory checked against `limits`, no file read yet."""
     name = path.name
-    found = list(_container(path, limits))
-    if found:
-        return Opened(None, found)
+    findings = list(_check_container(path, limits))
+    if findings:
+        return Opened(None, findings)
     try:
-        with zipfile.ZipFile(path) as file:
-            entries = file.infolist()
+        # Left open, and closed with the archive: opening it for each file would read a directory
+        # of thousands as often.
+        file = zipfile.ZipFile(path)
     except UnicodeDecodeError:
         return Opened(None, [error(name, "name", "a file name is not UTF-8")])
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as fault:
         return Opened(None, [error(name, "archive", f"its directory is damaged: {fault}")])
+    entries = file.infolist()
     if len(entries) > limits.members:
         return Opened(None, [error(name, "archive", f"{len(entries)} files behind a false count")])
-    found = [*entry_findings(entries, limits), *_overlaps(name, entries)]
-    archive = Archive(path, {entry.filename: entry for entry in entries})
-    return Opened(None if found else archive, found)
+    findings = [*_check_entries(entries, limits), *_check_overlaps(entries)]
+    archive = Archive(file, {entry.filename: entry for entry in entries})
+    return Opened(None if findings else archive, findings)
 
 
-def _container(path: Path, limits: Limits) -> Iterator[Finding]:
+def _check_container(path: Path, limits: Limits) -> Iterator[Finding]:
     """What the last bytes say, before a directory of any size is read."""
     name, size = path.name, path.stat().st_size
     if size > limits.bytes:
@@ -195,10 +126,80 @@ def _container(path: Path, limits: Limits) -> Iterator[Finding]:
         yield error(name, "archive", f"a directory of {length} bytes, at most {limits.directory}")
 
 
-def _overlaps(name: str, entries: list[zipfile.ZipInfo]) -> Iterator[Finding]:
-    """Files that share bytes: a bomb that needs no nesting."""
+def _check_overlaps(entries: list[zipfile.ZipInfo]) -> Iterator[Finding]:
+    """Find files that share bytes: a bomb that needs no nesting."""
     ordered = sorted(entries, key=lambda entry: entry.header_offset)
-    for one, after in pairwise(ordered):
-        if one.header_offset + one.compress_size >= after.header_offset:
-            yield error(after.filename, "archive", f"shares its bytes with {one.filename}")
+    for entry, after in pairwise(ordered):
+        if entry.header_offset + entry.compress_size >= after.header_offset:
+            yield error(after.filename, "archive", f"shares its bytes with {entry.filename}")
             return
+
+
+def _check_entries(entries: list[zipfile.ZipInfo], limits: Limits) -> Iterator[Finding]:
+    """Find everything wrong with the entries, each with its name."""
+    yield from _check_clashes(entries)
+    for entry in entries:
+        faults = (*_name_faults(entry), *_kind_faults(entry), *_size_faults(entry, limits))
+        for field, reason in faults:
+            yield error(entry.orig_filename, field, reason)
+    total = sum(entry.file_size for entry in entries)
+    if total > limits.unpacked:
+        yield error("archive", "size", f"{total} bytes unpacked, at most {limits.unpacked}")
+
+
+def _check_clashes(entries: list[zipfile.ZipInfo]) -> Iterator[Finding]:
+    """Find names that one file system or another would take for one."""
+    seen: dict[str, str] = {}
+    for entry in entries:
+        folded = unicodedata.normalize("NFKC", entry.filename).casefold()
+        if seen.get(folded) == entry.filename:
+            yield error(entry.filename, "name", "stands twice in the archive")
+        elif folded in seen:
+            other = seen[folded]
+            yield error(entry.filename, "name", f"differs from '{other}' in case or form only")
+        seen.setdefault(folded, entry.filename)
+
+
+def _name_faults(entry: zipfile.ZipInfo) -> Iterator[tuple[str, str]]:
+    name = entry.orig_filename
+    parts = name.replace("\\", "/").split("/")
+    if not name.isprintable():
+        yield "name", "holds a character that cannot be printed"
+    if not name.isascii() and not entry.flag_bits & UTF8:
+        yield "name", "is not UTF-8"
+    if name.startswith(("/", "\\")) or name[1:2] == ":":
+        yield "name", "is an absolute path"
+    elif ".." in parts:
+        yield "name", "leads out of the archive by '..'"
+    elif "\\" in name or "." in parts or "" in parts[:-1]:
+        yield "name", "is not a plain path of names and '/'"
+    if len(name.encode("utf-8", "replace")) > LONGEST_NAME:
+        yield "name", f"is longer than {LONGEST_NAME} bytes"
+    if name.casefold().endswith(ARCHIVES):
+        yield "name", "is an archive within the archive"
+
+
+def _kind_faults(entry: zipfile.ZipInfo) -> Iterator[tuple[str, str]]:
+    mode = entry.external_attr >> 16
+    kind = stat.S_IFMT(mode)
+    if entry.filename.endswith("/") or kind == stat.S_IFDIR:
+        yield "kind", "is a folder; a package holds files only"
+    elif kind == stat.S_IFLNK:
+        yield "kind", "is a symbolic link"
+    elif kind not in (0, stat.S_IFREG):
+        yield "kind", "is a device, pipe or socket"
+    if entry.flag_bits & ENCRYPTED:
+        yield "kind", "is encrypted"
+    if entry.compress_type not in PACKINGS:
+        yield "kind", f"is packed by method {entry.compress_type}; stored and deflated are read"
+
+
+def _size_faults(entry: zipfile.ZipInfo, limits: Limits) -> Iterator[tuple[str, str]]:
+    if entry.file_size > limits.member:
+        yield "size", f"{entry.file_size} bytes unpacked, at most {limits.member} of one file"
+    if entry.file_size > SMALL and entry.file_size > limits.ratio * entry.compress_size:
+        yield (
+            "size",
+            f"{entry.compress_size} bytes unpack to {entry.file_size}: more than "
+            f"{limits.ratio} times",
+        )

@@ -37,14 +37,16 @@ LEAST = 10
 """Clips under which matched and shuffled are not told apart."""
 
 
-def levels(sounds: Mapping[str, Audio]) -> Iterator[Finding]:
-    """Silent, constant and clipped sounds."""
-    quiet = [clip for clip, sound in sounds.items() if _deviation(sound) < QUIETEST]
+def check_levels(sounds: Mapping[str, Audio]) -> Iterator[Finding]:
+    """Find silent, constant and clipped sounds."""
+    quiet = [
+        clip for clip, sound in sounds.items() if np.std(sound.samples, dtype=np.float64) < QUIETEST
+    ]
     for clip in quiet:
         severe = len(quiet) > FEW * len(sounds)
         level = f"silence or a constant ({len(quiet)} of {len(sounds)} sounds)"
         yield (error if severe else warning)(f"audio/{clip}.wav", "samples", level)
-    shares = {clip: np.mean(np.abs(one.samples) >= FULL_SCALE) for clip, one in sounds.items()}
+    shares = {clip: np.mean(np.abs(sound.samples) >= FULL_SCALE) for clip, sound in sounds.items()}
     clipped = {clip: float(share) for clip, share in shares.items() if share > CLIPPED}
     if clipped:
         worst = max(clipped, key=lambda clip: clipped[clip])
@@ -53,18 +55,16 @@ def levels(sounds: Mapping[str, Audio]) -> Iterator[Finding]:
         yield warning(f"audio/{worst}.wav", "samples", message)
 
 
-def _deviation(sound: Audio) -> float:
-    return float(np.std(sound.samples, dtype=np.float64))
-
-
-def twins(
+def check_twins(
     outputs: Mapping[str, OutputCard], captions: Mapping[str, str | None]
 ) -> Iterator[Finding]:
-    """One sound for clips that ask for different ones."""
+    """Find one sound for clips that ask for different ones."""
     clips = defaultdict(list)
-    for clip, one in outputs.items():
-        clips[one.sha256].append(clip)
-    same = [group for group in clips.values() if len({captions.get(one, one) for one in group}) > 1]
+    for clip, output in outputs.items():
+        clips[output.sha256].append(clip)
+    same = [
+        group for group in clips.values() if len({captions.get(clip, clip) for clip in group}) > 1
+    ]
     count = sum(map(len, same))
     for group in same:
         severe = count > FEW * len(outputs)
@@ -72,25 +72,31 @@ def twins(
         yield (error if severe else warning)(NAME, f"outputs.{group[0]}.sha256", message)
 
 
-def copies(sounds: Mapping[str, Audio], recordings: Mapping[str, Audio]) -> Iterator[Finding]:
-    """Outputs that are the recording itself: a system does not know it."""
-    found = {clip: _likeness(sounds[clip], one) for clip, one in recordings.items()}
-    found = {clip: likeness for clip, likeness in found.items() if likeness > COPY}
-    for clip, likeness in found.items():
-        severe = likeness > SURELY or len(found) > FEW * len(recordings)
-        message = f"is the reference recording (likeness {likeness:.2f}, {len(found)} sounds are)"
+def check_copies(sounds: Mapping[str, Audio], recordings: Mapping[str, Audio]) -> Iterator[Finding]:
+    """Find outputs that are the recording itself: a system does not know it."""
+    alike: dict[str, float] = {}
+    for clip, recording in recordings.items():
+        try:
+            alike[clip] = _likeness(sounds[clip], recording)
+        except ValueError as fault:  # rates without a common divisor
+            message = f"cannot be compared with the recording: {fault}"
+            yield error(f"audio/{clip}.wav", "rate_hz", message)
+    copies = {clip: likeness for clip, likeness in alike.items() if likeness > COPY}
+    for clip, likeness in copies.items():
+        severe = likeness > SURELY or len(copies) > FEW * len(recordings)
+        message = f"is the reference recording (likeness {likeness:.2f}, {len(copies)} sounds are)"
         yield (error if severe else warning)(f"audio/{clip}.wav", "samples", message)
 
 
-def _likeness(one: Audio, other: Audio) -> float:
+def _likeness(sound: Audio, other: Audio) -> float:
     """Highest correlation at any shift of two sounds with flat spectra, at the rate of the first.
 
     Phases alone decide (Knapp and Carter, 1976): no delay, filter or gain hides a copy, and two
     tones of one pitch are none.
     """
-    a, b = mono(one.samples, "mean"), mono(other.samples, "mean")
-    if one.rate_hz != other.rate_hz:
-        b = resample(b, other.rate_hz, one.rate_hz)
+    a, b = mono(sound.samples, "mean"), mono(other.samples, "mean")
+    if sound.rate_hz != other.rate_hz:
+        b = resample(b, other.rate_hz, sound.rate_hz)
     size = 1 << (len(a) + len(b) - 1).bit_length()
     a, b = (np.fft.rfft(part - part.mean(dtype=np.float64), size) for part in (a, b))
     cross = a * b.conj()
@@ -98,10 +104,13 @@ def _likeness(one: Audio, other: Audio) -> float:
     return float(np.abs(np.fft.irfft(cross / scale, size)).max()) if scale.all() else 0.0
 
 
-def near_twins(
+def check_near_twins(
     sounds: Mapping[str, Audio], captions: Mapping[str, str | None]
 ) -> Iterator[Finding]:
-    """One sound under a little noise for clips that ask for different ones, by their beginnings."""
+    """Find one sound under a little noise for clips that ask for different ones.
+
+    Sounds are compared by their beginnings.
+    """
     clips = sorted(sounds)
     table = np.zeros((len(clips), BEGINNING), np.float32)
     for row, clip in zip(table, clips, strict=True):
@@ -112,25 +121,25 @@ def near_twins(
     pairs = [(clips[a], clips[b]) for a, b in zip(*np.nonzero(alike), strict=True)]
     pairs = [(a, b) for a, b in pairs if captions.get(a, a) != captions.get(b, b)]
     count = len({clip for pair in pairs for clip in pair})
-    for one, other in pairs:
+    for clip, other in pairs:
         severe = count > FEW * len(clips)
         message = f"is audio/{other}.wav, all but a little noise ({count} of {len(clips)} sounds)"
-        yield (error if severe else warning)(f"audio/{one}.wav", "samples", message)
+        yield (error if severe else warning)(f"audio/{clip}.wav", "samples", message)
 
 
-def durations(
+def check_durations(
     outputs: Mapping[str, OutputCard], recordings_s: Mapping[str, float]
 ) -> Iterator[Finding]:
-    """Sounds much shorter or longer than what they are compared with."""
-    for clip, one in outputs.items():
+    """Find sounds much shorter or longer than what they are compared with."""
+    for clip, output in outputs.items():
         asked_s = recordings_s.get(clip)
-        if asked_s and not asked_s / 4 <= one.seconds <= asked_s * 4:
-            message = f"{one.seconds:.2f} s, the recording lasts {asked_s:.2f} s"
+        if asked_s and not asked_s / 4 <= output.seconds <= asked_s * 4:
+            message = f"{output.seconds:.2f} s, the recording lasts {asked_s:.2f} s"
             yield warning(NAME, f"outputs.{clip}.seconds", message)
 
 
-def input_dependence(scores: Mapping[str, NDArray[np.float64]]) -> Iterator[Finding]:
-    """Whether outputs fit their own clip better than the clips of others.
+def check_input_dependence(scores: Mapping[str, NDArray[np.float64]]) -> Iterator[Finding]:
+    """Say whether outputs fit their own clip better than the clips of others.
 
     `scores` are tables [N, N] by measure: how well output i fits clip j, higher is better. By
     permutation of the clips, one-sided; one measure that tells them apart is enough.
@@ -139,18 +148,18 @@ def input_dependence(scores: Mapping[str, NDArray[np.float64]]) -> Iterator[Find
     if not tables:
         yield warning(NAME, "outputs", f"under {LEAST} clips: dependence on the input unchecked")
         return
-    found = {name: permutation_p(table, draws=DRAWS) for name, table in tables.items()}
-    said = ", ".join(
+    p_values = {name: permutation_p(table, draws=DRAWS) for name, table in tables.items()}
+    measures = ", ".join(
         f"{name} matched {np.trace(table) / len(table):.4g}, shuffled {table.mean():.4g}, "
-        f"p {found[name]:.4f}"
+        f"p {p_values[name]:.4f}"
         for name, table in tables.items()
     )
-    p = min(found.values())
+    p = min(p_values.values())
     if p < FITS:
-        yield note(NAME, "outputs", f"fit their own clips: {said}")
+        yield note(NAME, "outputs", f"fit their own clips: {measures}")
     elif p < DOUBTFUL:
         yield warning(
-            NAME, "outputs", f"hardly fit their clips better than those of others: {said}"
+            NAME, "outputs", f"hardly fit their clips better than those of others: {measures}"
         )
     else:
-        yield error(NAME, "outputs", f"fit their clips no better than those of others: {said}")
+        yield error(NAME, "outputs", f"fit their clips no better than those of others: {measures}")

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from stabench.harness import registry
 from stabench.harness.errors import unknown
@@ -10,87 +10,99 @@ from stabench.harness.runner import plan
 from stabench.harness.runs.run_folder import Request
 from stabench.harness.scoring.features import Progress
 from stabench.harness.submission import claims
-from stabench.harness.submission.findings import Finding, count, error, note, refuse, show, warning
+from stabench.harness.submission.findings import (
+    Broken,
+    Finding,
+    count,
+    error,
+    note,
+    refuse,
+    show,
+    warning,
+)
 from stabench.harness.submission.package import Package, open_package
 from stabench.harness.submission.schema import NAME
 from stabench.harness.submission.sources import JOURNAL
-from stabench.harness.submission.timeline import timeline
+from stabench.harness.submission.timeline import check_timeline
 
-TRUSTED = (
+UNSEEN = (
     "times, transcripts, hardware and commit agree with one another; "
     "whether they are true is taken on trust"
 )
 
 
-def check_submission(
-    path: Path,
+class Accepted(NamedTuple):
+    """A package without an error, and what else its check found."""
+
+    package: Package
+    findings: list[Finding]
+
+
+def check(path: Path, stream: TextIO | None = None, **options: Any) -> Accepted:
+    """Check the submission at `path` and print every finding; `options` are check_package's.
+
+    Nothing of it is run or unpacked. Raises Refused (exit code 1) when there is an error, and
+    MissingError for a file, weights or recordings that are not there.
+    """
+    stream = stream or sys.stdout
+    try:
+        package = open_package(path)
+    except Broken as fault:
+        show(fault.findings, stream)
+        refuse(fault.findings)
+        raise  # never reached: what is broken has an error
+    findings = check_package(package, **options)
+    show(findings, stream)
+    refuse(findings)
+    return Accepted(package, findings)
+
+
+def check_package(
+    package: Package,
     *,
     suite: str | None = None,
     rescore: bool = True,
     system: str | None = None,
     device: str = "cpu",
-    full: bool = False,
     progress: Progress | None = None,
 ) -> list[Finding]:
-    """Everything found in the submission at `path`; nothing of it is run or unpacked.
+    """Return everything that is to be said of a package.
 
     The suite is this installation's of the name that the submission gives, or `suite`, a name or
-    .toml file. `full` refuses a sample of the sounds. `system`, a name of the suite or
-    "path.py:Class", is run on a few clips besides: give only code that you trust. Raises
-    MissingError for a file, weights or recordings that are not there.
+    .toml file. `system`, a name of the suite or "path.py:Class", is run on a few clips besides:
+    give only code that you trust. Raises MissingError for weights or recordings that are not there.
     """
-    package, found = open_package(path)
-    if package is None:
-        return found
-    found += claims.claims(package)
-    if full:
-        found += claims.all_heard(package)
-    wanted = _suite(package, suite)
-    if isinstance(wanted, Finding):
-        return [*found, wanted]
-    bench = plan.resolve(wanted, Request())
-    found += timeline(package.sources.rows, package.sources.record, bench.suite.protocol)
-    found += claims.rates(package)
-    known = list(claims.whole(package, bench.suite, bench.dataset))
-    found += [*known, *claims.speech(package.sources.rows, bench.dataset)]
-    if count(known, "error"):
-        return [*found, warning(NAME, "metrics", "nothing made again: other clips or rules")]
-    found += claims.times(package, bench.suite)
-    found.append(note(JOURNAL, "rows", TRUSTED))
+    findings = list(claims.check_claims(package))
+    name, suites = package.submission.suite.name, registry.entries("suites")
+    # A submission never names a file to be read: only the caller's `suite` may be a path.
+    if suite is None and name not in suites:
+        return [*findings, error(NAME, "suite.name", unknown("suite", name, suites))]
+    bench = plan.resolve(suite or name, Request())
+    record, rows = package.sources.record, package.sources.rows
+    findings += check_timeline(rows, record, bench.suite.protocol)
+    findings += claims.check_rates(package)
+    differences = list(claims.check_clips(package, bench.suite, bench.dataset))
+    findings += [*differences, *claims.check_speech(rows, bench.dataset)]
+    if count(differences, "error"):
+        return [*findings, warning(NAME, "metrics", "not scored again: other clips or rules")]
+    findings += claims.check_times(package, bench.suite)
+    findings.append(note(JOURNAL, "rows", UNSEEN))
     if not rescore:
-        return [*found, warning(NAME, "metrics", "not scored again, as asked")]
-    return [*found, *_networks(package, bench, system, device, progress)]
+        return [*findings, warning(NAME, "metrics", "not scored again, as asked")]
+    return [*findings, *_run_networks(package, bench, system, device, progress)]
 
 
-def _suite(package: Package, given: str | None) -> str | Finding:
-    """The suite's name in the registry; a submission never names a file to be read."""
-    if given is not None:
-        return given
-    name, known = package.submission.suite.name, registry.entries("suites")
-    if name in known:
-        return name
-    return error(NAME, "suite.name", unknown("suite", name, known))
-
-
-def _networks(
+def _run_networks(
     package: Package, bench: plan.Plan, system: str | None, device: str, progress: Progress | None
 ) -> list[Finding]:
-    """What needs networks: scores and, where asked, the system itself."""
+    """Do what needs networks: score again and, where asked, run the system itself."""
     from stabench.harness.scoring.score import silent
-    from stabench.harness.submission.rescore import rescored
-    from stabench.harness.submission.scorer import Judge
+    from stabench.harness.submission.scorer import Scorer, rescore
     from stabench.harness.submission.system_audit import exercise
 
-    told = progress or silent
-    judge = Judge.of(bench.suite, bench.dataset.clips, told, device)
-    found = list(rescored(package, judge, told))
+    progress = progress or silent
+    scorer = Scorer.load(bench.suite, bench.dataset.clips, progress, device)
+    findings = list(rescore(package, scorer, progress))
     if system is not None:
-        found += exercise(system, bench, package, device)
-    return found
-
-
-def check(path: Path, stream: TextIO | None = None, **how: Any) -> None:
-    """Check and print every finding. Raises Refused (exit code 1) when there is an error."""
-    found = check_submission(path, **how)
-    show(found, stream or sys.stdout)
-    refuse(found)
+        findings += exercise(system, bench, package, device)
+    return findings

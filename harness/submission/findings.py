@@ -36,6 +36,14 @@ class Refused(StabenchError):
     exit_code = 1
 
 
+class Broken(Exception):
+    """A file of a submission that cannot be read further: the errors in it, one at least."""
+
+    def __init__(self, findings: list[Finding]) -> None:
+        super().__init__(str(findings[0]))
+        self.findings = findings
+
+
 def error(file: str, field: str, message: str) -> Finding:
     """Something that keeps the submission from being accepted."""
     return Finding(file, field, "error", message)
@@ -47,7 +55,7 @@ def warning(file: str, field: str, message: str) -> Finding:
 
 
 def note(file: str, field: str, message: str) -> Finding:
-    """Something a reader should know: what was checked, and what was taken on trust."""
+    """Something a reader should know: what was checked, and what no check can see."""
     return Finding(file, field, "note", message)
 
 
@@ -59,18 +67,18 @@ def printable(text: str) -> str:
 
 def count(findings: Iterable[Finding], severity: Severity) -> int:
     """How many findings have this severity."""
-    return sum(one.severity == severity for one in findings)
+    return sum(finding.severity == severity for finding in findings)
 
 
-def ranked(findings: list[Finding]) -> list[Finding]:
-    """The gravest first, otherwise in their order."""
-    return sorted(findings, key=lambda one: ORDER.index(one.severity))
+def sort_findings(findings: list[Finding]) -> list[Finding]:
+    """Return the gravest first, otherwise in their order."""
+    return sorted(findings, key=lambda finding: ORDER.index(finding.severity))
 
 
 def show(findings: list[Finding], stream: TextIO) -> None:
     """Print each finding as file:field: severity: message, errors first, and a line of counts."""
-    for one in ranked(findings)[:MOST]:
-        print(one, file=stream)
+    for finding in sort_findings(findings)[:MOST]:
+        print(finding, file=stream)
     if len(findings) > MOST:
         print(f"... and {len(findings) - MOST} more findings", file=stream)
     counts = (f"{count(findings, severity)} {severity}s" for severity in ORDER)
@@ -78,10 +86,10 @@ def show(findings: list[Finding], stream: TextIO) -> None:
 
 
 def refuse(findings: list[Finding]) -> None:
-    """Raises Refused (exit code 1) when there is an error among the findings."""
-    found = [one for one in findings if one.severity == "error"]
-    if found:
-        raise Refused(f"submission refused: {len(found)} errors, the first: {found[0]}")
+    """Raise Refused (exit code 1) when there is an error among the findings."""
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        raise Refused(f"submission refused: {len(errors)} errors, the first: {errors[0]}")
 
 
 class Tolerance(NamedTuple):
@@ -90,9 +98,9 @@ class Tolerance(NamedTuple):
     relative: float
     absolute: float
 
-    def allows(self, claimed: float, found: float) -> bool:
+    def allows(self, claimed: float, recomputed: float) -> bool:
         """Whether the claim can stand."""
-        return math.isclose(claimed, found, rel_tol=self.relative, abs_tol=self.absolute)
+        return math.isclose(claimed, recomputed, rel_tol=self.relative, abs_tol=self.absolute)
 
     def __str__(self) -> str:
         return f"{100 * self.relative:g} %"
@@ -105,27 +113,38 @@ HEARD = Tolerance(0.002, 1e-6)
 
 
 def deviations(
-    file: str, field: str, claimed: Any, found: Any, tolerance: Tolerance = SAME
+    file: str, field: str, claimed: Any, recomputed: Any, tolerance: Tolerance = SAME
 ) -> Iterator[Finding]:
-    """An error for every leaf of `claimed` that is not what was `found`; integers are exact."""
-    claimed, found = _plain(claimed), _plain(found)
-    if isinstance(claimed, dict) and isinstance(found, dict):
-        for key in {**claimed, **found}:
+    """Yield an error for every leaf of `claimed` that was `recomputed` as another value.
+
+    Integers and texts are exact; floats may differ by the tolerance.
+    """
+    claimed, recomputed = _plain(claimed), _plain(recomputed)
+    if isinstance(claimed, dict) and isinstance(recomputed, dict):
+        for key in {**claimed, **recomputed}:
             place = f"{field}.{key}"
-            if key in claimed and key in found:
-                yield from deviations(file, place, claimed[key], found[key], tolerance)
+            if key in claimed and key in recomputed:
+                yield from deviations(file, place, claimed[key], recomputed[key], tolerance)
             else:
-                yield error(file, place, "is missing" if key in found else "follows from no file")
-    elif isinstance(claimed, list) and isinstance(found, list) and len(claimed) == len(found):
-        for index, (one, other) in enumerate(zip(claimed, found, strict=True)):
-            yield from deviations(file, f"{field}.{index}", one, other, tolerance)
-    elif _number(claimed) and _number(found) and float in (type(claimed), type(found)):
-        if not tolerance.allows(claimed, found):
+                yield error(
+                    file, place, "is missing" if key in recomputed else "follows from no file"
+                )
+    elif (
+        isinstance(claimed, list)
+        and isinstance(recomputed, list)
+        and len(claimed) == len(recomputed)
+    ):
+        for index, pair in enumerate(zip(claimed, recomputed, strict=True)):
+            yield from deviations(file, f"{field}.{index}", *pair, tolerance)
+    elif _number(claimed) and _number(recomputed) and float in (type(claimed), type(recomputed)):
+        if not tolerance.allows(claimed, recomputed):
             yield error(
-                file, field, f"says {claimed:.9g}, recomputed {found:.9g} (allowed {tolerance})"
+                file,
+                field,
+                f"says {claimed:.9g}, recomputed {recomputed:.9g} (allowed {tolerance})",
             )
-    elif claimed != found or type(claimed) is not type(found):
-        yield error(file, field, f"says {_brief(claimed)}, the package shows {_brief(found)}")
+    elif claimed != recomputed or type(claimed) is not type(recomputed):
+        yield error(file, field, f"says {_brief(claimed)}, the package shows {_brief(recomputed)}")
 
 
 def _plain(value: Any) -> Any:

@@ -1,19 +1,23 @@
 """submission.json: what a team claims of one system, strict, with a published schema.
 
-Every number in it can be made again from the other files of the package; whatever is a text in it
+Every number in it can be recomputed from the other files of the package; whatever is a text in it
 was written by strangers.
 """
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, FiniteFloat, StringConstraints
 
+from stabench.harness.errors import StabenchError
 from stabench.harness.runs.metrics_file import EmbedderRecord, ProtocolRecord
 from stabench.harness.schema import Strict, json_schema
 
 NAME = "submission.json"
-SCHEMA = 1
+SCHEMA: Literal[2] = 2
+FORMER_SCHEMA = 1
+FORMER_FEATURES = "features.safetensors"
+"""What schema 1 packed so that a sample of the sounds could be scored; nothing reads it now."""
 
 HIDDEN = (
     r"\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
@@ -54,6 +58,28 @@ class Card(Strict):
     """A part of the file; nothing is taken for another type."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    @classmethod
+    def read_json(cls, data: bytes) -> Self:
+        """Read a file of this schema or, where `upgrade` knows it, of the former.
+
+        Raises ValidationError with every field that is wrong, StabenchError for a file of the
+        former schema that this one cannot say.
+        """
+        # Not a validator of the model: behind one, pydantic takes no list of JSON for a tuple.
+        try:
+            value = json.loads(data)
+        except (ValueError, RecursionError):
+            value = None
+        schema = value.get("schema") if isinstance(value, dict) else None
+        if type(schema) is int and schema == FORMER_SCHEMA:  # true is no 1
+            data = json.dumps(cls.upgrade(value)).encode()
+        return cls.model_validate_json(data)
+
+    @classmethod
+    def upgrade(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """Return what a file of the former schema says as this schema says it."""
+        return value
 
 
 class About(Card):
@@ -211,19 +237,12 @@ class OutputCard(Card):
     values: dict[Key, Figure]
 
 
-class AudioCard(Card):
-    """Which sounds are in the package. `root` is the sha256 of all that was claimed before the
-    draw (harness.submission.cards): it orders the clips of a sample, so nobody chooses them."""
-
-    rule: Literal["all", "sample"]
-    root: Sha256
-    clips: tuple[ClipId, ...]
-
-
 class Submission(Card):
-    """submission.json. `failed` says why by clip; `marks` is what a reader must know."""
+    """submission.json. The sound of every one of `outputs` is in the package, `files` are the
+    sha256 of its other files by name; `failed` says why by clip, `marks` what a reader must know.
+    """
 
-    schema_version: Literal[1] = Field(alias="schema")
+    schema_version: Literal[2] = Field(alias="schema")
     system: SystemCard
     suite: SuiteCard
     dataset: DatasetCard
@@ -234,20 +253,31 @@ class Submission(Card):
     latency: LatencyCard
     outputs: dict[ClipId, OutputCard] = Field(min_length=1)
     failed: dict[ClipId, Line]
-    audio: AudioCard
     files: dict[Said, Sha256]
     marks: tuple[Said, ...] = ()
+
+    @classmethod
+    def upgrade(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """Return what schema 1 said with every sound as schema 2 says it.
+
+        Raises StabenchError for schema 1 with a sample of the sounds: the numbers of the rest
+        cannot be checked.
+        """
+        audio, files = value.get("audio"), value.get("files")
+        if not isinstance(audio, dict) or audio.get("rule") != "all":
+            raise StabenchError(
+                "schema 1 with a sample of the sounds, whose rest nobody can check; pack the run "
+                "again with `stabench submit`"
+            )
+        former = {key: part for key, part in value.items() if key != "audio"}
+        if isinstance(files, dict):
+            former["files"] = {name: sha for name, sha in files.items() if name != FORMER_FEATURES}
+        return former | {"schema": SCHEMA}
 
     @property
     def made_at(self) -> str:
         """When the numbers were made: the end of the run."""
         return self.run.finished_at
-
-
-def to_bytes(submission: Submission) -> bytes:
-    """The file, the same bytes for the same claims."""
-    value = submission.model_dump(mode="json", by_alias=True)
-    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 if __name__ == "__main__":  # docs/submission.schema.json

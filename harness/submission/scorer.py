@@ -1,9 +1,12 @@
-"""The judge: a suite's own networks, recordings and captions, ready to score anybody's outputs."""
+"""The scorer: a suite's own networks, recordings and captions, which score anybody's outputs.
 
-from collections.abc import Mapping, Sequence
+Packing writes what it finds, and checking recomputes it from the sounds of the package.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,30 +21,26 @@ from stabench.harness.scoring.provenance import WER, columns_about, provenance
 from stabench.harness.scoring.score import Hearing
 from stabench.harness.scoring.wer import word_error_rate
 from stabench.harness.stats.estimate import Estimate
-from stabench.harness.submission.features_file import ByClip
-from stabench.harness.submission.schema import MetricCard, OutputCard, ScoringCard
+from stabench.harness.submission import audio_audit
+from stabench.harness.submission.findings import HEARD, Finding, deviations, error, note
+from stabench.harness.submission.package import Package
+from stabench.harness.submission.schema import NAME, MetricCard, ScoringCard
+from stabench.harness.submission.sources import read_transcripts
 from stabench.harness.suites import protocols
 from stabench.harness.suites.suite import Suite
-from stabench.metrics.audio import decode
-from stabench.metrics.contract import Features
+from stabench.metrics.audio import Audio, AudioError, decode
 from stabench.metrics.registry import METRICS
 
 
-class Verdict(NamedTuple):
+class Scores(NamedTuple):
     """Every column of one system, and the value of each clip where a column has one."""
 
     metrics: dict[str, MetricCard]
     values: dict[str, dict[str, float]]
 
 
-class _Kept(NamedTuple):
-    """Features in place of a network, as `Heard` reads them."""
-
-    cache: Mapping[str, Features]
-
-
 @dataclass(frozen=True)
-class Judge:
+class Scorer:
     """`exam` of a suite's clips, its `columns`; `recordings` by id."""
 
     exam: Exam
@@ -49,10 +48,10 @@ class Judge:
     recordings: Sounds
 
     @classmethod
-    def of(
+    def load(
         cls, suite: Suite, clips: Sequence[Clip], progress: Progress, device: str = "cpu"
-    ) -> "Judge":
-        """The judge of a suite; the recordings are heard here and now.
+    ) -> "Scorer":
+        """Load the scorer of a suite; the recordings are heard here and now.
 
         Raises MissingError for weights or recordings that are not there.
         """
@@ -63,23 +62,18 @@ class Judge:
         names = score.recording_names(tuple(clips))
         sounds = {name: partial(decode, path) for path, name in names.items()}
         items = {clip.id: score.item_of(clip, names) for clip in clips}
-        heard = hear("references", sounds, networks, progress)
+        references = hear("references", sounds, networks, progress)
         seed, bootstrap = suite.protocol.seed, suite.protocol.bootstrap
-        exam = Exam(items, protocol, networks, heard, seed, bootstrap)
+        exam = Exam(items, protocol, networks, references, seed, bootstrap)
         return cls(exam, metrics.columns, sounds)
 
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """The networks, by role."""
-        return tuple(self.exam.networks)
-
     def hear(self, sounds: Sounds, progress: Progress) -> Heard:
-        """What the networks make of outputs by clip."""
+        """Let the networks hear outputs by clip."""
         return hear("outputs", sounds, self.exam.networks, progress)
 
-    def verdict(self, found: Mapping[str, ByClip], transcripts: Mapping[str, str]) -> Verdict:
-        """Score outputs by their features, `found` by role and clip."""
-        answers = Answers(self.exam, self.exam.items, given(found))
+    def score(self, heard: Heard, transcripts: Mapping[str, str]) -> Scores:
+        """Score the outputs that were heard."""
+        answers = Answers(self.exam, self.exam.items, heard)
         cells = {column: answers.estimate(column) for column in self.columns}
         if transcripts:
             cells[WER] = word_error_rate(self.exam, transcripts)
@@ -87,52 +81,90 @@ class Judge:
         for column in self.columns:
             for clip, value in answers.per_clip(column).items():
                 values.setdefault(clip, {})[column] = value
-        return Verdict({name: self._card(name, cell) for name, cell in cells.items()}, values)
+        return Scores({name: self._card(name, cell) for name, cell in cells.items()}, values)
 
     def _card(self, column: str, cell: Estimate) -> MetricCard:
         about = columns_about(self.exam, (column,))[column]
-        kept = {key: about[key] for key in ("label", "better", "unit", "digits", "version")}
-        known = column in METRICS
+        stated = {key: about[key] for key in ("label", "better", "unit", "digits", "version")}
         role = about.get("embedder")
         return MetricCard(
-            **kept,
+            **stated,
             embedder=self.exam.networks[role].identity if role else None,
-            protocol=self.exam.protocol.digest if known else None,
+            protocol=self.exam.protocol.digest if column in METRICS else None,
             **cell._asdict(),
         )
 
-    def fits(self, found: Mapping[str, ByClip]) -> dict[str, np.ndarray]:
+    def fit_tables(self, heard: Heard) -> dict[str, np.ndarray]:
         """How well output i fits clip j [N, N] by measure, higher is better, where it can be."""
-        tables = fit_tables(self.exam, self.exam.items, given(found))
+        tables = fit_tables(self.exam, self.exam.items, heard)
         return {
             f"{'' if fits.higher else '-'}{METRICS[column].label}": fits.better
             for column, fits in tables.items()
         }
 
-    def scoring(self) -> ScoringCard:
-        """The rules and networks behind the verdict."""
+    def scoring_card(self) -> ScoringCard:
+        """Describe the rules and networks behind the scores."""
         about = provenance(self.exam)
         return ScoringCard(
             protocol=ProtocolRecord.model_validate(about["protocol"]),
             embedders={
-                role: EmbedderRecord.model_validate(one) for role, one in about["embedders"].items()
+                role: EmbedderRecord.model_validate(embedder)
+                for role, embedder in about["embedders"].items()
             },
             seed=about["seed"],
             bootstrap=about["bootstrap"],
         )
 
 
-def given(found: Mapping[str, ByClip]) -> Heard:
-    """Features by role and clip as if they had been heard."""
-    clips = next(iter(found.values()), {})
-    return Heard({role: _Kept(one) for role, one in found.items()}, {clip: clip for clip in clips})
+def rescore(package: Package, scorer: Scorer, progress: Progress) -> Iterator[Finding]:
+    """Recompute every number of quality from the sounds of the package, and audit the sounds."""
+    claimed = package.submission
+    claimed_rules, rules = map(_without_device, (claimed.scoring, scorer.scoring_card()))
+    yield from deviations(NAME, "scoring", claimed_rules, rules)
+    sounds = {clip: lambda sound=sound: sound for clip, sound in package.sounds.items()}
+    heard = scorer.hear(sounds, progress)
+    for clip, reason in heard.broken.items():
+        yield error(f"audio/{clip}.wav", "content", reason)
+    if heard.broken:
+        return
+    try:
+        scores = scorer.score(heard, read_transcripts(package.sources))
+    except (ValueError, ArithmeticError, np.linalg.LinAlgError) as fault:
+        yield error(NAME, "metrics", f"the sounds cannot be scored: {fault}")
+        return
+    yield from deviations(NAME, "metrics", claimed.metrics, scores.metrics, HEARD)
+    for clip, output in claimed.outputs.items():
+        field, values = f"outputs.{clip}.values", scores.values.get(clip, {})
+        yield from deviations(NAME, field, output.values, values, HEARD)
+    yield from _audit(package, scorer, heard)
+    yield note(NAME, "audio", f"all {len(package.sounds)} sounds heard and scored again")
 
 
-def with_values(
-    outputs: Mapping[str, OutputCard], values: Mapping[str, dict[str, float]]
-) -> dict[str, OutputCard]:
-    """The outputs with their metrics filled in."""
-    return {
-        clip: one.model_copy(update={"values": values.get(clip, {})})
-        for clip, one in outputs.items()
-    }
+def _without_device(card: ScoringCard) -> dict[str, Any]:
+    """Leave out what depends on the machine of scoring."""
+    value = card.model_dump(mode="json")
+    for embedder in value["embedders"].values():
+        del embedder["device"]
+    return value
+
+
+def _audit(package: Package, scorer: Scorer, heard: Heard) -> Iterator[Finding]:
+    """What a listener would notice."""
+    outputs, items = package.submission.outputs, scorer.exam.items
+    captions = {clip: item.said for clip, item in items.items()}
+    recordings = {clip: sound for clip in outputs if (sound := _decode_recording(scorer, clip))}
+    lengths_s = {clip: len(sound.samples) / sound.rate_hz for clip, sound in recordings.items()}
+    yield from audio_audit.check_levels(package.sounds)
+    yield from audio_audit.check_twins(outputs, captions)
+    yield from audio_audit.check_near_twins(package.sounds, captions)
+    yield from audio_audit.check_copies(package.sounds, recordings)
+    yield from audio_audit.check_durations(outputs, lengths_s)
+    yield from audio_audit.check_input_dependence(scorer.fit_tables(heard))
+
+
+def _decode_recording(scorer: Scorer, clip: str) -> Audio | None:
+    try:
+        references = scorer.exam.items[clip].references
+        return scorer.recordings[references[0]]() if references else None
+    except AudioError:
+        return None

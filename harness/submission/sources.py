@@ -4,14 +4,14 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
 from stabench.harness.runs.journal import Row, reader, to_json
 from stabench.harness.runs.run_folder import Record
-from stabench.harness.submission.findings import Finding, error
+from stabench.harness.submission.findings import Broken, Finding, error
 
 DEEPEST = 32
 MOST_DIGITS = 19
@@ -23,20 +23,23 @@ class Malformed(ValueError):
     """Text that is no JSON as this project writes it, in one line."""
 
 
-def parse(data: bytes) -> Any:
-    """The value. Raises Malformed for a text that is not UTF-8, too deep, or no strict JSON.
+def parse_json(data: bytes) -> Any:
+    """Return the value. Raises Malformed for a text that is not UTF-8, too deep, no strict JSON.
 
     Refused as well: a key twice in one object, NaN and infinity, integers beyond 64 bits.
     """
-    _check_depth(data)
+    depth = 0
+    for token in TOKEN.finditer(data):
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(token.group(), 0)
+        if depth > DEEPEST:
+            raise Malformed(f"nested deeper than {DEEPEST} levels")
     try:
-        text = data.decode("utf-8")
-        value = json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_constant=_constant,
-            parse_float=_float,
-            parse_int=_int,
+        return json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_parse_object,
+            parse_constant=_refuse_constant,
+            parse_float=_parse_float,
+            parse_int=_parse_int,
         )
     except UnicodeDecodeError as error:
         raise Malformed(f"not UTF-8 at byte {error.start}") from None
@@ -44,37 +47,28 @@ def parse(data: bytes) -> Any:
         raise Malformed(
             f"not JSON at line {error.lineno}, column {error.colno}: {error.msg}"
         ) from None
+
+
+def _parse_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise Malformed(f"key {twice[:100]!r} stands twice in one object")
     return value
 
 
-def _check_depth(data: bytes) -> None:
-    depth = 0
-    for token in TOKEN.finditer(data):
-        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(token.group(), 0)
-        if depth > DEEPEST:
-            raise Malformed(f"nested deeper than {DEEPEST} levels")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
-        raise Malformed(f"key {twice[:100]!r} stands twice in one object")
-    return found
-
-
-def _constant(text: str) -> NoReturn:
+def _refuse_constant(text: str) -> NoReturn:
     raise Malformed(f"{text} is no JSON number")
 
 
-def _float(text: str) -> float:
+def _parse_float(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
         raise Malformed(f"number {text[:30]} is beyond double precision")
     return value
 
 
-def _int(text: str) -> int:
+def _parse_int(text: str) -> int:
     if len(text.lstrip("-")) > MOST_DIGITS or not -(2**63) <= (value := int(text)) < 2**63:
         raise Malformed(f"an integer of {len(text.lstrip('-'))} digits, at most 64 bits are read")
     return value
@@ -97,7 +91,7 @@ class Sources(NamedTuple):
 
 
 def encode(sources: Sources) -> dict[str, bytes]:
-    """The three files by name; local paths of clips and of the dataset are left out."""
+    """Return the three files by name; local paths of clips and of the dataset are left out."""
     value = sources.record.model_dump(mode="json", by_alias=True)
     value["suite"]["dataset"] = {"use": sources.record.suite.dataset.use}
     for clip in value["dataset"]["clips"]:
@@ -105,92 +99,94 @@ def encode(sources: Sources) -> dict[str, bytes]:
     name = sources.record.suite.systems[0].name
     lines = [json.dumps(to_json(row), allow_nan=False) + "\n" for row in sources.rows]
     return {
-        RUN: _text(value),
-        SYSTEMS: _text({name: sources.about}),
+        RUN: encode_json(value),
+        SYSTEMS: encode_json({name: sources.about}),
         JOURNAL: "".join(lines).encode(),
     }
 
 
-def _text(value: Any) -> bytes:
+def encode_json(value: Any) -> bytes:
+    """Return a file's bytes, the same for the same value."""
     return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def decode(files: dict[str, bytes]) -> tuple[Sources | None, list[Finding]]:
-    """The sources, or what is wrong with them."""
-    found: list[Finding] = []
+def decode(files: Mapping[str, bytes]) -> Sources:
+    """Return the sources. Raises Broken with everything that is wrong with the three files."""
+    findings: list[Finding] = []
 
     def read(name: str, parse: Callable[[bytes], T]) -> T | None:
         try:
             return parse(files[name])
         except Malformed as fault:
-            found.append(error(name, "json", str(fault)))
+            findings.append(error(name, "json", str(fault)))
         except ValidationError as fault:
-            found.extend(invalid(name, fault))
+            findings.extend(invalid_fields(name, fault))
         return None
 
-    record, about = read(RUN, _record), read(SYSTEMS, _about)
-    rows, wrong = _journal(files[JOURNAL])
-    found += wrong
+    record, about = read(RUN, _parse_record), read(SYSTEMS, _parse_about)
+    rows, faults = _parse_journal(files[JOURNAL])
+    findings += faults
     if record is not None and len(record.suite.systems) != 1:
         count = len(record.suite.systems)
-        found.append(error(RUN, "suite.system", f"{count} systems, a package is of one"))
+        findings.append(error(RUN, "suite.system", f"{count} systems, a package is of one"))
     if record is not None and about is not None and set(about) != {record.suite.systems[0].name}:
-        found.append(error(SYSTEMS, "keys", "is of other systems than run.json"))
-    if found or record is None or about is None:
-        return None, found
-    return Sources(record, about[record.suite.systems[0].name], rows), []
+        findings.append(error(SYSTEMS, "keys", "is of other systems than run.json"))
+    if findings or record is None or about is None:
+        raise Broken(findings)
+    return Sources(record, about[record.suite.systems[0].name], rows)
 
 
-def transcripts(sources: Sources) -> dict[str, str]:
-    """What the system took for the captions; the oracle was told them."""
+def read_transcripts(sources: Sources) -> dict[str, str]:
+    """Return what the system took for the captions by clip; the oracle was told them."""
     if sources.record.suite.systems[0].paradigm == "oracle":
         return {}
     first = [row for row in sources.rows if row.ok and not row.warmup and not row.repeat]
     return {row.clip: row.text for row in first if row.text is not None}
 
 
-def invalid(file: str, fault: ValidationError) -> Iterator[Finding]:
-    """A finding for every field that a model refused."""
-    for one in fault.errors(include_url=False, include_context=False, include_input=False):
-        yield error(file, ".".join(map(str, one["loc"])) or "content", one["msg"])
+def invalid_fields(file: str, fault: ValidationError) -> Iterator[Finding]:
+    """Yield an error for every field that a model refused."""
+    for detail in fault.errors(include_url=False, include_context=False, include_input=False):
+        yield error(file, ".".join(map(str, detail["loc"])) or "content", detail["msg"])
 
 
-def _record(data: bytes) -> Record:
-    parse(data)
+def _parse_record(data: bytes) -> Record:
+    parse_json(data)
     return Record.model_validate_json(data)
 
 
-def _about(data: bytes) -> dict[str, Any]:
-    value = parse(data)
-    if not isinstance(value, dict) or not all(isinstance(one, dict) for one in value.values()):
+def _parse_about(data: bytes) -> dict[str, Any]:
+    value = parse_json(data)
+    if not isinstance(value, dict) or not all(isinstance(part, dict) for part in value.values()):
         raise Malformed("is not an object of objects by system")
     return value
 
 
-def _journal(data: bytes) -> tuple[list[Row], list[Finding]]:
+def _parse_journal(data: bytes) -> tuple[list[Row], list[Finding]]:
     lines = data.splitlines()
     if len(lines) > MOST_ROWS:
         return [], [error(JOURNAL, "lines", f"{len(lines)}, at most {MOST_ROWS} are read")]
     rows: list[Row] = []
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for number, line in enumerate(lines, 1):
         try:
-            rows.append(_row(line))
+            rows.append(_parse_row(line))
         except Malformed as fault:
-            found.append(error(JOURNAL, f"line {number}", str(fault)))
+            findings.append(error(JOURNAL, f"line {number}", str(fault)))
         except ValidationError as fault:
-            found += [
-                one._replace(field=f"line {number}.{one.field}") for one in invalid(JOURNAL, fault)
+            findings += [
+                finding._replace(field=f"line {number}.{finding.field}")
+                for finding in invalid_fields(JOURNAL, fault)
             ]
     for key, count in Counter(row.key for row in rows).items():
         if count > 1:
             where = f"{key.clip}, repeat {key.repeat}"
-            found.append(error(JOURNAL, where, f"stands {count} times"))
-    return rows, found
+            findings.append(error(JOURNAL, where, f"stands {count} times"))
+    return rows, findings
 
 
-def _row(line: bytes) -> Row:
-    value = parse(line)
+def _parse_row(line: bytes) -> Row:
+    value = parse_json(line)
     if isinstance(value, dict) and set(value) != FIELDS:
         name = sorted(set(value) ^ FIELDS)[0]
         raise Malformed(f"'{name}' is missing or no field of a row")

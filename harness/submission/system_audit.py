@@ -1,4 +1,4 @@
-"""The active audit: a system that can be run is asked whether it listens, and whether it computes.
+"""The system audit: a system that can be run is asked whether it listens, and whether it computes.
 
 It runs code of the system: only of one that is trusted.
 """
@@ -103,25 +103,25 @@ def exercise(system: str, plan: Plan, package: Package, device: str = "cpu") -> 
     seeds = {clip: row.seed for clip, row in first_rows(package.sources.rows).items()}
     try:
         bench = Bench(use, plan, device)
-        yield from listens(bench, clips, seeds)
-        yield from computes(bench, clips, seeds)
-        yield reproduces(bench, clips, seeds, package)
+        yield from check_listening(bench, clips, seeds)
+        yield from check_computing(bench, clips, seeds)
+        yield compare_outputs(bench, clips, seeds, package)
     except (adapter.LoadFailed, Failed) as fault:
         yield error(FILE, "run", str(fault))
 
 
-def listens(bench: Bench, clips: list[Clip], seeds: dict[str, int]) -> Iterator[Finding]:
-    """Speeches are swapped: the output must change, and must not change with a clip's name."""
-    one = clips[0]
-    other = next((clip for clip in clips if clip.caption != one.caption), None)
+def check_listening(bench: Bench, clips: list[Clip], seeds: dict[str, int]) -> Iterator[Finding]:
+    """Swap speeches: the output must change, and must not change with a clip's name."""
+    clip = clips[0]
+    other = next((spoken for spoken in clips if spoken.caption != clip.caption), None)
     if other is None:
         yield warning(FILE, "input", "all clips say the same: whether it listens is unchecked")
         return
-    seed = seeds[one.id]
-    first = bench.output(one, seed, one.id).samples
-    noise = _apart(first, bench.output(one, seed, one.id).samples)
-    swapped = _apart(first, bench.output(other, seed, one.id).samples)
-    renamed = _apart(first, bench.output(one, seed, "another-name").samples)
+    seed = seeds[clip.id]
+    first = bench.output(clip, seed, clip.id).samples
+    noise = _distance(first, bench.output(clip, seed, clip.id).samples)
+    swapped = _distance(first, bench.output(other, seed, clip.id).samples)
+    renamed = _distance(first, bench.output(clip, seed, "another-name").samples)
     if swapped <= NOISE * noise:
         message = f"other speech changes the output by {swapped:.3g}, a second run by {noise:.3g}"
         yield error(FILE, "input", f"{message}: it ignores what is said")
@@ -130,16 +130,16 @@ def listens(bench: Bench, clips: list[Clip], seeds: dict[str, int]) -> Iterator[
         yield error(FILE, "clip id", f"{message}: it knows the clips by name")
 
 
-def _apart(one: np.ndarray, other: np.ndarray) -> float:
+def _distance(samples: np.ndarray, other: np.ndarray) -> float:
     """Relative distance of two sounds; 1 for other lengths."""
-    if one.shape != other.shape:
+    if samples.shape != other.shape:
         return 1.0
-    difference = float(np.linalg.norm(one.astype(np.float64) - other))
-    return difference / (float(np.linalg.norm(one)) or 1.0)
+    difference = float(np.linalg.norm(samples.astype(np.float64) - other))
+    return difference / (float(np.linalg.norm(samples)) or 1.0)
 
 
-def computes(bench: Bench, clips: list[Clip], seeds: dict[str, int]) -> Iterator[Finding]:
-    """Clips never heard against one clip again and again: a cache shows.
+def check_computing(bench: Bench, clips: list[Clip], seeds: dict[str, int]) -> Iterator[Finding]:
+    """Time clips never heard against one clip again and again: a cache shows.
 
     And against the same speech at another level: a table of the suite's speeches shows, by its
     speed, by one answer to all that it does not hold, or by none.
@@ -147,14 +147,14 @@ def computes(bench: Bench, clips: list[Clip], seeds: dict[str, int]) -> Iterator
     fresh = clips[-CLIPS:]
     unique = [bench.output(clip, seeds[clip.id], clip.id).wall_ns for clip in fresh]
     other = [bench.output(clip, seeds[fresh[-1].id], clip.id, QUIETER) for clip in fresh]
-    known = median(unique) / max(median(one.wall_ns for one in other), 1)
+    known = median(unique) / max(median(sound.wall_ns for sound in other), 1)
     if known < CACHED:
         message = f"the suite's speech takes {100 * known:.0f} % of the same at another level"
         yield error(FILE, "speed", f"{message}: answers are kept")
-    if len(fresh) > 1 and all(_apart(other[0].samples, one.samples) == 0 for one in other):
+    if len(fresh) > 1 and all(_distance(other[0].samples, sound.samples) == 0 for sound in other):
         yield error(FILE, "input", "speech at another level makes one sound of all clips")
     again = [bench.output(fresh[-1], seeds[fresh[-1].id], fresh[-1].id) for _ in fresh]
-    share = median(one.wall_ns for one in again) / max(median(unique), 1)
+    share = median(sound.wall_ns for sound in again) / max(median(unique), 1)
     message = f"one clip again takes {100 * share:.0f} % of clips heard first"
     if share < CACHED:
         yield error(FILE, "speed", f"{message}: a cache answers")
@@ -162,13 +162,15 @@ def computes(bench: Bench, clips: list[Clip], seeds: dict[str, int]) -> Iterator
         yield note(FILE, "speed", message)
 
 
-def reproduces(bench: Bench, clips: list[Clip], seeds: dict[str, int], package: Package) -> Finding:
-    """Whether the system gives the sounds that are in the package, as far as machines agree."""
-    kept = [clip for clip in clips if clip.id in package.sounds][:CLIPS]
-    apart = [
-        _apart(package.sounds[clip.id].samples, bench.output(clip, seeds[clip.id], clip.id).samples)
-        for clip in kept
-    ]
-    worst = max(apart, default=0.0)
-    message = f"{len(kept)} submitted sounds made again, relative distance up to {worst:.3g}"
+def compare_outputs(
+    bench: Bench, clips: list[Clip], seeds: dict[str, int], package: Package
+) -> Finding:
+    """Say whether the system gives the sounds of the package, as far as machines agree."""
+    asked = clips[:CLIPS]
+    outputs = {clip.id: bench.output(clip, seeds[clip.id], clip.id).samples for clip in asked}
+    worst = max(
+        (_distance(package.sounds[clip].samples, samples) for clip, samples in outputs.items()),
+        default=0.0,
+    )
+    message = f"{len(asked)} submitted sounds made again, relative distance up to {worst:.3g}"
     return (note if worst < ALIKE else warning)(FILE, "outputs", message)

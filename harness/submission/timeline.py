@@ -24,18 +24,17 @@ CACHED = 0.5
 FASTEST_NS = 1_000
 
 
-def timeline(rows: Sequence[Row], record: Record, protocol: Protocol) -> Iterator[Finding]:
-    """Everything in the times, seeds and order of one system's rows that cannot be."""
+def check_timeline(rows: Sequence[Row], record: Record, protocol: Protocol) -> Iterator[Finding]:
+    """Find everything in the times, seeds and order of one system's rows that cannot be."""
     done = [row for row in rows if row.ok]
-    yield from _seeds(rows, protocol)
-    yield from _batches(rows, protocol)
-    yield from _stages(done)
-    yield from _constant([row for row in done if not row.warmup])
-    yield from _moments(done, record)
-    yield from _repeats([row for row in done if not row.warmup])
+    yield from _check_rules(rows, protocol)
+    yield from _check_stages(done)
+    yield from _check_variety([row for row in done if not row.warmup])
+    yield from _check_moments(done, record)
+    yield from _check_repeats([row for row in done if not row.warmup])
 
 
-def _walls(row: Row) -> int:
+def _wall_ns(row: Row) -> int:
     return (row.represent_ns or 0) + (row.generate_ns or 0)
 
 
@@ -43,22 +42,19 @@ def _where(row: Row) -> str:
     return f"{row.clip}, {'warm-up' if row.warmup else 'repeat'} {row.repeat}"
 
 
-def _seeds(rows: Sequence[Row], protocol: Protocol) -> Iterator[Finding]:
-    """Seeds are the suite's, so that nobody picks the noise that suits."""
+def _check_rules(rows: Sequence[Row], protocol: Protocol) -> Iterator[Finding]:
+    """Check that seeds are the suite's, and that no batch is larger than the suite's."""
     for row in rows:
+        # Nobody may pick the noise that suits.
         if row.seed != clip_seed(protocol.seed, row.clip, row.repeat):
             yield error(JOURNAL, f"{_where(row)}.seed", f"{row.seed} is not the suite's seed")
-
-
-def _batches(rows: Sequence[Row], protocol: Protocol) -> Iterator[Finding]:
-    """No row of a larger batch than the suite's: only those of one clip have moments to check."""
-    for row in rows:
+        # Only rows of one clip have moments to check.
         if row.batch > protocol.batch_size:
             message = f"{row.batch} clips, the suite runs at most {protocol.batch_size} at a time"
             yield error(JOURNAL, f"{_where(row)}.batch", message)
 
 
-def _stages(rows: Sequence[Row]) -> Iterator[Finding]:
+def _check_stages(rows: Sequence[Row]) -> Iterator[Finding]:
     for row in rows:
         for phase, wall_ns in (("represent", row.represent_ns), ("generate", row.generate_ns)):
             field = f"{_where(row)}.{phase}_ns"
@@ -71,7 +67,7 @@ def _stages(rows: Sequence[Row]) -> Iterator[Finding]:
                 yield error(JOURNAL, field, message)
 
 
-def _constant(rows: Sequence[Row]) -> Iterator[Finding]:
+def _check_variety(rows: Sequence[Row]) -> Iterator[Finding]:
     """A clock of nanoseconds does not say the same again and again."""
     for phase in ("represent_ns", "generate_ns"):
         walls = Counter(getattr(row, phase) for row in rows)
@@ -80,10 +76,10 @@ def _constant(rows: Sequence[Row]) -> Iterator[Finding]:
             yield error(JOURNAL, phase, f"{wall_ns} ns stands {times} times in {len(rows)} rows")
 
 
-def _moments(rows: Sequence[Row], record: Record) -> Iterator[Finding]:
+def _check_moments(rows: Sequence[Row], record: Record) -> Iterator[Finding]:
     """Between two results of one system lies at least the time of the second."""
     singles = [row for row in rows if row.batch == 1]
-    moments = [(_moment(row.finished_at), row) for row in singles]
+    moments = [(_moment_ns(row.finished_at), row) for row in singles]
     dated = [(moment_ns, row) for moment_ns, row in moments if moment_ns is not None]
     if len(dated) < len(singles):
         yield error(JOURNAL, "finished_at", "not every row says when it ended, as a run writes it")
@@ -91,14 +87,14 @@ def _moments(rows: Sequence[Row], record: Record) -> Iterator[Finding]:
     if len(singles) < 2:
         return
     ordered = sorted(dated, key=lambda pair: pair[0])
-    yield from _within(ordered, record)
+    yield from _check_span(ordered, record)
     idle = []
     for (before_ns, _), (after_ns, row) in pairwise(ordered):
-        idle.append(after_ns - before_ns - _walls(row))
+        idle.append(after_ns - before_ns - _wall_ns(row))
         if idle[-1] < -SLACK_NS:
-            message = f"took {_walls(row)} ns, {after_ns - before_ns} ns after the result before"
+            message = f"took {_wall_ns(row)} ns, {after_ns - before_ns} ns after the result before"
             yield error(JOURNAL, f"{_where(row)}.finished_at", message)
-    typical_ns, wall_ns = median(idle), median(_walls(row) for row in singles)
+    typical_ns, wall_ns = median(idle), median(_wall_ns(row) for row in singles)
     if typical_ns > max(IDLE_NS, wall_ns / 2):
         message = (
             f"results are {(typical_ns + wall_ns) / 1e6:.0f} ms apart, the phases claim only "
@@ -107,27 +103,27 @@ def _moments(rows: Sequence[Row], record: Record) -> Iterator[Finding]:
         yield error(JOURNAL, "finished_at", message)
 
 
-def _within(ordered: list[tuple[int, Row]], record: Record) -> Iterator[Finding]:
-    started, finished = _moment(record.started_at), _moment(record.finished_at)
+def _check_span(ordered: list[tuple[int, Row]], record: Record) -> Iterator[Finding]:
+    started, finished = _moment_ns(record.started_at), _moment_ns(record.finished_at)
     if started is None or finished is None:
         yield error("run.json", "finished_at", "is no moment in UTC")
     elif ordered[0][0] < started or ordered[-1][0] > finished + SLACK_NS:
         yield error(JOURNAL, "finished_at", "rows ended before the run began or after its end")
 
 
-def _moment(text: str | None) -> int | None:
+def _moment_ns(text: str | None) -> int | None:
     """Nanoseconds since 1970 of an ISO 8601 text with its zone, or None."""
     try:
-        found = datetime.fromisoformat(text or "")
-        return None if found.tzinfo is None else round(found.timestamp() * 1e3) * 1_000_000
+        moment = datetime.fromisoformat(text or "")
+        return None if moment.tzinfo is None else round(moment.timestamp() * 1e3) * 1_000_000
     except (ValueError, OverflowError):
         return None
 
 
-def _repeats(rows: Sequence[Row]) -> Iterator[Finding]:
+def _check_repeats(rows: Sequence[Row]) -> Iterator[Finding]:
     """A clip done again is not quicker: a cache shows."""
-    first = [_walls(row) for row in rows if not row.repeat]
-    again = [_walls(row) for row in rows if row.repeat]
+    first = [_wall_ns(row) for row in rows if not row.repeat]
+    again = [_wall_ns(row) for row in rows if row.repeat]
     if not again:
         yield note(JOURNAL, "repeat", "one repeat: whether clips are cached needs --system")
         return

@@ -76,7 +76,7 @@ def claim(kl: float = 2.0, spread: float = 0.1) -> dict[str, Any]:
     """submission.json as plain values."""
     recall = {"label": "Event recall", "better": "higher", "unit": ""}
     return {
-        "schema": 1,
+        "schema": 2,
         "system": system(),
         "suite": {"name": "toys", "digest": "0" * 64},
         "dataset": {"name": "toys", "version": "v1", "clips": len(CLIPS), "digest": "1" * 64},
@@ -107,7 +107,6 @@ def claim(kl: float = 2.0, spread: float = 0.1) -> dict[str, Any]:
         },
         "outputs": outputs(),
         "failed": {},
-        "audio": {"rule": "sample", "root": "6" * 64, "clips": list(CLIPS[:3])},
         "files": {},
     }  # fmt: skip
 
@@ -138,17 +137,17 @@ class Leaderboard:
         folder = self.root / name
         folder.mkdir()
         content = json.dumps(value).encode()
-        Submission.model_validate_json(content)
+        Submission.read_json(content)
         (folder / "submission.json").write_bytes(content)
         if audited:
-            said = {
-                "schema": 1, "submission_sha256": hashlib.sha256(content).hexdigest(),
+            check = {
+                "schema": 2, "submission_sha256": hashlib.sha256(content).hexdigest(),
                 "checked_at": "2026-01-02T00:00:00Z", "stabench": "0.1.0",
-                "recomputed": list(value["metrics"]), "heard": len(value["outputs"]),
-                "latency": True, "errors": 0, **(verdict or {}),
+                "recomputed": list(value["metrics"]), "latency": True, "errors": 0,
+                **(verdict or {}),
             }  # fmt: skip
-            (folder / "verdict.json").write_text(json.dumps(said))
-        for clip in value["audio"]["clips"] if audio else ():
+            (folder / "verdict.json").write_text(json.dumps(check))
+        for clip in CLIPS[:3] if audio else ():
             path = folder / "audio" / f"{clip}.wav"
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(encode(sound(clip), RATE_HZ))

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,10 +20,36 @@ def test_entries_are_read_by_id_with_their_verdicts(made):
     made.add("b")
     made.add("a", audited=False)
     (made.root / "README.md").write_text("not an entry")
-    found = entries(made.root)
-    assert [(one.id, one.verdict is None) for one in found] == [("a", True), ("b", False)]
-    assert (found[1].recomputed("kl"), found[0].recomputed("kl")) == (True, False)
-    assert (found[1].timed, found[0].timed) == (True, False)
+    unaudited, audited = entries(made.root)
+    assert (unaudited.id, unaudited.verdict) == ("a", None)
+    assert (audited.id, audited.verdict is None) == ("b", False)
+    assert (audited.recomputed("kl"), unaudited.recomputed("kl")) == (True, False)
+    assert (audited.timed, unaudited.timed) == (True, False)
+
+
+def former(value: dict[str, Any], rule: str = "all") -> None:
+    """Claims as schema 1 wrote them."""
+    value["schema"] = 1
+    value["files"] = {"run.json": "7" * 64, "features.safetensors": "8" * 64}
+    value["audio"] = {"rule": rule, "root": "6" * 64, "clips": list(CLIPS)}
+
+
+def test_an_entry_of_schema_1_is_read_as_ever(made):
+    made.add("a", change=former, verdict={"schema": 1, "heard": 12}, audio=True)
+    [entry] = entries(made.root)
+    assert entry.recomputed("kl")
+    assert entry.timed
+    assert entry.submission.files == {"run.json": "7" * 64}
+    assert [sound.clip for sound in entry.sounds] == list(CLIPS[:3])
+
+
+def test_an_entry_of_schema_1_with_a_sample_of_its_sounds_is_refused(made):
+    path = made.add("a", change=former) / "submission.json"
+    path.write_text(path.read_text().replace('"rule": "all"', '"rule": "sample"'))
+    with pytest.raises(
+        StabenchError, match=r"submission\.json: schema 1 with a sample of the sounds"
+    ):
+        entries(made.root)
 
 
 def test_a_submission_that_was_edited_after_its_check_is_found_out(made):
@@ -36,7 +63,7 @@ def test_a_verdict_with_errors_or_of_another_shape_is_refused(made):
     made.add("a", verdict={"errors": 2})
     with pytest.raises(StabenchError, match="the check found 2 errors; remove the entry"):
         entries(made.root)
-    (made.root / "a" / "verdict.json").write_text('{"schema": 1}')
+    (made.root / "a" / "verdict.json").write_text('{"schema": 2}')
     with pytest.raises(StabenchError, match=r"verdict\.json: submission_sha256: field required"):
         entries(made.root)
 
@@ -86,7 +113,7 @@ def test_a_missing_folder_is_said_so(tmp_path):
 def test_sounds_are_the_outputs_whose_hashes_are_claimed(made):
     folder = made.add("a", audio=True)
     (entry,) = entries(made.root)
-    assert [one.clip for one in entry.sounds] == list(CLIPS[:3])
+    assert [sound.clip for sound in entry.sounds] == list(CLIPS[:3])
     assert entry.sounds[0].content == (folder / "audio" / "clip00.wav").read_bytes()
     (folder / "audio" / "clip01.wav").write_bytes((folder / "audio" / "clip02.wav").read_bytes())
     with pytest.raises(StabenchError, match=r"clip01\.wav: not the sound whose hash is claimed"):
@@ -101,7 +128,6 @@ def test_no_clip_s_name_leads_out_of_the_folder(made, tmp_path):
 
     def climbing(value):
         value["outputs"]["../../secret"] = value["outputs"].pop("clip00")
-        value["audio"]["clips"] = ["../../secret"]
 
     made.add("a", change=climbing)
     (made.root / "secret.wav").write_bytes(encode(sound("clip00"), RATE_HZ))

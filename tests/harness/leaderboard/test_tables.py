@@ -25,7 +25,7 @@ def places(board: Board, key: str) -> dict[str, str | None]:
     return {name: cell.rank and cell.rank.text for name, cell in cells(board, key).items()}
 
 
-def one(made: Leaderboard) -> Board:
+def build_board(made: Leaderboard) -> Board:
     (board,) = boards(entries(made.root))
     return board
 
@@ -34,7 +34,7 @@ def test_systems_that_intervals_cannot_tell_apart_share_a_place(made):
     made.add("a", 1.0, spread=0.2)
     made.add("b", 1.3, spread=0.2)
     made.add("c", 2.0, spread=0.2)
-    board = one(made)
+    board = build_board(made)
     assert places(board, "kl") == {"a": "1\N{EN DASH}2", "b": "1\N{EN DASH}2", "c": "3"}
     assert [line.entry.id for line in board.lines] == ["a", "b", "c"]
     assert (cells(board, "kl")["c"].text, cells(board, "kl")["c"].under) == ("2.00", "[1.80, 2.20]")
@@ -43,7 +43,7 @@ def test_systems_that_intervals_cannot_tell_apart_share_a_place(made):
 def test_higher_is_better_where_the_column_says_so(made):
     made.add("a", change=lambda v: v["metrics"]["recall"].update(value=0.5, low=0.4, high=0.6))
     made.add("b")
-    assert places(one(made), "recall") == {"a": "2", "b": "1"}
+    assert places(build_board(made), "recall") == {"a": "2", "b": "1"}
 
 
 def digest(value: dict[str, Any], *keys: str) -> None:
@@ -69,15 +69,15 @@ PROVENANCE = {
 def test_numbers_of_another_provenance_never_share_a_table(made, name):
     made.add("a")
     made.add("b", change=PROVENANCE[name])
-    found = boards(entries(made.root))
-    assert [[line.entry.id for line in board.lines] for board in found] == [["a"], ["b"]]
-    assert found[0].title != found[1].title
+    tables = boards(entries(made.root))
+    assert [[line.entry.id for line in board.lines] for board in tables] == [["a"], ["b"]]
+    assert tables[0].title != tables[1].title
 
 
 def test_a_column_that_one_submission_lacks_does_not_part_them(made):
     made.add("a")
     made.add("b", change=lambda v: v["metrics"].pop("recall"))
-    assert cells(one(made), "recall")["b"].under == "not measured"
+    assert cells(build_board(made), "recall")["b"].under == "not measured"
 
 
 def test_a_claim_holds_no_place_and_moves_nobody(made):
@@ -85,7 +85,7 @@ def test_a_claim_holds_no_place_and_moves_nobody(made):
     made.add("b", 2.0)
     made.add("cheat", 0.001, audited=False)
     made.add("partly", 0.002, verdict={"recomputed": ["recall"]})
-    board = one(made)
+    board = build_board(made)
     assert places(board, "kl") == {"a": "1", "b": "2", "cheat": None, "partly": None}
     assert {name: cell.claimed for name, cell in cells(board, "kl").items()} == {
         "a": False, "b": False, "cheat": True, "partly": True,
@@ -97,7 +97,7 @@ def test_a_claim_of_many_clips_takes_no_place_from_others(made):
     made.add("a", 1.0)
     made.add("b", 2.0)
     made.add("cheat", 0.1, lambda v: v["metrics"]["kl"].update(n=10**9), audited=False)
-    assert places(one(made), "kl") == {"a": "1", "b": "2", "cheat": None}
+    assert places(build_board(made), "kl") == {"a": "1", "b": "2", "cheat": None}
 
 
 def fewer(value: dict[str, Any]) -> None:
@@ -112,7 +112,7 @@ def test_who_failed_on_clips_holds_no_place(made):
     made.add("a", 1.0)
     made.add("b", 2.0)
     made.add("c", 0.1, fewer)
-    board = one(made)
+    board = build_board(made)
     assert places(board, "kl")["c"] is None
     assert cells(board, "kl")["c"].n == "n 10"
     assert places(board, board.heads[2].key)["c"] is None
@@ -122,7 +122,7 @@ def test_an_oracle_is_shown_without_a_place(made):
     made.add("a", 1.0)
     made.add("b", 2.0)
     made.add("oracle", 0.1, lambda v: v["system"].update(paradigm="oracle"))
-    board = one(made)
+    board = build_board(made)
     assert places(board, "kl") == {"a": "1", "b": "2", "oracle": None}
     assert cells(board, "kl")["oracle"].text == "0.10"
 
@@ -131,7 +131,7 @@ def test_a_value_without_interval_holds_no_place(made):
     made.add("a", 1.0)
     made.add("b", 2.0)
     made.add("c", 0.1, lambda v: v["metrics"]["kl"].update(low=None, high=None))
-    assert places(one(made), "kl")["c"] is None
+    assert places(build_board(made), "kl")["c"] is None
 
 
 def other_machine(value: dict[str, Any]) -> None:
@@ -143,23 +143,23 @@ def test_latency_is_compared_within_one_hardware_only(made):
     made.add("a")
     made.add("b", change=lambda v: v["latency"]["phases"].update(represent=phase(40.0)))
     made.add("c", change=other_machine)
-    board = one(made)
+    board = build_board(made)
     assert [group for group, _ in board.groups] == [
         "Quality",
         "Latency on Processor A, 1 of 2 cores",
         "Latency on Processor B, 1 of 2 cores",
     ]
-    own, other = (f"processing Processor {name}, 1 of 2 cores" for name in "AB")
-    assert places(board, own) == {"a": "1", "b": "2", "c": None}
-    assert cells(board, own)["c"].text == "\N{EN DASH}"
+    first, other = (f"processing Processor {name}, 1 of 2 cores" for name in "AB")
+    assert places(board, first) == {"a": "1", "b": "2", "c": None}
+    assert cells(board, first)["c"].text == "\N{EN DASH}"
     assert cells(board, other)["c"].text == "1.00"
-    assert cells(board, own)["a"].text == "20.0"
+    assert cells(board, first)["a"].text == "20.0"
 
 
 def test_a_gpu_is_named_with_its_host(made):
     gpu = {"device": "cuda", "gpus": [{"name": "H100", "driver": "570"}]}
     made.add("a", change=lambda v: v["hardware"].update(gpu))
-    assert one(made).groups[1][0] == "Latency on H100, with Processor A, 1 of 2 cores"
+    assert build_board(made).groups[1][0] == "Latency on H100, with Processor A, 1 of 2 cores"
 
 
 def test_no_entries_no_tables(made):

@@ -13,10 +13,9 @@ from stabench.harness.runner import plan
 from stabench.harness.runs.journal import Row
 from stabench.harness.runs.run_folder import Request
 from stabench.harness.submission import audio_audit, system_audit
-from stabench.harness.submission.check import check_submission
 from stabench.harness.submission.findings import Finding
 from stabench.harness.submission.schema import OutputCard
-from stabench.harness.submission.timeline import timeline
+from stabench.harness.submission.timeline import check_timeline
 from stabench.harness.suites.suite import Protocol
 from stabench.metrics.audio import Audio
 from tests.harness.submission.toy_board import Toy, recording, toy
@@ -48,51 +47,65 @@ def same(_reference: Path, _index: int) -> np.ndarray:
 )
 def test_an_honestly_packed_cheat_is_refused_by_what_it_sounds_like(tmp_path, sound, words):
     board = toy(tmp_path, sound)
-    found = check_submission(board.submit(), suite=str(board.suite))
-    assert any(one.severity == "error" and words in one.message for one in found), found
+    findings = board.check()
+    errors = [finding.message for finding in findings if finding.severity == "error"]
+    assert any(words in error for error in errors), findings
 
 
 def sounds(**samples: np.ndarray) -> dict[str, Audio]:
-    return {clip: Audio(one.astype(np.float32), 16_000) for clip, one in samples.items()}
+    return {clip: Audio(data.astype(np.float32), 16_000) for clip, data in samples.items()}
 
 
 def test_constants_are_as_silent_as_zeros_and_a_few_are_a_warning():
     rng = np.random.default_rng(0)
     some = {f"c{index}": rng.normal(0, 0.1, 100) for index in range(30)}
-    [one] = audio_audit.levels(sounds(**some, dc=np.full(100, 0.5)))
-    assert (one.file, one.severity) == ("audio/dc.wav", "warning")
-    severe = list(audio_audit.levels(sounds(**some, dc=np.full(100, 0.5), zero=np.zeros(100))))
-    assert [one.severity for one in severe] == ["error", "error"]
+    [finding] = audio_audit.check_levels(sounds(**some, dc=np.full(100, 0.5)))
+    assert (finding.file, finding.severity) == ("audio/dc.wav", "warning")
+    severe = list(
+        audio_audit.check_levels(sounds(**some, dc=np.full(100, 0.5), zero=np.zeros(100)))
+    )
+    assert [finding.severity for finding in severe] == ["error", "error"]
 
 
 def test_clipping_is_told_once_with_the_worst_sound():
     rng = np.random.default_rng(0)
     loud = sounds(a=rng.normal(0, 1, 1_000), b=rng.normal(0, 9, 1_000), c=rng.normal(0, 0.1, 99))
-    [one] = audio_audit.levels(loud)
-    assert (one.file, one.severity) == ("audio/b.wav", "warning")
-    assert "(2 of 3 sounds over 1 %, this most)" in one.message
+    [finding] = audio_audit.check_levels(loud)
+    assert (finding.file, finding.severity) == ("audio/b.wav", "warning")
+    assert "(2 of 3 sounds over 1 %, this most)" in finding.message
 
 
 def test_a_copy_is_found_at_another_rate_and_level_and_a_likeness_is_none():
     rng = np.random.default_rng(1)
     time_s = np.arange(16_000) / 16_000
     slow = np.sin(2 * np.pi * 200 * time_s) + np.sin(2 * np.pi * 313 * time_s)
-    own = {"a": Audio(slow.astype(np.float32), 16_000)}
+    output = {"a": Audio(slow.astype(np.float32), 16_000)}
     quiet = {"a": Audio((-0.1 * slow[::2]).astype(np.float32), 8_000)}
-    assert [one.file for one in audio_audit.copies(own, quiet)] == ["audio/a.wav"]
+    [copy] = audio_audit.check_copies(output, quiet)
+    assert copy.file == "audio/a.wav"
     other = {"a": Audio((slow + rng.normal(0, 0.5, 16_000)).astype(np.float32), 16_000)}
-    assert list(audio_audit.copies(own, other)) == []
+    assert list(audio_audit.check_copies(output, other)) == []
+
+
+def test_a_rate_that_keeps_a_sound_from_its_recording_is_an_error():
+    """Who chose such a rate would escape the search for copies."""
+    noise = np.random.default_rng(1).normal(0, 0.1, 4_000).astype(np.float32)
+    [finding] = audio_audit.check_copies({"a": Audio(noise, 19_232)}, {"a": Audio(noise, 44_100)})
+    assert (finding.field, finding.severity) == ("rate_hz", "error")
+    assert "cannot be compared with the recording: cannot resample 44100 Hz" in finding.message
 
 
 def test_one_sure_copy_is_an_error_and_one_doubtful_copy_for_a_person():
     rng = np.random.default_rng(5)
-    own = {f"c{index}": rng.normal(0, 0.1, 4_000) for index in range(30)}
-    recordings = sounds(**{name: rng.normal(0, 0.1, 4_000) for name in own})
-    assert list(audio_audit.copies(sounds(**own), recordings)) == []
+    outputs = {f"c{index}": rng.normal(0, 0.1, 4_000) for index in range(30)}
+    recordings = sounds(**{name: rng.normal(0, 0.1, 4_000) for name in outputs})
+    assert list(audio_audit.check_copies(sounds(**outputs), recordings)) == []
     copy = recordings["c3"].samples
-    [sure] = audio_audit.copies(sounds(**{**own, "c3": -0.5 * np.roll(copy, 9)}), recordings)
+    late = sounds(**{**outputs, "c3": -0.5 * np.roll(copy, 9)})
+    [sure] = audio_audit.check_copies(late, recordings)
     assert (sure.file, sure.severity) == ("audio/c3.wav", "error")
-    [doubtful] = audio_audit.copies(sounds(**{**own, "c3": copy + own["c3"]}), recordings)
+    mixed = sounds(**{**outputs, "c3": copy + outputs["c3"]})
+    [doubtful] = audio_audit.check_copies(mixed, recordings)
     assert doubtful.severity == "warning"
 
 
@@ -101,12 +114,12 @@ def test_near_twins_are_right_for_clips_that_ask_for_the_same():
     some = {f"c{index}": rng.normal(0, 0.1, 4_000) for index in range(50)}
     some["c1"] = some["c0"] + rng.normal(0, 0.001, 4_000)
     captions = {name: name for name in some}
-    [told] = audio_audit.near_twins(sounds(**some), captions)
-    assert (told.file, told.severity) == ("audio/c0.wav", "warning")
-    assert "is audio/c1.wav, all but a little noise (2 of 50 sounds)" in told.message
-    assert list(audio_audit.near_twins(sounds(**some), captions | {"c1": "c0"})) == []
+    [finding] = audio_audit.check_near_twins(sounds(**some), captions)
+    assert (finding.file, finding.severity) == ("audio/c0.wav", "warning")
+    assert "is audio/c1.wav, all but a little noise (2 of 50 sounds)" in finding.message
+    assert list(audio_audit.check_near_twins(sounds(**some), captions | {"c1": "c0"})) == []
     brief = sounds(**some, short=some["c0"][:10])
-    assert len(list(audio_audit.near_twins(brief, captions))) == 1
+    assert len(list(audio_audit.check_near_twins(brief, captions))) == 1
 
 
 def card(sha256: str, seconds: float = 4.0) -> OutputCard:
@@ -115,15 +128,15 @@ def card(sha256: str, seconds: float = 4.0) -> OutputCard:
 
 def test_one_sound_is_right_for_clips_that_ask_for_the_same():
     outputs = {"a": card("1"), "b": card("1"), "c": card("2")}
-    assert list(audio_audit.twins(outputs, {"a": "rain", "b": "rain", "c": "dog"})) == []
-    [found] = audio_audit.twins(outputs, {"a": "rain", "b": "wind", "c": "dog"})
-    assert (found.field, found.severity) == ("outputs.a.sha256", "error")
+    assert list(audio_audit.check_twins(outputs, {"a": "rain", "b": "rain", "c": "dog"})) == []
+    [finding] = audio_audit.check_twins(outputs, {"a": "rain", "b": "wind", "c": "dog"})
+    assert (finding.field, finding.severity) == ("outputs.a.sha256", "error")
 
 
 def test_durations_far_from_the_recording_s_are_told():
     outputs = {"a": card("1", 0.5), "b": card("2", 4.0), "c": card("3", 40.0)}
-    found = audio_audit.durations(outputs, dict.fromkeys(outputs, 4.0))
-    assert [one.field for one in found] == ["outputs.a.seconds", "outputs.c.seconds"]
+    findings = audio_audit.check_durations(outputs, dict.fromkeys(outputs, 4.0))
+    assert [finding.field for finding in findings] == ["outputs.a.seconds", "outputs.c.seconds"]
 
 
 @pytest.mark.slow
@@ -131,21 +144,21 @@ def test_systems_that_ignore_their_input_are_refused_as_often_as_stated():
     """Under the null the p-value is uniform: 95 % refused, 1 % taken, the rest for a person."""
     rng = np.random.default_rng(2)
     tables = [{"CLAP": rng.normal(size=(20, 20))} for _ in range(200)]
-    found = [next(audio_audit.input_dependence(one)).severity for one in tables]
-    assert found.count("error") / 200 == pytest.approx(0.95, abs=0.04)
-    assert found.count("note") / 200 <= 0.04
+    verdicts = [next(audio_audit.check_input_dependence(table)).severity for table in tables]
+    assert verdicts.count("error") / 200 == pytest.approx(0.95, abs=0.04)
+    assert verdicts.count("note") / 200 <= 0.04
 
 
 def test_weak_dependence_is_seen_and_few_clips_are_no_evidence():
     rng = np.random.default_rng(3)
     table = rng.normal(size=(144, 144)) + 0.5 * np.eye(144)
-    assert next(audio_audit.input_dependence({"CLAP": table})).severity == "note"
-    assert next(audio_audit.input_dependence({"CLAP": table[:9, :9]})).severity == "warning"
+    assert next(audio_audit.check_input_dependence({"CLAP": table})).severity == "note"
+    assert next(audio_audit.check_input_dependence({"CLAP": table[:9, :9]})).severity == "warning"
 
 
 def rows(again: float, clips: int = 12) -> list[Row]:
     """Two repeats of clips; a repeat takes `again` of the first time."""
-    found, at_ms = [], 0
+    repeated, at_ms = [], 0
     rng = np.random.default_rng(4)
     for repeat in range(2):
         for index in range(clips):
@@ -155,8 +168,8 @@ def rows(again: float, clips: int = 12) -> list[Row]:
             seed = clip_seed(0, f"c{index}", repeat)
             row = Row("s", f"c{index}", repeat, False, "ok", seed)
             times = {"represent_ns": wall_ns // 5, "generate_ns": wall_ns - wall_ns // 5}
-            found.append(replace(row, finished_at=moment, **times))
-    return found
+            repeated.append(replace(row, finished_at=moment, **times))
+    return repeated
 
 
 RECORD = SimpleNamespace(
@@ -164,22 +177,21 @@ RECORD = SimpleNamespace(
 )
 
 
-def complaints(found: list[Row]) -> list[Finding]:
-    every = timeline(found, RECORD, Protocol(repeats=2))
-    return [one for one in every if one.severity != "note"]
+def complaints(journal: list[Row]) -> list[Finding]:
+    findings = check_timeline(journal, RECORD, Protocol(repeats=2))
+    return [finding for finding in findings if finding.severity != "note"]
 
 
 def test_repeats_that_a_cache_answers_are_found():
     assert complaints(rows(again=0.97)) == []
-    [found] = complaints(rows(again=0.1))
-    assert found.severity == "error"
-    assert "clips done again take 10 % of their first time: a cache answers" in found.message
+    [finding] = complaints(rows(again=0.1))
+    assert finding.severity == "error"
+    assert "clips done again take 10 % of their first time: a cache answers" in finding.message
 
 
 def test_rows_without_moments_are_no_run_s():
-    found = [replace(row, finished_at=None) for row in rows(again=1)]
-    [one] = complaints(found)
-    assert (one.severity, one.field) == ("error", "finished_at")
+    [finding] = complaints([replace(row, finished_at=None) for row in rows(again=1)])
+    assert (finding.severity, finding.field) == ("error", "finished_at")
 
 
 def bench(submitted: Toy, name: str) -> tuple[system_audit.Bench, list, dict[str, int]]:
@@ -202,8 +214,8 @@ def bench(submitted: Toy, name: str) -> tuple[system_audit.Bench, list, dict[str
     ],
 )
 def test_swapped_speech_and_other_names_tell_who_listens(submitted: Toy, name, words):
-    found = list(system_audit.listens(*bench(submitted, name)))
-    assert [one.message.split(": ")[-1] for one in found] == words
+    findings = list(system_audit.check_listening(*bench(submitted, name)))
+    assert [finding.message.split(": ")[-1] for finding in findings] == words
 
 
 @pytest.mark.parametrize(
@@ -211,47 +223,50 @@ def test_swapped_speech_and_other_names_tell_who_listens(submitted: Toy, name, w
     [("Listening", "note", "takes 100 %"), ("Caching", "error", "takes 0 % of clips heard first")],
 )
 def test_one_clip_again_and_again_tells_who_computes(submitted: Toy, name, severity, words):
-    [found] = system_audit.computes(*bench(submitted, name))
-    assert found.severity == severity
-    assert words in found.message
+    [finding] = system_audit.check_computing(*bench(submitted, name))
+    assert finding.severity == severity
+    assert words in finding.message
 
 
 def test_answers_kept_for_the_suite_s_speech_are_found(submitted: Toy):
-    slow = [one.message for one in system_audit.computes(*bench(submitted, "Keeping"))]
-    assert slow[0].startswith("the suite's speech takes 0 % of the same at another level")
-    same = [one.message for one in system_audit.computes(*bench(submitted, "Shrugging"))]
-    assert "speech at another level makes one sound of all clips" in same
+    slow, *_ = system_audit.check_computing(*bench(submitted, "Keeping"))
+    assert slow.message.startswith("the suite's speech takes 0 % of the same at another level")
+    same = "speech at another level makes one sound of all clips"
+    shrugging = system_audit.check_computing(*bench(submitted, "Shrugging"))
+    assert same in {finding.message for finding in shrugging}
     breaking = f"{SYSTEMS}:Breaking"
-    found = check_submission(submitted.submit(), suite=str(submitted.suite), system=breaking)
-    [told] = [one for one in found if one.field == "run"]
-    assert told.severity == "error"
-    assert "played at 0.98 of its level: KeyError: 'no answer'" in told.message
+    findings = submitted.check(system=breaking)
+    [failure] = [finding for finding in findings if finding.field == "run"]
+    assert failure.severity == "error"
+    assert "played at 0.98 of its level: KeyError: 'no answer'" in failure.message
 
 
 def test_a_change_that_noise_explains_is_no_listening():
     """Swapped speech must move the output by more than twice what a second run does."""
     clips = [SimpleNamespace(id=name, caption=name) for name in "ab"]
 
-    def found(swapped: float) -> list[Finding]:
+    def listen(swapped: float) -> list[Finding]:
         moved = iter((0.0, 0.1, swapped, 0.0))
 
         def output(*_: object) -> system_audit.Sound:
             return system_audit.Sound(np.array([1.0, next(moved)]), 1)
 
-        return list(system_audit.listens(SimpleNamespace(output=output), clips, {"a": 1, "b": 1}))
+        return list(
+            system_audit.check_listening(SimpleNamespace(output=output), clips, {"a": 1, "b": 1})
+        )
 
-    assert [one.field for one in found(0.19)] == ["input"]
-    assert found(0.21) == []
+    assert [finding.field for finding in listen(0.19)] == ["input"]
+    assert listen(0.21) == []
 
 
 def test_one_caption_for_all_leaves_listening_unchecked(submitted: Toy):
     loaded, clips, seeds = bench(submitted, "Listening")
-    [found] = system_audit.listens(loaded, clips[:1], seeds)
-    assert (found.severity, found.field) == ("warning", "input")
+    [finding] = system_audit.check_listening(loaded, clips[:1], seeds)
+    assert (finding.severity, finding.field) == ("warning", "input")
 
 
 def test_a_system_is_run_where_it_is_given(submitted: Toy):
     deaf = f"{SYSTEMS}:Deaf"
-    found = check_submission(submitted.submit(), suite=str(submitted.suite), system=deaf)
-    own = {(one.field, one.severity) for one in found if one.file == "system"}
-    assert {("input", "error"), ("outputs", "warning")} <= own
+    findings = [finding for finding in submitted.check(system=deaf) if finding.file == "system"]
+    reasons = {(finding.field, finding.severity) for finding in findings}
+    assert {("input", "error"), ("outputs", "warning")} <= reasons

@@ -1,53 +1,53 @@
-"""Checking: a valid submission passes; what is printed, what is trusted, how it ends."""
+"""Checking: a valid submission passes; what is read, what is printed, how it ends."""
 
 import io
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from stabench.harness.cli import leaderboard_commands
 from stabench.harness.errors import MissingError
-from stabench.harness.submission import features_file
-from stabench.harness.submission.check import check, check_submission
+from stabench.harness.submission.check import check, check_package
 from stabench.harness.submission.findings import (
     HEARD,
     MOST,
+    Broken,
     Refused,
     deviations,
     error,
     show,
     warning,
 )
-from stabench.metrics.contract import Features
+from stabench.harness.submission.package import open_package
 from tests.harness.submission.forgeries import CLIP, errors
 from tests.harness.submission.toy_board import SYSTEM, Toy, toy
 
 
 def test_a_valid_submission_passes(submitted: Toy):
-    found = check_submission(submitted.submit(), suite=str(submitted.suite))
-    assert [one for one in found if one.severity != "note"] == []
-    said = {one.message for one in found}
-    assert "all 24 sounds heard and scored again" in said
-    [fits] = [text for text in said if text.startswith("fit their own clips: ")]
+    findings = submitted.check()
+    assert [finding for finding in findings if finding.severity != "note"] == []
+    messages = {finding.message for finding in findings}
+    assert "all 24 sounds heard and scored again" in messages
+    [fits] = [text for text in messages if text.startswith("fit their own clips: ")]
     assert ", CLAP matched 0." in fits
 
 
-def test_a_sample_is_checked_and_the_rest_is_said_to_be_trusted(submitted: Toy):
-    found = check_submission(submitted.submit("sample"), suite=str(submitted.suite))
-    trusted = "16 of 24 sounds heard again; the features of 8 taken on trust"
-    [only] = [one for one in found if one.severity != "note"]
-    assert (only.severity, only.message) == ("warning", f"{trusted}: pack with --audio all")
-    full = check_submission(submitted.submit("sample"), suite=str(submitted.suite), full=True)
-    assert "16 of 24 sounds, all are asked for: pack with --audio all" in {
-        one.message for one in full if one.severity == "error"
-    }
-    with pytest.raises(Refused, match="all are asked for"):
-        leaderboard_commands.check_submission(
-            submitted.submit("sample"), str(submitted.suite), full=True
-        )
-    whole = check_submission(submitted.submit(), suite=str(submitted.suite), full=True)
-    assert [one for one in whole if one.severity != "note"] == []
+def test_a_package_of_schema_1_with_every_sound_is_checked_as_ever(submitted: Toy):
+    """Its features are not read: every number is recomputed from the sounds."""
+    findings = submitted.check(submitted.forgery().age().write())
+    assert [finding for finding in findings if finding.severity != "note"] == []
+    assert "all 24 sounds heard and scored again" in {finding.message for finding in findings}
+    edited = submitted.forgery().claim("metrics/fad/value", lambda old: old * 1.01).age()
+    assert [error.field for error in errors(edited.write(), submitted)] == ["metrics.fad.value"]
+
+
+def test_a_package_of_schema_1_with_a_sample_is_refused_in_one_line(submitted: Toy):
+    [refusal] = submitted.check(submitted.forgery().age("sample").write())
+    assert str(refusal) == (
+        "submission.json:audio: error: schema 1 with a sample of the sounds, whose rest nobody "
+        "can check; pack the run again with `stabench submit`"
+    )
+    mute = submitted.forgery().age().claim("audio", None)
+    assert "schema 1 with a sample" in submitted.check(mute.write())[0].message
 
 
 def test_an_edit_within_the_tolerance_of_machines_passes(submitted: Toy):
@@ -60,21 +60,9 @@ def test_scores_made_on_another_device_pass(submitted: Toy):
     assert errors(forgery.write(), submitted) == []
 
 
-def test_features_read_and_written_are_the_same_whatever_their_order():
-    rng = np.random.default_rng(0)
-    made = {
-        clip: Features(rng.normal(size=(rows, 4)).astype(np.float32), None)
-        for clip, rows in (("b", 2), ("c", 1), ("a", 3))
-    }
-    found = features_file.decode(features_file.encode({"fad": made}), ["fad"], ["c", "a", "b"])[
-        "fad"
-    ]
-    assert all(np.array_equal(found[clip].embeddings, made[clip].embeddings) for clip in made)
-
-
 def test_integers_have_no_tolerance():
     assert list(deviations("f", "n", 1000, 1000, HEARD)) == []
-    assert [str(one) for one in deviations("f", "n", 1001, 1000, HEARD)] == [
+    assert [str(finding) for finding in deviations("f", "n", 1001, 1000, HEARD)] == [
         "f:n: error: says 1001, the package shows 1000"
     ]
     assert list(deviations("f", "x", 1001.0, 1000.0, HEARD)) == []
@@ -82,27 +70,25 @@ def test_integers_have_no_tolerance():
 
 
 def test_an_unknown_suite_is_no_file_name(submitted: Toy):
-    found = check_submission(submitted.submit())
-    assert ("suite.name", "error") in {(one.field, one.severity) for one in found}
-    assert any("unknown suite 'tones'" in one.message for one in found)
+    findings = check_package(open_package(submitted.submit()))
+    assert ("suite.name", "error") in {(error.field, error.severity) for error in findings}
+    assert any("unknown suite 'tones'" in error.message for error in findings)
     forgery = submitted.forgery().claim("suite/name", "../tones.toml")
-    assert any(one.field == "suite.name" for one in check_submission(forgery.write()))
+    with pytest.raises(Broken, match=r"suite\.name: error: String should match pattern"):
+        open_package(forgery.write())
 
 
 def test_without_scoring_it_is_said_so(submitted: Toy):
     forgery = submitted.forgery().claim("metrics/fad/value", lambda old: old * 1.5)
-    found = check_submission(forgery.write(), suite=str(submitted.suite), rescore=False)
-    assert [one.message for one in found if one.severity == "warning"] == [
-        "not scored again, as asked"
-    ]
+    findings = submitted.check(forgery.write(), rescore=False)
+    warnings = [finding.message for finding in findings if finding.severity == "warning"]
+    assert warnings == ["not scored again, as asked"]
 
 
 def test_failed_clips_are_counted_and_marked(tmp_path: Path):
     protocol = {"max_failed_share": 0.1}
     board = toy(tmp_path, failed={SYSTEM: [CLIP]}, protocol=protocol)
-    path = board.submit()
-    found = check_submission(path, suite=str(board.suite))
-    assert [one for one in found if one.severity == "error"] == []
+    assert errors(board.submit(), board) == []
     claims = board.forgery().claims
     assert claims["failed"] == {CLIP: "timeout: no answer within 120 s"}
     assert "1 of 24 clips failed" in claims["marks"]
@@ -120,6 +106,11 @@ def test_every_finding_is_printed_and_an_error_is_exit_code_1(submitted: Toy):
     assert last == "1 errors, 0 warnings, 4 notes"
     with pytest.raises(MissingError, match="no such file"):
         check(submitted.place / "absent.zip")
+    forgery.files.pop("run.json")
+    stream = io.StringIO()
+    with pytest.raises(Refused, match=r"1 errors, the first: run\.json:file: error: is not in the"):
+        check(forgery.write(), stream)
+    assert stream.getvalue().splitlines()[-1] == "1 errors, 0 warnings, 0 notes"
 
 
 def test_findings_of_strangers_do_nothing_to_a_terminal():

@@ -11,14 +11,13 @@ import pytest
 from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.runs.journal import Failure, Row
 from stabench.harness.submission import cards
-from stabench.harness.submission.cards import SAMPLE, drawn
 from stabench.harness.submission.pack import EXAMPLE, read_about, submit
 from stabench.harness.submission.schema import NAME, Submission
 from tests.harness.submission.toy_board import ABOUT, SYSTEM, Toy
 
 
 @pytest.fixture
-def copied(submitted: Toy, tmp_path: Path) -> Toy:
+def run_copy(submitted: Toy, tmp_path: Path) -> Toy:
     """A run that a test may change."""
     shutil.copytree(submitted.run.path, tmp_path / "run")
     return Toy(tmp_path, type(submitted.run)(tmp_path / "run"), submitted.suite)
@@ -33,27 +32,28 @@ def edit(path: Path, change) -> None:
 def test_the_same_run_gives_the_same_bytes_and_no_local_path(submitted: Toy):
     first = submitted.submit().read_bytes()
     assert submitted.submit().read_bytes() == first
-    with zipfile.ZipFile(submitted.submit("sample")) as file:
-        texts = b"".join(file.read(n) for n in file.namelist() if not n.endswith(".wav"))
-        names = file.namelist()
-    assert str(submitted.place).encode() not in texts
-    assert sum(name.startswith("audio/") for name in names) == SAMPLE < 24
+    with zipfile.ZipFile(submitted.submit()) as file:
+        texts = {n: file.read(n) for n in file.namelist() if not n.endswith(".wav")}
+        sounds = [name for name in file.namelist() if name.startswith("audio/")]
+    assert set(texts) == {NAME, "run.json", "systems.json", "journal.jsonl"}
+    assert str(submitted.place).encode() not in b"".join(texts.values())
+    assert sounds == [f"audio/clip{index:03}.wav" for index in range(1, 25)]
 
 
 def test_every_number_is_that_of_the_run(submitted: Toy):
     with zipfile.ZipFile(submitted.submit()) as file:
-        said = Submission.model_validate_json(file.read(NAME), strict=True)
+        claims = Submission.model_validate_json(file.read(NAME), strict=True)
     cells = json.loads(submitted.run.metrics_path.read_text())["systems"][SYSTEM]["cells"]
-    for column, card in said.metrics.items():
+    for column, card in claims.metrics.items():
         assert (card.value, card.low, card.high, card.n) == pytest.approx(
             [cells[column][key] for key in ("value", "low", "high", "n")]
         )
-    assert set(said.metrics) == {"fad", "fd", "kl", "is", "clap", "recall", "wer"}
+    assert set(claims.metrics) == {"fad", "fd", "kl", "is", "clap", "recall", "wer"}
     walls = [row.generate_ns for row in submitted.run.rows()]
-    assert said.latency.phases["generate"].mean_ns.value == pytest.approx(sum(walls) / 24)
-    assert set(said.latency.phases["generate"].percentiles_ns) == {"p50"}
-    assert said.system.weights == {"sha256": "0" * 64}
-    assert said.marks == ("the source is of no known commit",)
+    assert claims.latency.phases["generate"].mean_ns.value == pytest.approx(sum(walls) / 24)
+    assert set(claims.latency.phases["generate"].percentiles_ns) == {"p50"}
+    assert claims.system.weights == {"sha256": "0" * 64}
+    assert claims.marks == ("the source is of no known commit",)
 
 
 def test_outputs_are_of_measured_rows_that_finished():
@@ -62,16 +62,9 @@ def test_outputs_are_of_measured_rows_that_finished():
     again = replace(row, repeat=1, audio_sha256="3" * 64)
     lost = replace(row, clip="b", status="failed", error=Failure("timeout", "late"))
     rows = [row, again, warm, lost]
-    assert {clip: one.sha256 for clip, one in cards.outputs(rows).items()} == {"a": "1" * 64}
-    assert cards.failed(rows) == {"b": "timeout: late"}
-
-
-def test_a_sample_is_drawn_by_what_was_claimed():
-    clips = [f"clip{index}" for index in range(50)]
-    first = drawn("a", clips, 16)
-    assert len(first) == 16
-    assert first == drawn("a", reversed(clips), 16) != drawn("b", clips, 16)
-    assert drawn("a", clips, 99) == tuple(sorted(clips))
+    hashes = {clip: output.sha256 for clip, output in cards.output_cards(rows).items()}
+    assert hashes == {"a": "1" * 64}
+    assert cards.failed_clips(rows) == {"b": "timeout: late"}
 
 
 @pytest.mark.parametrize(
@@ -103,31 +96,31 @@ def test_a_sample_is_drawn_by_what_was_claimed():
         ),
     ],
 )
-def test_a_run_that_is_nothing_to_submit_is_refused(copied: Toy, file, change, words):
-    edit(copied.run.path / file, change)
+def test_a_run_that_is_nothing_to_submit_is_refused(run_copy: Toy, file, change, words):
+    edit(run_copy.run.path / file, change)
     with pytest.raises(StabenchError, match=words):
-        copied.submit()
+        run_copy.submit()
 
 
-def test_clips_not_run_failed_unscored_or_broken_are_refused(copied: Toy):
+def test_clips_not_run_failed_unscored_or_broken_are_refused(run_copy: Toy):
     with pytest.raises(StabenchError, match="unknown system 'cascde'; did you mean 'cascade'"):
-        copied.submit(system="cascde")
-    wav = copied.run.audio_path(SYSTEM, "clip003")
-    wav.write_bytes(copied.run.audio_path(SYSTEM, "clip004").read_bytes())
+        run_copy.submit(system="cascde")
+    wav = run_copy.run.audio_path(SYSTEM, "clip003")
+    wav.write_bytes(run_copy.run.audio_path(SYSTEM, "clip004").read_bytes())
     with pytest.raises(StabenchError, match=r"clip 'clip003': .*not the audio of the run"):
-        copied.submit()
-    whole = copied.run.journal_path.read_text().splitlines(keepends=True)
+        run_copy.submit()
+    whole = run_copy.run.journal_path.read_text().splitlines(keepends=True)
     failure = json.loads(whole[0]) | {"status": "failed", "error": {"kind": "k", "message": "m"}}
-    copied.run.journal_path.write_text(json.dumps(failure) + "\n" + "".join(whole[1:]))
+    run_copy.run.journal_path.write_text(json.dumps(failure) + "\n" + "".join(whole[1:]))
     with pytest.raises(StabenchError, match="1 clips failed, the suite allows 0"):
-        copied.submit()
-    copied.run.journal_path.write_text("".join(whole[1:]))
+        run_copy.submit()
+    run_copy.run.journal_path.write_text("".join(whole[1:]))
     with pytest.raises(StabenchError, match="23 of 24 clips ran; resume it"):
-        copied.submit()
-    copied.run.journal_path.write_text("".join(whole))
-    copied.run.metrics_path.unlink()
+        run_copy.submit()
+    run_copy.run.journal_path.write_text("".join(whole))
+    run_copy.run.metrics_path.unlink()
     with pytest.raises(StabenchError, match="the run is not scored"):
-        copied.submit()
+        run_copy.submit()
 
 
 def test_without_an_about_file_an_example_is_printed(submitted: Toy, tmp_path, capsys):

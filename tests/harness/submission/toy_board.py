@@ -17,9 +17,11 @@ from stabench.harness.runs import journal
 from stabench.harness.runs.run_folder import RunFolder
 from stabench.harness.scoring.score import score_run
 from stabench.harness.submission import archive, cards
-from stabench.harness.submission.cards import SAMPLE, drawn, root
+from stabench.harness.submission.check import check_package
+from stabench.harness.submission.findings import Broken, Finding
 from stabench.harness.submission.pack import submit
-from stabench.harness.submission.schema import NAME
+from stabench.harness.submission.package import open_package
+from stabench.harness.submission.schema import FORMER_FEATURES, NAME
 from stabench.metrics.audio import content_sha256, decode, encode
 from tests.harness.fake_run import RATE_HZ, FakeRun, write_wav
 
@@ -60,11 +62,20 @@ class Toy:
     run: RunFolder
     suite: Path
 
-    def submit(self, audio: str = "all", system: str = SYSTEM) -> Path:
+    def submit(self, system: str = SYSTEM) -> Path:
         """The packed submission."""
         about = self.place / "about.toml"
         about.write_text(ABOUT)
-        return submit(self.run.path, self.place / audio, system, about, audio)
+        return submit(self.run.path, self.place, system, about)
+
+    def check(self, path: Path | None = None, **options: Any) -> list[Finding]:
+        """What a check against the toy suite finds in a package, or in this run's."""
+        try:
+            return check_package(
+                open_package(path or self.submit()), suite=str(self.suite), **options
+            )
+        except Broken as fault:
+            return fault.findings
 
     def forgery(self) -> "Forgery":
         """The submission's files, to be tampered with."""
@@ -140,7 +151,7 @@ def _suite(place: Path, run: RunFolder) -> Path:
 
 @dataclass
 class Forgery:
-    """Files of a submission by name; `claims` and `rows` are edited, then `sealed` or not."""
+    """Files of a submission by name; `claims` and `rows` are edited, then sealed or not."""
 
     place: Path
     files: dict[str, bytes]
@@ -166,32 +177,41 @@ class Forgery:
         for row in rows:
             edit(row)
         self.files["journal.jsonl"] = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-        return self.timed().sealed() if seal else self
+        return self.time().seal() if seal else self
 
-    def timed(self) -> "Forgery":
+    def time(self) -> "Forgery":
         """Make the latencies those of the journal, as a clever forger would."""
         rows = [journal.from_json(json.loads(x)) for x in self.files["journal.jsonl"].splitlines()]
         record = RunFolder.open(next((self.place / "runs").glob("tones-*")))
         card = cards.latency_card(rows, record.suite).model_dump(mode="json")
         return self.claim("latency", card)
 
-    def sealed(self, size: int | None = None) -> "Forgery":
-        """Make hashes, root and sample fit the files again; `size` sounds are kept, or all."""
+    def seal(self) -> "Forgery":
+        """Make the hashes fit the files again, and leave only the sounds of the outputs."""
         claims = self.claims
-        hashes = {name: hashlib.sha256(self.files[name]).hexdigest() for name in claims["files"]}
-        outputs = {clip: one["sha256"] for clip, one in claims["outputs"].items()}
-        digest = root(outputs, hashes)
-        clips = drawn(digest, outputs, size or len(outputs))
-        rule = "sample" if size else "all"
-        claims |= {"files": hashes, "audio": {"rule": rule, "root": digest, "clips": clips}}
-        self.files[NAME] = json.dumps(claims).encode()
-        return self
+        sounds = {f"audio/{clip}.wav" for clip in claims["outputs"]}
+        self.files = {
+            name: data
+            for name, data in self.files.items()
+            if name in sounds or not name.startswith("audio/")
+        }
+        return self.claim(
+            "files",
+            {name: hashlib.sha256(self.files[name]).hexdigest() for name in claims["files"]},
+        )
 
-    def sampled(self) -> "Forgery":
-        """Only the sounds that the claims draw."""
-        kept = {f"audio/{clip}.wav" for clip in self.sealed(SAMPLE).claims["audio"]["clips"]}
-        self.files = {n: d for n, d in self.files.items() if n in kept or "audio/" not in n}
-        return self
+    def age(self, rule: str = "all") -> "Forgery":
+        """Turn it into a package of schema 1, of every sound or of a sample of 16."""
+        clips = sorted(self.claims["outputs"])[: None if rule == "all" else 16]
+        unheard = {f"audio/{clip}.wav" for clip in self.claims["outputs"]} - {
+            f"audio/{clip}.wav" for clip in clips
+        }
+        self.files = {name: data for name, data in self.files.items() if name not in unheard}
+        self.files[FORMER_FEATURES] = b"tensors"
+        sha256 = hashlib.sha256(b"tensors").hexdigest()
+        self.claim("files", lambda files: files | {FORMER_FEATURES: sha256})
+        self.claim("audio", {"rule": rule, "root": "6" * 64, "clips": clips})
+        return self.claim("schema", 1)
 
     def replace(self, name: str, data: bytes, new: str | None = None) -> "Forgery":
         """Put other bytes in a file's place, under a `new` name if wanted."""

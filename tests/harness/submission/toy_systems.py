@@ -1,4 +1,4 @@
-"""Systems for the active audit: one that listens, and three that only pretend to."""
+"""Systems for the system audit: one that listens, and three that only pretend to."""
 
 from typing import ClassVar
 
@@ -24,20 +24,20 @@ class Listening:
     def represent(self, speech: Utterance, spans: Spans) -> Representation:
         with spans("listen"):
             Listening.worked_ns += SECOND_NS
-        return Representation(self.heard(speech), "", 1)
+        return Representation(self.hear(speech), "", 1)
 
-    def heard(self, speech: Utterance) -> object:
+    def hear(self, speech: Utterance) -> object:
         return float(np.abs(speech.samples).sum())
 
     def generate(
         self, representations: list[Representation], seeds: list[int], spans: Spans
     ) -> list[Waveform]:
         return [
-            Waveform(self.made(one.payload, seed), self.sample_rate)
-            for one, seed in zip(representations, seeds, strict=True)
+            Waveform(self.make_sound(part.payload, seed), self.sample_rate)
+            for part, seed in zip(representations, seeds, strict=True)
         ]
 
-    def made(self, heard: object, seed: int) -> np.ndarray:
+    def make_sound(self, heard: object, seed: int) -> np.ndarray:
         noise = np.random.default_rng(seed).standard_normal(800)
         return (noise * (heard if isinstance(heard, float) else 1)).astype(np.float32)
 
@@ -45,7 +45,7 @@ class Listening:
 class Deaf(Listening):
     """It makes the same of any speech."""
 
-    def heard(self, speech: Utterance) -> object:
+    def hear(self, speech: Utterance) -> object:
         return 1.0
 
 
@@ -54,7 +54,7 @@ class Drifting(Deaf):
 
     calls = 0
 
-    def made(self, heard: object, seed: int) -> np.ndarray:
+    def make_sound(self, heard: object, seed: int) -> np.ndarray:
         self.calls += 1
         return np.random.default_rng([seed, self.calls]).standard_normal(800).astype(np.float32)
 
@@ -62,8 +62,8 @@ class Drifting(Deaf):
 class Knowing(Listening):
     """It knows the clips by their names."""
 
-    def heard(self, speech: Utterance) -> object:
-        return float(sum(speech.clip_id.encode())) + super().heard(speech)
+    def hear(self, speech: Utterance) -> object:
+        return float(sum(speech.clip_id.encode())) + super().hear(speech)
 
 
 class Keeping(Listening):
@@ -73,24 +73,24 @@ class Keeping(Listening):
 
     def represent(self, speech: Utterance, spans: Spans) -> Representation:
         if np.abs(speech.samples).max() < self.loudest:
-            return self.missed(speech, spans)
-        return Representation(self.heard(speech), "", 1)
+            return self.answer_unknown(speech, spans)
+        return Representation(self.hear(speech), "", 1)
 
-    def missed(self, speech: Utterance, spans: Spans) -> Representation:
+    def answer_unknown(self, speech: Utterance, spans: Spans) -> Representation:
         return super().represent(speech, spans)
 
 
 class Shrugging(Keeping):
     """Of others it makes one sound."""
 
-    def missed(self, speech: Utterance, spans: Spans) -> Representation:
+    def answer_unknown(self, speech: Utterance, spans: Spans) -> Representation:
         return Representation(1.0, "", 1)
 
 
 class Breaking(Keeping):
     """Of others it makes an error."""
 
-    def missed(self, speech: Utterance, spans: Spans) -> Representation:
+    def answer_unknown(self, speech: Utterance, spans: Spans) -> Representation:
         raise KeyError("no answer")
 
 
@@ -101,7 +101,7 @@ class Caching(Listening):
         self._kept: dict[float, Representation] = {}
 
     def represent(self, speech: Utterance, spans: Spans) -> Representation:
-        key = self.heard(speech)
+        key = self.hear(speech)
         if key not in self._kept:
             self._kept[key] = super().represent(speech, spans)
         return self._kept[key]

@@ -2,20 +2,27 @@
 
 import hashlib
 import json
+import shutil
+import zipfile
+from pathlib import Path
 
 import pytest
 
 from stabench.harness.errors import StabenchError
-from stabench.harness.leaderboard import entries as site_accept
-from stabench.harness.leaderboard.entries import MOST_REMARKS, accept, borrowed, entries
+from stabench.harness.leaderboard.entries import (
+    MOST_REMARKS,
+    accept,
+    entries,
+    find_borrowed_sounds,
+)
 from stabench.harness.submission.findings import Refused, note
 from tests.harness.leaderboard.made_entries import Leaderboard
 
 
 @pytest.fixture(scope="module")
 def package(submitted):
-    """A package of the toy run with a sample of its sounds."""
-    return submitted.submit("sample")
+    """The package of the toy run."""
+    return submitted.submit()
 
 
 def test_a_package_that_passes_becomes_an_audited_entry(submitted, package, tmp_path):
@@ -23,14 +30,16 @@ def test_a_package_that_passes_becomes_an_audited_entry(submitted, package, tmp_
     folder = accept(package, root, name="cascade", suite=str(submitted.suite))
     (entry,) = entries(root)
     assert (entry.id, folder) == ("cascade", root / "cascade")
-    claimed = (folder / "submission.json").read_bytes()
-    assert entry.verdict.submission_sha256 == hashlib.sha256(claimed).hexdigest()
-    assert set(entry.verdict.recomputed) == set(json.loads(claimed)["metrics"])
-    assert entry.verdict.heard == len(entry.submission.audio.clips)
+    claims = (folder / "submission.json").read_bytes()
+    with zipfile.ZipFile(package) as file:
+        assert claims == file.read("submission.json")
+        assert entry.sounds[0].content == file.read(f"audio/{entry.sounds[0].clip}.wav")
+    assert entry.verdict.submission_sha256 == hashlib.sha256(claims).hexdigest()
+    assert set(entry.verdict.recomputed) == set(json.loads(claims)["metrics"])
+    assert all(entry.recomputed(column) for column in entry.submission.metrics)
     assert entry.timed
     assert len(entry.sounds) == 12
-    assert not entry.recomputed("fad")  # eight clips' features are on trust
-    assert "features of 8 taken on trust" in " ".join(entry.verdict.remarks)
+    assert "all 24 sounds heard and scored again" in " ".join(entry.verdict.remarks)
     with pytest.raises(StabenchError, match="'cascade': is there already; give another --id"):
         accept(package, root, name="Cascade", suite=str(submitted.suite))
     assert len(entries(root)) == 1
@@ -49,10 +58,27 @@ def test_a_package_with_an_edited_number_leaves_nothing_behind(submitted, tmp_pa
     assert not root.exists()
 
 
-def test_a_package_with_every_sound_holds_places(submitted, tmp_path):
-    accept(submitted.submit(), tmp_path, name="whole", suite=str(submitted.suite))
+def test_a_package_of_schema_1_with_every_sound_is_accepted_as_it_was_sent(submitted, tmp_path):
+    former = submitted.forgery().age()
+    folder = accept(former.write(), tmp_path, name="former", suite=str(submitted.suite))
     [entry] = entries(tmp_path)
+    assert (folder / "submission.json").read_bytes() == former.files["submission.json"]
     assert all(entry.recomputed(column) for column in entry.submission.metrics)
+    assert not list(folder.glob("*.safetensors"))
+
+
+def test_a_package_is_opened_once(submitted, package, tmp_path, monkeypatch):
+    """Nobody can put another file in its place between the check and the entry."""
+
+    def replace(opened, *_, **__):
+        package.unlink()
+        return []
+
+    package = Path(shutil.copy(package, tmp_path))
+    monkeypatch.setattr("stabench.harness.submission.check.check_package", replace)
+    accept(package, tmp_path / "root", name="x", suite=str(submitted.suite))
+    [entry] = entries(tmp_path / "root")
+    assert len(entry.sounds) == 12
 
 
 def test_sounds_of_another_system_s_entry_are_told(tmp_path):
@@ -61,15 +87,15 @@ def test_sounds_of_another_system_s_entry_are_told(tmp_path):
     made.add("again")
     made.add("thief", change=lambda v: v["system"].update(weights={"a": "6" * 64}))
     again, star, thief = entries(made.root)
-    assert list(borrowed(again.submission, [star])) == []
-    [told] = borrowed(thief.submission, [star])
-    assert told.severity == "warning"
-    assert told.message == "12 of 12 sounds are those of entry 'star', exactly"
+    assert list(find_borrowed_sounds(again.submission, [star])) == []
+    [finding] = find_borrowed_sounds(thief.submission, [star])
+    assert finding.severity == "warning"
+    assert finding.message == "12 of 12 sounds are those of entry 'star', exactly"
 
 
 def test_many_remarks_keep_nobody_from_being_accepted(submitted, package, tmp_path, monkeypatch):
-    found = [note("a", "b", f"remark {index}") for index in range(MOST_REMARKS + 5)]
-    monkeypatch.setattr(site_accept, "check_submission", lambda *_, **__: found)
+    remarks = [note("a", "b", f"remark {index}") for index in range(MOST_REMARKS + 5)]
+    monkeypatch.setattr("stabench.harness.submission.check.check_package", lambda *_, **__: remarks)
     accept(package, tmp_path, name="x", suite=str(submitted.suite))
     [entry] = entries(tmp_path)
     assert len(entry.verdict.remarks) == MOST_REMARKS + 1
@@ -77,8 +103,6 @@ def test_many_remarks_keep_nobody_from_being_accepted(submitted, package, tmp_pa
 
 
 def test_a_full_disk_leaves_nothing_behind(submitted, package, tmp_path, monkeypatch):
-    from pathlib import Path
-
     def full(_path, _data):
         raise OSError(28, "No space left on device")
 
