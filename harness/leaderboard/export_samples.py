@@ -69,7 +69,7 @@ class Subject:
         """Why clips have no result, by clip: in the run, or when they were scored."""
         scored = self.results.metrics
         failures = dict(scored.systems[self.use.name].failures) if scored else {}
-        return {**failures, **cards.failed(self.trials)}
+        return {**failures, **cards.failed_clips(self.trials)}
 
     @cached_property
     def words(self) -> dict[str, tuple[int, int]]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from stabench.harness.formatting import NOTHING, counted, decimals, figure, interval
 from stabench.harness.leaderboard.entries import Entry
 from stabench.harness.submission.schema import Number, Submission
-from stabench.harness.tasks.speech_to_audio import TIMINGS
+from stabench.harness.tasks.task import load_task
 
 MOST_FAILED = 20
 Fact = tuple[str, str]
@@ -91,7 +91,7 @@ def _quality(entry: Entry) -> Grid:
 
 def _latency(claim: Submission) -> Grid:
     rows = []
-    for column, phase, unit_ns in TIMINGS:
+    for phase, column, unit_ns in load_task(claim.suite.task).phases:
         times = claim.latency.phases.get(phase)
         if times is None:
             continue

@@ -13,10 +13,8 @@ from stabench.harness.submission.schema import (
     PhaseCard,
     Submission,
 )
-from stabench.harness.tasks.speech_to_audio import PAPER, TIMINGS, Better
+from stabench.harness.tasks.task import Better, load_task
 
-UNRANKED = ("oracle",)
-"""Paradigms that hold no place: they read the true caption."""
 MOST_DIGITS = 4
 QUALITY = "Quality"
 
@@ -161,7 +159,8 @@ def _order_lines(members: Sequence[Entry], columns: list[list[Place]]) -> tuple[
 
 
 def _quality_columns(members: Sequence[Entry]) -> Iterator[tuple[Head, list[Place]]]:
-    known = [column.key for column in PAPER]
+    task = load_task(members[0].submission.suite.task)
+    known = [column.key for column in task.columns]
     keys = {key: None for entry in members for key in entry.submission.metrics}
     for key in sorted(keys, key=lambda key: known.index(key) if key in known else len(known)):
         cards = [entry.submission.metrics.get(key) for entry in members]
@@ -199,7 +198,9 @@ def _rankable(entry: Entry, key: str, most: int) -> Ends | None:
 
 
 def _ends(entry: Entry, number: MetricCard | Number) -> Ends | None:
-    unranked = entry.submission.system.paradigm in UNRANKED
+    submission = entry.submission
+    # Who reads the true caption holds no place.
+    unranked = submission.system.paradigm in load_task(submission.suite.task).told
     if unranked or number.low is None or number.high is None:
         return None
     return Ends(number.low, number.high)
@@ -226,7 +227,7 @@ def _latency_columns(members: Sequence[Entry]) -> Iterator[tuple[Head, list[Plac
         if any(phase.median_ns for phase in card.latency.phases.values())
     }
     for machine in sorted(machines):
-        for column, phase, unit_ns in TIMINGS:
+        for phase, column, unit_ns in load_task(cards[0].suite.task).phases:
             here = [card if hardware(card.hardware) == machine else None for card in cards]
             times = [card.latency.phases.get(phase) if card else None for card in here]
             medians = [time.median_ns.value / unit_ns for time in times if time and time.median_ns]

@@ -17,9 +17,9 @@ from stabench.harness.stats.estimate import Estimate
 from stabench.harness.stats.latency import Latency, least_n
 from stabench.harness.submission import schema
 from stabench.harness.suites.suite import Suite
+from stabench.harness.tasks.task import load_task
 
 PERCENTS: dict[schema.Percentile, int] = {"p50": 50, "p90": 90, "p95": 95, "p99": 99}
-PHASES: tuple[schema.PhaseName, ...] = ("represent", "generate")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -32,8 +32,9 @@ def digest(value: Any) -> str:
 def suite_card(suite: Suite) -> schema.SuiteCard:
     """Describe the suite without its systems and the dataset's options, which are local paths."""
     rules = suite.resolved()
-    parts = {"dataset": suite.dataset.use, **{key: rules[key] for key in ("metrics", "protocol")}}
-    return schema.SuiteCard(name=suite.name, digest=digest(parts))
+    kept = ("metrics", "protocol", "task")
+    parts = {"dataset": suite.dataset.use, **{key: rules[key] for key in kept if key in rules}}
+    return schema.SuiteCard(name=suite.name, digest=digest(parts), task=suite.task)
 
 
 def dataset_card(name: str, version: str, clips: Sequence[Clip]) -> schema.DatasetCard:
@@ -152,20 +153,20 @@ def latency_card(rows: Sequence[Row], suite: Suite) -> schema.LatencyCard:
         reason = "offline run: a batch has no latency"
         return schema.LatencyCard(phases={}, stages=(), reason=reason)
     timed = [row for row in rows if row.ok and not row.warmup]
-    phases = {phase: _phase_card(timed, phase, suite) for phase in PHASES}
+    names = load_task(suite.task).phase_names
+    phases = {phase: _phase_card(timed, phase, suite) for phase in names}
     parts = tuple(
-        schema.StageCard(**part._asdict()) for part in stages(timed) if part.phase in PHASES
+        schema.StageCard(**part._asdict()) for part in stages(timed) if part.phase in names
     )
     return schema.LatencyCard(phases={k: v for k, v in phases.items() if v}, stages=parts)
 
 
 def _phase_card(rows: Sequence[Row], phase: str, suite: Suite) -> schema.PhaseCard | None:
-    walls = [row.represent_ns if phase == "represent" else row.generate_ns for row in rows]
-    samples = [wall_ns for wall_ns in walls if wall_ns is not None]
-    if not samples:
+    timed = [row for row in rows if phase in row.phase_ns]
+    if not timed:
         return None
     protocol = suite.protocol
-    clips = [row.clip for row, wall_ns in zip(rows, walls, strict=True) if wall_ns is not None]
+    samples, clips = [row.phase_ns[phase] for row in timed], [row.clip for row in timed]
     latency = Latency(samples, clips, resamples=protocol.bootstrap, seed=protocol.seed)
     return schema.PhaseCard(
         n=latency.n,

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, FiniteFloat, StringConstraints
 from stabench.harness.errors import StabenchError
 from stabench.harness.runs.metrics_file import EmbedderRecord, ProtocolRecord
 from stabench.harness.schema import Strict, json_schema
+from stabench.harness.tasks.task import DEFAULT
 
 NAME = "submission.json"
 SCHEMA: Literal[2] = 2
@@ -51,7 +52,6 @@ Figure = Annotated[FiniteFloat, Field(ge=-1e15, le=1e15)]
 """A measured number; times are in ns. What is larger was measured by nobody, and breaks a page."""
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Percentile = Literal["p50", "p90", "p95", "p99"]
-PhaseName = Literal["represent", "generate"]
 
 
 class Card(Strict):
@@ -100,7 +100,7 @@ class SystemCard(About):
 
     name: Key
     label: Said
-    paradigm: Literal["cascade", "end-to-end", "oracle", "unstated"]
+    paradigm: Key
     note: Line = ""
     weights: dict[Said, Sha256]
 
@@ -110,6 +110,7 @@ class SuiteCard(Card):
 
     name: Key
     digest: Sha256
+    task: Key = DEFAULT
 
 
 class DatasetCard(Card):
@@ -212,7 +213,7 @@ class PhaseCard(Card):
 class StageCard(Card):
     """Mean of one stage over the timed clips; `share` is of both phases together."""
 
-    phase: PhaseName
+    phase: Key
     name: Said
     mean_ns: Figure
     share: Figure
@@ -220,9 +221,9 @@ class StageCard(Card):
 
 
 class LatencyCard(Card):
-    """Both phases and what they are made of; without phases, `reason` says why."""
+    """The task's phases and what they are made of; without phases, `reason` says why."""
 
-    phases: dict[PhaseName, PhaseCard]
+    phases: dict[Key, PhaseCard]
     stages: tuple[StageCard, ...] = Field(max_length=200)
     reason: Line | None = None
 

@@ -11,15 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stabench.harness.datasets.dataset import Clip
-from stabench.harness.runs.metrics_file import EmbedderRecord, ProtocolRecord
 from stabench.harness.scoring import score
 from stabench.harness.scoring.evaluation_set import Exam
 from stabench.harness.scoring.evaluator import Answers
 from stabench.harness.scoring.features import Heard, Progress, Sounds, hear
 from stabench.harness.scoring.input_dependence import fit_tables
-from stabench.harness.scoring.provenance import WER, columns_about, provenance
+from stabench.harness.scoring.provenance import columns_about, provenance
 from stabench.harness.scoring.score import Hearing
-from stabench.harness.scoring.wer import word_error_rate
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.submission import audio_audit
 from stabench.harness.submission.findings import HEARD, Finding, deviations, error, note
@@ -29,7 +27,7 @@ from stabench.harness.submission.sources import read_transcripts
 from stabench.harness.suites import protocols
 from stabench.harness.suites.suite import Suite
 from stabench.metrics.audio import Audio, AudioError, decode
-from stabench.metrics.registry import METRICS
+from stabench.metrics.registry import METRICS, WER
 
 
 class Scores(NamedTuple):
@@ -73,10 +71,10 @@ class Scorer:
 
     def score(self, heard: Heard, transcripts: Mapping[str, str]) -> Scores:
         """Score the outputs that were heard."""
-        answers = Answers(self.exam, self.exam.items, heard)
+        answers = Answers(self.exam, self.exam.items, heard, transcripts)
         cells = {column: answers.estimate(column) for column in self.columns}
         if transcripts:
-            cells[WER] = word_error_rate(self.exam, transcripts)
+            cells[WER] = answers.estimate(WER)
         values: dict[str, dict[str, float]] = {}
         for column in self.columns:
             for clip, value in answers.per_clip(column).items():
@@ -85,13 +83,12 @@ class Scorer:
 
     def _card(self, column: str, cell: Estimate) -> MetricCard:
         about = columns_about(self.exam, (column,))[column]
-        stated = {key: about[key] for key in ("label", "better", "unit", "digits", "version")}
-        role = about.get("embedder")
+        role = about.embedder
         return MetricCard(
-            **stated,
+            **about.model_dump(include={"label", "better", "unit", "digits", "version"}),
             embedder=self.exam.networks[role].identity if role else None,
-            protocol=self.exam.protocol.digest if column in METRICS else None,
-            **cell._asdict(),
+            protocol=self.exam.protocol.digest if role else None,
+            **{key: part for key, part in cell._asdict().items() if key != "sd"},
         )
 
     def fit_tables(self, heard: Heard) -> dict[str, np.ndarray]:
@@ -106,13 +103,10 @@ class Scorer:
         """Describe the rules and networks behind the scores."""
         about = provenance(self.exam)
         return ScoringCard(
-            protocol=ProtocolRecord.model_validate(about["protocol"]),
-            embedders={
-                role: EmbedderRecord.model_validate(embedder)
-                for role, embedder in about["embedders"].items()
-            },
-            seed=about["seed"],
-            bootstrap=about["bootstrap"],
+            protocol=about.protocol,
+            embedders=about.embedders,
+            seed=about.seed,
+            bootstrap=about.bootstrap,
         )
 
 

@@ -9,9 +9,12 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
-from stabench.harness.runs.journal import Row, reader, to_json
+from stabench.harness import registry
+from stabench.harness.errors import StabenchError, unknown
+from stabench.harness.runs.journal import Row, reader, to_json, with_phases
 from stabench.harness.runs.run_folder import Record
 from stabench.harness.submission.findings import Broken, Finding, error
+from stabench.harness.tasks.task import DEFAULT, load_task
 
 DEEPEST = 32
 MOST_DIGITS = 19
@@ -137,8 +140,9 @@ def decode(files: Mapping[str, bytes]) -> Sources:
 
 
 def read_transcripts(sources: Sources) -> dict[str, str]:
-    """Return what the system took for the captions by clip; the oracle was told them."""
-    if sources.record.suite.systems[0].paradigm == "oracle":
+    """Return what the system took for the captions by clip; an oracle was told them."""
+    suite = sources.record.suite
+    if suite.systems[0].paradigm in load_task(suite.task).told:
         return {}
     first = [row for row in sources.rows if row.ok and not row.warmup and not row.repeat]
     return {row.clip: row.text for row in first if row.text is not None}
@@ -151,8 +155,16 @@ def invalid_fields(file: str, fault: ValidationError) -> Iterator[Finding]:
 
 
 def _parse_record(data: bytes) -> Record:
-    parse_json(data)
-    return Record.model_validate_json(data)
+    value = parse_json(data)
+    suite = value.get("suite") if isinstance(value, dict) else None
+    task = suite.get("task", DEFAULT) if isinstance(suite, dict) else DEFAULT
+    # A file's name would be run as a program.
+    if task not in (known := registry.entries("tasks")):
+        raise Malformed(f"suite.task: {unknown('task', str(task)[:100], known)}")
+    try:
+        return Record.model_validate_json(data)
+    except StabenchError as fault:
+        raise Malformed(str(fault)) from None
 
 
 def _parse_about(data: bytes) -> dict[str, Any]:
@@ -187,11 +199,13 @@ def _parse_journal(data: bytes) -> tuple[list[Row], list[Finding]]:
 
 def _parse_row(line: bytes) -> Row:
     value = parse_json(line)
-    if isinstance(value, dict) and set(value) != FIELDS:
-        name = sorted(set(value) ^ FIELDS)[0]
-        raise Malformed(f"'{name}' is missing or no field of a row")
-    row = reader().validate_json(line)
-    numbers = [row.represent_ns, row.generate_ns, *(span.wall_ns for span in row.spans)]
+    if isinstance(value, dict):
+        value = with_phases(value)
+        if set(value) != FIELDS:
+            name = sorted(set(value) ^ FIELDS)[0]
+            raise Malformed(f"'{name}' is missing or no field of a row")
+    row = reader().validate_json(json.dumps(value))
+    numbers = [*row.phase_ns.values(), *(span.wall_ns for span in row.spans)]
     numbers += [span.device_ns for span in row.spans]
     for number in numbers:
         if number is not None and not 0 <= number < LONGEST_NS:

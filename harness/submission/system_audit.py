@@ -22,6 +22,7 @@ from stabench.harness.runner.worker import SPEECH_RATE_HZ, UTTERANCE
 from stabench.harness.submission.cards import first_rows
 from stabench.harness.submission.findings import Finding, error, note, warning
 from stabench.harness.submission.package import Package
+from stabench.harness.tasks.task import load_task
 
 FILE = "system"
 CLIPS = 6
@@ -56,6 +57,8 @@ class Bench:
         precision = use.precision or protocol.precision
         target, threads = registry.target("systems", use.use), protocol.threads
         order = Order(use.name, target, use.options, device, precision, threads, "", "all")
+        order = order._replace(task=plan.suite.task)
+        self._phases = load_task(order.task).phase_names
         self._device, self._now = open_device(device), now
         self._system, _ = adapter.load(order)
         limit_threads(threads)
@@ -80,10 +83,12 @@ class Bench:
         utterance = self._utterance(name, samples, self._rate_hz, caption)
         self._device.synchronize()
         start_ns = self._now()
-        representation = self._system.represent(utterance, _Unmarked)
-        [waveform] = self._system.generate([representation], [seed], _Unmarked)
+        first, *later = self._phases
+        output = getattr(self._system, first)(utterance, _Unmarked)
+        for phase in later:
+            [output] = getattr(self._system, phase)([output], [seed], _Unmarked)
         self._device.synchronize()
-        return Sound(np.asarray(waveform.samples), self._now() - start_ns)
+        return Sound(np.asarray(output.samples), self._now() - start_ns)
 
 
 class _Unmarked:

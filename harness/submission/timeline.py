@@ -12,6 +12,7 @@ from stabench.harness.runs.run_folder import Record
 from stabench.harness.submission.findings import Finding, error, note
 from stabench.harness.submission.sources import JOURNAL
 from stabench.harness.suites.suite import Protocol
+from stabench.harness.tasks.task import load_task
 
 SLACK_NS = 2_000_000
 """Moments are written to the millisecond."""
@@ -28,14 +29,15 @@ def check_timeline(rows: Sequence[Row], record: Record, protocol: Protocol) -> I
     """Find everything in the times, seeds and order of one system's rows that cannot be."""
     done = [row for row in rows if row.ok]
     yield from _check_rules(rows, protocol)
-    yield from _check_stages(done)
-    yield from _check_variety([row for row in done if not row.warmup])
+    phases = load_task(record.suite.task).phase_names
+    yield from _check_stages(done, phases)
+    yield from _check_variety([row for row in done if not row.warmup], phases)
     yield from _check_moments(done, record)
     yield from _check_repeats([row for row in done if not row.warmup])
 
 
 def _wall_ns(row: Row) -> int:
-    return (row.represent_ns or 0) + (row.generate_ns or 0)
+    return sum(row.phase_ns.values())
 
 
 def _where(row: Row) -> str:
@@ -54,10 +56,12 @@ def _check_rules(rows: Sequence[Row], protocol: Protocol) -> Iterator[Finding]:
             yield error(JOURNAL, f"{_where(row)}.batch", message)
 
 
-def _check_stages(rows: Sequence[Row]) -> Iterator[Finding]:
+def _check_stages(rows: Sequence[Row], phases: Sequence[str]) -> Iterator[Finding]:
     for row in rows:
-        for phase, wall_ns in (("represent", row.represent_ns), ("generate", row.generate_ns)):
-            field = f"{_where(row)}.{phase}_ns"
+        if other := row.phase_ns.keys() - set(phases):
+            yield error(JOURNAL, f"{_where(row)}.phase_ns", f"'{min(other)}' is no phase")
+        for phase in phases:
+            field, wall_ns = f"{_where(row)}.phase_ns.{phase}", row.phase_ns.get(phase)
             if wall_ns is None or wall_ns < FASTEST_NS:
                 yield error(JOURNAL, field, f"{wall_ns} ns: no sound is made in no time")
                 continue
@@ -67,13 +71,14 @@ def _check_stages(rows: Sequence[Row]) -> Iterator[Finding]:
                 yield error(JOURNAL, field, message)
 
 
-def _check_variety(rows: Sequence[Row]) -> Iterator[Finding]:
+def _check_variety(rows: Sequence[Row], phases: Sequence[str]) -> Iterator[Finding]:
     """A clock of nanoseconds does not say the same again and again."""
-    for phase in ("represent_ns", "generate_ns"):
-        walls = Counter(getattr(row, phase) for row in rows)
+    for phase in phases:
+        walls = Counter(row.phase_ns.get(phase) for row in rows)
         wall_ns, times = walls.most_common(1)[0] if walls else (0, 0)
         if times > 2 and times > len(rows) // 10:
-            yield error(JOURNAL, phase, f"{wall_ns} ns stands {times} times in {len(rows)} rows")
+            message = f"{wall_ns} ns stands {times} times in {len(rows)} rows"
+            yield error(JOURNAL, f"phase_ns.{phase}", message)
 
 
 def _check_moments(rows: Sequence[Row], record: Record) -> Iterator[Finding]:

@@ -167,13 +167,15 @@ def rows(again: float, clips: int = 12) -> list[Row]:
             moment = f"2026-11-20T10:00:{at_ms // 1000:02}.{at_ms % 1000:03}+00:00"
             seed = clip_seed(0, f"c{index}", repeat)
             row = Row("s", f"c{index}", repeat, False, "ok", seed)
-            times = {"represent_ns": wall_ns // 5, "generate_ns": wall_ns - wall_ns // 5}
-            repeated.append(replace(row, finished_at=moment, **times))
+            times = {"represent": wall_ns // 5, "generate": wall_ns - wall_ns // 5}
+            repeated.append(replace(row, finished_at=moment, phase_ns=times))
     return repeated
 
 
 RECORD = SimpleNamespace(
-    started_at="2026-11-20T10:00:00.000+00:00", finished_at="2026-11-20T10:05:00.000+00:00"
+    suite=SimpleNamespace(task="speech_to_audio"),
+    started_at="2026-11-20T10:00:00.000+00:00",
+    finished_at="2026-11-20T10:05:00.000+00:00",
 )
 
 

@@ -87,7 +87,8 @@ def odd_rate(forgery: Forgery) -> None:
 
 def batch_times(row: dict[str, Any]) -> None:
     """Half the time, in a batch: the moments of batches are nobody's."""
-    row.update(batch=2, represent_ns=row["represent_ns"] // 2, spans=[])
+    row["phase_ns"]["represent"] //= 2
+    row.update(batch=2, spans=[])
 
 
 ATTACKS: dict[str, Case] = {
@@ -193,8 +194,8 @@ def test_times_halved_together_with_their_moments_are_said_to_be_on_trust(submit
     def faster(row: dict[str, Any]) -> None:
         for span in row["spans"]:
             span["wall_ns"] //= 2
-        lost_ns = (row["represent_ns"] + row["generate_ns"]) // 2 * (next(moved) + 1)
-        row["represent_ns"], row["generate_ns"] = row["represent_ns"] // 2, row["generate_ns"] // 2
+        lost_ns = sum(row["phase_ns"].values()) // 2 * (next(moved) + 1)
+        row["phase_ns"] = {phase: ns // 2 for phase, ns in row["phase_ns"].items()}
         moment = datetime.fromisoformat(row["finished_at"])
         earlier = moment - timedelta(microseconds=lost_ns / 1e3)
         row["finished_at"] = max(earlier, moment - timedelta(seconds=60)).isoformat()

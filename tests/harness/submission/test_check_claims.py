@@ -1,5 +1,7 @@
 """Submissions whose claims are untrue: other clips, impossible times, numbers edited by 1 %."""
 
+from typing import Any
+
 import pytest
 
 from stabench.harness.submission.schema import NAME
@@ -19,6 +21,15 @@ from tests.harness.submission.forgeries import (
     without,
 )
 from tests.harness.submission.toy_board import SYSTEM, Toy
+
+
+def double_generation(row: dict[str, Any]) -> None:
+    row["phase_ns"]["generate"] *= 2
+
+
+def hear_in_no_time(row: dict[str, Any]) -> None:
+    row["phase_ns"]["represent"], row["spans"] = 0, []
+
 
 CLAIMS: dict[str, Case] = {
     "other suite": (claim("suite/digest", "0" * 64), NAME, "suite.digest", "the package shows"),
@@ -109,22 +120,22 @@ CLAIMS: dict[str, Case] = {
     ),
     "times halved": (lines(halve_times), JOURNAL, "finished_at", "ms apart, the phases claim only"),
     "times doubled": (
-        lines(lambda row: row.update(generate_ns=2 * row["generate_ns"])),
+        lines(double_generation),
         JOURNAL,
         "finished_at",
         "after the result before",
     ),
     "no time": (
-        lines(lambda row: row.update(represent_ns=0, spans=[])),
+        lines(hear_in_no_time),
         JOURNAL,
-        "represent_ns",
+        "phase_ns.represent",
         "0 ns: no sound is made in no time",
     ),
-    "one time": (lines(round_times), JOURNAL, "represent_ns", "stands 24 times in 24 rows"),
+    "one time": (lines(round_times), JOURNAL, "phase_ns.represent", "stands 24 times in 24 rows"),
     "stages too long": (
         lines(lambda row: row["spans"][0].update(wall_ns=10**9)),
         JOURNAL,
-        "represent_ns",
+        "phase_ns.represent",
         "stages of 1000000000 ns in a phase of",
     ),
     "chosen seed": (

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from stabench.harness.submission.schema import FORMER_FEATURES, NAME
+from stabench.harness.submission.sources import RUN
 from tests.harness.submission.forgeries import (
     CLIP,
     JOURNAL,
@@ -102,10 +103,16 @@ SHAPES: dict[str, Case] = {
         "file",
         "is not in the archive",
     ),
+    "task that is a program": (
+        file(RUN, b'{"suite": {"task": "/tmp/mine.py:TASK"}}'),
+        RUN,
+        "json",
+        "suite.task: unknown task '/tmp/mine.py:TASK'",
+    ),
     "journal of texts": (
-        tear(lambda row: row.update(represent_ns="5")),
+        tear(lambda row: row["phase_ns"].update(represent="5")),
         JOURNAL,
-        "line 1.represent_ns",
+        "line 1.phase_ns.represent",
         "valid integer",
     ),
     "journal of lists": (file(JOURNAL, b"[1]\n"), JOURNAL, "line 1", "should be an object"),
@@ -117,7 +124,7 @@ SHAPES: dict[str, Case] = {
         "'x' is missing or no field",
     ),
     "negative time": (
-        lines(lambda row: row.update(represent_ns=-5)),
+        lines(lambda row: row["phase_ns"].update(represent=-5)),
         JOURNAL,
         "line 1",
         "a time of -5 ns",

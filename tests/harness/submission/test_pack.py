@@ -49,7 +49,7 @@ def test_every_number_is_that_of_the_run(submitted: Toy):
             [cells[column][key] for key in ("value", "low", "high", "n")]
         )
     assert set(claims.metrics) == {"fad", "fd", "kl", "is", "clap", "recall", "wer"}
-    walls = [row.generate_ns for row in submitted.run.rows()]
+    walls = [row.phase_ns["generate"] for row in submitted.run.rows()]
     assert claims.latency.phases["generate"].mean_ns.value == pytest.approx(sum(walls) / 24)
     assert set(claims.latency.phases["generate"].percentiles_ns) == {"p50"}
     assert claims.system.weights == {"sha256": "0" * 64}

@@ -118,7 +118,7 @@ def _rewrite(made: RunFolder, place: Path, use: dict[str, str], sound: Any) -> N
     rows, moment = [], STARTED + timedelta(seconds=5)
     for index, row in enumerate(made.rows()):
         seed = clip_seed(record["suite"]["protocol"]["seed"], row.clip, row.repeat)
-        wall_ns = (row.represent_ns or 0) + (row.generate_ns or 0)
+        wall_ns = sum(row.phase_ns.values())
         moment += timedelta(microseconds=wall_ns / 1e3 + 3_000)
         text = moment.isoformat(timespec="milliseconds")
         row = replace(row, seed=seed, finished_at=text, speech_s=1.0 if row.ok else None)
@@ -147,6 +147,12 @@ def _suite(place: Path, run: RunFolder) -> Path:
     path = place / "tones.toml"
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def age_row(row: dict[str, Any]) -> None:
+    """Name the phases of a row as they were before there were tasks."""
+    times = row.pop("phase_ns")
+    row |= {f"{phase}_ns": times.get(phase) for phase in ("represent", "generate")}
 
 
 @dataclass
@@ -207,6 +213,7 @@ class Forgery:
             f"audio/{clip}.wav" for clip in clips
         }
         self.files = {name: data for name, data in self.files.items() if name not in unheard}
+        self.rows(age_row, seal=False).seal()
         self.files[FORMER_FEATURES] = b"tensors"
         sha256 = hashlib.sha256(b"tensors").hexdigest()
         self.claim("files", lambda files: files | {FORMER_FEATURES: sha256})
