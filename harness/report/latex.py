@@ -21,7 +21,6 @@ from stabench.harness.report.method import DIGEST, lead
 from stabench.harness.report.ranking import Marks, explain, marks
 from stabench.harness.report.sections import GROUPS
 from stabench.harness.report.table import Cell, Row, Table
-from stabench.harness.report.timing_sections import paired_latencies
 from stabench.harness.runs.results import Results
 from stabench.harness.tasks.speech_to_audio import NOT_MEASURED, Column
 
@@ -45,7 +44,7 @@ def latex(results: Results, table: Table) -> str:
     """report.tex of a run or of scores."""
     # Sentences under the table name systems, and are to be no longer than its cells allow.
     short = table._replace(rows=[row._replace(label=cut(row.label)) for row in table.rows])
-    found = marks(short, (*results.paired, *paired_latencies(results)))
+    found = marks(short, (*results.paired, *results.paired_latencies))
     return to_latex(short, found, about(results))
 
 

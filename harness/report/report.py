@@ -21,7 +21,6 @@ from stabench.harness.report.sections import results as results_section
 from stabench.harness.report.table import Table, tabulate
 from stabench.harness.report.timing_sections import (
     latencies,
-    paired_latencies,
     stage_table,
     time_shares,
 )
@@ -67,7 +66,7 @@ def page_of(results: Results, table: Table) -> Page:
     """All sections that have something to say, the table first."""
     metrics = results.metrics
     said = notes(results)
-    found = marks(table, (*results.paired, *paired_latencies(results)))
+    found = marks(table, (*results.paired, *results.paired_latencies))
     sections = (
         results_section(table, found),
         differences(results.paired, table),
@@ -76,7 +75,7 @@ def page_of(results: Results, table: Table) -> Page:
         time_shares(results, table),
         stage_table(results, table),
         costs(results, table),
-        extremes(metrics, _captions(results), _random(results)) if metrics else None,
+        extremes(metrics, _captions(results), results.random_systems) if metrics else None,
         failures(metrics) if metrics else None,
         Section("Notes", points=said) if said else None,
         *method(results),
@@ -87,11 +86,6 @@ def page_of(results: Results, table: Table) -> Page:
 def _captions(results: Results) -> dict[str, str]:
     clips = results.run.clips if results.run else ()
     return {clip.id: clip.caption for clip in clips if clip.caption}
-
-
-def _random(results: Results) -> set[str]:
-    uses = results.run.suite.systems if results.run else ()
-    return {use.name for use in uses if results.random(use)}
 
 
 def _title(results: Results) -> str:

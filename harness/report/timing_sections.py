@@ -1,24 +1,15 @@
 """The sections of time: latencies beyond their mean, and the stages they are made of."""
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from itertools import combinations
-from typing import NamedTuple
-
-import numpy as np
 
 from stabench.harness.formatting import NOTHING, decimals, figure, interval
 from stabench.harness.render.page import Grid, Head, Line, Printed, Section
 from stabench.harness.report.table import Row, Table
 from stabench.harness.runs.journal import REMAINDER
-from stabench.harness.runs.journal import Row as JournalRow
-from stabench.harness.runs.metrics_file import DifferenceRecord
-from stabench.harness.runs.results import Results, stages
-from stabench.harness.stats.bootstrap import block_length, drawn, tails
-from stabench.harness.stats.estimate import Estimate, ratio
+from stabench.harness.runs.results import Results
+from stabench.harness.stats.estimate import Estimate
 from stabench.harness.stats.latency import Latency, least_n
-from stabench.harness.suites.suite import Protocol
-from stabench.harness.tasks.speech_to_audio import TIMINGS, Phase
+from stabench.harness.tasks.speech_to_audio import TIMINGS
 
 PERCENTS = (50, 90, 95, 99)
 
@@ -79,7 +70,7 @@ def time_shares(results: Results, table: Table) -> Section | None:
     """Where the time goes, a line for each system."""
     points = []
     for row in table.rows:
-        parts = stages(results.timed(row.system))
+        parts = results.stages(row.system)
         named = [(part.name, part.share) for part in parts if part.name != REMAINDER]
         left = sum(part.share for part in parts if part.name == REMAINDER)
         shares = [f"{name} {figure(100 * share, 1)} %" for name, share in (*named, ("rest", left))]
@@ -91,7 +82,7 @@ def stage_table(results: Results, table: Table) -> Section | None:
     """Mean time of every stage; with the remainder they add up to the phases."""
     lines = []
     for row in table.rows:
-        parts = stages(results.timed(row.system))
+        parts = results.stages(row.system)
         lines += [Line(heading=row.label)] if parts else []
         for stage in parts:
             device = NOTHING if stage.device_ns is None else figure(stage.device_ns / 1e6, 2)
@@ -105,76 +96,3 @@ def stage_table(results: Results, table: Table) -> Section | None:
     )
     grid = Grid(tuple(Head(head) for head in heads), tuple(lines))
     return Section("Stages", text, grid, only="markdown") if lines else None
-
-
-def clip_times(rows: Sequence[JournalRow], phase: Phase) -> dict[str, float]:
-    """Mean time of each clip over its repeats, ns, in the order in which clips were measured."""
-    times: dict[str, list[int]] = {}
-    for row in rows:
-        wall = row.represent_ns if phase == "represent" else row.generate_ns
-        if wall is not None:
-            times.setdefault(row.clip, []).append(wall)
-    return {clip: sum(walls) / len(walls) for clip, walls in times.items()}
-
-
-def paired_latencies(results: Results) -> tuple[DifferenceRecord, ...]:
-    """Differences of mean times in the columns and units of the table, every pair once.
-
-    Intervals are 95 % bootstrap intervals over clips, as those of the table: clips that were
-    measured one after the other stay together (harness/stats/bootstrap.py).
-    """
-    if results.run is None:
-        return ()
-    names, protocol = [use.name for use in results.run.suite.systems], results.run.suite.protocol
-    found = []
-    for column, phase, unit_ns in TIMINGS:
-        times = {name: clip_times(results.timed(name), phase) for name in names}
-        for a, b in combinations(names, 2):
-            clips = [clip for clip in times[a] if clip in times[b]]
-            if len(clips) > 1:
-                minus = np.array([times[a][clip] - times[b][clip] for clip in clips]) / unit_ns
-                made = _draws(minus, protocol)
-                low, high = np.quantile(made.counts @ minus / len(clips), tails(made.units))
-                one = Estimate(float(minus.mean()), float(low), float(high), len(clips))
-                found.append(_record(a, b, column.key, one))
-    return tuple(found)
-
-
-def latency_ratio(results: Results, a: str, b: str, phase: Phase) -> Estimate:
-    """Mean time of system `a` over that of `b` on the clips both have, or why there is none."""
-    if results.run is None or results.untimed:
-        return Estimate.missing(results.untimed or "not timed")
-    mine, theirs = (clip_times(results.timed(name), phase) for name in (a, b))
-    clips = [clip for clip in mine if clip in theirs]
-    if len(clips) < 2:
-        return Estimate.missing(f"needs at least 2 timed clips, has {len(clips)}", len(clips))
-    above, below = (np.array([of[clip] for clip in clips]) for of in (mine, theirs))
-    made = _draws(np.log(above / below), results.run.suite.protocol)
-    return ratio(above, below, made.counts, made.units)
-
-
-class _Drawn(NamedTuple):
-    """How often each clip occurs in each replicate, int [B, N]; of how many units they are made."""
-
-    counts: np.ndarray
-    units: int
-
-
-def _draws(series: np.ndarray, protocol: Protocol) -> _Drawn:
-    """Resamples of clips whose `series` [N], in the order of measurement, shows what is alike."""
-    n, length = len(series), block_length(series)
-    return _Drawn(_counts(n, length, protocol.bootstrap, protocol.seed), max(2, -(-n // length)))
-
-
-@lru_cache(maxsize=4)
-def _counts(n: int, length: int, replicates: int, seed: int) -> np.ndarray:
-    """Counts [B, n] of blocks; most pairs share all clips."""
-    index = drawn(n, length, resamples=replicates, seed=seed)
-    cells = index + n * np.arange(replicates)[:, None]
-    return np.bincount(cells.ravel(), minlength=n * replicates).reshape(replicates, n)
-
-
-def _record(a: str, b: str, column: str, one: Estimate) -> DifferenceRecord:
-    return DifferenceRecord(
-        a=a, b=b, column=column, difference=one.value, low=one.low, high=one.high, n=one.n
-    )

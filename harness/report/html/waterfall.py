@@ -6,7 +6,7 @@ from typing import NamedTuple
 from stabench.harness.formatting import NOTHING, figure
 from stabench.harness.report.table import Table
 from stabench.harness.runs.journal import REMAINDER
-from stabench.harness.runs.results import Results, Stage, stages
+from stabench.harness.runs.results import Results, Stage
 
 MS_NS = 1e6
 
@@ -53,15 +53,14 @@ class Waterfall(NamedTuple):
 def waterfalls(results: Results, table: Table) -> list[Waterfall]:
     """Every timed system, on one axis that the slowest one fills."""
     rows = [row for row in table.rows if row.paradigm != "sanity"]
-    trials = {row.system: results.timed(row.system) for row in rows}
-    parts = {system: stages(own) for system, own in trials.items()}
+    parts = {row.system: results.stages(row.system) for row in rows}
     longest_ns = max((_sum(own) for own in parts.values()), default=0.0) or 1.0
     return [
         Waterfall(
             row.system,
             row.label,
             figure(_sum(parts[row.system]) / MS_NS, 1),
-            len({trial.clip for trial in trials[row.system]}),
+            len({trial.clip for trial in results.timed(row.system)}),
             tuple(_bars(parts[row.system], longest_ns)),
             any(part.device_ns is not None for part in parts[row.system]),
         )

@@ -14,7 +14,6 @@ from stabench.harness.report import latex as module
 from stabench.harness.report.latex import About, latex, to_latex
 from stabench.harness.report.ranking import Mark, Marks, marks
 from stabench.harness.report.table import Table, tabulate
-from stabench.harness.report.timing_sections import paired_latencies
 from stabench.harness.runs.results import Results
 from stabench.harness.scoring.score import score_run
 from tests.harness.fake_run import FakeRun
@@ -142,7 +141,7 @@ def test_values_carry_spread_interval_and_marks_and_dashes_their_notes(run, tabl
     time = star.cells["processing"]
     assert rf"$\pm$ {time.spread:.{time.digits}f}" in tex
     assert f"{{[}}{time.low:.{time.digits}f}, {time.high:.{time.digits}f}{{]}}" in tex
-    paired = (*run.paired, *paired_latencies(run))
+    paired = (*run.paired, *run.paired_latencies)
     best = {key for (_, key), mark in marks(table, paired).cells.items() if mark.best}
     assert tex.count(r"\textbf{") >= len(best) > 0
     letters = set(re.findall(r"--\$\^\{(\w)\}\$", tex))
