@@ -16,7 +16,9 @@ from itertools import groupby
 from typing import NamedTuple
 
 from stabench.harness.formatting import figure, interval
-from stabench.harness.render.latex_text import cut, escaped, shortened
+from stabench.harness.render.escape import cut
+from stabench.harness.render.escape import escape_latex as escaped
+from stabench.harness.render.escape import shorten_latex as shortened
 from stabench.harness.report.method import DIGEST, lead
 from stabench.harness.report.ranking import Marks, explain, marks
 from stabench.harness.report.sections import GROUPS

@@ -1,4 +1,7 @@
-"""The sections of time: latencies beyond their mean, and the stages they are made of."""
+"""The sections of time: latencies beyond their mean, and the stages they are made of.
+
+Each function returns a section or, where nothing was timed, None.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,44 +17,47 @@ from stabench.harness.tasks.speech_to_audio import TIMINGS
 PERCENTS = (50, 90, 95, 99)
 
 
-def latencies(results: Results, table: Table) -> Section | None:
-    """Median and percentiles of each phase, as far as the number of clips allows."""
+def describe_latencies(results: Results, table: Table) -> Section | None:
+    """Return median and percentiles of each phase, as far as the number of clips allows."""
     rows = [row for row in table.rows if row.paradigm != "sanity"]
-    found = [(row.label, phases) for row in rows if (phases := _phases(results, row))]
-    most = max((one.n_clips for _, phases in found for one in phases.values()), default=0)
+    timed = [(row.label, phases) for row in rows if (phases := _list_phases(results, row))]
+    most = max((time.n_clips for _, phases in timed for time in phases.values()), default=0)
     shown = [percent for percent in PERCENTS if least_n(percent) <= most]
     if not shown:
         return None
     heads = [Head("System"), Head("clips")]
     heads += [
-        Head(f"{timing.column.label} {_named(percent)} ({timing.column.unit})", timing.column.key)
+        Head(f"{timing.column.label} {_name(percent)} ({timing.column.unit})", timing.column.key)
         for timing in TIMINGS
         for percent in shown
     ]
-    lines = tuple(_line(label, phases, shown) for label, phases in found)
-    return Section("Latency", grid=Grid(tuple(heads), lines), points=tuple(_refused(shown, most)))
+    lines = tuple(_print_system(label, phases, shown) for label, phases in timed)
+    points = tuple(_explain_refusals(shown, most))
+    return Section("latency", "Latency", grid=Grid(tuple(heads), lines), points=points)
 
 
-def _phases(results: Results, row: Row) -> dict[str, Latency]:
-    """The measured phases of a system, by column."""
-    asked = {column.key: results.latency(row.system, phase) for column, phase, _ in TIMINGS}
-    return {key: one for key, one in asked.items() if isinstance(one, Latency) and one.n}
+def _list_phases(results: Results, row: Row) -> dict[str, Latency]:
+    """Return the measured phases of a system, by column."""
+    times = {column.key: results.latency(row.system, phase) for column, phase, _ in TIMINGS}
+    return {key: time for key, time in times.items() if isinstance(time, Latency) and time.n}
 
 
-def _named(percent: int) -> str:
+def _name(percent: int) -> str:
     return "median" if percent == 50 else f"p{percent}"
 
 
-def _line(label: str, phases: dict[str, Latency], shown: Sequence[int]) -> Line:
-    cells = [Printed(label), Printed(str(max(one.n_clips for one in phases.values())))]
+def _print_system(label: str, phases: dict[str, Latency], shown: Sequence[int]) -> Line:
+    cells = [Printed(label), Printed(str(max(time.n_clips for time in phases.values())))]
     for column, _, unit_ns in TIMINGS:
+        time = phases.get(column.key)
         for percent in shown:
-            one = phases.get(column.key)
-            cells.append(_number(one.percentile(percent), unit_ns) if one else Printed(NOTHING))
+            cells.append(
+                _print_time(time.percentile(percent), unit_ns) if time else Printed(NOTHING)
+            )
     return Line(tuple(cells))
 
 
-def _number(number: Estimate, unit_ns: float) -> Printed:
+def _print_time(number: Estimate, unit_ns: float) -> Printed:
     if number.value is None:
         return Printed(NOTHING)
     value, low, high, *_ = number.scaled(1 / unit_ns)
@@ -59,15 +65,15 @@ def _number(number: Estimate, unit_ns: float) -> Printed:
     return Printed(figure(value or 0.0, digits), interval(low, high, digits))
 
 
-def _refused(shown: Sequence[int], clips: int) -> Iterable[str]:
-    """A point that says which percentiles are not shown, and when they would be."""
+def _explain_refusals(shown: Sequence[int], clips: int) -> Iterable[str]:
+    """Yield a point that says which percentiles are not shown, and when they would be."""
     refused = [f"p{p} needs {least_n(p)}" for p in PERCENTS if p not in shown]
     if refused:
         yield f"Not shown: {', '.join(refused)} clips; there are {clips}."
 
 
-def time_shares(results: Results, table: Table) -> Section | None:
-    """Where the time goes, a line for each system."""
+def describe_shares(results: Results, table: Table) -> Section | None:
+    """Return where the time goes, a point for each system; the terminal has no table of stages."""
     points = []
     for row in table.rows:
         parts = results.stages(row.system)
@@ -75,11 +81,13 @@ def time_shares(results: Results, table: Table) -> Section | None:
         left = sum(part.share for part in parts if part.name == REMAINDER)
         shares = [f"{name} {figure(100 * share, 1)} %" for name, share in (*named, ("rest", left))]
         points += [f"{row.label}: {', '.join(shares)}"] if parts else []
-    return Section("Where the time goes", points=tuple(points), only="terminal") if points else None
+    if not points:
+        return None
+    return Section("shares", "Where the time goes", points=tuple(points), only="terminal")
 
 
-def stage_table(results: Results, table: Table) -> Section | None:
-    """Mean time of every stage; with the remainder they add up to the phases."""
+def describe_stages(results: Results, table: Table) -> Section | None:
+    """Return the mean time of every stage; with the remainder they add up to the phases."""
     lines = []
     for row in table.rows:
         parts = results.stages(row.system)
@@ -95,4 +103,4 @@ def stage_table(results: Results, table: Table) -> Section | None:
         "stages add up to the wall time. Device time is measured on a GPU only.",
     )
     grid = Grid(tuple(Head(head) for head in heads), tuple(lines))
-    return Section("Stages", text, grid, only="markdown") if lines else None
+    return Section("stages", "Stages", text, grid, only="markdown") if lines else None
