@@ -30,7 +30,7 @@ class CostsFile(Strict):
 
 
 def read(folder: Path) -> CostsFile | None:
-    """The costs in a run folder, None where nothing was profiled.
+    """Return the costs in a run folder, None where nothing was profiled.
 
     Raises StabenchError with the first wrong key of a file that is not one.
     """

@@ -16,11 +16,8 @@ from stabench.harness.render.markdown import to_markdown
 from stabench.harness.render.page import Grid, Head, Line, Page, Printed, Section
 from stabench.harness.render.terminal import arrange, print_page
 from stabench.harness.report import sections
-from stabench.harness.report import sections as differences
-from stabench.harness.report.files import to_csv
 from stabench.harness.report.ranking import Mark, marks
-from stabench.harness.report.report import page_of, report
-from stabench.harness.report.sections import results as results_section
+from stabench.harness.report.report import page_of, report, to_csv
 from stabench.harness.report.table import Cell, Row, Table, tabulate
 from stabench.harness.runs.results import Results
 from stabench.harness.scoring.score import score_run
@@ -129,7 +126,7 @@ def test_csv_text_that_looks_like_a_formula_is_quoted(run, name):
 )
 def test_a_permutation_s_p_stands_under_its_value(p, said):
     cell = Cell(1.0, 0.5, 1.5, "", "lower", "1.00", None, p_value=p)
-    assert sections._printed(cell, 2, Mark()).under == f"[0.50, 1.50] {said}"
+    assert sections._print_cell(cell, 2, Mark()).under == f"[0.50, 1.50] {said}"
 
 
 def test_names_of_columns_run_nothing_in_a_csv(run):
@@ -167,7 +164,7 @@ def test_scores_by_networks_on_random_weights_have_no_marks(tmp_path):
     made = FakeRun(tmp_path, systems=(*TWO, SYSTEMS[2]), metrics=metrics).make()
     score_run(made.path)
     found = page(made.path)
-    results_, paired = found.sections[0], found.sections[1]
+    results_, paired = found.section("results"), found.section("differences")
     strong = {
         results_.grid.heads[index].text
         for line in results_.grid.lines
@@ -242,20 +239,20 @@ def test_a_grid_is_split_into_as_few_tables_as_fit(columns, tables):
 
 
 def test_a_grid_without_lines_is_only_its_title():
-    page = Page("Title", "lead", (Section("Empty", grid=Grid((Head("A"), Head("B")), ())),))
+    page = Page("Title", "lead", (Section("e", "Empty", grid=Grid((Head("A"), Head("B")), ())),))
     assert "Empty" in printed(page, 80)
 
 
 def test_a_heading_is_not_folded_where_there_is_room():
     lines = (Line(heading="Whisper + AudioLDM 2"), Line((Printed("FAD"), Printed("1.0"))))
-    section = Section("T", grid=Grid((Head("Figure"), Head("Run", "figures")), lines))
+    section = Section("t", "T", grid=Grid((Head("Figure"), Head("Run", "figures")), lines))
     assert "Whisper + AudioLDM 2" in printed(Page("", "", (section,)), 80)
 
 
 def test_without_styles_what_is_bold_stands_in_stars():
     rows = [Row(name, name, "cascade", 9, 0, {"kl": _kl(value)}) for name, value in VALUES]
     found = Table((Column("kl", "KL", "", "lower", 2, "quality"),), rows)
-    shown = Page("", "", (results_section(found, marks(found, [])),))
+    shown = Page("", "", (sections.describe_results(found, marks(found, [])),))
     plainly = printed(shown, 80)
     assert "*1.00*" in plainly
     unsaid = Page("", "", (shown.sections[0]._replace(points=()),))
@@ -288,7 +285,7 @@ def test_quiet_lines_without_a_number_are_left_out():
         Line(heading="Systems"),
         Line((Printed("star"), Printed("1"))),
     )
-    section = Section("T", grid=Grid((Head("System"), Head("FAD", "quality")), lines))
+    section = Section("t", "T", grid=Grid((Head("System"), Head("FAD", "quality")), lines))
     shown = printed(Page("", "", (section,)), 80)
     assert "noise" not in shown
     assert "Sanity" not in shown
@@ -310,7 +307,7 @@ def test_quiet_lines_without_a_number_are_left_out():
 def test_a_difference_is_judged_by_its_interval_and_direction(low, high, better, verdict):
     number = Estimate((low + high) / 2, low, high, 20)
     column = Column("kl", "KL", "", better, 2, "quality")
-    assert differences._verdict(number, column) == verdict
+    assert sections._judge(number, column) == verdict
 
 
 def test_a_narrow_difference_is_printed_with_the_digits_that_tell_it_from_0(run):
@@ -318,7 +315,7 @@ def test_a_narrow_difference_is_printed_with_the_digits_that_tell_it_from_0(run)
     narrow = results.paired[0].model_copy(
         update={"column": "kl", "difference": 0.002, "low": 0.001, "high": 0.003}
     )
-    (line,) = differences.differences([narrow], tabulate(results)).grid.lines
+    (line,) = sections.describe_differences([narrow], tabulate(results)).grid.lines
     assert line.cells[2] == Printed("+0.002 ✗", "[0.001, 0.003]", strong=True)
 
 
@@ -347,7 +344,7 @@ def test_a_system_named_as_a_sanity_row_and_a_pair_of_unknown_systems_hide_nothi
         results.paired[0].model_copy(update={"a": "nobody", "b": "cascade"}),
     ]
     more = found._replace(rows=[*found.rows, sanity._replace(system="oracle")])
-    text = " ".join(differences.differences(paired, more).text)
+    text = " ".join(sections.describe_differences(paired, more).text)
     assert "Error propagation: oracle minus cascade" in text
 
 

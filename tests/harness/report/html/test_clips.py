@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from stabench.harness.report.html.clips import NOT_RUN, clip_views
+from stabench.harness.report.html.clips import NOT_RUN, view_clips
 from stabench.harness.runs import journal
 from stabench.harness.runs.results import Results
 from stabench.harness.scoring.score import score_run
@@ -20,7 +20,7 @@ def run(tmp_path):
 
 
 def output(run, clip: str, system: int = 0):
-    views = {view.id: view for view in clip_views(Results.read(run.path))}
+    views = {view.id: view for view in view_clips(Results.read(run.path))}
     return views[clip].outputs[system]
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,7 +126,7 @@ def test_a_failed_clip_is_counted_and_listed_with_its_reason(page):
     row = next(e for e in page.one("table", id="results-table").all("tr") if "small" in e.text)
     assert "23/24" in row.text
     assert "1 failed" in row.text
-    failures = page.one("section", id="failed-clips")
+    failures = page.one("section", id="failures")
     assert "timeout: no answer within 120 s" in failures.text
     assert failures.one("a").text == "clip005"
     failed = next(clip for clip in view(page)["clips"] if clip["id"] == "clip005")
@@ -133,7 +134,7 @@ def test_a_failed_clip_is_counted_and_listed_with_its_reason(page):
 
 
 def test_links_in_tables_open_clips(page):
-    links = {e.attributes["href"] for e in page.one("section", id="best-and-worst-clips").all("a")}
+    links = {e.attributes["href"] for e in page.one("section", id="extremes").all("a")}
     assert links
     assert links <= {f"#clip={clip['id']}" for clip in view(page)["clips"]}
 
@@ -206,7 +207,7 @@ def test_the_file_is_the_same_when_made_again_and_imports_nothing_heavy(folder):
 def test_a_run_before_scoring_shows_its_latency_and_its_sound(tmp_path):
     page = parsed(html(made(tmp_path, scored=False, n=12).path))
     assert "Not scored" in page.one("section", id="notes").text
-    assert "Nothing to draw" in page.one("section", id="quality-against-latency").text
+    assert "Nothing to draw" in page.one("section", id="charts").text
     assert len(list(page.all("table", class_="waterfall"))) == 4
     assert all(clip["sound"] for clip in view(page)["clips"])
     assert view(page)["judges"] == []
@@ -273,9 +274,9 @@ def test_scored_folders_show_their_clips_and_captions(tmp_path):
     found = view(page)
     assert len(found["clips"]) == 12
     assert all(clip["caption"].endswith("<b>loud</b>") for clip in found["clips"])
-    assert "scored from files, not timed" in page.one("section", id="quality-against-latency").text
+    assert "scored from files, not timed" in page.one("section", id="charts").text
     assert "Scores of folders keep no sound" in page.one("section", id="clips").text
-    assert "clip003" in page.one("section", id="failed-clips").text
+    assert "clip003" in page.one("section", id="failures").text
     assert not list(page.all("table", class_="waterfall"))
     (tmp_path / "scores" / "clips.parquet").write_text("junk")
     with pytest.raises(StabenchError, match=r"clips\.parquet: not a table .* score the folders"):
@@ -287,7 +288,7 @@ def test_random_weights_have_latency_and_neither_quality_nor_sound(tmp_path):
     folder.add_system("star", {"provenance": {"weights": "random"}})
     score_run(folder.path)
     page = parsed(html(folder.path))
-    best = page.one("section", id="best-and-worst-clips").text
+    best = page.one("section", id="extremes").text
     assert ("STAR, by KL" in best, "Whisper + tones, by KL" in best) == (False, True)
     chart = page.one("figure", id="chart-kl-total")
     assert "Not drawn: STAR (random weights: latency only)" in chart.text
@@ -302,7 +303,7 @@ def test_random_weights_have_latency_and_neither_quality_nor_sound(tmp_path):
 def test_an_offline_run_times_no_clip(tmp_path):
     how = {"scenario": "offline", "batch_size": 4}
     page = parsed(html(made(tmp_path, scored=False, n=4, protocol=how).path, sound_mb=0))
-    assert "offline run" in page.one("section", id="quality-against-latency").text
+    assert "offline run" in page.one("section", id="charts").text
     outputs = [output for clip in view(page)["clips"] for output in clip["outputs"]]
     assert not any("processing_ms" in output for output in outputs)
 
@@ -316,8 +317,8 @@ def test_an_unknown_section_is_shown_and_one_for_the_terminal_is_not(folder):
     found = [e.text for e in parsed(shown).all("h2")]
     assert set(titles) <= set(found)
     assert "Where the time goes" not in found
-    extra = whole.sections[1]._replace(title="Something new")
-    more = whole._replace(sections=(*whole.sections, extra))
+    extra = whole.sections[1]._replace(key="new", title="Something new")
+    more = replace(whole, sections=(*whole.sections, extra))
     again = write_html(results, table, more, sound_mb=0).read_text()
     assert "Something new" in [e.text for e in parsed(again).all("h2")]
 
@@ -327,7 +328,7 @@ def test_only_the_clips_within_the_budget_sound_the_extremes_first(folder):
     sounding = [clip["id"] for clip in view(page)["clips"] if clip["sound"]]
     assert 0 < len(sounding) < 24
     assert f"{len(sounding)} of 24 clips have sound" in page.one("section", id="clips").text
-    rows = page.one("section", id="best-and-worst-clips").all("tr")
+    rows = page.one("section", id="extremes").all("tr")
     lines = [e for e in rows if e.text.split()[0] in ("best", "worst")]
     order = dict.fromkeys(e.one("a").text for rank in range(SHOWN) for e in lines[rank::SHOWN])
     assert sorted(sounding) == sorted(list(order)[: len(sounding)])

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from stabench.harness.report.html import scatter
-from stabench.harness.report.html.scatter import HEIGHT, LINE, Pair, charts, front, latency_ms
+from stabench.harness.report.html.scatter import (
+    HEIGHT,
+    LINE,
+    Pair,
+    average_ms,
+    draw_charts,
+    find_front,
+)
 from stabench.harness.report.table import Row, tabulate
 from stabench.harness.runs.results import Results
 from stabench.harness.stats.estimate import Estimate
@@ -24,18 +31,18 @@ def pair(name: str, latency: float, quality: float, paradigm: str = "cascade") -
 
 def test_the_front_holds_whom_nobody_beats():
     pairs = [pair("slow", 9, 1.0), pair("mid", 5, 2.0), pair("fast", 1, 3.0), pair("bad", 6, 2.5)]
-    assert [one.row.system for one in front(pairs, "lower")] == ["fast", "mid", "slow"]
-    assert [one.row.system for one in front(pairs, "higher")] == ["fast"]
+    assert [one.row.system for one in find_front(pairs, "lower")] == ["fast", "mid", "slow"]
+    assert [one.row.system for one in find_front(pairs, "higher")] == ["fast"]
 
 
 def test_an_oracle_is_not_on_the_front_and_beats_nobody():
     pairs = [pair("oracle", 1, 0.1, "oracle"), pair("a", 2, 1.0), pair("b", 3, 2.0)]
-    assert [one.row.system for one in front(pairs, "lower")] == ["a"]
+    assert [one.row.system for one in find_front(pairs, "lower")] == ["a"]
 
 
 def test_a_tie_in_one_number_is_decided_by_the_other_and_twins_are_both_kept():
     pairs = [pair("a", 1, 2.0), pair("b", 1, 1.0), pair("c", 1, 1.0)]
-    assert {one.row.system for one in front(pairs, "lower")} == {"b", "c"}
+    assert {one.row.system for one in find_front(pairs, "lower")} == {"b", "c"}
 
 
 @pytest.mark.parametrize("better", ["lower", "higher"])
@@ -53,12 +60,12 @@ def test_the_front_is_what_comparing_all_with_all_finds(better):
             for b in pairs
         )
     }
-    assert {one.row.system for one in front(pairs, better)} == kept
+    assert {one.row.system for one in find_front(pairs, better)} == kept
 
 
 @pytest.mark.parametrize("column", [KL, CLAP])
 def test_up_is_better_and_left_is_faster(column):
-    chart = scatter._chart(column, "total", [pair("a", 10, 0.2), pair("b", 400, 0.9)], ())
+    chart = scatter._draw_chart(column, "total", [pair("a", 10, 0.2), pair("b", 400, 0.9)], ())
     by_name = {point.system: point for point in chart.points}
     assert by_name["a"].x < by_name["b"].x
     assert (by_name["a"].y < by_name["b"].y) == (column.better == "lower")
@@ -69,7 +76,7 @@ def test_up_is_better_and_left_is_faster(column):
 
 def test_the_line_of_the_front_goes_through_its_points_in_steps():
     pairs = [pair("slow", 9, 1.0), pair("mid", 5, 2.0), pair("fast", 1, 3.0)]
-    chart = scatter._chart(KL, "total", pairs, ())
+    chart = scatter._draw_chart(KL, "total", pairs, ())
     points = {point.system: (point.x, point.y) for point in chart.points}
     starts = [(step.x1, step.y1) for step in chart.steps]
     assert {points["fast"], points["mid"], points["slow"]} <= set(starts)
@@ -78,18 +85,18 @@ def test_the_line_of_the_front_goes_through_its_points_in_steps():
 
 
 def test_slow_systems_are_drawn_in_seconds_and_other_clips_are_said():
-    chart = scatter._chart(KL, "total", [pair("a", 900, 1.0), pair("b", 5_000, 2.0)], ())
+    chart = scatter._draw_chart(KL, "total", [pair("a", 900, 1.0), pair("b", 5_000, 2.0)], ())
     assert chart.x_title == "Processing and generation (s)"
     assert chart.points[0].text.startswith("a: 0.900 [0.810, 0.990] s, KL 1.00")
     assert chart.same_clips
     fewer = pair("c", 2_000, 1.5)
     fewer = fewer._replace(quality=fewer.quality._replace(n=19))
-    assert not scatter._chart(KL, "total", [pair("a", 900, 1.0), fewer], ()).same_clips
+    assert not scatter._draw_chart(KL, "total", [pair("a", 900, 1.0), fewer], ()).same_clips
 
 
 def test_labels_do_not_lie_over_one_another():
     pairs = [pair(f"s{i}", 5 + i / 1000, 2 + i / 1000) for i in range(15)]
-    chart = scatter._chart(KL, "total", [*pairs, pair("far", 90, 9)], ())
+    chart = scatter._draw_chart(KL, "total", [*pairs, pair("far", 90, 9)], ())
     for side in (True, False):
         ys = sorted(point.label_y for point in chart.points if (point.x > 0.5) == side)
         assert all(b - a >= LINE - 1e-9 for a, b in pairwise(ys))
@@ -100,15 +107,15 @@ def test_total_latency_is_the_mean_of_both_phases_of_each_clip(tmp_path):
     folder = made(tmp_path, scored=False, n=6)
     results = Results.read(folder.path)
     rows = [row for row in folder.rows() if row.system == "star"]
-    total = latency_ms(results, "star", "total")
+    total = average_ms(results, "star", "total")
     assert total.value == pytest.approx(
         sum(row.represent_ns + row.generate_ns for row in rows) / len(rows) / 1e6
     )
     assert total.low < total.value < total.high
-    parts = [latency_ms(results, "star", key).value for key in ("processing", "generation")]
+    parts = [average_ms(results, "star", key).value for key in ("processing", "generation")]
     assert sum(parts) == pytest.approx(total.value)
 
 
 def test_unscored_runs_have_no_chart(tmp_path):
     results = Results.read(made(tmp_path, scored=False, n=4).path)
-    assert charts(results, tabulate(results)) == []
+    assert draw_charts(results, tabulate(results)) == []
