@@ -238,6 +238,15 @@ def test_a_grid_is_split_into_as_few_tables_as_fit(columns, tables):
     assert all(part[0] == 0 for part in layout.parts)
 
 
+def test_sections_are_looked_up_by_keys_that_differ():
+    sections = (Section("a", "One title"), Section("b", "One title"))
+    assert Page("", "", sections).section("b") is sections[1]
+    with pytest.raises(KeyError):
+        Page("", "", sections).section("One title")
+    with pytest.raises(ValueError, match="2 sections have the key 'a', expected one of each"):
+        Page("", "", (*sections, sections[0]))
+
+
 def test_a_grid_without_lines_is_only_its_title():
     page = Page("Title", "lead", (Section("e", "Empty", grid=Grid((Head("A"), Head("B")), ())),))
     assert "Empty" in printed(page, 80)

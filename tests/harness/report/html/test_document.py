@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stabench.harness.errors import MissingError, StabenchError
-from stabench.harness.report.html.document import write_html
+from stabench.harness.report.html.document import to_html, write_html
 from stabench.harness.report.report import page_of, report
 from stabench.harness.report.sections import SHOWN
 from stabench.harness.report.table import tabulate
@@ -191,7 +191,7 @@ def test_the_file_is_the_same_when_made_again_and_imports_nothing_heavy(folder):
         "import sys, pathlib; from stabench.harness.runs.results import Results;"
         "from stabench.harness.report.table import tabulate;"
         "from stabench.harness.report.report import page_of;"
-        "from stabench.harness.report.html.document import write_html;"
+        "from stabench.harness.report.html.document import to_html, write_html;"
         "r = Results.read(pathlib.Path(sys.argv[1])); t = tabulate(r);"
         "beside = r.folder.resolve().parents[1];"
         "print(write_html(r, t, page_of(r, t), sound_mb=0.1, sound_from=[beside]));"
@@ -321,6 +321,30 @@ def test_an_unknown_section_is_shown_and_one_for_the_terminal_is_not(folder):
     more = replace(whole, sections=(*whole.sections, extra))
     again = write_html(results, table, more, sound_mb=0).read_text()
     assert "Something new" in [e.text for e in parsed(again).all("h2")]
+
+
+def test_a_section_is_found_whatever_its_title(folder):
+    results = Results.read(folder.path)
+    table = tabulate(results)
+    usual = page_of(results, table)
+    renamed = tuple(one._replace(title=f"Renamed {one.key}") for one in usual.sections)
+    before, after = (
+        parsed(to_html(results, table, page, sound_mb=0.1))
+        for page in (usual, replace(usual, sections=renamed))
+    )
+    ids = [
+        [e.attributes["id"] for e in page.all("section") if "id" in e.attributes]
+        for page in (before, after)
+    ]
+    assert ids[0] == ids[1]
+    assert {"results", "stages", "differences", "extremes", "failures", "charts"} <= set(ids[0])
+    assert view(before) == view(after)
+    for key in ("results", "stages", "extremes"):
+        tables = [
+            [e.text for e in page.one("section", id=key).all("td")] for page in (before, after)
+        ]
+        assert tables[0] == tables[1]
+        assert after.one(id=f"{key}-title").text == f"Renamed {key}"
 
 
 def test_only_the_clips_within_the_budget_sound_the_extremes_first(folder):
