@@ -35,6 +35,7 @@ def read(folder: Path) -> CostsFile | None:
     Raises StabenchError with the first wrong key of a file that is not one.
     """
     path = folder / NAME
+    # A run of a suite that profiles nothing has no such file.
     if not path.exists():
         return None
     try:

@@ -51,6 +51,7 @@ def measure(
     sleep: Callable[[float], None] = time.sleep,
 ) -> Energy:
     """Return the energy of `run`, which returns when the device has finished one clip."""
+    # The clock falls for a while after the last clip.
     sleep(QUIET_S)
     idle_w = _measure_power_w(meter, lambda: sleep(QUIET_S), now)
     start_mj, start_s, clips = meter.read_mj(), now(), 0
@@ -79,6 +80,7 @@ class Nvml:
         self._call("nvmlInit_v2")
         handle = ctypes.byref(self._device)
         self._call("nvmlDeviceGetHandleByUUID", ctypes.c_char_p(uuid.encode()), handle)
+        # Asked once now: older GPUs have no such counter, and must not fail in the middle.
         self.read_mj()
 
     def read_mj(self) -> int:

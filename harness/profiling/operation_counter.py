@@ -58,6 +58,7 @@ class OperationCounter(TorchDispatchMode):
     def stage(self, stage: Stage) -> Iterator[None]:
         """Count for this stage, then again for the one around it."""
         outer, self._current = self._current, self.stages.setdefault(stage, Operations())
+        # What the stage around made lies in memory by now, and counts as read.
         self._made.clear()
         try:
             yield
@@ -105,6 +106,7 @@ class OperationCounter(TorchDispatchMode):
             for tensor in read
             if _identify(tensor) not in self._made
         }
+        # A lookup reads the rows that it returns, not the whole table.
         return sum(min(size, most) if looks_up else size for size in sizes.values())
 
 

@@ -102,6 +102,7 @@ class Work:
 def profile(clip: str, work: Work, device: Device) -> Profile:
     """Run all passes over one clip. Raises what the system raises when it is run as it is."""
     peaks = _measure_peaks(work, device)
+    # The system has run once by now: without torch it will not begin to use it.
     if "torch" not in sys.modules:
         stages = _merge(peaks, {}, {})
         return Profile(clip, stages, _measure_energy(work, device), failures=(NO_TORCH,))
@@ -148,6 +149,7 @@ def _count_operations(work: Work, device: Device) -> dict[Stage, Any]:
     counter = OperationCounter()
     with counter:
         work.eagerly(Stages(counter.stage))
+    # So that a failure of what was launched last is this pass's, not the next one's.
     device.synchronize()
     return counter.stages
 

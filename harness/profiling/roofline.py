@@ -66,6 +66,7 @@ def _measure_flops_per_s(precision: str, place: Device) -> float | None:
     kind = getattr(torch, "float32" if precision == "tf32" else precision, None)
     if kind is None or not kind.is_floating_point:
         return None
+    # One dtype, two rates: whether a GPU rounds float32 to tf32 is a setting of the process.
     matmul = torch.backends.cuda.matmul
     before, matmul.fp32_precision = matmul.fp32_precision, "tf32" if precision == "tf32" else "ieee"
     try:
@@ -89,6 +90,7 @@ def _measure_bytes_per_s(place: Device) -> float:
     import torch
 
     size = MOVED_BYTES[place.name]
+    # Larger than any cache; 4 bytes an element.
     source = torch.ones(size // 4, device=place.name)
     target = torch.empty_like(source)
     copied_s = _time_best_s(lambda: target.copy_(source), place)

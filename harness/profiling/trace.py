@@ -93,6 +93,7 @@ def count_traffic(events: Iterable[Event], on_cuda: bool) -> dict[Stage, Traffic
     marks = [event for event in events if event.name.startswith(MARK) and not event.on_device]
     timeline = Timeline([mark for mark in marks if mark.name != WAIT])
     ours = Timeline([mark for mark in marks if mark.name == WAIT])
+    # On a CPU nothing is launched; 0 would say that it was counted.
     none = 0 if on_cuda else None
     counts = {stage: Traffic(none, none, none, 0) for stage in timeline.list_stages()}
     for event in events:
@@ -124,6 +125,7 @@ class Timeline:
         self._times: list[int] = []
         self._stages: list[Stage | None] = []
         around: list[Event] = []
+        # Of marks that begin together the longer one is around the other.
         for mark in sorted(marks, key=lambda mark: (mark.start_ns, -mark.end_ns)):
             self._close(around, mark.start_ns)
             self._switch(mark.start_ns, mark)
@@ -138,7 +140,11 @@ class Timeline:
 
     def _switch(self, time_ns: int, mark: Event | None) -> None:
         self._times.append(time_ns)
-        self._stages.append(None if mark is None else _read_stage(mark.name))
+        if mark is None:
+            self._stages.append(None)
+        else:
+            phase, _, name = mark.name.removeprefix(MARK).partition("/")
+            self._stages.append(Stage(phase, name))
 
     def find(self, time_ns: int) -> Stage | None:
         """Return the stage that runs at a time, or None."""
@@ -148,8 +154,3 @@ class Timeline:
     def list_stages(self) -> list[Stage]:
         """Return every stage once, in the order of time."""
         return list(dict.fromkeys(stage for stage in self._stages if stage))
-
-
-def _read_stage(name: str) -> Stage:
-    phase, _, stage = name.removeprefix(MARK).partition("/")
-    return Stage(phase, stage)

@@ -74,6 +74,7 @@ def load_templates(folder: Path) -> "Environment":
         loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
+        # A line of a template that is only a tag leaves no line in the page.
         trim_blocks=True,
         lstrip_blocks=True,
         # What is marked safe is a subclass of str, and keeps its line breaks.
@@ -92,6 +93,7 @@ def encode_script_json(value: Any) -> str:
 
     Raises ValueError for what is no JSON, such as NaN.
     """
+    # NaN is no JSON: a browser would refuse the whole page for it.
     text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.translate(SCRIPT)
 
@@ -188,6 +190,7 @@ def escape_latex(text: str) -> str:
 
     A character without a command is named, such as {[}U+732B{]}.
     """
+    # Composed, a letter and its accent have a command; apart, the accent would only be named.
     line = unicodedata.normalize("NFC", plain(text))
     pairs = zip(line, " " + line, strict=False)
     return "".join(_escape_character(character, before) for character, before in pairs)

@@ -27,9 +27,11 @@ def _write_section(section: Section) -> Iterable[str]:
 
 def _write_grid(grid: Grid) -> Iterable[str]:
     yield _join_cells(escape_markdown(head.text) for head in grid.heads)
+    # Columns of numbers are aligned to the right.
     yield _join_cells("---:" if head.block else "---" for head in grid.heads)
     for line in grid.lines:
         if line.heading:
+            # Markdown has no cell over several columns.
             empty = [""] * (len(grid.heads) - 1)
             yield _join_cells([f"**{escape_markdown(line.heading)}**", *empty])
         else:

@@ -32,6 +32,7 @@ def print_page(page: Page, console: Console) -> None:
     console.print(_make_text(page.lead))
     for section in page.sections:
         if section.only != "markdown":
+            # What can show no bold (a file, a pipe, NO_COLOR) gets stars.
             _print_section(section if console.color_system else _add_stars(section), console)
 
 
@@ -111,7 +112,11 @@ def arrange(grid: Grid, width: int) -> Layout:
 def _lay_out(grid: Grid, width: int, name_width: int) -> Layout:
     widths = [name_width, *(_measure(grid, index) for index in range(1, len(grid.heads)))]
     keys = [index for index, head in enumerate(grid.heads) if not head.block]
-    shown = [i for i, head in enumerate(grid.heads) if head.block and _has_numbers(grid, i)]
+    shown = [
+        index
+        for index, head in enumerate(grid.heads)
+        if head.block and any(_is_number(line.cells[index]) for line in grid.lines if line.cells)
+    ]
     # Room for the widest number, if for no more than that.
     number = max((widths[index] + GAP for index in shown), default=0)
     excess = _sum_widths(widths, keys) + number - width
@@ -143,6 +148,7 @@ def _fold(widths: Sequence[int], keys: Sequence[int], excess: int) -> Iterator[i
 def _pack(columns: Sequence[int], widths: Sequence[int], room: int) -> list[list[int]]:
     """Return the columns in as few parts as fit into `room`, about equally many in each."""
     for count in range(1, len(columns)):
+        # Rounded up, so that `count` parts hold them all.
         size = -(-len(columns) // count)
         split = [list(columns[start : start + size]) for start in range(0, len(columns), size)]
         if all(_sum_widths(widths, part) <= room for part in split):
@@ -158,12 +164,9 @@ def _measure(grid: Grid, index: int) -> int:
     """Return the width of a column, in cells of the terminal."""
     cells = [line.cells[index] for line in grid.lines if line.cells]
     texts = [grid.heads[index].text, *(text for cell in cells for text in (cell.main, cell.under))]
+    # A heading is in the first column, and is folded with it.
     texts += [] if index else [line.heading for line in grid.lines]
     return max(cell_len(plain(text)) for text in texts)
-
-
-def _has_numbers(grid: Grid, index: int) -> bool:
-    return any(_is_number(line.cells[index]) for line in grid.lines if line.cells)
 
 
 def _is_number(cell: Printed) -> bool:
@@ -217,6 +220,7 @@ def _draw_cell(cell: Printed, line: Line) -> Text:
 
 def show(page: Page, stream: TextIO) -> None:
     """Print the page; a stream that cannot write an arrow gets a question mark."""
+    # Such as a pipe under LANG=C: a report that fails on its last line is worth nothing.
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")
     print_page(page, Console(file=stream, highlight=False, soft_wrap=False))

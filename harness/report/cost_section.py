@@ -59,6 +59,7 @@ def bound_s(stage: StageCost, ceilings: Ceilings | None) -> float | None:
         return None
     if stage.flops is None or stage.read_bytes is None:
         return None
+    # One unknown rate leaves the sum unknown: a bound from the rest would be too low.
     rates = [ceilings.flops_per_s.get(precision) for precision in stage.flops]
     known = [rate for rate in rates if rate is not None]
     if len(known) < len(rates):
@@ -124,6 +125,7 @@ def _measure_median_ns(stage: StageCost, trials: Sequence[Trial], results: Resul
     if results.run is None:
         return Estimate.missing(results.untimed or "not timed")
     walls = [(row.clip, _read_wall_ns(row, stage)) for row in trials]
+    # A stage may be missing in some clips: its median is over those that have it.
     known = [(clip, wall) for clip, wall in walls if wall is not None]
     protocol = results.run.suite.protocol
     clips, samples = [clip for clip, _ in known], [wall for _, wall in known]
@@ -139,6 +141,7 @@ def _read_wall_ns(row: Trial, stage: StageCost) -> int | None:
 
 def _describe_clip(profile: Profile, trials: Iterable[Trial], system: str) -> Iterable[str]:
     """Yield memory and energy of a clip, and what could not be counted."""
+    # Of all rows, failed ones too: memory is what they may have failed for.
     peaks = [row.peak_memory_bytes for row in trials if row.system == system]
     most = max((peak for peak in peaks if peak is not None), default=None)
     if most is not None:

@@ -55,6 +55,7 @@ def describe_method(results: Results) -> tuple[Section, ...]:
 
 def _describe_run(record: Record) -> Section:
     environment, protocol = record.environment, record.suite.protocol
+    # None where the source is an installed wheel.
     source = environment.git
     facts = {
         "suite": f"{record.suite.name} ({record.suite.title})",
@@ -96,6 +97,7 @@ def _describe_systems(results: Results) -> Section:
 def _describe_scoring(metrics: MetricsFile) -> Section:
     lines = []
     for about in metrics.columns.values():
+        # A column such as WER needs no network.
         net = metrics.provenance.embedders.get(about.embedder or "")
         rules = ", ".join(f"{name} {value}" for name, value in about.rules.items())
         cells = (
@@ -166,6 +168,7 @@ def _compact(value: Any) -> str:
     """Return a small table in one line; long digests are shortened."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {_compact(item)}" for key, item in value.items())
+    # A sha256: its first digits tell two apart.
     if isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef"):
         return value[:DIGEST]
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -197,6 +200,7 @@ def _warn_of_run(results: Results, record: Record) -> Iterable[str]:
 
 
 def _warn_of_machine(environment: Environment, resumed: tuple[Any, ...]) -> Iterable[str]:
+    # Half of the cores: below it the scheduler still finds a free one.
     load = environment.load_average[0] if environment.load_average else 0.0
     if load > environment.cpu_usable / 2:
         yield (
@@ -238,5 +242,6 @@ def _warn_of_scores(metrics: MetricsFile) -> Iterable[str]:
             )
     if "clap" in shown:
         yield "CLAP scores of different checkpoints can order systems differently."
+    # A bootstrap of few clips is too narrow whatever the column.
     if metrics.n_clips < 30:
         yield f"With {counted(metrics.n_clips, 'clip')} no interval is to be trusted."

@@ -61,11 +61,13 @@ def report(
     table = tabulate(results)
     page = page_of(results, table)
     folder = results.folder
+    # Each file is written whole or not at all; the page is printed last, when all are there.
     files.write_bytes(folder / "report.md", to_markdown(page).encode())
     files.write_bytes(folder / "report.tex", latex(results, table).encode())
     files.write_bytes(folder / "report.csv", to_csv(table).encode())
     files.write_json(folder / "report.json", report_json(results, table))
     if sound_mb is not None:
+        # Late: no other format needs what it reads of clips and sounds.
         from stabench.harness.report.html.document import write_html
 
         write_html(results, table, page, sound_mb=sound_mb, sound_from=sound_from)

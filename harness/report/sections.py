@@ -60,6 +60,7 @@ def describe_results(table: Table, marks: Marks) -> Section:
         "the interval of the mean. ↓ lower is better, ↑ higher is better; "
         f"{NOTHING} not measured, see below.",
     )
+    # Said in one point instead of one for every system.
     unheard = [column.label for column in table.columns if column.block == "listeners"]
     points = (
         *(f"{CAVEAT} {row.label}: {row.caveat}" for row in table.rows if row.caveat),
@@ -72,6 +73,7 @@ def describe_results(table: Table, marks: Marks) -> Section:
 
 def _print_row(row: Row, columns: Sequence[Column], marks: Marks) -> Line:
     sanity = row.paradigm == "sanity"
+    # The short name under a label is what commands take.
     name = "" if sanity or row.label == row.system else row.system
     planned = f"/{row.n + row.failed}" if row.failed else ""
     cells = [
@@ -108,6 +110,7 @@ def _explain_gaps(rows: Sequence[Row], columns: Sequence[Column]) -> Iterable[st
         for index, labels in by_row.items():
             alike[tuple(labels)].append(index)
         for names, places in alike.items():
+            # Of two systems the names are as short as the word.
             every = len(systems) > 2 and places == systems
             whose = "every system" if every else ", ".join(rows[index].label for index in places)
             yield f"{', '.join(names)} of {whose}: {reason}"
@@ -162,6 +165,7 @@ def describe_failures(metrics: MetricsFile) -> Section | None:
     for name, record in metrics.systems.items():
         first = list(record.failures.items())[:MOST_FAILURES]
         points += [f"{name}, clip {clip}: {reason}" for clip, reason in first]
+        # Never dropped in silence: what is not named is counted.
         left = len(record.failures) - len(first)
         points += [f"{name}: {left} more, see metrics.json"] if left else []
     for clip, reason in list(metrics.references.failures.items())[:MOST_FAILURES]:
@@ -181,6 +185,7 @@ def describe_differences(paired: Sequence[DifferenceRecord], table: Table) -> Se
     for record in paired:
         pairs[record.a, record.b][record.column] = record
     heads = [Head("Pair"), Head("clips"), *(Head(c.title, "quality") for c in columns)]
+    # The heads are made: more digits do not change a column's title.
     columns = [column._replace(digits=_count_digits(paired, column)) for column in columns]
     lines = [_print_pair(*names, records, columns) for names, records in pairs.items()]
     text = (
@@ -250,6 +255,7 @@ def _explain_propagation(
     by_name = {row.system: row for row in rows if row.paradigm != "sanity"}
     for (a, b), records in pairs.items():
         kinds = [by_name[name].paradigm for name in (a, b) if name in by_name]
+        # Oracle minus cascade only: the other way round costs would read as gains.
         if kinds != ["oracle", "cascade"]:
             continue
         wer = by_name[b].cells.get("wer")

@@ -21,15 +21,16 @@ def describe_latencies(results: Results, table: Table) -> Section | None:
     """Return median and percentiles of each phase, as far as the number of clips allows."""
     rows = [row for row in table.rows if row.paradigm != "sanity"]
     timed = [(row.label, phases) for row in rows if (phases := _list_phases(results, row))]
+    # Columns are those that the system with the most clips has; others show dashes in some.
     most = max((time.n_clips for _, phases in timed for time in phases.values()), default=0)
     shown = [percent for percent in PERCENTS if least_n(percent) <= most]
     if not shown:
         return None
     heads = [Head("System"), Head("clips")]
     heads += [
-        Head(f"{timing.column.label} {_name(percent)} ({timing.column.unit})", timing.column.key)
+        Head(f"{timing.column.label} {name} ({timing.column.unit})", timing.column.key)
         for timing in TIMINGS
-        for percent in shown
+        for name in ("median" if percent == 50 else f"p{percent}" for percent in shown)
     ]
     lines = tuple(_print_system(label, phases, shown) for label, phases in timed)
     points = tuple(_explain_refusals(shown, most))
@@ -40,10 +41,6 @@ def _list_phases(results: Results, row: Row) -> dict[str, Latency]:
     """Return the measured phases of a system, by column."""
     times = {column.key: results.latency(row.system, phase) for column, phase, _ in TIMINGS}
     return {key: time for key, time in times.items() if isinstance(time, Latency) and time.n}
-
-
-def _name(percent: int) -> str:
-    return "median" if percent == 50 else f"p{percent}"
 
 
 def _print_system(label: str, phases: dict[str, Latency], shown: Sequence[int]) -> Line:
@@ -61,6 +58,7 @@ def _print_time(number: Estimate, unit_ns: float) -> Printed:
     if number.value is None:
         return Printed(NOTHING)
     value, low, high, *_ = number.scaled(1 / unit_ns)
+    # Each number with its own digits: a p99 may be ten times a median.
     digits = decimals([value or 0.0])
     return Printed(figure(value or 0.0, digits), interval(low, high, digits))
 
@@ -93,6 +91,7 @@ def describe_stages(results: Results, table: Table) -> Section | None:
         parts = results.stages(row.system)
         lines += [Line(heading=row.label)] if parts else []
         for stage in parts:
+            # Only a GPU has a time of its own beside the wall's.
             device = NOTHING if stage.device_ns is None else figure(stage.device_ns / 1e6, 2)
             wall, share = figure(stage.mean_ns / 1e6, 2), figure(100 * stage.share, 1)
             cells = (stage.phase, stage.name, wall, f"{share} %", device)

@@ -87,6 +87,7 @@ def find_sources(
     run = results.run
     if run is None:
         return []
+    # Only the first repeat's sound is kept.
     rows = {(row.system, row.clip): row for row in results.trials if not row.repeat}
     folders = [folder.resolve() for folder in (results.folder, cache_folder(), *allowed)]
     return [
@@ -129,6 +130,7 @@ def encode_within(
     left = budget_mb * 1e6
     for index, sounds in _encode_in_batches(wanted) if left > 0 else ():
         left -= sounds.size
+        # Not the next smaller one instead: the order says which clips matter.
         if left < 0:
             break
         fitting[index] = sounds
@@ -189,6 +191,7 @@ def _encode_mp3(samples: np.ndarray, rate_hz: int) -> str:
 
     from stabench.metrics.resample import resample
 
+    # The next rate up loses nothing; above the highest there is no way but down.
     nearest_hz = next((rate for rate in MP3_RATES_HZ if rate >= rate_hz), MP3_RATES_HZ[-1])
     sound = np.clip(resample(samples, rate_hz, nearest_hz), -1, 1)
     file = io.BytesIO()

@@ -15,11 +15,12 @@ from stabench.harness.scoring.wer import normalise
 class Piece(NamedTuple):
     """Words in a row of one `kind`: equal, substitute, delete or insert.
 
-    A deleted piece has nothing `heard`, an inserted one nothing `said`.
+    A deleted piece has nothing `heard`, an inserted one nothing `spoken`. The script of the page
+    unpacks the three in this order.
     """
 
     kind: str
-    said: str
+    spoken: str
     heard: str
 
 
@@ -133,6 +134,7 @@ def list_judges(results: Results) -> tuple[Judge, ...]:
 def view_clips(results: Results) -> tuple[ClipView, ...]:
     """Return every clip in the dataset's order; of scored folders by name, captions as scored."""
     trials: dict[tuple[str, str], list[Trial]] = {}
+    # Repeat 0 first: its sound is the one that is kept and scored.
     for row in sorted(results.trials, key=lambda row: row.repeat):
         trials.setdefault((row.system, row.clip), []).append(row)
     systems = list_entrants(results)
@@ -173,6 +175,7 @@ def _read_captions(results: Results) -> Mapping[str, str]:
         return {}
     from pyarrow import parquet
 
+    # Columns by name: the table has a column for every metric besides.
     try:
         rows = parquet.read_table(path, columns=["clip", "caption"]).to_pylist()
         return {row["clip"]: row["caption"] for row in rows if row["caption"]}
@@ -192,6 +195,7 @@ def _view_output(
     heard = text if system.paradigm != "oracle" else None
     record = results.metrics.systems.get(system.name) if results.metrics else None
     measured = record.per_clip.get(clip, {}) if record and not system.random else {}
+    # Warm-ups are not among the rows, failed repeats have no time.
     timed = [] if results.untimed else [row for row in rows if row.ok]
     return Output(
         reason is None,
@@ -232,4 +236,5 @@ def _link_wav(results: Results, system: Entrant, clip: str, rows: list[Trial]) -
     path = results.run.audio_path(system.name, clip)
     if not path.is_file():
         return None
+    # A name may hold "?" or "#", which would end the address.
     return "/".join(quote(part, safe="") for part in path.relative_to(results.folder).parts)

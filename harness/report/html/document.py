@@ -152,11 +152,13 @@ def to_html(
             waterfalls=falls,
             failures=failures,
             references=broken,
+            # What a table names as a clip is a link only if the page has that clip.
             ids={clip.id for clip in clips},
             view=encode_script_json(_describe_view(results, clips, systems, sounds)),
+            # Each in an element of its own, decoded when its clip is opened.
             sounds=[
-                (place, encode_script_json(_describe_sounds(found)))
-                for place, found in sounds.items()
+                (place, encode_script_json(_describe_sounds(clip)))
+                for place, clip in sounds.items()
             ],
             remarks=_describe_coverage(sounds, len(clips), bool(results.run), sound_mb),
         )
@@ -187,6 +189,7 @@ def _arrange(results: Results, page: Page, timed: bool, failed: bool) -> list[Pl
 
 def load_sheet(*names: str) -> Sheet:
     """Return files of this folder as one text, with the hash that a browser will compute of it."""
+    # The hash is of all that lies between the tags, line breaks included.
     text = "\n" + "\n".join((HERE / name).read_text("utf-8") for name in names)
     digest = hashlib.sha256(text.encode()).digest()
     return Sheet(text, base64.b64encode(digest).decode("ascii"))
@@ -283,6 +286,7 @@ def _describe_coverage(
     """Return which clips can be heard in the page, and which of their files were left out."""
     if not run:
         return ["Scores of folders keep no sound."]
+    # Only what was chosen was looked for: of clips beyond the budget nothing is known.
     previews = [preview for clip in sounds.values() for preview in clip.previews]
     outside = sum(preview.reason == OUTSIDE for preview in previews)
     files = f"{counted(outside, 'file')} of speech and recordings"

@@ -1,7 +1,7 @@
 """Table 2 as the page shows it: what is printed, what a hover says, what a column is sorted by."""
 
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, islice
 from typing import NamedTuple
 
 from stabench.harness.formatting import counted, figure
@@ -63,11 +63,16 @@ def tabulate_results(table: Table, section: Section) -> ResultsTable:
     `section` is made of the same `table` (report/sections.py), so that each line has its row.
     """
     assert section.grid is not None
-    printed = iter([line for line in section.grid.lines if not line.heading])
-    groups = []
-    for label, rows in group_rows(table):
-        lines = tuple(_show_line(row, next(printed).cells, table.columns) for row in rows)
-        groups.append(Group(label, rows[0].paradigm == "sanity", lines))
+    printed = [line.cells for line in section.grid.lines if not line.heading]
+    rows = [row for group in group_rows(table) for row in group.rows]
+    lines = iter(
+        [_show_line(row, cells, table.columns) for row, cells in zip(rows, printed, strict=True)]
+    )
+    groups = [
+        # Sanity rows are no competitors.
+        Group(label, members[0].paradigm == "sanity", tuple(islice(lines, len(members))))
+        for label, members in group_rows(table)
+    ]
     return ResultsTable(
         section,
         section.grid.heads,

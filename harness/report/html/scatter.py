@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from stabench.harness.formatting import decimals, figure, interval
 from stabench.harness.report.ranking import FIELDS
-from stabench.harness.report.table import Cell, Row, Table
+from stabench.harness.report.table import Row, Table
 from stabench.harness.runs.results import Results
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.stats.latency import Latency
@@ -57,6 +57,7 @@ def fit_scale(values: Sequence[float], *, may_be_log: bool = False) -> Scale:
     if may_be_log and low > 0 and high / low >= WIDE:
         room = (high / low) ** PADDING
         return Scale(low / room, high * room, True)
+    # Equal values have no range: their size (or 1) gives the axis one.
     size = max(abs(low), abs(high))
     room = PADDING * (high - low) if high - low > ALIKE * size else size or 1.0
     return Scale(low - room, high + room, False)
@@ -64,6 +65,7 @@ def fit_scale(values: Sequence[float], *, may_be_log: bool = False) -> Scale:
 
 def _list_steps(low: float, high: float) -> list[float]:
     """Return multiples of a round step, at most MOST_TICKS."""
+    # The power of ten below the least possible step; 20 of it are always enough.
     power = 10 ** floor(log10((high - low) / MOST_TICKS))
     step = next(
         m * power
@@ -89,6 +91,7 @@ def _format_tick(value: float, beside: Sequence[float]) -> str:
     Those of the smallest step or, where steps grow (decades), of the value itself.
     """
     gaps = [b - a for a, b in pairwise(beside)] or [abs(value) or 1.0]
+    # Steps of decades grow by more than half from the first to the last.
     even = len(gaps) > 1 and abs(gaps[0] - gaps[-1]) < gaps[0] / 2
     size = min(gaps) if even or not value else abs(value)
     return figure(value, max(0, -floor(log10(size) + 1e-9)))
@@ -177,7 +180,9 @@ def draw_charts(results: Results, table: Table) -> list[Chart]:
     for column in quality:
         for key, latencies in times.items():
             pairs = [
-                Pair(row, latencies[row.system], _estimate(row.cells[column.key])) for row in rows
+                Pair(row, latencies[row.system], Estimate(c.value, c.low, c.high, c.n, c.reason))
+                for row in rows
+                for c in (row.cells[column.key],)
             ]
             shown = [
                 p for p in pairs if p.latency.value is not None and p.quality.value is not None
@@ -186,10 +191,6 @@ def draw_charts(results: Results, table: Table) -> list[Chart]:
                 missing = tuple(_explain_gap(pair) for pair in pairs if pair not in shown)
                 charts.append(_draw_chart(column, key, shown, missing))
     return charts
-
-
-def _estimate(cell: Cell) -> Estimate:
-    return Estimate(cell.value, cell.low, cell.high, cell.n, cell.reason)
 
 
 def _explain_gap(pair: Pair) -> str:
@@ -201,6 +202,7 @@ def _explain_gap(pair: Pair) -> str:
 def find_front(pairs: Sequence[Pair], better: str) -> list[Pair]:
     """Return the compared systems that no other beats in one number without losing in the other."""
     sign = 1 if better == "lower" else -1
+    # Oracles do not compete: they read the caption.
     compared = [pair for pair in pairs if pair.row.paradigm in FIELDS[0]]
     costs = [(_value(pair.latency), sign * _value(pair.quality)) for pair in compared]
     kept = [
@@ -214,6 +216,7 @@ def find_front(pairs: Sequence[Pair], better: str) -> list[Pair]:
 def average_ms(results: Results, system: str, key: str) -> Estimate:
     """Return the mean latency with its interval, ms: one phase, or both of a clip together."""
     if key == "total":
+        # Of a row, not of two means: phases of one clip are slow together.
         walls = [
             (row.represent_ns + row.generate_ns, row.clip)
             for row in results.timed(system)
@@ -233,6 +236,7 @@ def average_ms(results: Results, system: str, key: str) -> Estimate:
 
 def _draw_chart(column: Column, key: str, pairs: list[Pair], missing: tuple[str, ...]) -> Chart:
     best = find_front(pairs, column.better)
+    # One unit for all systems, so that the axis is read at once.
     slowest = max(end for pair in pairs for end in _list_ends(pair.latency))
     unit, factor = ("ms", 1.0) if slowest < 1000 else ("s", 1e-3)
     pairs = [pair._replace(latency=pair.latency.scaled(factor)) for pair in pairs]

@@ -54,6 +54,7 @@ def draw_waterfalls(results: Results, table: Table) -> list[Waterfall]:
     """Return every timed system, on one axis that the slowest one fills."""
     rows = [row for row in table.rows if row.paradigm != "sanity"]
     parts = {row.system: results.stages(row.system) for row in rows}
+    # 1 where nothing took any time: an axis needs a length.
     longest_ns = max(map(_sum_ns, parts.values()), default=0.0) or 1.0
     return [
         Waterfall(
@@ -75,6 +76,7 @@ def _sum_ns(parts: Sequence[Stage]) -> float:
 
 def _draw_bars(parts: Sequence[Stage], longest_ns: float) -> Iterator[Bar]:
     """Yield stages in the order of the clock, each beginning where the one before it ends."""
+    # Phases follow one another, as they do for the user who waits.
     at_ns = 0.0
     for phase in dict.fromkeys(part.phase for part in parts):
         phase_parts = [part for part in parts if part.phase == phase]
