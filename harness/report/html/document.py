@@ -156,10 +156,7 @@ def to_html(
             ids={clip.id for clip in clips},
             view=encode_script_json(_describe_view(results, clips, systems, sounds)),
             # Each in an element of its own, decoded when its clip is opened.
-            sounds=[
-                (place, encode_script_json(_describe_sounds(clip)))
-                for place, clip in sounds.items()
-            ],
+            sounds=[(n, encode_script_json(_describe_sounds(clip))) for n, clip in sounds.items()],
             remarks=_describe_coverage(sounds, len(clips), bool(results.run), sound_mb),
         )
     )
