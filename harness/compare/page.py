@@ -72,12 +72,12 @@ METHOD = (
 
 
 def page(found: Comparison) -> Page:
-    """The whole comparison."""
+    """Return the whole comparison."""
     sections = (
-        Section("Verdicts", points=tuple(_summary(found))),
+        Section("verdicts", "Verdicts", points=tuple(_summary(found))),
         *(_system(one, found.options.family) for one in found.systems),
         _runs(found),
-        Section("How it is decided", METHOD),
+        Section("method", "How it is decided", METHOD),
     )
     lead = f"New: {_said(found.new)}. Old: {_said(found.old)}."
     return Page(f"{found.new.name} against {found.old.name}", lead, sections)
@@ -133,7 +133,9 @@ def _system(system: SystemComparison, family: str) -> Section:
         f"{_weights(system)}. p adjusted for {counted(system.family, 'test')}: the quality and the "
         f"latencies of {over} that are not settled otherwise.",
     )
-    return Section(_name(system), text, Grid(HEADS, tuple(lines)), tuple(_points(system)))
+    grid, points = Grid(HEADS, tuple(lines)), tuple(_points(system))
+    # Of two pairs with one new system the old one tells which.
+    return Section(f"system {system.old} {system.new}", _name(system), text, grid, points)
 
 
 def _weights(system: SystemComparison) -> str:
@@ -193,7 +195,7 @@ def _runs(found: Comparison) -> Section:
         Line((Printed(what), Printed(a or NOTHING), Printed(b or NOTHING))) for what, a, b in rows
     ]
     heads = (Head("Run"), Head(found.old.name), Head(found.new.name))
-    return Section("Runs", grid=Grid(heads, tuple(lines)), only="markdown")
+    return Section("runs", "Runs", grid=Grid(heads, tuple(lines)), only="markdown")
 
 
 def _dataset(one: Evidence) -> str | None:

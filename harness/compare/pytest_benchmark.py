@@ -238,8 +238,11 @@ def page(old: str, new: str, lines: Iterable[Line]) -> Page:
         f"adjusted p at most 0.05 and {100 * FIVE_PERCENT.effect:g} % or more."
     )
     rows = tuple(_row(line) for line in lines)
-    found = Section("Benchmarks", grid=Grid(HEADS, rows)) if rows else Section("No benchmarks")
-    sections = (found, Section("How it is decided", (method,)))
+    title = "Benchmarks" if rows else "No benchmarks"
+    sections = (
+        Section("benchmarks", title, grid=Grid(HEADS, rows) if rows else None),
+        Section("method", "How it is decided", (method,)),
+    )
     return Page(f"{new} against {old}", "pytest-benchmark", sections)
 
 

@@ -55,10 +55,13 @@ def _lead(found: Gate) -> str:
 
 
 def _sections(found: Gate) -> Iterator[Section]:
-    yield Section("Answer", points=tuple(_points(found)))
+    yield Section("answer", "Answer", points=tuple(_points(found)))
     rows = tuple(row for check in found.checks for row in _rows(check))
-    yield Section("Checks", grid=Grid(HEADS, rows)) if rows else Section("No checks", NO_CHECKS)
-    yield Section("How it is decided", (METHOD, *found.notes))
+    if rows:
+        yield Section("checks", "Checks", grid=Grid(HEADS, rows))
+    else:
+        yield Section("checks", "No checks", NO_CHECKS)
+    yield Section("method", "How it is decided", (METHOD, *found.notes))
 
 
 def _points(found: Gate) -> Iterator[str]:

@@ -21,6 +21,7 @@ from stabench.harness.history.page import suites
 from stabench.harness.leaderboard.entries import ENTRIES, Entry, entries
 from stabench.harness.leaderboard.system_page import sound_address, system_page
 from stabench.harness.leaderboard.tables import boards
+from stabench.harness.render.escape import load_templates
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -75,12 +76,8 @@ def _make_files(
 
 
 def _environment() -> "Environment":
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     style, script = ((HERE / name).read_text("utf-8") for name in ("site.css", "site.js"))
-    pages = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
+    pages = load_templates(HERE)
     pages.tests["web_address"] = lambda url: url.startswith(("https://", "http://"))
     pages.globals |= {
         "style": style,

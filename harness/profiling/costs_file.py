@@ -30,11 +30,12 @@ class CostsFile(Strict):
 
 
 def read(folder: Path) -> CostsFile | None:
-    """The costs in a run folder, None where nothing was profiled.
+    """Return the costs in a run folder, None where nothing was profiled.
 
     Raises StabenchError with the first wrong key of a file that is not one.
     """
     path = folder / NAME
+    # A run of a suite that profiles nothing has no such file.
     if not path.exists():
         return None
     try:

@@ -23,7 +23,7 @@ class Meter(Protocol):
     """A counter of energy."""
 
     def read_mj(self) -> int:
-        """Energy since the driver was loaded, millijoules. Raises Unavailable."""
+        """Return the energy since the driver was loaded, millijoules. Raises Unavailable."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,10 @@ def measure(
     now: Callable[[], float] = time.perf_counter,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Energy:
-    """Energy of `run`, which returns when the device has finished one clip."""
+    """Return the energy of `run`, which returns when the device has finished one clip."""
+    # The clock falls for a while after the last clip.
     sleep(QUIET_S)
-    idle_w = _power_w(meter, lambda: sleep(QUIET_S), now)
+    idle_w = _measure_power_w(meter, lambda: sleep(QUIET_S), now)
     start_mj, start_s, clips = meter.read_mj(), now(), 0
     while clips < LEAST_CLIPS or now() - start_s < BLOCK_S:
         run()
@@ -61,7 +62,7 @@ def measure(
     return Energy((total_j - idle_w * wall_s) / clips, idle_w, total_j, wall_s, clips)
 
 
-def _power_w(meter: Meter, wait: Callable[[], None], now: Callable[[], float]) -> float:
+def _measure_power_w(meter: Meter, wait: Callable[[], None], now: Callable[[], float]) -> float:
     start_mj, start_s = meter.read_mj(), now()
     wait()
     return (meter.read_mj() - start_mj) / 1e3 / (now() - start_s)
@@ -74,11 +75,12 @@ class Nvml:
     """
 
     def __init__(self, uuid: str, library: Any = None) -> None:
-        self._library = _library() if library is None else library
+        self._library = _load_library() if library is None else library
         self._device = ctypes.c_void_p()
         self._call("nvmlInit_v2")
         handle = ctypes.byref(self._device)
         self._call("nvmlDeviceGetHandleByUUID", ctypes.c_char_p(uuid.encode()), handle)
+        # Asked once now: older GPUs have no such counter, and must not fail in the middle.
         self.read_mj()
 
     def read_mj(self) -> int:
@@ -93,26 +95,24 @@ class Nvml:
             raise Unavailable(f"{LIBRARY} has no {name}; the driver is too old")
         status = function(*arguments)
         if status:
-            raise Unavailable(f"{name}: {self._said(status)}")
-
-    def _said(self, status: int) -> str:
-        describe = self._library.nvmlErrorString
-        describe.restype = ctypes.c_char_p
-        return f"{describe(status).decode()} (NVML status {status})"
+            describe = self._library.nvmlErrorString
+            describe.restype = ctypes.c_char_p
+            raise Unavailable(f"{name}: {describe(status).decode()} (NVML status {status})")
 
 
-def _library() -> Any:
+def _load_library() -> Any:
     try:
         return ctypes.CDLL(LIBRARY)
     except OSError as error:
         raise Unavailable(f"{LIBRARY} cannot be loaded ({error})") from error
 
 
-def meter_of(device: str) -> Meter:
-    """The counter of torch's current device. Raises Unavailable."""
+def find_meter(device: str) -> Meter:
+    """Return the counter of torch's current device. Raises Unavailable."""
     if device != "cuda":
         raise Unavailable(NO_COUNTER)
     import torch
 
+    # By UUID: NVML counts the machine's GPUs, torch those that it may see, each in its own order.
     uuid = str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid)
     return Nvml(uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}")

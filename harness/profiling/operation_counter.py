@@ -58,6 +58,7 @@ class OperationCounter(TorchDispatchMode):
     def stage(self, stage: Stage) -> Iterator[None]:
         """Count for this stage, then again for the one around it."""
         outer, self._current = self._current, self.stages.setdefault(stage, Operations())
+        # What the stage around made lies in memory by now, and counts as read.
         self._made.clear()
         try:
             yield
@@ -83,53 +84,57 @@ class OperationCounter(TorchDispatchMode):
 
     def _count(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
         packet, current = func._overloadpacket, self._current
-        read, made = list(_read(func, args, kwargs)), list(_tensors(result))
+        read, made = list(_list_read(func, args, kwargs)), list(_list_tensors(result))
         current.count += 1
-        current.moved_bytes += sum(map(_bytes, (*read, *made)))
-        current.read_bytes += self._resident(read, sum(map(_bytes, made)), packet in LOOKUPS)
+        current.moved_bytes += sum(map(_count_bytes, (*read, *made)))
+        current.read_bytes += self._sum_resident(
+            read, sum(map(_count_bytes, made)), packet in LOOKUPS
+        )
         if packet in FORMULAS:
             flops = FORMULAS[packet](*args, **kwargs, out_val=result)
-            current.flops[_precision(packet, made[0])] += flops
+            current.flops[_name_precision(packet, made[0])] += flops
         elif packet in OPAQUE or func.namespace not in ("aten", "prim"):
             current.opaque.add(str(packet))
-        given = {_storage(tensor) for tensor in _tensors((args, kwargs))}
-        self._made |= {_storage(tensor) for tensor in made} - given
+        # What works in place returns what it was given, which the stage did not make.
+        given = {_identify(tensor) for tensor in _list_tensors((args, kwargs))}
+        self._made |= {_identify(tensor) for tensor in made} - given
 
-    def _resident(self, read: list[Tensor], most: int, looks_up: bool) -> int:
-        """Bytes of `read` that the stage did not make itself; a tensor given twice counts once."""
+    def _sum_resident(self, read: list[Tensor], most: int, looks_up: bool) -> int:
+        """Return the bytes of `read` that the stage did not make, a tensor given twice once."""
         sizes = {
-            (_storage(tensor), tensor.storage_offset(), tensor.numel()): _bytes(tensor)
+            (_identify(tensor), tensor.storage_offset(), tensor.numel()): _count_bytes(tensor)
             for tensor in read
-            if _storage(tensor) not in self._made
+            if _identify(tensor) not in self._made
         }
+        # A lookup reads the rows that it returns, not the whole table.
         return sum(min(size, most) if looks_up else size for size in sizes.values())
 
 
-def _tensors(value: Any) -> Iterable[Tensor]:
+def _list_tensors(value: Any) -> Iterable[Tensor]:
     return (leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor))
 
 
-def _read(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterable[Tensor]:
-    """The tensors among the arguments, but for those that the operation overwrites."""
+def _list_read(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterable[Tensor]:
+    """Yield the tensors among the arguments, but for those that the operation overwrites."""
     arguments = func._schema.arguments
     named = {argument.name: argument for argument in arguments}
     given = [*zip(arguments, args, strict=False), *((named[key], kwargs[key]) for key in kwargs)]
     for argument, value in given:
         if argument.alias_info is None or not argument.alias_info.is_write:
-            yield from _tensors(value)
+            yield from _list_tensors(value)
 
 
-def _storage(tensor: Tensor) -> int:
+def _identify(tensor: Tensor) -> int:
     return tensor.untyped_storage()._cdata
 
 
-def _bytes(tensor: Tensor) -> int:
-    """Of an expanded tensor, what is there."""
+def _count_bytes(tensor: Tensor) -> int:
+    """Return the size; of an expanded tensor, of what is there."""
     return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
 
 
-def _precision(packet: Any, tensor: Tensor) -> str:
-    """The data type, "tf32" for float32 that a GPU rounds to it."""
+def _name_precision(packet: Any, tensor: Tensor) -> str:
+    """Return the data type, "tf32" for float32 that a GPU rounds to it."""
     name = str(tensor.dtype).removeprefix("torch.")
     if not tensor.is_cuda or name != "float32":
         return name
@@ -140,26 +145,26 @@ def _precision(packet: Any, tensor: Tensor) -> str:
     return name if how in ("ieee", "none") else "tf32"
 
 
-def _matrix_vector(matrix: Tensor, vector: Tensor, *_: Any, **__: Any) -> int:
+def _count_matrix_vector(matrix: Tensor, vector: Tensor, *_: Any, **__: Any) -> int:
     return 2 * matrix.numel()
 
 
-def _added_matrix_vector(_: Tensor, matrix: Tensor, *__: Any, **___: Any) -> int:
+def _count_added_matrix_vector(_: Tensor, matrix: Tensor, *__: Any, **___: Any) -> int:
     return 2 * matrix.numel()
 
 
-def _attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
-    """Queries [.., T, D] by keys [.., S, D], and the weights by values [.., S, E]."""
+def _count_attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
+    """Return FLOPs of queries [.., T, D] by keys [.., S, D], and weights by values [.., S, E]."""
     length = prod(query.shape[:-1])
     return 2 * length * key.shape[-2] * (query.shape[-1] + value.shape[-1])
 
 
 FORMULAS: dict[Any, Callable[..., int]] = {
     **flop_registry,
-    aten.mv: _matrix_vector,
-    aten.dot: _matrix_vector,
-    aten.addmv: _added_matrix_vector,
-    aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    aten.mv: _count_matrix_vector,
+    aten.dot: _count_matrix_vector,
+    aten.addmv: _count_added_matrix_vector,
+    aten._scaled_dot_product_flash_attention_for_cpu: _count_attention,
 }
 """Torch's own formulas, and those of the operations that torch's counter leaves out."""
 

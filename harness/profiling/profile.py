@@ -63,12 +63,12 @@ class Profile:
 
     @property
     def done(self) -> bool:
-        """Whether there is something to show."""
+        """Whether something was counted."""
         return bool(self.stages)
 
 
 def unprofiled(reason: str, clip: str | None = None) -> Profile:
-    """The profile of a system that could not be profiled at all."""
+    """Return the profile of a system that could not be profiled at all."""
     return Profile(clip, failures=(f"not profiled: {reason}",))
 
 
@@ -101,22 +101,24 @@ class Work:
 
 
 def profile(clip: str, work: Work, device: Device) -> Profile:
-    """All passes over one clip. Raises what the system raises when it is run as it is."""
-    peaks = _peaks(work, device)
+    """Run all passes over one clip. Raises what the system raises when it is run as it is."""
+    peaks = _measure_peaks(work, device)
+    # The system has run once by now: without torch it will not begin to use it.
     if "torch" not in sys.modules:
-        return Profile(clip, _merged(peaks, {}, {}), _energy(work, device), failures=(NO_TORCH,))
+        stages = _merge(peaks, {}, {})
+        return Profile(clip, stages, _measure_energy(work, device), failures=(NO_TORCH,))
     failures: list[str] = []
-    seen = _attempted(failures, "launches", lambda: trace(work, device)) or {}
-    found = _attempted(failures, "energy", lambda: _energy(work, device))
-    counted = _attempted(failures, "operations", lambda: _operations(work, device)) or {}
-    unknown = dict(_unknown(seen, counted, work.can_be_eager))
+    seen = _attempt(failures, "launches", lambda: trace(work, device)) or {}
+    consumption = _attempt(failures, "energy", lambda: _measure_energy(work, device))
+    counted = _attempt(failures, "operations", lambda: _count_operations(work, device)) or {}
+    unknown = dict(_list_unknown(seen, counted, work.can_be_eager))
     failures += [f"FLOPs of {stage.name} not known: {reason}" for stage, reason in unknown.items()]
-    stages = _merged(peaks, seen, counted, unknown)
-    return Profile(clip, stages, found, work.can_be_eager, tuple(failures))
+    stages = _merge(peaks, seen, counted, unknown)
+    return Profile(clip, stages, consumption, work.can_be_eager, tuple(failures))
 
 
-def _attempted(failures: list[str], what: str, count: Callable[[], T]) -> T | None:
-    """A count, or None and a line why there is none: no profile is worth a run."""
+def _attempt(failures: list[str], what: str, count: Callable[[], T]) -> T | None:
+    """Return a count, or None and a line why there is none: no profile is worth a run."""
     try:
         return count()
     except Exception as error:
@@ -125,47 +127,49 @@ def _attempted(failures: list[str], what: str, count: Callable[[], T]) -> T | No
         return None
 
 
-def _peaks(work: Work, device: Device) -> dict[Stage, int | None]:
-    """Memory of each stage, None on a CPU, where only the process's largest ever is known."""
-    found: dict[Stage, int | None] = {}
+def _measure_peaks(work: Work, device: Device) -> dict[Stage, int | None]:
+    """Return each stage's memory; None on a CPU, where only the process's largest is known."""
+    peaks: dict[Stage, int | None] = {}
 
     @contextmanager
     def watch(stage: Stage) -> Iterator[None]:
-        found[stage] = None
+        # A stage is entered before those within it, and keeps its place in the order.
+        peaks[stage] = None
         device.reset_peak()
         yield
         device.synchronize()
-        found[stage] = None if device.name == "cpu" else device.peak_bytes()
+        peaks[stage] = None if device.name == "cpu" else device.peak_bytes()
 
     work(Stages(watch))
-    return found
+    return peaks
 
 
-def _operations(work: Work, device: Device) -> dict[Stage, Any]:
+def _count_operations(work: Work, device: Device) -> dict[Stage, Any]:
     from stabench.harness.profiling.operation_counter import OperationCounter
 
     counter = OperationCounter()
     with counter:
         work.eagerly(Stages(counter.stage))
+    # So that a failure of what was launched last is this pass's, not the next one's.
     device.synchronize()
     return counter.stages
 
 
-def _energy(work: Work, device: Device) -> Energy:
+def _measure_energy(work: Work, device: Device) -> Energy:
     def run() -> None:
         work(Stages(lambda _: nullcontext()))
         device.synchronize()
 
     try:
-        return energy.measure(energy.meter_of(device.name), run)
+        return energy.measure(energy.find_meter(device.name), run)
     except energy.Unavailable as reason:
         return Energy(reason=str(reason))
 
 
-def _unknown(
+def _list_unknown(
     seen: dict[Stage, Traffic], counted: dict[Stage, Any], eager: bool
 ) -> Iterator[tuple[Stage, str]]:
-    """The stages of which operations were counted only in part, and why."""
+    """Yield the stages of which operations were counted only in part, and why."""
     for stage, operations in counted.items():
         if operations.opaque:
             yield stage, f"no formula for {', '.join(sorted(operations.opaque))}"
@@ -173,18 +177,18 @@ def _unknown(
             yield stage, "it replays CUDA graphs, and the system has no eager()"
 
 
-def _merged(
+def _merge(
     peaks: dict[Stage, int | None],
     seen: dict[Stage, Traffic],
     counted: dict[Stage, Any],
     unknown: Iterable[Stage] = (),
 ) -> tuple[StageCost, ...]:
-    """The passes side by side, in the order in which stages began."""
+    """Return the passes side by side, in the order in which stages began."""
     return tuple(
         StageCost(
             phase=stage.phase,
             name=stage.name,
-            **_counts(None if stage in unknown else counted.get(stage)),
+            **_describe(None if stage in unknown else counted.get(stage)),
             **(vars(seen[stage]) if stage in seen else {}),
             peak_bytes=peaks.get(stage),
         )
@@ -192,7 +196,7 @@ def _merged(
     )
 
 
-def _counts(operations: Any) -> dict[str, Any]:
+def _describe(operations: Any) -> dict[str, Any]:
     if operations is None:
         return {}
     return {

@@ -43,65 +43,69 @@ class Ceilings:
 
 
 def measure(name: str, precisions: Iterable[str], threads: int) -> Ceilings:
-    """The ceilings of device "cpu" or "cuda", now; None for a precision that it cannot do."""
+    """Measure the ceilings of device "cpu" or "cuda"; None for a precision it cannot do."""
     import torch
 
     place = device(name)
     used = limit_threads(threads)
-    rates = {precision: _flops_per_s(precision, place) for precision in sorted(set(precisions))}
+    rates = {
+        precision: _measure_flops_per_s(precision, place) for precision in sorted(set(precisions))
+    }
     return Ceilings(
         device=torch.cuda.get_device_name() if name == "cuda" else "CPU",
         torch=torch.__version__,
         threads=used,
         flops_per_s=rates,
-        bytes_per_s=_bytes_per_s(place),
+        bytes_per_s=_measure_bytes_per_s(place),
     )
 
 
-def _flops_per_s(precision: str, place: Device) -> float | None:
+def _measure_flops_per_s(precision: str, place: Device) -> float | None:
     import torch
 
     kind = getattr(torch, "float32" if precision == "tf32" else precision, None)
     if kind is None or not kind.is_floating_point:
         return None
+    # One dtype, two rates: whether a GPU rounds float32 to tf32 is a setting of the process.
     matmul = torch.backends.cuda.matmul
     before, matmul.fp32_precision = matmul.fp32_precision, "tf32" if precision == "tf32" else "ieee"
     try:
-        return max(_product_flops_per_s(width, kind, place) for width in SIZES[place.name])
+        return max(_measure_product_flops_per_s(width, kind, place) for width in SIZES[place.name])
     except RuntimeError:  # No kernel for it, such as 8-bit floats.
         return None
     finally:
         matmul.fp32_precision = before
 
 
-def _product_flops_per_s(width: int, kind: Any, place: Device) -> float:
+def _measure_product_flops_per_s(width: int, kind: Any, place: Device) -> float:
     import torch
 
     left, right = (torch.randn(width, width, device=place.name).to(kind) for _ in range(2))
     out = torch.empty_like(left)
-    seconds = _best_s(lambda: torch.mm(left, right, out=out), place)
+    seconds = _time_best_s(lambda: torch.mm(left, right, out=out), place)
     return 2 * width**3 / seconds
 
 
-def _bytes_per_s(place: Device) -> float:
+def _measure_bytes_per_s(place: Device) -> float:
     import torch
 
     size = MOVED_BYTES[place.name]
+    # Larger than any cache; 4 bytes an element.
     source = torch.ones(size // 4, device=place.name)
     target = torch.empty_like(source)
-    copied_s = _best_s(lambda: target.copy_(source), place)
-    summed_s = _best_s(lambda: source.sum(), place)
+    copied_s = _time_best_s(lambda: target.copy_(source), place)
+    summed_s = _time_best_s(lambda: source.sum(), place)
     return max(2 * size / copied_s, size / summed_s)
 
 
-def _best_s(run: Callable[[], object], place: Device) -> float:
-    """Seconds of one `run`, the best of `TRIES` means over `LEAST_S`."""
-    _seconds(run, 1, place)  # The first one also finds its kernel.
-    count = max(1, round(LEAST_S / _seconds(run, 1, place)))
-    return min(_seconds(run, count, place) for _ in range(TRIES)) / count
+def _time_best_s(run: Callable[[], object], place: Device) -> float:
+    """Return the seconds of one `run`, the best of `TRIES` means over `LEAST_S`."""
+    _time_s(run, 1, place)  # The first one also finds its kernel.
+    count = max(1, round(LEAST_S / _time_s(run, 1, place)))
+    return min(_time_s(run, count, place) for _ in range(TRIES)) / count
 
 
-def _seconds(run: Callable[[], object], count: int, place: Device) -> float:
+def _time_s(run: Callable[[], object], count: int, place: Device) -> float:
     place.synchronize()
     start_s = time.perf_counter()
     for _ in range(count):
@@ -113,7 +117,10 @@ def _seconds(run: Callable[[], object], count: int, place: Device) -> float:
 def measured_apart(
     name: str, precisions: Sequence[str], threads: int, environment: dict[str, str]
 ) -> Ceilings:
-    """`measure` in a process of its own, whose memory is gone afterwards. Raises StabenchError."""
+    """Run `measure` in a process of its own, whose memory is gone afterwards.
+
+    Raises StabenchError.
+    """
     command = [
         sys.executable,
         str(START),
@@ -128,8 +135,8 @@ def measured_apart(
         )
         return Ceilings(**json.loads(done.stdout.splitlines()[-1]))
     except subprocess.CalledProcessError as error:
-        said = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
-        raise StabenchError(f"ceilings of '{name}' not measured: {said}") from error
+        last = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
+        raise StabenchError(f"ceilings of '{name}' not measured: {last}") from error
     except subprocess.TimeoutExpired as error:
         raise StabenchError(f"ceilings of '{name}' not measured within {TIMEOUT_S} s") from error
 

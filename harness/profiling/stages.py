@@ -31,13 +31,13 @@ class Stages:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """One phase."""
+        """Follow one phase."""
         self._phase = name
         with self._watch(Stage(name, REMAINDER)):
             yield
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        """One stage of the running phase."""
+        """Follow one stage of the running phase."""
         with self._watch(Stage(self._phase, name)):
             yield

@@ -60,13 +60,13 @@ def trace(work: Callable[[Stages], None], device: Device) -> dict[Stage, Traffic
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_cuda
     device.synchronize()
     with profile(activities=activities) as profiler:
-        work(Stages(_marker(device)))
+        work(Stages(_mark_stages(device)))
     # Its public list of events takes minutes to build for a million of them.
-    return traffic(map(_event, profiler.profiler.kineto_results.events()), on_cuda)
+    return count_traffic(map(_read_event, profiler.profiler.kineto_results.events()), on_cuda)
 
 
-def _marker(device: Device) -> Callable[[Stage], Any]:
-    """A Watch that writes the stages into the trace, each with a wait of ours at its end."""
+def _mark_stages(device: Device) -> Callable[[Stage], Any]:
+    """Return a Watch that writes the stages into the trace, each with a wait of ours at its end."""
     from torch.profiler import record_function
 
     @contextmanager
@@ -79,13 +79,13 @@ def _marker(device: Device) -> Callable[[Stage], Any]:
     return mark
 
 
-def _event(event: Any) -> Event:
+def _read_event(event: Any) -> Event:
     on_device = event.device_type().name != "CPU"
     return Event(event.name(), event.start_ns(), event.end_ns(), on_device)
 
 
-def traffic(events: Iterable[Event], on_cuda: bool) -> dict[Stage, Traffic]:
-    """The events counted by stage: each belongs to the stage in which it started.
+def count_traffic(events: Iterable[Event], on_cuda: bool) -> dict[Stage, Traffic]:
+    """Count the events by stage: each belongs to the stage in which it started.
 
     The device is idle when a stage ends, so that this holds for its kernels too.
     """
@@ -93,15 +93,17 @@ def traffic(events: Iterable[Event], on_cuda: bool) -> dict[Stage, Traffic]:
     marks = [event for event in events if event.name.startswith(MARK) and not event.on_device]
     timeline = Timeline([mark for mark in marks if mark.name != WAIT])
     ours = Timeline([mark for mark in marks if mark.name == WAIT])
+    # On a CPU nothing is launched; 0 would say that it was counted.
     none = 0 if on_cuda else None
-    found = {stage: Traffic(none, none, none, 0) for stage in timeline.stages()}
+    counts = {stage: Traffic(none, none, none, 0) for stage in timeline.list_stages()}
     for event in events:
-        stage = timeline.at(event.start_ns)
+        stage = timeline.find(event.start_ns)
         if stage is None or event.name.startswith(MARK):
             continue
-        if event.on_device or ours.at(event.start_ns) is None:
-            _add(found[stage], event, on_cuda)
-    return found
+        # The waits at the ends of stages are the harness's, not the system's.
+        if event.on_device or ours.find(event.start_ns) is None:
+            _add(counts[stage], event, on_cuda)
+    return counts
 
 
 def _add(counts: Traffic, event: Event, on_cuda: bool) -> None:
@@ -123,7 +125,8 @@ class Timeline:
         self._times: list[int] = []
         self._stages: list[Stage | None] = []
         around: list[Event] = []
-        for mark in sorted(marks, key=lambda one: (one.start_ns, -one.end_ns)):
+        # Of marks that begin together the longer one is around the other.
+        for mark in sorted(marks, key=lambda mark: (mark.start_ns, -mark.end_ns)):
             self._close(around, mark.start_ns)
             self._switch(mark.start_ns, mark)
             around.append(mark)
@@ -137,17 +140,17 @@ class Timeline:
 
     def _switch(self, time_ns: int, mark: Event | None) -> None:
         self._times.append(time_ns)
-        self._stages.append(None if mark is None else _stage(mark.name))
+        if mark is None:
+            self._stages.append(None)
+        else:
+            phase, _, name = mark.name.removeprefix(MARK).partition("/")
+            self._stages.append(Stage(phase, name))
 
-    def at(self, time_ns: int) -> Stage | None:
+    def find(self, time_ns: int) -> Stage | None:
+        """Return the stage that runs at a time, or None."""
         index = bisect_right(self._times, time_ns) - 1
         return self._stages[index] if index >= 0 else None
 
-    def stages(self) -> list[Stage]:
-        """Every stage once, in the order of time."""
+    def list_stages(self) -> list[Stage]:
+        """Return every stage once, in the order of time."""
         return list(dict.fromkeys(stage for stage in self._stages if stage))
-
-
-def _stage(name: str) -> Stage:
-    phase, _, stage = name.removeprefix(MARK).partition("/")
-    return Stage(phase, stage)

@@ -1,52 +1,49 @@
-"""Renderers of files: the page as Markdown, the table as CSV and JSON."""
+"""A page as Markdown."""
 
 from collections.abc import Iterable
 
-from stabench.harness.formatting import plain
+from stabench.harness.render.escape import escape_markdown, escape_markdown_line
 from stabench.harness.render.page import Grid, Page, Printed, Section
-
-SPECIAL = set("\\`*_{}[]<>|#~$@&")
-"""Characters that Markdown (GitHub's) may read as markup."""
 
 
 def to_markdown(page: Page) -> str:
-    """The page in GitHub's Markdown."""
-    blocks = [f"# {_escaped(page.title)}", _escaped(page.lead)]
+    """Return the page in GitHub's Markdown."""
+    blocks = [f"# {escape_markdown(page.title)}", escape_markdown_line(page.lead)]
     for section in page.sections:
         if section.only != "terminal":
-            blocks += _markdown(section)
+            blocks += _write_section(section)
     return "\n\n".join(blocks) + "\n"
 
 
-def _markdown(section: Section) -> Iterable[str]:
-    yield f"## {_escaped(section.title)}"
-    yield from map(_escaped, section.text)
+def _write_section(section: Section) -> Iterable[str]:
+    """Yield the blocks of a section, which stand apart by empty lines."""
+    yield f"## {escape_markdown(section.title)}"
+    yield from map(escape_markdown_line, section.text)
     if section.grid:
-        yield "\n".join(_markdown_lines(section.grid))
+        yield "\n".join(_write_grid(section.grid))
     if section.points:
-        yield "\n".join(f"- {_escaped(point)}" for point in section.points)
+        yield "\n".join(f"- {escape_markdown_line(point)}" for point in section.points)
 
 
-def _markdown_lines(grid: Grid) -> Iterable[str]:
-    yield _bar(_escaped(head.text) for head in grid.heads)
-    yield _bar("---:" if head.block else "---" for head in grid.heads)
+def _write_grid(grid: Grid) -> Iterable[str]:
+    yield _join_cells(escape_markdown(head.text) for head in grid.heads)
+    # Columns of numbers are aligned to the right.
+    yield _join_cells("---:" if head.block else "---" for head in grid.heads)
     for line in grid.lines:
         if line.heading:
-            yield _bar([f"**{_escaped(line.heading)}**", *[""] * (len(grid.heads) - 1)])
+            # Markdown has no cell over several columns.
+            empty = [""] * (len(grid.heads) - 1)
+            yield _join_cells([f"**{escape_markdown(line.heading)}**", *empty])
         else:
-            yield _bar(_markdown_cell(cell, line.quiet) for cell in line.cells)
+            yield _join_cells(_write_cell(cell, line.quiet) for cell in line.cells)
 
 
-def _markdown_cell(cell: Printed, quiet: bool) -> str:
-    mark = "**" if cell.strong else "*" if quiet and cell.main else ""
-    under = f"<br><sub>{_escaped(cell.under)}</sub>" if cell.under else ""
-    return f"{mark}{_escaped(cell.main)}{mark}{under}"
+def _write_cell(cell: Printed, quiet: bool) -> str:
+    main, under = escape_markdown(cell.main), escape_markdown(cell.under)
+    # Stars around nothing would be printed.
+    mark = "" if not main else "**" if cell.strong else "*" if quiet else ""
+    return f"{mark}{main}{mark}" + (f"<br><sub>{under}</sub>" if under else "")
 
 
-def _bar(cells: Iterable[str]) -> str:
+def _join_cells(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _escaped(text: str) -> str:
-    """Text that Markdown prints as it is."""
-    return "".join(f"\\{c}" if c in SPECIAL else c for c in plain(text))

@@ -1,7 +1,7 @@
 """The terminal: a page drawn with rich, its tables split where the window is narrow."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple, TextIO
 
@@ -22,19 +22,30 @@ GAP = 2
 LONGEST_NAME = 30
 SHORTEST_NAME = 14
 """Widths of the first column, which is folded."""
+SHORTEST_KEY = 12
+"""Width of another column of texts below which it is not folded: words stay whole."""
 
 
 def print_page(page: Page, console: Console) -> None:
     """Print what a reader at the keyboard needs; the file report.md says the rest."""
-    console.print(Text(plain(page.title), style="bold"))
-    console.print(Text(plain(page.lead)))
+    console.print(_make_text(page.title, "bold"))
+    console.print(_make_text(page.lead))
     for section in page.sections:
         if section.only != "markdown":
-            _print_section(section if console.color_system else _starred(section), console)
+            # What can show no bold (a file, a pipe, NO_COLOR) gets stars.
+            _print_section(section if console.color_system else _add_stars(section), console)
 
 
-def _starred(section: Section) -> Section:
-    """The section for a stream without styles: bold that its points explain stands in stars."""
+def _make_text(text: str, style: str = "") -> Text:
+    """Return one line that the terminal prints as it is, whatever it holds.
+
+    Every text of a page comes to the console through here; rich reads no markup in a Text.
+    """
+    return Text(plain(text), style=style)
+
+
+def _add_stars(section: Section) -> Section:
+    """Return the section for a stream without styles: bold that its points explain, in stars."""
     if not any(point.startswith(BOLD) for point in section.points):
         return section
     points = tuple(
@@ -43,126 +54,148 @@ def _starred(section: Section) -> Section:
     )
     grid = section.grid and section.grid._replace(
         lines=tuple(
-            line._replace(cells=tuple(_star(cell) for cell in line.cells))
+            line._replace(
+                cells=tuple(
+                    cell._replace(main=f"*{cell.main}*") if cell.strong else cell
+                    for cell in line.cells
+                )
+            )
             for line in section.grid.lines
         )
     )
     return section._replace(grid=grid, points=points)
 
 
-def _star(cell: Printed) -> Printed:
-    return cell._replace(main=f"*{cell.main}*") if cell.strong else cell
-
-
 def _print_section(section: Section, console: Console) -> None:
     console.print()
-    console.print(Text(plain(section.title), style="bold underline"))
+    console.print(_make_text(section.title, "bold underline"))
     for paragraph in section.text:
-        console.print(Text(plain(paragraph)))
+        console.print(_make_text(paragraph))
     if section.grid:
         layout = arrange(section.grid, console.width)
         for part in layout.parts:
             console.print()
-            console.print(_drawn(section.grid, part, layout.name_width))
+            console.print(_draw(section.grid, part, layout.key_widths))
     if section.grid and section.points:
         console.print()
     for point in section.points:
-        console.print(_point(point))
-
-
-def _point(text: str) -> Table:
-    """A paragraph behind a dash, its later lines indented."""
-    grid = Table.grid(padding=(0, 1, 0, 0))
-    grid.add_row(Text("-"), Text(plain(text)))
-    return grid
+        # Later lines of a point are indented, as a table's second column is.
+        grid = Table.grid(padding=(0, 1, 0, 0))
+        grid.add_row(Text("-"), _make_text(point))
+        console.print(grid)
 
 
 class Layout(NamedTuple):
-    """Which columns are drawn together, by index, and how wide their first one is."""
+    """Which columns are drawn together, by index, and how wide those are that are keys.
 
-    name_width: int
+    `overflow` is by how much the widest part is wider than the terminal, 0 where all fit.
+    """
+
+    key_widths: dict[int, int]
     parts: list[list[int]]
+    overflow: int
 
 
 def arrange(grid: Grid, width: int) -> Layout:
-    """All columns in one table, or each block in as few as fit `width`, each with the keys.
+    """Return all columns in one table, or each block in as few as fit `width`, each with the keys.
 
-    Names are folded only as far as it saves a table. Columns without a number anywhere are left
-    out: the points under the grid say why.
+    Names are folded only as far as it saves a table or makes one fit, other keys only where they
+    leave no room for a number. Columns without a number anywhere are left out: the points under
+    the grid say why.
     """
-    widest = min(_width(grid, 0), LONGEST_NAME)
+    widest = min(_measure(grid, 0), LONGEST_NAME)
     names = range(widest, min(widest, SHORTEST_NAME) - 1, -1)
-    return min((Layout(name, _parts(grid, width, name)) for name in names), key=_tables)
+    layouts = (_lay_out(grid, width, name) for name in names)
+    return min(layouts, key=lambda layout: (len(layout.parts), layout.overflow))
 
 
-def _tables(layout: Layout) -> int:
-    return len(layout.parts)
-
-
-def _parts(grid: Grid, width: int, name_width: int) -> list[list[int]]:
-    widths = [name_width, *(_width(grid, index) for index in range(1, len(grid.heads)))]
+def _lay_out(grid: Grid, width: int, name_width: int) -> Layout:
+    widths = [name_width, *(_measure(grid, index) for index in range(1, len(grid.heads)))]
     keys = [index for index, head in enumerate(grid.heads) if not head.block]
-    shown = [i for i, head in enumerate(grid.heads) if head.block and _says_something(grid, i)]
-    if _total(widths, [*keys, *shown]) <= width:
-        return [[*keys, *shown]]
-    room = width - _total(widths, keys) - GAP
-    found = []
-    for _, block in groupby(shown, key=lambda index: grid.heads[index].block):
-        found += [[*keys, *some] for some in _packed(list(block), widths, room)]
-    return found
+    shown = [
+        index
+        for index, head in enumerate(grid.heads)
+        if head.block and any(_is_number(line.cells[index]) for line in grid.lines if line.cells)
+    ]
+    # Room for the widest number, if for no more than that.
+    number = max((widths[index] + GAP for index in shown), default=0)
+    excess = _sum_widths(widths, keys) + number - width
+    for index in _fold(widths, keys[1:], excess):
+        widths[index] -= 1
+    parts = [[*keys, *shown]]
+    if _sum_widths(widths, parts[0]) > width and shown:
+        room, parts = width - _sum_widths(widths, keys) - GAP, []
+        for _, block in groupby(shown, key=lambda index: grid.heads[index].block):
+            parts += [[*keys, *columns] for columns in _pack(list(block), widths, room)]
+    overflow = max(0, *(_sum_widths(widths, part) - width for part in parts))
+    return Layout({index: widths[index] for index in keys}, parts, overflow)
 
 
-def _packed(columns: Sequence[int], widths: Sequence[int], room: int) -> list[list[int]]:
-    """The columns in as few parts as fit into `room`, about equally many in each."""
+def _fold(widths: Sequence[int], keys: Sequence[int], excess: int) -> Iterator[int]:
+    """Yield the key that gives a character away, `excess` times: each time the widest one.
+
+    None of them becomes narrower than SHORTEST_KEY.
+    """
+    left = {key: widths[key] for key in keys}
+    for _ in range(excess):
+        widest = max(left, key=lambda key: left[key], default=None)
+        if widest is None or left[widest] <= SHORTEST_KEY:
+            return
+        left[widest] -= 1
+        yield widest
+
+
+def _pack(columns: Sequence[int], widths: Sequence[int], room: int) -> list[list[int]]:
+    """Return the columns in as few parts as fit into `room`, about equally many in each."""
     for count in range(1, len(columns)):
+        # Rounded up, so that `count` parts hold them all.
         size = -(-len(columns) // count)
         split = [list(columns[start : start + size]) for start in range(0, len(columns), size)]
-        if all(_total(widths, part) <= room for part in split):
+        if all(_sum_widths(widths, part) <= room for part in split):
             return split
     return [[column] for column in columns]
 
 
-def _total(widths: Sequence[int], columns: Sequence[int]) -> int:
+def _sum_widths(widths: Sequence[int], columns: Sequence[int]) -> int:
     return sum(widths[index] for index in columns) + GAP * (len(columns) - 1)
 
 
-def _width(grid: Grid, index: int) -> int:
+def _measure(grid: Grid, index: int) -> int:
+    """Return the width of a column, in cells of the terminal."""
     cells = [line.cells[index] for line in grid.lines if line.cells]
     texts = [grid.heads[index].text, *(text for cell in cells for text in (cell.main, cell.under))]
+    # A heading is in the first column, and is folded with it.
     texts += [] if index else [line.heading for line in grid.lines]
     return max(cell_len(plain(text)) for text in texts)
-
-
-def _says_something(grid: Grid, index: int) -> bool:
-    return any(_is_number(line.cells[index]) for line in grid.lines if line.cells)
 
 
 def _is_number(cell: Printed) -> bool:
     return any(character.isdigit() for character in cell.main)
 
 
-def _drawn(grid: Grid, columns: Sequence[int], name_width: int) -> Table:
-    """One table; quiet lines that have no number in these columns are left out."""
+def _draw(grid: Grid, columns: Sequence[int], key_widths: dict[int, int]) -> Table:
+    """Return one table; quiet lines that have no number in these columns are left out."""
     # rich draws a divider, here a blank, beside the padding.
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
     for index in columns:
-        block = grid.heads[index].block
+        head = grid.heads[index]
+        # Keys are folded to their width; a number is never folded.
         table.add_column(
-            Text(plain(grid.heads[index].text)),
-            justify="right" if block else "left",
+            _make_text(head.text),
+            justify="right" if head.block else "left",
             overflow="fold",
-            no_wrap=bool(index),
-            width=None if index else name_width,
+            no_wrap=bool(head.block),
+            width=key_widths.get(index),
         )
-    for line in _shown(grid, columns):
+    for line in _choose_lines(grid, columns):
         if line.heading:
-            table.add_row(Text(plain(line.heading), style="bold"))
+            table.add_row(_make_text(line.heading, "bold"))
         else:
-            table.add_row(*(_cell(line.cells[index], line) for index in columns))
+            table.add_row(*(_draw_cell(line.cells[index], line) for index in columns))
     return table
 
 
-def _shown(grid: Grid, columns: Sequence[int]) -> list[Line]:
+def _choose_lines(grid: Grid, columns: Sequence[int]) -> list[Line]:
     numbers = [index for index in columns if grid.heads[index].block]
     kept = [
         line
@@ -178,16 +211,16 @@ def _shown(grid: Grid, columns: Sequence[int]) -> list[Line]:
     ]
 
 
-def _cell(cell: Printed, line: Line) -> Text:
-    style = "bold" if cell.strong else "italic" if line.quiet else ""
-    text = Text(plain(cell.main), style=style)
+def _draw_cell(cell: Printed, line: Line) -> Text:
+    text = _make_text(cell.main, "bold" if cell.strong else "italic" if line.quiet else "")
     if cell.under:
-        text.append(f"\n{plain(cell.under)}", style="dim")
+        text.append("\n").append(_make_text(cell.under, "dim"))
     return text
 
 
 def show(page: Page, stream: TextIO) -> None:
     """Print the page; a stream that cannot write an arrow gets a question mark."""
+    # Such as a pipe under LANG=C: a report that fails on its last line is worth nothing.
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")
     print_page(page, Console(file=stream, highlight=False, soft_wrap=False))

@@ -16,11 +16,12 @@ from itertools import groupby
 from typing import NamedTuple
 
 from stabench.harness.formatting import figure, interval
-from stabench.harness.render.latex_text import cut, escaped, shortened
+from stabench.harness.render.escape import cut
+from stabench.harness.render.escape import escape_latex as escaped
+from stabench.harness.render.escape import shorten_latex as shortened
 from stabench.harness.report.method import DIGEST, lead
 from stabench.harness.report.ranking import Marks, explain, marks
 from stabench.harness.report.table import Row, Table
-from stabench.harness.report.timing_sections import paired_latencies
 from stabench.harness.runs.results import Results
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.tasks.task import NOT_MEASURED, SANITY, Column, heading
@@ -45,7 +46,7 @@ def latex(results: Results, table: Table) -> str:
     """report.tex of a run or of scores."""
     # Sentences under the table name systems, and are to be no longer than its cells allow.
     short = table._replace(rows=[row._replace(label=cut(row.label)) for row in table.rows])
-    found = marks(short, (*results.paired, *paired_latencies(results)))
+    found = marks(short, (*results.paired, *results.paired_latencies))
     return to_latex(short, found, about(results))
 
 

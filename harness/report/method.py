@@ -20,7 +20,7 @@ LEAST_FOR_IS = 72
 
 
 def lead(results: Results) -> str:
-    """The run in one sentence."""
+    """Return the run in one sentence."""
     if results.run is None:
         clips = results.metrics.n_clips if results.metrics else 0
         return f"{counted(clips, 'clip')}, scored from folders of WAV files."
@@ -30,12 +30,12 @@ def lead(results: Results) -> str:
         f"{counted(data.n, 'clip')} of {data.name} {data.version}; {protocol.scenario}, "
         f"batch {protocol.batch_size}, {protocol.precision}, {counted(protocol.repeats, 'repeat')} "
         f"after {counted(protocol.warmups, 'warm-up')}, seed {protocol.seed}; "
-        f"{machine(record.environment, record.request.device)}."
+        f"{_name_machine(record.environment, record.request.device)}."
     )
 
 
-def machine(environment: Environment, device: str) -> str:
-    """Where it ran."""
+def _name_machine(environment: Environment, device: str) -> str:
+    """Return where it ran: the GPU, or the CPU and how much of it was used."""
     if device == "cuda" and environment.gpus:
         gpu = environment.gpus[0]
         return f"{gpu.name} ({gpu.memory_mib // 1024} GiB, driver {gpu.driver})"
@@ -43,23 +43,25 @@ def machine(environment: Environment, device: str) -> str:
     return f"CPU {environment.cpu_model}, {cores}"
 
 
-def method(results: Results) -> tuple[Section, ...]:
-    """Tables of protocol, systems and columns."""
-    found = [_run(results.run.record)] if results.run else []
-    found += [_systems(results)] if results.run else []
+def describe_method(results: Results) -> tuple[Section, ...]:
+    """Return the sections of the run, its systems, its columns and the networks that judge."""
+    sections = []
+    if results.run:
+        sections += [_describe_run(results.run.record), _describe_systems(results)]
     if results.metrics:
-        found += [_columns(results.metrics), _judges(results.metrics)]
-    return tuple(found)
+        sections += [_describe_scoring(results.metrics), _describe_judges(results.metrics)]
+    return tuple(sections)
 
 
-def _run(record: Record) -> Section:
+def _describe_run(record: Record) -> Section:
     environment, protocol = record.environment, record.suite.protocol
+    # None where the source is an installed wheel.
     source = environment.git
     facts = {
         "suite": f"{record.suite.name} ({record.suite.title})",
         "dataset": f"{record.dataset.name} {record.dataset.version}, "
         f"{counted(record.dataset.n, 'clip')}",
-        "machine": machine(environment, record.request.device),
+        "machine": _name_machine(environment, record.request.device),
         "platform": environment.platform,
         "Python, torch": f"{environment.python}, {environment.torch or 'none'}",
         "source": f"{source.commit[:DIGEST]}{' with changes' if source.dirty else ''}"
@@ -69,32 +71,33 @@ def _run(record: Record) -> Section:
     } | {name.replace("_", " "): str(value) for name, value in protocol.model_dump().items()}
     lines = tuple(Line((Printed(name), Printed(value))) for name, value in facts.items())
     grid = Grid((Head("What"), Head("How")), lines)
-    return Section("How it was run", grid=grid, only="markdown")
+    return Section("run", "How it was run", grid=grid, only="markdown")
 
 
-def _systems(results: Results) -> Section:
+def _describe_systems(results: Results) -> Section:
     about = results.run.about_systems() if results.run else {}
     uses = results.run.suite.systems if results.run else ()
     lines = []
     for use in uses:
-        said = about.get(use.name, {})
+        own_words = about.get(use.name, {})
         cells = (
             use.name,
             use.use,
             _compact({**use.options, **({"precision": use.precision} if use.precision else {})}),
-            str(said.get("sample_rate_hz", "")),
-            _compact(said.get("provenance", {})),
+            str(own_words.get("sample_rate_hz", "")),
+            _compact(own_words.get("provenance", {})),
         )
         lines.append(Line(tuple(map(Printed, cells))))
     heads = ("System", "Registered as", "Options", "Output (Hz)", "Says of itself")
     grid = Grid(tuple(map(Head, heads)), tuple(lines))
     notes = tuple(f"{use.name}: {use.note}" for use in uses if use.note)
-    return Section("Systems", grid=grid, points=notes, only="markdown")
+    return Section("systems", "Systems", grid=grid, points=notes, only="markdown")
 
 
-def _columns(metrics: MetricsFile) -> Section:
+def _describe_scoring(metrics: MetricsFile) -> Section:
     lines = []
     for about in metrics.columns.values():
+        # A column such as WER needs no network.
         net = metrics.provenance.embedders.get(about.embedder or "")
         rules = ", ".join(f"{name} {value}" for name, value in about.rules.items())
         cells = (
@@ -102,7 +105,7 @@ def _columns(metrics: MetricsFile) -> Section:
             about.protocol or "",
             f"{net.name} ({net.origin})" if net else "",
             net.sha256[:DIGEST] if net else "",
-            _heard(net) if net else "",
+            _describe_input(net) if net else "",
             "; ".join(filter(None, (about.about, rules))),
         )
         lines.append(Line(tuple(map(Printed, cells))))
@@ -116,19 +119,19 @@ def _columns(metrics: MetricsFile) -> Section:
         f"{', '.join(f'{name} {version}' for name, version in shared.versions.items())}.",
     )
     grid = Grid(tuple(map(Head, heads)), tuple(lines))
-    return Section("How it was scored", text, grid, only="markdown")
+    return Section("scoring", "How it was scored", text, grid, only="markdown")
 
 
-def _judges(metrics: MetricsFile) -> Section:
-    """Which networks gave the numbers, and what shows that they can."""
+def _describe_judges(metrics: MetricsFile) -> Section:
+    """Return which networks gave the numbers, and what shows that they can."""
     lines, points = [], []
     for role, known in metrics.provenance.examinations.items():
         name = metrics.provenance.embedders[role].name
         shown = (
-            _figure(known.accuracy, 3),
-            _figure(known.dimensions, 1),
-            _figure(known.monotony, 2),
-            _figure(known.agreement, 2),
+            _format(known.accuracy, 3),
+            _format(known.dimensions, 1),
+            _format(known.monotony, 2),
+            _format(known.agreement, 2),
         )
         cells = (name, role, known.sounds or "", *shown, known.verdict)
         lines.append(Line(tuple(map(Printed, cells))))
@@ -142,46 +145,47 @@ def _judges(metrics: MetricsFile) -> Section:
         "sets with the other judge's. What a network that failed would have measured is left out "
         f"({COMMAND}).",
     )
-    return Section(
-        "Judges", text, Grid(tuple(map(Head, heads)), tuple(lines)), tuple(points), only="markdown"
-    )
+    grid = Grid(tuple(map(Head, heads)), tuple(lines))
+    return Section("judges", "Judges", text, grid, tuple(points), only="markdown")
 
 
-def _figure(value: float | None, digits: int) -> str:
+def _format(value: float | None, digits: int) -> str:
     return NOTHING if value is None else figure(value, digits)
 
 
-def _heard(net: EmbedderRecord) -> str:
-    """How sounds were brought to a network, in a few words."""
+def _describe_input(net: EmbedderRecord) -> str:
+    """Return in a few words how sounds were brought to a network."""
     channels = "first channel" if net.channels == "first" else "mean of channels"
-    said = [f"{net.rate_hz} Hz by {net.resampler}", channels]
-    said += ["mean removed"] * net.mean_removed + ["16-bit steps"] * net.int16
-    said += [] if net.long == "whole" else [f"long clips: {net.long}"]
-    said += [] if net.precision == "float32" else [net.precision]
-    return ", ".join(said)
+    steps = [f"{net.rate_hz} Hz by {net.resampler}", channels]
+    steps += ["mean removed"] * net.mean_removed + ["16-bit steps"] * net.int16
+    # Whole clips in float32 are the rule, and go without saying.
+    steps += [] if net.long == "whole" else [f"long clips: {net.long}"]
+    steps += [] if net.precision == "float32" else [net.precision]
+    return ", ".join(steps)
 
 
 def _compact(value: Any) -> str:
-    """A small table in one line; long digests are shortened."""
+    """Return a small table in one line; long digests are shortened."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {_compact(item)}" for key, item in value.items())
+    # A sha256: its first digits tell two apart.
     if isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef"):
         return value[:DIGEST]
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def notes(results: Results) -> tuple[str, ...]:
-    """What a reader should bear in mind, the gravest first."""
-    found = list(_of_run(results, results.run.record)) if results.run else []
+    """Return what a reader should bear in mind, the gravest first."""
+    sentences = list(_warn_of_run(results, results.run.record)) if results.run else []
     if results.metrics:
-        found += [f"{note}." for note in results.metrics.notes]
-        found += _of_scores(results.metrics)
+        sentences += [f"{note}." for note in results.metrics.notes]
+        sentences += _warn_of_scores(results.metrics)
     elif results.run:
-        found.append("Not scored: only latencies are shown.")
-    return tuple(found)
+        sentences.append("Not scored: only latencies are shown.")
+    return tuple(sentences)
 
 
-def _of_run(results: Results, record: Record) -> Iterable[str]:
+def _warn_of_run(results: Results, record: Record) -> Iterable[str]:
     for use in record.suite.systems:
         if results.random(use):
             yield f"{use.name}: {RANDOM}; its quality is not shown."
@@ -192,10 +196,11 @@ def _of_run(results: Results, record: Record) -> Iterable[str]:
         yield f"{counted(len(missing), 'clip')} of the dataset could not be had (first: {first})."
     if record.request.limit:
         yield f"Limited to the first {counted(record.request.limit, 'clip')} of the dataset."
-    yield from _of_machine(record.environment, record.resumed)
+    yield from _warn_of_machine(record.environment, record.resumed)
 
 
-def _of_machine(environment: Environment, resumed: tuple[Any, ...]) -> Iterable[str]:
+def _warn_of_machine(environment: Environment, resumed: tuple[Any, ...]) -> Iterable[str]:
+    # Half of the cores: below it the scheduler still finds a free one.
     load = environment.load_average[0] if environment.load_average else 0.0
     if load > environment.cpu_usable / 2:
         yield (
@@ -208,24 +213,24 @@ def _of_machine(environment: Environment, resumed: tuple[Any, ...]) -> Iterable[
         yield "The source had changes that are in no commit."
 
 
-def _sizes(metrics: MetricsFile) -> str:
-    """Rows and dimensions behind the distances of the recordings."""
-    found = []
+def _describe_sizes(metrics: MetricsFile) -> str:
+    """Return rows and dimensions behind the distances of the recordings."""
+    sizes = []
     for column in metrics.columns.keys() & {"fad", "fd"}:
         about = metrics.columns[column]
         net = metrics.provenance.embedders.get(about.embedder or "")
         if net and net.width:
             rows = metrics.references.frames[about.embedder or ""]
-            found.append(f"{about.label}: {rows} in {net.width}")
-    return ", ".join(sorted(found))
+            sizes.append(f"{about.label}: {rows} in {net.width}")
+    return ", ".join(sorted(sizes))
 
 
-def _of_scores(metrics: MetricsFile) -> Iterable[str]:
+def _warn_of_scores(metrics: MetricsFile) -> Iterable[str]:
     shown = metrics.columns.keys()
     if shown & {"fad", "fd"}:
         yield (
             "FAD and FD grow as clips get fewer, the more so with fewer rows of embeddings than "
-            f"dimensions ({_sizes(metrics)}): compare rows of the same n only."
+            f"dimensions ({_describe_sizes(metrics)}): compare rows of the same n only."
         )
     if "is" in shown:
         splits = metrics.columns["is"].rules["is_splits"]
@@ -237,5 +242,6 @@ def _of_scores(metrics: MetricsFile) -> Iterable[str]:
             )
     if "clap" in shown:
         yield "CLAP scores of different checkpoints can order systems differently."
+    # A bootstrap of few clips is too narrow whatever the column.
     if metrics.n_clips < 30:
         yield f"With {counted(metrics.n_clips, 'clip')} no interval is to be trusted."

@@ -1,31 +1,43 @@
-"""The report: report.md, .tex, .csv and .json in the folder, a page on the terminal."""
+"""The report: report.md, .tex, .csv and .json in the folder, a page on the terminal.
 
+All of them are made from one table (report/table.py) and one page (render/page.py).
+"""
+
+import csv
+import io
 import sys
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
 from stabench.harness import files
 from stabench.harness.errors import MissingError
 from stabench.harness.profiling import costs_file
+from stabench.harness.render.escape import escape_csv
 from stabench.harness.render.markdown import to_markdown
 from stabench.harness.render.page import Page, Section
 from stabench.harness.render.terminal import show
-from stabench.harness.report.cost_section import costs
-from stabench.harness.report.files import to_csv, to_json
+from stabench.harness.report.cost_section import describe_costs
 from stabench.harness.report.latex import latex
-from stabench.harness.report.method import lead, method, notes
+from stabench.harness.report.method import describe_method, lead, notes
 from stabench.harness.report.ranking import marks
-from stabench.harness.report.sections import dependences, differences, extremes, failures
-from stabench.harness.report.sections import results as results_section
-from stabench.harness.report.table import Table, tabulate
+from stabench.harness.report.sections import (
+    describe_dependence,
+    describe_differences,
+    describe_extremes,
+    describe_failures,
+    describe_results,
+)
+from stabench.harness.report.table import Row, Table, tabulate
 from stabench.harness.report.timing_sections import (
-    latencies,
-    paired_latencies,
-    stage_table,
-    time_shares,
+    describe_latencies,
+    describe_shares,
+    describe_stages,
 )
 from stabench.harness.runs.results import Results
+from stabench.harness.stats.estimate import Estimate
+from stabench.harness.tasks.task import SANITY, Column
 
 SCHEMA = 1
 
@@ -51,11 +63,13 @@ def report(
     table = tabulate(results)
     page = page_of(results, table)
     folder = results.folder
+    # Each file is written whole or not at all; the page is printed last, when all are there.
     files.write_bytes(folder / "report.md", to_markdown(page).encode())
     files.write_bytes(folder / "report.tex", latex(results, table).encode())
     files.write_bytes(folder / "report.csv", to_csv(table).encode())
     files.write_json(folder / "report.json", report_json(results, table))
     if sound_mb is not None:
+        # Late: no other format needs what it reads of clips and sounds.
         from stabench.harness.report.html.document import write_html
 
         write_html(results, table, page, sound_mb=sound_mb, sound_from=sound_from)
@@ -64,34 +78,24 @@ def report(
 
 
 def page_of(results: Results, table: Table) -> Page:
-    """All sections that have something to say, the table first."""
-    metrics = results.metrics
-    said = notes(results)
-    found = marks(table, (*results.paired, *paired_latencies(results)))
-    sections = (
-        results_section(table, found),
-        differences(results.paired, table),
-        dependences(metrics, table) if metrics else None,
-        latencies(results, table),
-        time_shares(results, table),
-        stage_table(results, table),
-        costs(results, table),
-        extremes(metrics, _captions(results), _random(results)) if metrics else None,
-        failures(metrics) if metrics else None,
-        Section("Notes", points=said) if said else None,
-        *method(results),
-    )
-    return Page(_title(results), lead(results), tuple(one for one in sections if one))
-
-
-def _captions(results: Results) -> dict[str, str]:
+    """Return all sections that have something to say, the table first."""
+    metrics, warnings = results.metrics, notes(results)
     clips = results.run.clips if results.run else ()
-    return {clip.id: clip.caption for clip in clips if clip.caption}
-
-
-def _random(results: Results) -> set[str]:
-    uses = results.run.suite.systems if results.run else ()
-    return {use.name for use in uses if results.random(use)}
+    captions = {clip.id: clip.caption for clip in clips if clip.caption}
+    sections = (
+        describe_results(table, marks(table, (*results.paired, *results.paired_latencies))),
+        describe_differences(results.paired, table),
+        describe_dependence(metrics, table) if metrics else None,
+        describe_latencies(results, table),
+        describe_shares(results, table),
+        describe_stages(results, table),
+        describe_costs(results, table),
+        describe_extremes(metrics, captions, results.random_systems) if metrics else None,
+        describe_failures(metrics) if metrics else None,
+        Section("notes", "Notes", points=warnings) if warnings else None,
+        *describe_method(results),
+    )
+    return Page(_title(results), lead(results), tuple(filter(None, sections)))
 
 
 def _title(results: Results) -> str:
@@ -100,14 +104,42 @@ def _title(results: Results) -> str:
     return results.run.suite.title or results.run.suite.name
 
 
+def to_csv(table: Table) -> str:
+    """Return a line a row; of each column its value, sd where shown, and the ends of its interval.
+
+    Names and reasons are the only texts in it, each escaped as it is written.
+    """
+    heads = ["system", "label", "paradigm", "n", "failed"]
+    for column in table.columns:
+        timed = column.block == "latency"
+        name = f"{column.key}_{column.unit}" if timed else column.key
+        heads += [name, *([f"{name}_sd"] if timed else []), f"{name}_low", f"{name}_high"]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(map(escape_csv, heads))
+    for row in table.rows:
+        names = (row.system, row.label, row.paradigm)
+        numbers = (_list_numbers(row.cells[column.key], column.block) for column in table.columns)
+        cells = (*names, row.n, row.failed, *chain.from_iterable(numbers))
+        writer.writerow(escape_csv(cell) if isinstance(cell, str) else cell for cell in cells)
+    return out.getvalue()
+
+
+def _list_numbers(cell: Estimate, block: str) -> list[float | str | None]:
+    sd = [cell.sd] if block == "latency" else []
+    # Columns that need listeners are always empty: the reader is told, not left to guess.
+    value = cell.reason if cell.value is None and block == "listeners" else cell.value
+    return [value, *sd, cell.low, cell.high]
+
+
 def report_json(results: Results, table: Table) -> dict[str, Any]:
-    """What report.json holds: rows, differences, and everything a number depends on."""
+    """Return what report.json holds: rows, differences, and all that a number depends on."""
     metrics, record = results.metrics, results.run.record if results.run else None
-    found = costs_file.read(results.folder)
+    costs = costs_file.read(results.folder)
     return {
         "schema": SCHEMA,
         "title": _title(results),
-        **to_json(table),
+        **_describe_table(table),
         "paired": [line.model_dump(mode="json") for line in results.paired],
         "metrics": {k: v.model_dump(mode="json") for k, v in metrics.columns.items()}
         if metrics
@@ -117,6 +149,28 @@ def report_json(results: Results, table: Table) -> dict[str, Any]:
         "suite": record.suite.resolved() if record else None,
         "dataset": record.dataset.model_dump(mode="json", exclude={"clips"}) if record else None,
         "environment": record.model_dump(mode="json")["environment"] if record else None,
-        "costs": found.model_dump(mode="json", by_alias=True) if found else None,
+        "costs": costs.model_dump(mode="json", by_alias=True) if costs else None,
         "notes": list(notes(results)),
     }
+
+
+def _describe_table(table: Table) -> dict[str, Any]:
+    """Return the rows of report.json: systems under `rows`, sanity rows apart."""
+    return {
+        "columns": [column._asdict() for column in table.columns],
+        "rows": [_describe_row(row, table) for row in table.rows if row.paradigm != SANITY],
+        "sanity": [_describe_row(row, table) for row in table.rows if row.paradigm == SANITY],
+    }
+
+
+def _describe_row(row: Row, table: Table) -> dict[str, Any]:
+    cells = {column.key: _describe_cell(row.cells[column.key], column) for column in table.columns}
+    return {**row._asdict(), "cells": cells}
+
+
+def _describe_cell(cell: Estimate, column: Column) -> dict[str, Any]:
+    value = {name: getattr(cell, name) for name in ("value", "low", "high", "n")}
+    value |= {"unit": column.unit, "better": column.better}
+    value |= {} if cell.sd is None else {"sd": cell.sd}
+    value |= {} if cell.p_value is None else {"p_value": cell.p_value}
+    return value | ({"reason": cell.reason} if cell.reason else {})

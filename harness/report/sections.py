@@ -1,8 +1,13 @@
-"""The sections of the table itself, and of the clips that failed."""
+"""The sections of the table, of paired differences, and of single clips.
+
+Each function returns a section or, where there is nothing to say, None. Its key (render/page.py)
+is that by which report.html finds it and links to it.
+"""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from math import isfinite, nan
+from typing import NamedTuple
 
 from stabench.harness.formatting import NOTHING, decimals, figure, interval, is_zero
 from stabench.harness.render.page import Grid, Head, Line, Printed, Section
@@ -22,78 +27,97 @@ MOST_FAILURES = 5
 """Failed clips named for each system."""
 
 
-def results(table: Table, marks: Marks) -> Section:
-    """The paper's table, with intervals and marks, and why some of it is missing."""
-    heads = [Head("System"), Head("clips"), *(Head(c.title, c.block) for c in table.columns)]
-    lines = []
+class Group(NamedTuple):
+    """Rows of one paradigm under one heading."""
+
+    label: str
+    rows: list[Row]
+
+
+def group_rows(table: Table) -> Iterator[Group]:
+    """Yield the rows of the table as it is printed, sanity rows last; no group is empty."""
     for paradigm in table.task.groups:
-        group = [row for row in table.rows if row.paradigm == paradigm]
-        lines += [Line(heading=heading(paradigm))] if group else []
-        lines += [_line(row, table.columns, marks) for row in group]
+        rows = [row for row in table.rows if row.paradigm == paradigm]
+        if rows:
+            yield Group(heading(paradigm), rows)
+
+
+def describe_results(table: Table, marks: Marks) -> Section:
+    """Return the paper's table, with intervals and marks, and why some of it is missing."""
+    heads = [Head("System"), Head("clips"), *(Head(c.title, c.block) for c in table.columns)]
+    lines: list[Line] = []
+    for label, rows in group_rows(table):
+        lines += [Line(heading=label), *(_print_row(row, table.columns, marks) for row in rows)]
     text = (
         "Each value with its 95 % interval over clips; times are mean ± standard deviation, with "
         "the interval of the mean. ↓ lower is better, ↑ higher is better; "
         f"{NOTHING} not measured, see below.",
     )
+    # Said in one point instead of one for every system.
     unheard = [column.label for column in table.columns if column.block == "listeners"]
     points = (
         *(f"{CAVEAT} {row.label}: {row.caveat}" for row in table.rows if row.caveat),
         *legend(table, marks),
-        *_reasons(table.rows, table.columns),
+        *_explain_gaps(table.rows, table.columns),
         f"{', '.join(unheard)}: {NOT_MEASURED}, they need listeners",
     )
-    return Section("Results", text, Grid(tuple(heads), tuple(lines)), points)
+    return Section("results", "Results", text, Grid(tuple(heads), tuple(lines)), points)
 
 
-def _line(row: Row, columns: Sequence[Column], marks: Marks) -> Line:
+def _print_row(row: Row, columns: Sequence[Column], marks: Marks) -> Line:
     sanity = row.paradigm == "sanity"
+    # The short name under a label is what commands take.
     name = "" if sanity or row.label == row.system else row.system
-    of = f"/{row.n + row.failed}" if row.failed else ""
+    planned = f"/{row.n + row.failed}" if row.failed else ""
     cells = [
-        _printed(row.cells[column.key], column, marks.of(row, column.key)) for column in columns
+        _print_cell(row.cells[column.key], column, marks.of(row, column.key)) for column in columns
     ]
     label = f"{row.label} {CAVEAT}" if row.caveat else row.label
-    return Line((Printed(label, name), Printed(f"{row.n}{of}"), *cells), quiet=sanity)
+    return Line((Printed(label, name), Printed(f"{row.n}{planned}"), *cells), quiet=sanity)
 
 
-def _printed(cell: Estimate, column: Column, mark: Mark) -> Printed:
+def _print_cell(cell: Estimate, column: Column, mark: Mark) -> Printed:
     if cell.value is None:
         return Printed(NOT_MEASURED if cell.reason == NOT_MEASURED else NOTHING)
-    ends = interval(cell.low, cell.high, column.digits)
-    under = ends if cell.p_value is None else f"{ends} {_p(cell.p_value)}"
+    under = interval(cell.low, cell.high, column.digits)
+    if cell.p_value is not None:
+        # Three decimals are what 1,000 permutations allow.
+        p = "p < 0.002" if cell.p_value < 0.002 else f"p {cell.p_value:.3f}"
+        under = f"{under} {p}"
     text = value_text(cell, column)
     return Printed(f"{text}{WORSE if mark.worse else ''}", under, strong=mark.best)
 
 
-def _p(p_value: float) -> str:
-    """A permutation's p: three decimals, as 1,000 permutations allow."""
-    return "p < 0.002" if p_value < 0.002 else f"p {p_value:.3f}"
-
-
-def _reasons(rows: Sequence[Row], columns: Sequence[Column]) -> Iterable[str]:
-    """One point for each reason: which columns of which rows it explains."""
+def _explain_gaps(rows: Sequence[Row], columns: Sequence[Column]) -> Iterable[str]:
+    """Yield a point for each reason: which columns of which rows it explains."""
+    # Rows by index: two systems may have one label.
     systems = [index for index, row in enumerate(rows) if row.paradigm != "sanity"]
-    found: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
+    gaps: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
     for index, row in enumerate(rows):
         for column in columns:
             reason = row.cells[column.key].reason
             if reason and reason != NOT_MEASURED:
-                found[reason][index].append(column.label)
-    for reason, by_row in found.items():
+                gaps[reason][index].append(column.label)
+    for reason, by_row in gaps.items():
         alike: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for index, labels in by_row.items():
             alike[tuple(labels)].append(index)
         for names, places in alike.items():
+            # Of two systems the names are as short as the word.
             every = len(systems) > 2 and places == systems
             whose = "every system" if every else ", ".join(rows[index].label for index in places)
             yield f"{', '.join(names)} of {whose}: {reason}"
 
 
-def dependences(metrics: MetricsFile, table: Table) -> Section | None:
-    """Whether outputs depend on their inputs, for every system; None where nothing was tested."""
+def describe_dependence(metrics: MetricsFile, table: Table) -> Section | None:
+    """Return whether outputs depend on their inputs; None where nothing was tested."""
     labels = {row.system: row.label for row in table.rows if row.paradigm != "sanity"}
-    systems = {name: one for name, one in metrics.systems.items() if one.input_dependence}
-    columns = [c for c in FITS if any(c in one.input_dependence for one in systems.values())]
+    systems = {name: record for name, record in metrics.systems.items() if record.input_dependence}
+    columns = [
+        column
+        for column in FITS
+        if any(column in record.input_dependence for record in systems.values())
+    ]
     if not columns:
         return None
     heads = [Head("System"), Head("clips")]
@@ -104,7 +128,7 @@ def dependences(metrics: MetricsFile, table: Table) -> Section | None:
     for name, record in systems.items():
         tests = {column: record.input_dependence.get(column) for column in columns}
         label, n = labels.get(name, name), max(test.n for test in tests.values() if test)
-        cells = [cell for column, test in tests.items() for cell in _tested(test, FITS[column])]
+        cells = [cell for column, test in tests.items() for cell in _print_test(test, FITS[column])]
         lines.append(Line((Printed(label), Printed(str(n)), *cells)))
         for column, test in tests.items():
             if test and test.reason:
@@ -116,34 +140,36 @@ def dependences(metrics: MetricsFile, table: Table) -> Section | None:
         f"{figure(DOUBTFUL, 2)} in 95 of 100 runs; of two tests the smaller p counts twice.",
     )
     grid = Grid(tuple(heads), tuple(lines))
-    return Section("Does the output depend on the input?", text, grid, points)
+    title = "Does the output depend on the input?"
+    return Section("dependence", title, text, grid, points)
 
 
-def _tested(test: DependenceRecord | None, fit: Fit) -> list[Printed]:
-    """Mean fit to own clips, to others', and p."""
+def _print_test(test: DependenceRecord | None, fit: Fit) -> list[Printed]:
+    """Return the mean fit to a system's clips, that to other clips, and p."""
     if test is None or test.p_value is None:
         return [Printed(NOTHING)] * 3
     means = [Printed(figure(value or 0.0, fit.digits)) for value in (test.own, test.others)]
     return [*means, Printed(figure(test.p_value, 3))]
 
 
-def failures(metrics: MetricsFile) -> Section | None:
-    """Which clips failed, and why: the first few of each system."""
+def describe_failures(metrics: MetricsFile) -> Section | None:
+    """Return which clips failed, and why: the first few of each system."""
     points = []
     for name, record in metrics.systems.items():
         first = list(record.failures.items())[:MOST_FAILURES]
         points += [f"{name}, clip {clip}: {reason}" for clip, reason in first]
+        # Never dropped in silence: what is not named is counted.
         left = len(record.failures) - len(first)
         points += [f"{name}: {left} more, see metrics.json"] if left else []
     for clip, reason in list(metrics.references.failures.items())[:MOST_FAILURES]:
         points.append(f"recording of clip {clip}: {reason}")
-    return Section("Failed clips", points=tuple(points)) if points else None
+    return Section("failures", "Failed clips", points=tuple(points)) if points else None
 
 
-def differences(paired: Sequence[DifferenceRecord], table: Table) -> Section | None:
-    """System minus system on the same clips; error propagation is oracle minus cascade.
+def describe_differences(paired: Sequence[DifferenceRecord], table: Table) -> Section | None:
+    """Return system minus system on the same clips; error propagation is oracle minus cascade.
 
-    None where no difference was measured: why not stands under the results.
+    None where no difference was measured: the results say why not.
     """
     if all(record.difference.value is None for record in paired):
         return None
@@ -152,48 +178,55 @@ def differences(paired: Sequence[DifferenceRecord], table: Table) -> Section | N
     for record in paired:
         pairs[record.a, record.b][record.column] = record
     heads = [Head("Pair"), Head("clips"), *(Head(c.title, "quality") for c in columns)]
-    columns = [column._replace(digits=_digits(paired, column)) for column in columns]
-    lines = [_difference(pair, found, columns) for pair, found in pairs.items()]
+    # The heads are made: more digits do not change a column's title.
+    columns = [column._replace(digits=_count_digits(paired, column)) for column in columns]
+    lines = [_print_pair(*names, records, columns) for names, records in pairs.items()]
     text = (
         "The first system minus the second, on the clips that both have; the same resamples of "
         "clips serve both. ✓ the first is better, ✗ it is worse: the interval excludes 0. The "
         "intervals are not widened for their number.",
-        *_propagation(table, pairs, columns),
+        *_explain_propagation(table, pairs, columns),
     )
-    return Section("Paired differences", text, Grid(tuple(heads), tuple(lines)))
+    return Section("differences", "Paired differences", text, Grid(tuple(heads), tuple(lines)))
 
 
-def _digits(paired: Sequence[DifferenceRecord], column: Column) -> int:
-    """Digits that show the narrowest interval, at least the column's own."""
-    found = [one for one in paired if one.column == column.key]
-    ends = [(one.difference.low, one.difference.high) for one in found]
-    widths = [high - low for low, high in ends if high is not None and low is not None]
+def _count_digits(paired: Sequence[DifferenceRecord], column: Column) -> int:
+    """Return digits that show the narrowest interval, at least the column's."""
+    numbers = [record.difference for record in paired if record.column == column.key]
+    widths = [n.high - n.low for n in numbers if n.high is not None and n.low is not None]
     return max(column.digits, decimals(widths, least_figures=1))
 
 
-def _difference(
-    pair: tuple[str, str], found: dict[str, DifferenceRecord], columns: Sequence[Column]
+def _print_pair(
+    a: str, b: str, records: dict[str, DifferenceRecord], columns: Sequence[Column]
 ) -> Line:
-    numbers = [found[column.key].difference for column in columns if column.key in found]
+    numbers = [records[column.key].difference for column in columns if column.key in records]
     counts = sorted({number.n for number in numbers if number.value is not None})
+    # A dict keeps the order and drops the second of two equal counts.
     n = " to ".join(str(count) for count in {counts[0]: 0, counts[-1]: 0}) if counts else NOTHING
     cells = [
-        _signed(found[c.key].difference, c) if c.key in found else Printed("") for c in columns
+        _print_difference(records[column.key].difference, column)
+        if column.key in records
+        else Printed("")
+        for column in columns
     ]
-    return Line((Printed(f"{pair[0]} \N{MINUS SIGN} {pair[1]}"), Printed(n), *cells))
+    return Line((Printed(f"{a} \N{MINUS SIGN} {b}"), Printed(n), *cells))
 
 
-def _signed(number: Estimate, column: Column) -> Printed:
+def _print_difference(number: Estimate, column: Column) -> Printed:
     if number.value is None:
         return Printed(NOTHING, number.reason or "")
-    value = ("+" if number.value > 0 else "") + figure(number.value, column.digits)
-    verdict = _verdict(number, column)
+    value, verdict = _sign(number.value, column), _judge(number, column)
     ends = interval(number.low, number.high, column.digits)
     return Printed(f"{value} {verdict}".strip(), ends, strong=bool(verdict))
 
 
-def _verdict(number: Estimate, column: Column) -> str:
-    """A tick when the first system is better, a cross when it is worse, nothing when open.
+def _sign(value: float, column: Column) -> str:
+    return ("+" if value > 0 else "") + figure(value, column.digits)
+
+
+def _judge(number: Estimate, column: Column) -> str:
+    """Return a tick when the first system is better, a cross when it is worse, "" when open.
 
     Networks with random weights judge nothing.
     """
@@ -206,25 +239,25 @@ def _verdict(number: Estimate, column: Column) -> str:
     return "✓" if (number.low > 0) == (column.better == "higher") else "✗"
 
 
-def _propagation(
+def _explain_propagation(
     table: Table,
     pairs: dict[tuple[str, str], dict[str, DifferenceRecord]],
     columns: Sequence[Column],
 ) -> Iterable[str]:
-    """What the recogniser costs: the same generator on the true caption and on the transcript."""
+    """Yield what the recogniser costs: one generator on the true caption and the transcript."""
     by_name = {row.system: row for row in table.rows if row.paradigm != "sanity"}
     errors = next((column for column in table.columns if column.key == "wer"), None)
-    for (a, b), found in pairs.items():
+    for (a, b), records in pairs.items():
         kinds = [by_name[name].paradigm for name in (a, b) if name in by_name]
+        # Oracle minus cascade only: the other way round costs would read as gains.
         if kinds != ["oracle", "cascade"]:
             continue
         wer = by_name[b].cells.get("wer")
-        heard = (
-            f" (word error rate {_inline(wer, errors)})"
-            if errors and wer and wer.value is not None
-            else ""
-        )
-        costs = [_cost(found[column.key].difference, column) for column in columns]
+        heard = ""
+        if errors and wer and wer.value is not None:
+            ends = interval(wer.low, wer.high, errors.digits)
+            heard = f" (word error rate {f'{value_text(wer, errors)} {ends}'.strip()})"
+        costs = [_name_cost(records[column.key].difference, column) for column in columns]
         costs = [cost for cost in costs if cost]
         yield (
             f"Error propagation: {a} minus {b} is what the recogniser{heard} costs: "
@@ -232,15 +265,11 @@ def _propagation(
         )
 
 
-def _cost(number: Estimate, column: Column) -> str:
+def _name_cost(number: Estimate, column: Column) -> str:
     if number.value is None:
         return ""
-    value = ("+" if number.value > 0 else "") + figure(number.value, column.digits)
-    return f"{column.label} {value} {interval(number.low, number.high, column.digits)}".strip()
-
-
-def _inline(cell: Estimate, column: Column) -> str:
-    return f"{value_text(cell, column)} {interval(cell.low, cell.high, column.digits)}".strip()
+    ends = interval(number.low, number.high, column.digits)
+    return f"{column.label} {_sign(number.value, column)} {ends}".strip()
 
 
 JUDGES = ("kl", "clap")
@@ -250,61 +279,67 @@ FEWEST = 4 * SHOWN
 """With fewer clips there is nothing to choose."""
 
 
-def extremes(
-    metrics: MetricsFile, captions: Mapping[str, str], random: Collection[str] = ()
-) -> Section | None:
-    """The best and worst clips of each system by each judge, with their captions where known.
+class Extremes(NamedTuple):
+    """The clips of a system that one column ranks `best` and `worst`, each the very first first."""
+
+    system: SystemRecord
+    column: str
+    best: tuple[str, ...]
+    worst: tuple[str, ...]
+
+
+def rank_extremes(metrics: MetricsFile, random: Collection[str] = ()) -> list[Extremes]:
+    """Return the extremes of each system by each judge; none of a system with few ranked clips.
 
     `random` are systems on random weights: they have no quality.
     """
+    systems = [record for name, record in metrics.systems.items() if name not in random]
+    extremes = []
+    for system in systems:
+        for column in _list_judges(metrics):
+            clips = _rank_clips(system, column, metrics.columns[column])
+            if len(clips) >= FEWEST:
+                worst = clips[: -SHOWN - 1 : -1]
+                extremes.append(Extremes(system, column, tuple(clips[:SHOWN]), tuple(worst)))
+    return extremes
+
+
+def describe_extremes(
+    metrics: MetricsFile, captions: Mapping[str, str], random: Collection[str] = ()
+) -> Section | None:
+    """Return the clips of `rank_extremes`, with their captions where known."""
     lines: list[Line] = []
-    judges = [column for column in JUDGES if column in metrics.columns]
-    for system in (one for name, one in metrics.systems.items() if name not in random):
-        for column in judges:
-            ranked = _ranked(system, column, metrics.columns[column])
-            if len(ranked) >= FEWEST:
-                lines.append(Line(heading=f"{system.label}, by {metrics.columns[column].label}"))
-                lines += _lines("best", ranked[:SHOWN], system, judges, metrics, captions)
-                lines += _lines(
-                    "worst", ranked[: -SHOWN - 1 : -1], system, judges, metrics, captions
-                )
+    for system, column, best, worst in rank_extremes(metrics, random):
+        lines.append(Line(heading=f"{system.label}, by {metrics.columns[column].label}"))
+        for which, clips in (("best", best), ("worst", worst)):
+            for clip in clips:
+                cells = (which, clip, *_print_values(system, clip, metrics), captions.get(clip, ""))
+                lines.append(Line(tuple(map(Printed, cells))))
     if not lines:
         return None
-    heads = ("", "Clip", *(metrics.columns[column].label for column in judges), "Caption")
+    labels = [metrics.columns[column].label for column in _list_judges(metrics)]
+    heads = (Head(""), Head("Clip", names="clip"), *map(Head, labels), Head("Caption"))
     text = ("The clips to listen to first; all of them are in clips.parquet.",)
-    return Section(
-        "Best and worst clips", text, Grid(tuple(map(Head, heads)), tuple(lines)), only="markdown"
-    )
+    grid = Grid(heads, tuple(lines))
+    return Section("extremes", "Best and worst clips", text, grid, only="markdown")
 
 
-def _ranked(system: SystemRecord, column: str, about: ColumnRecord) -> list[str]:
-    """Clips, the best first; equal ones by id."""
+def _list_judges(metrics: MetricsFile) -> list[str]:
+    return [column for column in JUDGES if column in metrics.columns]
+
+
+def _rank_clips(system: SystemRecord, column: str, about: ColumnRecord) -> list[str]:
+    """Return the clips that have a value, the best first; equal ones by id."""
     values = {
-        clip: found[column]
-        for clip, found in system.per_clip.items()
-        if isfinite(found.get(column, nan))
+        clip: by_column[column]
+        for clip, by_column in system.per_clip.items()
+        if isfinite(by_column.get(column, nan))
     }
     sign = -1 if about.better == "higher" else 1
     return sorted(values, key=lambda clip: (sign * values[clip], clip))
 
 
-def _lines(
-    which: str,
-    clips: Sequence[str],
-    system: SystemRecord,
-    judges: Sequence[str],
-    metrics: MetricsFile,
-    captions: Mapping[str, str],
-) -> list[Line]:
-    lines = []
-    for clip in clips:
-        found = system.per_clip[clip]
-        numbers = [
-            figure(found[column], metrics.columns[column].digits)
-            if isfinite(found.get(column, nan))
-            else ""
-            for column in judges
-        ]
-        cells = (which, clip, *numbers, captions.get(clip, ""))
-        lines.append(Line(tuple(map(Printed, cells))))
-    return lines
+def _print_values(system: SystemRecord, clip: str, metrics: MetricsFile) -> Iterator[str]:
+    for column in _list_judges(metrics):
+        value = system.per_clip[clip].get(column, nan)
+        yield figure(value, metrics.columns[column].digits) if isfinite(value) else ""

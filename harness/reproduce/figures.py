@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from stabench.harness.report.table import Table
-from stabench.harness.report.timing_sections import latency_ratio
 from stabench.harness.reproduce.matching import Standing, latency_reasons, quality_reasons, standing
 from stabench.harness.reproduce.paper import Claim, Column, Conditions, Paper, PaperRow
 from stabench.harness.runs.results import Results
@@ -196,7 +195,7 @@ def _pairs(
     assert conditions is not None, "Paper asks for them with a ratio or a claim"
     for a in above:
         for b in below:
-            run = latency_ratio(results, a.use.name, b.use.name, phase.name)
+            run = results.latency_ratio(a.use.name, b.use.name, phase.name)
             reasons = [
                 reason
                 for row, one in zip(rows, (a, b), strict=True)

@@ -198,11 +198,23 @@ def read(path: Path) -> Paper:
 
 
 def read_all(folder: Path = FOLDER) -> tuple[Paper, ...]:
-    """Every table in a folder, by file name. Raises MissingError for a folder without any."""
+    """Return every table in a folder, by file name.
+
+    Raises MissingError for a folder without any, StabenchError for two of one name.
+    """
     paths = sorted(folder.glob("*.toml"))
     if not paths:
         raise MissingError(f"papers '{folder}': no .toml file in it; give a folder of tables")
-    return tuple(read(path) for path in paths)
+    papers: dict[str, Paper] = {}
+    for path in paths:
+        paper = read(path)
+        if paper.name in papers:
+            raise StabenchError(
+                f"paper '{path}': another table in the folder is named '{paper.name}' too; give "
+                "each its own name"
+            )
+        papers[paper.name] = paper
+    return tuple(papers.values())
 
 
 def _check_cell(row: PaperRow, column: str) -> None:

@@ -101,7 +101,7 @@ def _section(judged: Judged, results: Results) -> Section:
     columns = (Head("Published", "figures"), Head("This run", "figures"))
     grid = Grid((Head("Figure"), Head("Verdict"), *columns), tuple(lines))
     points = tuple(f"{number}: {reason}" for reason, number in numbers.items())
-    return Section(paper.title, text, grid, (*points, *_others(judged, results)))
+    return Section(paper.name, paper.title, text, grid, (*points, *_others(judged, results)))
 
 
 def _others(judged: Judged, results: Results) -> Iterator[str]:

@@ -1,11 +1,18 @@
-"""Results: what a folder holds, read for the report without torch or the metrics."""
+"""Results: what a folder holds, read for the report without torch or the metrics.
+
+A statistic of the times is computed when it is first asked for and kept on the `Results`: all
+sections and formats of a report, and a comparison, show the same numbers.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from stabench.harness.runs import audio_digest, metrics_file
 from stabench.harness.runs.journal import REMAINDER, Row, Span
@@ -16,35 +23,36 @@ from stabench.harness.runs.metrics_file import (
     SystemRecord,
 )
 from stabench.harness.runs.run_folder import RunFolder, on_random_weights
+from stabench.harness.stats.bootstrap import block_length, drawn, ratio, tails
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.stats.latency import Latency
-from stabench.harness.suites.suite import SystemUse
+from stabench.harness.suites.suite import Protocol, SystemUse
 from stabench.harness.tasks.task import DEFAULT, Task, load_task
 
 STALE = "the run went on after it was scored; stabench score RUN"
 
 
-def current(run: RunFolder, metrics: MetricsFile | None) -> MetricsFile | None:
-    """The scores, without those of systems whose sounds are other ones now."""
+def current(rows: Sequence[Row], metrics: MetricsFile | None) -> MetricsFile | None:
+    """Return the scores, emptied for systems whose sounds in `rows` are other ones by now."""
     if metrics is None:
         return None
-    rows = run.rows()
-    stale = {name for name, one in metrics.systems.items() if _stale(name, one, rows)}
+    stale = {name for name, scored in metrics.systems.items() if _stale(name, scored, rows)}
     if not stale:
         return metrics
     systems = {
-        name: _emptied(one) if name in stale else one for name, one in metrics.systems.items()
+        name: _emptied(scored) if name in stale else scored
+        for name, scored in metrics.systems.items()
     }
-    paired = tuple(one for one in metrics.paired if not {one.a, one.b} & stale)
+    paired = tuple(record for record in metrics.paired if not {record.a, record.b} & stale)
     return metrics.model_copy(update={"systems": systems, "paired": paired})
 
 
 def _stale(name: str, scored: SystemRecord, rows: Sequence[Row]) -> bool:
-    """Whether the journal names other sounds; of a system that was not heard, other clips."""
-    own = [row for row in rows if row.system == name and row.ok and not row.repeat]
+    """Return whether the journal names other sounds; of a system not heard, other clips."""
+    outputs = [row for row in rows if row.system == name and row.ok and not row.repeat]
     if scored.audio_sha256 is None:
-        return scored.n != len(own)
-    return scored.audio_sha256 != audio_digest.of_outputs(own, scored.failures)
+        return scored.n != len(outputs)
+    return scored.audio_sha256 != audio_digest.of_outputs(outputs, scored.failures)
 
 
 def _emptied(scored: SystemRecord) -> SystemRecord:
@@ -54,20 +62,28 @@ def _emptied(scored: SystemRecord) -> SystemRecord:
 
 @dataclass(frozen=True)
 class Results:
-    """A run (its journal and records), scores, or both."""
+    """A run (its journal and records), scores, or both.
+
+    `trials` are the measured rows of the journal, ok and failed ones.
+    """
 
     folder: Path
     run: RunFolder | None
     metrics: MetricsFile | None
+    trials: list[Trial] = field(default_factory=list, repr=False)
 
     @classmethod
     def read(cls, path: Path) -> "Results":
-        """The results in a folder ("latest": the last run). Raises MissingError without any."""
+        """Return the results in a folder ("latest": the last run).
+
+        Raises MissingError without any.
+        """
         path = Path(path)
         if (path / metrics_file.NAME).exists() and not (path / "run.json").exists():
             return cls(path, None, metrics_file.read(path))
         run = RunFolder.open(path)
-        return cls(run.path, run, current(run, metrics_file.read(run.path)))
+        rows = run.rows()
+        return cls(run.path, run, current(rows, metrics_file.read(run.path)), rows)
 
     @property
     def task_name(self) -> str:
@@ -82,15 +98,6 @@ class Results:
         return self.run.task if self.run else load_task(self.task_name)
 
     @cached_property
-    def trials(self) -> list[Trial]:
-        """The measured rows of the journal, ok and failed ones."""
-        return self.run.rows() if self.run else []
-
-    def timed(self, system: str) -> list[Trial]:
-        """The rows whose times count; none where times are not latencies."""
-        return [] if self.untimed else timed(self.trials, system)
-
-    @cached_property
     def untimed(self) -> str | None:
         """Why no latency can be shown, or None."""
         if self.run is None:
@@ -99,8 +106,41 @@ class Results:
             return "offline run: a batch has no latency"
         return None
 
+    def timed(self, system: str) -> list[Trial]:
+        """Return the rows whose times count; none where times are not latencies."""
+        if self.untimed:
+            return []
+        if system not in self._timed:
+            self._timed[system] = timed(self.trials, system)
+        return self._timed[system]
+
     def latency(self, system: str, phase: str) -> Latency | str:
-        """The wall times of a phase, or why there are none."""
+        """Return the wall times of a phase, or why there are none."""
+        if (system, phase) not in self._latencies:
+            self._latencies[system, phase] = self._measure_latency(system, phase)
+        return self._latencies[system, phase]
+
+    def stages(self, system: str) -> list["Stage"]:
+        """Return the means of the stages of a system; none where times are not latencies."""
+        if system not in self._stages:
+            self._stages[system] = stages(self.timed(system))
+        return self._stages[system]
+
+    # A frozen dataclass cannot be a key of functools.cache (its scores are not hashable), so what
+    # takes an argument is kept in a table on the object.
+    @cached_property
+    def _timed(self) -> dict[str, list[Trial]]:
+        return {}
+
+    @cached_property
+    def _latencies(self) -> dict[tuple[str, str], Latency | str]:
+        return {}
+
+    @cached_property
+    def _stages(self) -> dict[str, list["Stage"]]:
+        return {}
+
+    def _measure_latency(self, system: str, phase: str) -> Latency | str:
         if self.run is None or self.untimed:
             return self.untimed or ""
         rows = self.timed(system)
@@ -111,21 +151,103 @@ class Results:
         protocol = self.run.suite.protocol
         return Latency(measured, clips, resamples=protocol.bootstrap, seed=protocol.seed)
 
-    @property
+    @cached_property
+    def paired_latencies(self) -> tuple[DifferenceRecord, ...]:
+        """Differences of mean times in the columns and units of the table, every pair once.
+
+        Intervals are 95 % bootstrap intervals over clips, as those of the table: clips that were
+        measured one after the other stay together (harness/stats/bootstrap.py).
+        """
+        if self.run is None:
+            return ()
+        names, protocol = [use.name for use in self.run.suite.systems], self.run.suite.protocol
+        records = []
+        for phase, column, unit_ns in self.task.phases:
+            times = {name: clip_times(self.timed(name), phase) for name in names}
+            for a, b in combinations(names, 2):
+                clips = [clip for clip in times[a] if clip in times[b]]
+                if len(clips) > 1:
+                    minus = np.array([times[a][clip] - times[b][clip] for clip in clips]) / unit_ns
+                    records.append(_difference(a, b, column.key, minus, protocol))
+        return tuple(records)
+
+    def latency_ratio(self, a: str, b: str, phase: str) -> Estimate:
+        """Return the mean time of system `a` over that of `b` on the clips both have.
+
+        Without a value it says why there is none.
+        """
+        if self.run is None or self.untimed:
+            return Estimate.missing(self.untimed or "not timed")
+        mine, theirs = (clip_times(self.timed(name), phase) for name in (a, b))
+        clips = [clip for clip in mine if clip in theirs]
+        if len(clips) < 2:
+            return Estimate.missing(f"needs at least 2 timed clips, has {len(clips)}", len(clips))
+        above, below = (np.array([times[clip] for clip in clips]) for times in (mine, theirs))
+        resamples = _resample(np.log(above / below), self.run.suite.protocol)
+        return ratio(above, below, resamples.counts, resamples.units)
+
+    @cached_property
     def paired(self) -> tuple[DifferenceRecord, ...]:
         """Paired differences, but for systems on random weights: they have no quality."""
-        uses = self.run.suite.systems if self.run else ()
-        random = {use.name for use in uses if self.random(use)}
-        found = self.metrics.paired if self.metrics else ()
-        return tuple(one for one in found if not {one.a, one.b} & random)
+        records = self.metrics.paired if self.metrics else ()
+        return tuple(one for one in records if not {one.a, one.b} & self.random_systems)
+
+    @cached_property
+    def random_systems(self) -> frozenset[str]:
+        """Names of the systems that ran on random weights."""
+        if self.run is None:
+            return frozenset()
+        uses = self.run.suite.systems
+        return frozenset(use.name for use in uses if on_random_weights(self.run, use))
 
     def random(self, use: SystemUse) -> bool:
-        """Whether a system ran on random weights."""
-        return self.run is not None and on_random_weights(self.run, use)
+        """Return whether a system ran on random weights."""
+        return use.name in self.random_systems
+
+
+def clip_times(rows: Iterable[Row], phase: str) -> dict[str, float]:
+    """Return the mean time of each clip over its repeats, ns, in the order of measurement."""
+    times: dict[str, list[int]] = {}
+    for row in rows:
+        if phase in row.phase_ns:
+            times.setdefault(row.clip, []).append(row.phase_ns[phase])
+    return {clip: sum(walls) / len(walls) for clip, walls in times.items()}
+
+
+def _difference(
+    a: str, b: str, column: str, minus: np.ndarray, protocol: Protocol
+) -> DifferenceRecord:
+    """Return the mean of the differences `minus` [N] with its interval."""
+    n, resamples = len(minus), _resample(minus, protocol)
+    low, high = np.quantile(resamples.counts @ minus / n, tails(resamples.units))
+    difference = Estimate(float(minus.mean()), float(low), float(high), n)
+    return DifferenceRecord(a=a, b=b, column=column, difference=difference)
+
+
+class _Resamples(NamedTuple):
+    """How often each clip occurs in each replicate, int [B, N]; of how many units they are made."""
+
+    counts: np.ndarray
+    units: int
+
+
+def _resample(series: np.ndarray, protocol: Protocol) -> _Resamples:
+    """Return resamples of clips; `series` [N], in the order of measurement, shows what is alike."""
+    n, length = len(series), block_length(series)
+    counts = _count_blocks(n, length, protocol.bootstrap, protocol.seed)
+    return _Resamples(counts, max(2, -(-n // length)))
+
+
+@lru_cache(maxsize=4)
+def _count_blocks(n: int, length: int, replicates: int, seed: int) -> np.ndarray:
+    """Return counts [B, n] of clips in resampled blocks; most pairs share all clips."""
+    index = drawn(n, length, resamples=replicates, seed=seed)
+    cells = index + n * np.arange(replicates)[:, None]
+    return np.bincount(cells.ravel(), minlength=n * replicates).reshape(replicates, n)
 
 
 class Stage(NamedTuple):
-    """Mean of one stage over all rows, with its share of both phases together (0 to 1)."""
+    """Mean of one stage over all rows, with its share of all phases together (0 to 1)."""
 
     phase: str
     name: str
@@ -135,12 +257,12 @@ class Stage(NamedTuple):
 
 
 def timed(rows: Iterable[Row], system: str) -> list[Row]:
-    """The rows of `system` that count: finished, and no warm-up."""
+    """Return the rows of `system` that count: finished, and no warm-up."""
     return [row for row in rows if row.system == system and row.ok and not row.warmup]
 
 
 def stages(rows: Sequence[Row]) -> list[Stage]:
-    """Means over `timed` rows, in the order of the clock; each phase ends with its remainder.
+    """Return means over `timed` rows in the order of the clock; a phase ends with its remainder.
 
     A stage that some rows lack counts there as 0, so that the stages add up to the mean phase.
     `device_ns` is None where a row has none (a CPU, or the remainder).
@@ -160,7 +282,7 @@ def stages(rows: Sequence[Row]) -> list[Stage]:
 
 
 def _parts(row: Row) -> Iterable[Span]:
-    """The row's stages, and what is left of each phase that ran."""
+    """Yield the row's stages, and what is left of each phase that ran."""
     yield from row.spans
     for phase in row.phase_ns:
         remainder_ns = row.remainder_ns(phase)
@@ -169,5 +291,5 @@ def _parts(row: Row) -> Iterable[Span]:
 
 
 def _mean(device_ns: list[int | None], rows: Sequence[Row]) -> float | None:
-    known = [one for one in device_ns if one is not None]
+    known = [time_ns for time_ns in device_ns if time_ns is not None]
     return sum(known) / len(rows) if len(known) == len(device_ns) else None

@@ -63,7 +63,7 @@ class Latency:
         """Distinct clips."""
         return len(self._by_clip)
 
-    @property
+    @cached_property
     def mean(self) -> Estimate:
         """Mean, ns, with its interval and the standard deviation of the samples."""
         mean = self._estimate(lambda samples: np.nanmean(samples, axis=-1))

@@ -66,7 +66,7 @@ class Sounds(NamedTuple):
     @property
     def size(self) -> int:
         """Bytes in the page."""
-        return sum(len(one.data) for one in self.previews)
+        return sum(len(preview.data) for preview in self.previews)
 
 
 class Sources(NamedTuple):
@@ -77,30 +77,33 @@ class Sources(NamedTuple):
     outputs: tuple[Source, ...]
 
 
-def sources(
+def find_sources(
     results: Results, systems: Sequence[Entrant], allowed: Sequence[Path] = ()
 ) -> list[Sources]:
-    """Where the sounds of each clip of the run lie; a system on random weights has none.
+    """Return where the sounds of each clip of the run lie; a system on random weights has none.
 
     `allowed` are folders of speech and recordings besides the run folder and the cache.
     """
     run = results.run
     if run is None:
         return []
+    # Only the first repeat's sound is kept.
     rows = {(row.system, row.clip): row for row in results.trials if not row.repeat}
     folders = [folder.resolve() for folder in (results.folder, cache_folder(), *allowed)]
     return [
         Sources(
-            _given(clip.speech, folders, "the clip has no speech"),
-            _given(clip.reference, folders, "the clip has no recording"),
-            tuple(_output(run, one, rows.get((one.name, clip.id))) for one in systems),
+            _find_given(clip.speech, folders, "the clip has no speech"),
+            _find_given(clip.reference, folders, "the clip has no recording"),
+            tuple(
+                _find_output(run, system, rows.get((system.name, clip.id))) for system in systems
+            ),
         )
         for clip in run.clips
     ]
 
 
-def _given(path: Path | None, folders: Sequence[Path], lack: str) -> Source:
-    """A file of the dataset, as far as it lies in one of the folders when links are followed."""
+def _find_given(path: Path | None, folders: Sequence[Path], lack: str) -> Source:
+    """Return a file of the dataset, if it lies in one of the folders when links are followed."""
     if path is None:
         return Source(None, reason=lack)
     try:
@@ -111,7 +114,7 @@ def _given(path: Path | None, folders: Sequence[Path], lack: str) -> Source:
     return Source(place) if within else Source(None, reason=OUTSIDE)
 
 
-def _output(run: RunFolder, system: Entrant, row: Trial | None) -> Source:
+def _find_output(run: RunFolder, system: Entrant, row: Trial | None) -> Source:
     if system.random:
         return Source(None, reason=RANDOM)
     if row is None or not row.ok or row.audio_sha256 is None:
@@ -119,39 +122,41 @@ def _output(run: RunFolder, system: Entrant, row: Trial | None) -> Source:
     return Source(run.audio_path(system.name, row.clip), row.audio_sha256)
 
 
-def within_budget(
+def encode_within(
     wanted: Sequence[tuple[int, Sources]], budget_mb: float = BUDGET_MB
 ) -> dict[int, Sounds]:
-    """The sounds of as many clips, in the order given, as fit; whole clips only."""
-    found: dict[int, Sounds] = {}
+    """Return the sounds of as many clips, in the order given, as fit; whole clips only."""
+    fitting: dict[int, Sounds] = {}
     left = budget_mb * 1e6
-    for index, sounds in _encoded(wanted) if left > 0 else ():
+    for index, sounds in _encode_in_batches(wanted) if left > 0 else ():
         left -= sounds.size
+        # Not the next smaller one instead: the order says which clips matter.
         if left < 0:
             break
-        found[index] = sounds
-    return found
+        fitting[index] = sounds
+    return fitting
 
 
-def _encoded(wanted: Sequence[tuple[int, Sources]]) -> Iterator[tuple[int, Sounds]]:
-    """Encoding leaves the interpreter free, so threads share it."""
+def _encode_in_batches(wanted: Sequence[tuple[int, Sources]]) -> Iterator[tuple[int, Sounds]]:
+    """Yield the sounds in order, a batch at a time: what is not asked for is not encoded."""
+    # Encoding leaves the interpreter free, so threads share it.
     with ThreadPoolExecutor(usable_cores()) as pool:
         for start in range(0, len(wanted), BATCH):
-            some = wanted[start : start + BATCH]
-            done = pool.map(_sounds, [each for _, each in some])
-            yield from zip([index for index, _ in some], done, strict=True)
+            batch = wanted[start : start + BATCH]
+            sounds = pool.map(_encode_clip, [sources for _, sources in batch])
+            yield from zip([index for index, _ in batch], sounds, strict=True)
 
 
-def _sounds(one: Sources) -> Sounds:
+def _encode_clip(sources: Sources) -> Sounds:
     return Sounds(
-        preview(one.speech),
-        preview(one.reference),
-        tuple(preview(source) for source in one.outputs),
+        encode_preview(sources.speech),
+        encode_preview(sources.reference),
+        tuple(encode_preview(source) for source in sources.outputs),
     )
 
 
-def preview(source: Source) -> Preview:
-    """The sound as an MP3, or why there is none. Never a sound that the run did not make."""
+def encode_preview(source: Source) -> Preview:
+    """Return the sound as an MP3, or why there is none. Never a sound that the run did not make."""
     from stabench.metrics.audio import AudioError, content_sha256, decode, mono
 
     if source.path is None:
@@ -161,14 +166,17 @@ def preview(source: Source) -> Preview:
     try:
         audio = decode(source.path)
     except AudioError as error:
-        return _silent(_pathless(error, source.path))
+        # Without the machine's path: a page is sent to others.
+        text = str(error).replace(f"{source.path}: ", "")
+        return _silent(text.replace(str(source.path), source.path.name))
     if source.sha256 is not None and content_sha256(audio.samples) != source.sha256:
         return _silent("the file is not the audio of the run (its sha256 differs)")
     duration_s = len(audio.samples) / audio.rate_hz
     if duration_s > LONGEST_S:
         return _silent(f"it is {duration_s:.0f} s long, a preview is {LONGEST_S} s at most")
     try:
-        return Preview(audio.rate_hz, duration_s, _mp3(mono(audio.samples, "mean"), audio.rate_hz))
+        data = _encode_mp3(mono(audio.samples, "mean"), audio.rate_hz)
+        return Preview(audio.rate_hz, duration_s, data)
     except ValueError as error:  # its rate has no common divisor with one of MP3
         return _silent(str(error))
 
@@ -177,17 +185,13 @@ def _silent(reason: str) -> Preview:
     return Preview(0, 0.0, "", reason)
 
 
-def _pathless(error: Exception, path: Path) -> str:
-    """The error without the machine's path: a page is sent to others."""
-    return str(error).replace(f"{path}: ", "").replace(str(path), path.name)
-
-
-def _mp3(samples: np.ndarray, rate_hz: int) -> str:
-    """Base64 of the samples [T] as MP3, resampled where MP3 has no such rate."""
+def _encode_mp3(samples: np.ndarray, rate_hz: int) -> str:
+    """Return base64 of the samples [T] as MP3, resampled where MP3 has no such rate."""
     import soundfile
 
     from stabench.metrics.resample import resample
 
+    # The next rate up loses nothing; above the highest there is no way but down.
     nearest_hz = next((rate for rate in MP3_RATES_HZ if rate >= rate_hz), MP3_RATES_HZ[-1])
     sound = np.clip(resample(samples, rate_hz, nearest_hz), -1, 1)
     file = io.BytesIO()
@@ -196,12 +200,13 @@ def _mp3(samples: np.ndarray, rate_hz: int) -> str:
     return base64.b64encode(file.getvalue()).decode("ascii")
 
 
-def evenly(count: int) -> list[int]:
-    """The indices below `count` so that every beginning of the list is spread over them all.
+def spread_evenly(count: int) -> list[int]:
+    """Return the indices below `count`, every beginning of the list spread over them all.
 
-    >>> evenly(6)
+    >>> spread_evenly(6)
     [0, 4, 2, 1, 5, 3]
     """
+    # Bits in reverse order: the van der Corput sequence.
     bits = max(count - 1, 1).bit_length()
     turned = (int(f"{i:0{bits}b}"[::-1], 2) for i in range(2**bits))
     return [index for index in turned if index < count]

@@ -2,18 +2,17 @@
 const view = JSON.parse(document.getElementById("view").textContent);
 const list = document.getElementById("clip-list"), article = document.getElementById("clip-view");
 const form = document.getElementById("clip-choice").elements;
-const TIMES = [{key: "processing_ms", label: "Processing (ms)", digits: 1}, {key: "generation_ms", label: "Generation (ms)", digits: 1}];
 let current = 0;
 
 function keys() {
   const outputs = view.clips.flatMap((clip) => clip.outputs);
   const wer = outputs.some((output) => output.alignment) ? [{key: "wer", label: "WER", digits: 3}] : [];
-  return [...view.judges, ...wer, ...TIMES.filter((time) => outputs.some((output) => time.key in output))];
+  return [...view.judges, ...wer, ...view.times.filter((time) => outputs.some((output) => time.key in output.times_ms))];
 }
 
 function valueOf(output, key) {
   if (key === "wer") return output.alignment && output.alignment.words ? output.alignment.errors / output.alignment.words : undefined;
-  return key in output ? output[key] : output.values[key];
+  return key in output.times_ms ? output.times_ms[key] : output.values[key];
 }
 
 function written(value, digits) { return value === undefined ? "–" : minus(value.toFixed(digits)); }

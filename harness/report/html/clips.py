@@ -1,6 +1,6 @@
 """The clips of a run, one by one: what was said, what each system heard, made and took."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from typing import NamedTuple
 from urllib.parse import quote
@@ -9,17 +9,19 @@ from stabench.harness.errors import StabenchError
 from stabench.harness.runs.journal import Row as Trial
 from stabench.harness.runs.results import Results
 from stabench.harness.scoring import clip_table
+from stabench.harness.tasks.task import Task
 from stabench.metrics.wer import normalise
 
 
 class Piece(NamedTuple):
     """Words in a row of one `kind`: equal, substitute, delete or insert.
 
-    A deleted piece has nothing `heard`, an inserted one nothing `said`.
+    A deleted piece has nothing `heard`, an inserted one nothing `spoken`. The script of the page
+    unpacks the three in this order.
     """
 
     kind: str
-    said: str
+    spoken: str
     heard: str
 
 
@@ -32,26 +34,26 @@ class Alignment(NamedTuple):
 
 
 def align(caption: str, transcript: str) -> Alignment:
-    """The normalised texts aligned by jiwer, the counts those of `transcripts.word_errors`."""
-    said, heard = normalise(caption).split(), normalise(transcript).split()
-    if not said or not heard:
-        kind, text = ("delete", said) if said else ("insert", heard)
-        piece = Piece(kind, " ".join(said), " ".join(heard))
-        return Alignment((piece,) if text else (), len(text), len(said))
+    """Return the normalised texts aligned by jiwer, counted as the word error rate counts them."""
+    words, heard = normalise(caption).split(), normalise(transcript).split()
+    # jiwer refuses an empty text.
+    if not words or not heard:
+        kind, text = ("delete", words) if words else ("insert", heard)
+        piece = Piece(kind, " ".join(words), " ".join(heard))
+        return Alignment((piece,) if text else (), len(text), len(words))
     import jiwer
 
-    found = jiwer.process_words(" ".join(said), " ".join(heard))
-    errors = found.substitutions + found.deletions + found.insertions
-    return Alignment(tuple(_pieces(found.alignments[0], said, heard)), errors, len(said))
-
-
-def _pieces(chunks: Iterable, said: list[str], heard: list[str]) -> Iterable[Piece]:
-    for chunk in chunks:
-        yield Piece(
+    result = jiwer.process_words(" ".join(words), " ".join(heard))
+    errors = result.substitutions + result.deletions + result.insertions
+    pieces = tuple(
+        Piece(
             chunk.type,
-            " ".join(said[chunk.ref_start_idx : chunk.ref_end_idx]),
+            " ".join(words[chunk.ref_start_idx : chunk.ref_end_idx]),
             " ".join(heard[chunk.hyp_start_idx : chunk.hyp_end_idx]),
         )
+        for chunk in result.alignments[0]
+    )
+    return Alignment(pieces, errors, len(words))
 
 
 NOT_RUN = "not run"
@@ -67,8 +69,9 @@ class Judge(NamedTuple):
 
 
 class Output(NamedTuple):
-    """One system on one clip. Without a result `reason` says why; times are means of `repeats`.
+    """One system on one clip. Without a result `reason` says why.
 
+    `times_ms` are means over `repeats`, by the column of the phase; empty where nothing was timed.
     `wav` is the exact output's address, relative to the run folder.
     """
 
@@ -77,8 +80,7 @@ class Output(NamedTuple):
     values: dict[str, float]
     transcript: str | None
     alignment: Alignment | None
-    processing_ms: float | None
-    generation_ms: float | None
+    times_ms: dict[str, float]
     repeats: int
     wav: str | None
 
@@ -101,8 +103,8 @@ class Entrant(NamedTuple):
     random: bool
 
 
-def entrants(results: Results) -> tuple[Entrant, ...]:
-    """The systems in the suite's order, or as they were scored."""
+def list_entrants(results: Results) -> tuple[Entrant, ...]:
+    """Return the systems in the suite's order, or as they were scored."""
     if results.run:
         uses = results.run.suite.systems
         return tuple(
@@ -113,11 +115,11 @@ def entrants(results: Results) -> tuple[Entrant, ...]:
     return tuple(Entrant(name, r.label, r.paradigm, False) for name, r in records.items())
 
 
-def judges(results: Results) -> tuple[Judge, ...]:
-    """The columns with a value for each clip, in the table's order."""
+def list_judges(results: Results) -> tuple[Judge, ...]:
+    """Return the columns with a value for each clip, in the table's order."""
     if results.metrics is None:
         return ()
-    found = {
+    measured = {
         key
         for record in results.metrics.systems.values()
         for values in record.per_clip.values()
@@ -126,40 +128,46 @@ def judges(results: Results) -> tuple[Judge, ...]:
     return tuple(
         Judge(key, about.label, about.better, about.digits)
         for key, about in results.metrics.columns.items()
-        if key in found
+        if key in measured
     )
 
 
-def clip_views(results: Results) -> tuple[ClipView, ...]:
-    """Every clip in the dataset's order; of scored folders by name, their captions as scored."""
-    trials = _trials(results)
-    systems = entrants(results)
+def view_clips(results: Results) -> tuple[ClipView, ...]:
+    """Return every clip in the dataset's order; of scored folders by name, captions as scored."""
+    trials: dict[tuple[str, str], list[Trial]] = {}
+    # Repeat 0 first: its sound is the one that is kept and scored.
+    for row in sorted(results.trials, key=lambda row: row.repeat):
+        trials.setdefault((row.system, row.clip), []).append(row)
+    systems = list_entrants(results)
     if results.run:
         clips = [
             (clip.id, clip.caption or " | ".join(clip.judged_by) or None, clip.caption, clip.labels)
             for clip in results.run.clips
         ]
     else:
-        captions = _captions(results)
-        clips = [(name, captions.get(name), None, ()) for name in _names(results)]
+        captions, records = _read_captions(results), results.metrics and results.metrics.systems
+        names = {
+            clip
+            for record in (records or {}).values()
+            for clip in (*record.per_clip, *record.failures)
+        }
+        clips = [(name, captions.get(name), None, ()) for name in sorted(names)]
     return tuple(
         ClipView(
             name,
             caption,
             tuple(labels),
-            tuple(_output(results, one, name, said, trials) for one in systems),
+            tuple(
+                _view_output(results, system, name, spoken, trials.get((system.name, name), []))
+                for system in systems
+            ),
         )
-        for name, caption, said, labels in clips
+        for name, caption, spoken, labels in clips
     )
 
 
-def _names(results: Results) -> list[str]:
-    records = results.metrics.systems.values() if results.metrics else ()
-    return sorted({clip for record in records for clip in (*record.per_clip, *record.failures)})
-
-
-def _captions(results: Results) -> Mapping[str, str]:
-    """The captions of scored folders, which only the clip table keeps.
+def _read_captions(results: Results) -> Mapping[str, str]:
+    """Return the captions of scored folders, which only the clip table keeps.
 
     Raises StabenchError for a file that is no such table.
     """
@@ -168,52 +176,42 @@ def _captions(results: Results) -> Mapping[str, str]:
         return {}
     from pyarrow import parquet
 
+    # Columns by name: the table has a column for every metric besides.
     try:
-        found = parquet.read_table(path, columns=["clip", "caption"]).to_pylist()
-        return {row["clip"]: row["caption"] for row in found if row["caption"]}
+        rows = parquet.read_table(path, columns=["clip", "caption"]).to_pylist()
+        return {row["clip"]: row["caption"] for row in rows if row["caption"]}
     except (ValueError, KeyError) as error:
         raise StabenchError(
             f"{path}: not a table of clips and captions ({error}); score the folders again"
         ) from None
 
 
-def _trials(results: Results) -> dict[tuple[str, str], list[Trial]]:
-    """The rows of each system and clip, by repeat."""
-    found: dict[tuple[str, str], list[Trial]] = {}
-    for row in sorted(results.trials, key=lambda row: row.repeat):
-        found.setdefault((row.system, row.clip), []).append(row)
-    return found
-
-
-def _output(
-    results: Results,
-    system: Entrant,
-    clip: str,
-    said: str | None,
-    trials: Mapping[tuple[str, str], list[Trial]],
+def _view_output(
+    results: Results, system: Entrant, clip: str, spoken: str | None, rows: list[Trial]
 ) -> Output:
-    rows = trials.get((system.name, clip), [])
-    reason = _reason(results, system.name, clip, rows)
+    """Return what one system made of one clip, from its `rows` by repeat."""
+    reason = _explain_failure(results, system.name, clip, rows)
     text = rows[0].text if rows and rows[0].ok and not system.random else None
+    # An oracle reads the caption; there is nothing that it heard.
     heard = text if system.paradigm != "oracle" else None
     record = results.metrics.systems.get(system.name) if results.metrics else None
     measured = record.per_clip.get(clip, {}) if record and not system.random else {}
+    # Warm-ups are not among the rows, failed repeats have no time.
     timed = [] if results.untimed else [row for row in rows if row.ok]
     return Output(
         reason is None,
         reason,
         {key: value for key, value in measured.items() if isfinite(value)},
         heard,
-        align(said, heard) if said and heard is not None else None,
-        _mean_ms([row.phase_ns.get("represent") for row in timed]),
-        _mean_ms([row.phase_ns.get("generate") for row in timed]),
+        align(spoken, heard) if spoken and heard is not None else None,
+        dict(_average_times(results.task, timed)),
         len(timed),
-        _wav(results, system, clip, rows),
+        _link_wav(results, system, clip, rows),
     )
 
 
-def _reason(results: Results, system: str, clip: str, rows: list[Trial]) -> str | None:
-    """Why there is no result: the scores' word, or before scoring the journal's."""
+def _explain_failure(results: Results, system: str, clip: str, rows: list[Trial]) -> str | None:
+    """Return why there is no result: the scores' word, or before scoring the journal's."""
     record = results.metrics.systems.get(system) if results.metrics else None
     if record and clip in record.failures:
         return record.failures[clip]
@@ -227,15 +225,18 @@ def _reason(results: Results, system: str, clip: str, rows: list[Trial]) -> str 
     return f"{error.kind}: {error.message}" if error else rows[0].status
 
 
-def _mean_ms(walls_ns: list[int | None]) -> float | None:
-    known = [wall for wall in walls_ns if wall is not None]
-    return sum(known) / len(known) / 1e6 if known else None
+def _average_times(task: Task, rows: Sequence[Trial]) -> Iterator[tuple[str, float]]:
+    """Yield the mean time of each phase that was timed, ms, by its column."""
+    for phase in task.phases:
+        if walls_ns := [row.phase_ns[phase.name] for row in rows if phase.name in row.phase_ns]:
+            yield phase.column.key, sum(walls_ns) / len(walls_ns) / 1e6
 
 
-def _wav(results: Results, system: Entrant, clip: str, rows: list[Trial]) -> str | None:
+def _link_wav(results: Results, system: Entrant, clip: str, rows: list[Trial]) -> str | None:
     if results.run is None or system.random or not (rows and rows[0].ok):
         return None
     path = results.run.audio_path(system.name, clip)
     if not path.is_file():
         return None
+    # A name may hold "?" or "#", which would end the address.
     return "/".join(quote(part, safe="") for part in path.relative_to(results.folder).parts)

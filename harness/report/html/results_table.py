@@ -1,9 +1,12 @@
 """Table 2 as the page shows it: what is printed, what a hover says, what a column is sorted by."""
 
+from collections.abc import Iterator
+from itertools import groupby, islice
 from typing import NamedTuple
 
 from stabench.harness.formatting import counted, figure
 from stabench.harness.render.page import Head, Printed, Section
+from stabench.harness.report.sections import group_rows
 from stabench.harness.report.table import Row, Table
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.tasks.task import Column
@@ -13,11 +16,11 @@ KEYS = 2
 
 
 class Shown(NamedTuple):
-    """One number: printed as in every format, with the sentence `said` of its interval."""
+    """One number: printed as in every format, and in one `sentence` with its interval."""
 
     printed: Printed
     value: float | None
-    said: str
+    sentence: str
 
 
 class Line(NamedTuple):
@@ -46,59 +49,55 @@ class Block(NamedTuple):
 
 
 class ResultsTable(NamedTuple):
-    """The section, with its cells as `Shown`."""
+    """The section of the results, with the cells of its grid as `Shown`."""
 
     section: Section
     heads: tuple[Head, ...]
     blocks: tuple[Block, ...]
     better: tuple[str, ...]
     groups: tuple[Group, ...]
-    points: tuple[str, ...]
 
 
-def results_table(table: Table, section: Section) -> ResultsTable:
-    """The grid of the report's first section, its lines set beside the rows they print."""
-    rows, grid = iter(table.rows), section.grid
-    assert grid is not None
-    groups: list[Group] = []
-    for line in grid.lines:
-        if line.heading:
-            groups.append(Group(line.heading, False, ()))
-        else:
-            own = _line(next(rows), line.cells, table.columns)
-            last = groups[-1]
-            groups[-1] = last._replace(quiet=line.quiet, lines=(*last.lines, own))
+def tabulate_results(table: Table, section: Section) -> ResultsTable:
+    """Return the grid of the results, its lines beside the rows that they print.
+
+    `section` is made of the same `table` (report/sections.py), so that each line has its row.
+    """
+    assert section.grid is not None
+    printed = [line.cells for line in section.grid.lines if not line.heading]
+    rows = [row for group in group_rows(table) for row in group.rows]
+    lines = iter(
+        [_show_line(row, cells, table.columns) for row, cells in zip(rows, printed, strict=True)]
+    )
+    groups = [
+        # Sanity rows are no competitors.
+        Group(label, members[0].paradigm == "sanity", tuple(islice(lines, len(members))))
+        for label, members in group_rows(table)
+    ]
     return ResultsTable(
         section,
-        grid.heads,
-        _blocks(table.columns),
+        section.grid.heads,
+        tuple(_count_blocks(table.columns)),
         tuple(column.better for column in table.columns),
         tuple(groups),
-        section.points,
     )
 
 
-def _blocks(columns: tuple[Column, ...]) -> tuple[Block, ...]:
-    found: list[Block] = []
-    for column in columns:
-        if found and found[-1].name == column.block:
-            found[-1] = Block(column.block, found[-1].columns + 1)
-        else:
-            found.append(Block(column.block, 1))
-    return tuple(found)
+def _count_blocks(columns: tuple[Column, ...]) -> Iterator[Block]:
+    for name, block in groupby(columns, key=lambda column: column.block):
+        yield Block(name, len(list(block)))
 
 
-def _line(row: Row, printed: tuple[Printed, ...], columns: tuple[Column, ...]) -> Line:
-    cells = (
-        Shown(shown, cell.value, _said(cell, column))
-        for column, shown in zip(columns, printed[KEYS:], strict=True)
-        for cell in (row.cells[column.key],)
-    )
+def _show_line(row: Row, printed: tuple[Printed, ...], columns: tuple[Column, ...]) -> Line:
+    cells = []
+    for column, shown in zip(columns, printed[KEYS:], strict=True):
+        cell = row.cells[column.key]
+        cells.append(Shown(shown, cell.value, _word(cell, column)))
     return Line(printed[0], printed[1].main, row.n, row.failed, tuple(cells))
 
 
-def _said(cell: Estimate, column: Column) -> str:
-    """The whole truth of a cell in one sentence."""
+def _word(cell: Estimate, column: Column) -> str:
+    """Return the whole truth of a cell in one sentence."""
     if cell.value is None:
         return f"{column.label}: {cell.reason}" if cell.reason else f"{column.label}: none"
     unit = f" {column.unit}" if column.unit else ""

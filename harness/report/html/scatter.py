@@ -10,7 +10,7 @@ from stabench.harness.report.table import Row, Table
 from stabench.harness.runs.results import Results
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.stats.latency import Latency
-from stabench.harness.tasks.task import Column
+from stabench.harness.tasks.task import Column, Task
 
 WIDE = 10
 """A largest value this many times the smallest asks for a logarithmic axis."""
@@ -35,32 +35,36 @@ class Scale(NamedTuple):
     log: bool
 
     def share(self, value: float) -> float:
-        """The place of a value, held within the axis."""
+        """Return the place of a value, held within the axis."""
         low, high = self._end(self.low), self._end(self.high)
         return min(max((self._end(value) - low) / (high - low), 0.0), 1.0)
 
     def ticks(self) -> list[Tick]:
-        """Round values within the axis: 1, 2 and 5 times powers of ten."""
-        values = _decades(self.low, self.high) if self.log else _tick_steps(self.low, self.high)
-        return [Tick(self.share(value), _written(value, values)) for value in values]
+        """Return round values within the axis: 1, 2 and 5 times powers of ten."""
+        values = (
+            _list_decades(self.low, self.high) if self.log else _list_steps(self.low, self.high)
+        )
+        return [Tick(self.share(value), _format_tick(value, values)) for value in values]
 
     def _end(self, value: float) -> float:
         return log10(max(value, self.low)) if self.log else value
 
 
-def scale(values: Sequence[float], *, may_be_log: bool = False) -> Scale:
-    """A scale that shows all `values` with a little room at both ends."""
+def fit_scale(values: Sequence[float], *, may_be_log: bool = False) -> Scale:
+    """Return a scale that shows all `values` with a little room at both ends."""
     low, high = min(values), max(values)
     if may_be_log and low > 0 and high / low >= WIDE:
         room = (high / low) ** PADDING
         return Scale(low / room, high * room, True)
+    # Equal values have no range: their size (or 1) gives the axis one.
     size = max(abs(low), abs(high))
     room = PADDING * (high - low) if high - low > ALIKE * size else size or 1.0
     return Scale(low - room, high + room, False)
 
 
-def _tick_steps(low: float, high: float) -> list[float]:
-    """Multiples of a round step, at most MOST_TICKS."""
+def _list_steps(low: float, high: float) -> list[float]:
+    """Return multiples of a round step, at most MOST_TICKS."""
+    # The power of ten below the least possible step; 20 of it are always enough.
     power = 10 ** floor(log10((high - low) / MOST_TICKS))
     step = next(
         m * power
@@ -70,19 +74,23 @@ def _tick_steps(low: float, high: float) -> list[float]:
     return [k * step for k in range(ceil(low / step), floor(high / step) + 1)]
 
 
-def _decades(low: float, high: float) -> list[float]:
-    """1, 2, 5 times powers of ten, or the powers alone where those are too many."""
+def _list_decades(low: float, high: float) -> list[float]:
+    """Return 1, 2, 5 times powers of ten, or the powers alone where those are too many."""
     powers = range(floor(log10(low)), ceil(log10(high)) + 1)
     for multiples in ((1, 2, 5), (1, 3), (1,)):
-        found = [m * 10.0**p for p in powers for m in multiples if low <= m * 10.0**p <= high]
-        if len(found) <= MOST_TICKS:
+        values = [m * 10.0**p for p in powers for m in multiples if low <= m * 10.0**p <= high]
+        if len(values) <= MOST_TICKS:
             break
-    return found[:: ceil(len(found) / MOST_TICKS) or 1]
+    return values[:: ceil(len(values) / MOST_TICKS) or 1]
 
 
-def _written(value: float, beside: Sequence[float]) -> str:
-    """With the decimals that the smallest step (or, of decades, the value itself) asks for."""
+def _format_tick(value: float, beside: Sequence[float]) -> str:
+    """Return a value with the decimals that its axis asks for.
+
+    Those of the smallest step or, where steps grow (decades), of the value itself.
+    """
     gaps = [b - a for a, b in pairwise(beside)] or [abs(value) or 1.0]
+    # Steps of decades grow by more than half from the first to the last.
     even = len(gaps) > 1 and abs(gaps[0] - gaps[-1]) < gaps[0] / 2
     size = min(gaps) if even or not value else abs(value)
     return figure(value, max(0, -floor(log10(size) + 1e-9)))
@@ -97,12 +105,6 @@ ABOVE = 8
 BELOW = 18
 """Or below it, where another label stands above."""
 LONGEST_LABEL = 28
-PHASES = {
-    "total": "Processing and generation",
-    "processing": "Processing",
-    "generation": "Generation",
-}
-"""The latencies to choose from, the first one shown first."""
 
 
 class Point(NamedTuple):
@@ -157,16 +159,25 @@ class Pair(NamedTuple):
     quality: Estimate
 
 
-def charts(results: Results, table: Table) -> list[Chart]:
-    """A chart for every metric and latency that two systems or more have.
+def name_latencies(task: Task) -> dict[str, str]:
+    """Return the latencies to choose from by key, the first one shown first: all phases together,
+    then each."""
+    labels = {phase.column.key: phase.column.label for phase in task.phases}
+    first, *others = labels.values()
+    return {"total": " and ".join((first, *(other.lower() for other in others))), **labels}
+
+
+def draw_charts(results: Results, table: Table) -> list[Chart]:
+    """Return a chart for every metric and latency that two systems or more have.
 
     None of a metric whose network has random weights: there is no better system to show.
     """
     rows = [row for row in table.rows if row.paradigm != "sanity"]
+    labels = name_latencies(results.task)
     times = {
-        key: {row.system: latency_ms(results, row.system, key) for row in rows} for key in PHASES
+        key: {row.system: average_ms(results, row.system, key) for row in rows} for key in labels
     }
-    found = []
+    charts = []
     quality = (c for c in table.columns if c.block == "quality" and not c.random)
     for column in quality:
         for key, latencies in times.items():
@@ -175,19 +186,19 @@ def charts(results: Results, table: Table) -> list[Chart]:
                 p for p in pairs if p.latency.value is not None and p.quality.value is not None
             ]
             if len(shown) > 1:
-                missing = tuple(_lack(pair) for pair in pairs if pair not in shown)
-                best = front(shown, column.better, table.task.told)
-                found.append(_chart(column, key, shown, best, missing))
-    return found
+                missing = tuple(_explain_gap(pair) for pair in pairs if pair not in shown)
+                best = find_front(shown, column.better, table.task.told)
+                charts.append(_draw_chart(column, labels[key], key, shown, best, missing))
+    return charts
 
 
-def _lack(pair: Pair) -> str:
-    """Why a system is not drawn."""
+def _explain_gap(pair: Pair) -> str:
+    """Return why a system is not drawn."""
     number = pair.quality if pair.quality.value is None else pair.latency
     return f"{pair.row.label} ({number.reason or 'not measured'})"
 
 
-def front(pairs: Sequence[Pair], better: str, told: Sequence[str]) -> list[Pair]:
+def find_front(pairs: Sequence[Pair], better: str, told: Sequence[str]) -> list[Pair]:
     """Return the systems that no other beats in one number without losing in the other.
 
     Paradigms that are `told` the caption do not compete.
@@ -197,15 +208,16 @@ def front(pairs: Sequence[Pair], better: str, told: Sequence[str]) -> list[Pair]
     costs = [(_value(pair.latency), sign * _value(pair.quality)) for pair in compared]
     kept = [
         pair
-        for pair, own in zip(compared, costs, strict=True)
-        if not any(a <= own[0] and b <= own[1] and (a, b) != own for a, b in costs)
+        for pair, cost in zip(compared, costs, strict=True)
+        if not any(a <= cost[0] and b <= cost[1] and (a, b) != cost for a, b in costs)
     ]
     return sorted(kept, key=lambda pair: _value(pair.latency))
 
 
-def latency_ms(results: Results, system: str, key: str) -> Estimate:
-    """Mean latency with its interval, ms: one phase, or both of a clip together."""
+def average_ms(results: Results, system: str, key: str) -> Estimate:
+    """Return the mean latency with its interval, ms: one phase, or both of a clip together."""
     if key == "total":
+        # Of a row, not of two means: phases of one clip are slow together.
         walls = [
             (sum(row.phase_ns.values()), row.clip)
             for row in results.timed(system)
@@ -215,73 +227,77 @@ def latency_ms(results: Results, system: str, key: str) -> Estimate:
             return Estimate.missing("not timed")
         protocol = results.run.suite.protocol
         samples, clips = zip(*walls, strict=True)
-        found: Latency | str = Latency(
+        latency: Latency | str = Latency(
             samples, clips, resamples=protocol.bootstrap, seed=protocol.seed
         )
     else:
         phase = results.task.phase_of(key)
         assert phase is not None, f"{key} is the latency of no phase"
-        found = results.latency(system, phase.name)
-    return Estimate.missing(found) if isinstance(found, str) else found.mean.scaled(1e-6)
+        latency = results.latency(system, phase.name)
+    return Estimate.missing(latency) if isinstance(latency, str) else latency.mean.scaled(1e-6)
 
 
-def _chart(
-    column: Column, key: str, pairs: list[Pair], best: list[Pair], missing: tuple[str, ...]
+def _draw_chart(
+    column: Column,
+    label: str,
+    key: str,
+    pairs: list[Pair],
+    best: list[Pair],
+    missing: tuple[str, ...],
 ) -> Chart:
-    slowest = max(end for pair in pairs for end in _ends(pair.latency))
+    # One unit for all systems, so that the axis is read at once.
+    slowest = max(end for pair in pairs for end in _list_ends(pair.latency))
     unit, factor = ("ms", 1.0) if slowest < 1000 else ("s", 1e-3)
     pairs = [pair._replace(latency=pair.latency.scaled(factor)) for pair in pairs]
-    across = scale([end for p in pairs for end in _ends(p.latency)], may_be_log=True)
-    up = scale([end for p in pairs for end in _ends(p.quality)])
+    across = fit_scale([end for p in pairs for end in _list_ends(p.latency)], may_be_log=True)
+    up = fit_scale([end for p in pairs for end in _list_ends(p.quality)])
     names = {pair.row.system for pair in best}
-    points = [_point(pair, column, unit, across, up, names) for pair in pairs]
-    points = _apart(sorted(points, key=lambda point: point.y))
+    points = [_draw_point(pair, column, unit, across, up, names) for pair in pairs]
+    points = _separate_labels(sorted(points, key=lambda point: point.y))
+    by_system = {point.system: point for point in points}
     turned = ", axis reversed" if column.better == "lower" else ""
     return Chart(
         column.key,
         key,
-        f"{column.label} against {PHASES[key].lower()}",
+        f"{column.label} against {label.lower()}",
         column.title,
-        f"{PHASES[key]} ({unit}{', logarithmic' if across.log else ''})",
+        f"{label} ({unit}{', logarithmic' if across.log else ''})",
         f"{column.title}{turned}: up is better",
         tuple(across.ticks()),
-        tuple(Tick(_y(up, t.share, column), t.text) for t in up.ticks()),
+        tuple(Tick(_turn(t.share, column), t.text) for t in up.ticks()),
         tuple(points),
-        tuple(_steps([point for pair in best for point in points if _is(point, pair)])),
+        tuple(_draw_steps([by_system[pair.row.system] for pair in best])),
         tuple(pair.row.label for pair in best),
         missing,
         len({(pair.quality.n, pair.latency.n) for pair in pairs}) == 1,
     )
 
 
-def _is(point: Point, pair: Pair) -> bool:
-    return point.system == pair.row.system
-
-
 def _value(number: Estimate) -> float:
-    """What is drawn: a pair without a number is not."""
+    """Return what is drawn: a pair without a number is not."""
     assert number.value is not None
     return number.value
 
 
-def _ends(number: Estimate) -> list[float]:
+def _list_ends(number: Estimate) -> list[float]:
     return [end for end in number[:3] if end is not None]
 
 
-def _y(up: Scale, share: float, column: Column) -> float:
-    """Pixels from the top; the better side is up."""
+def _turn(share: float, column: Column) -> float:
+    """Return pixels from the top; the better side is up."""
     return HEIGHT * (share if column.better == "lower" else 1 - share)
 
 
-def _point(
+def _draw_point(
     pair: Pair, column: Column, unit: str, across: Scale, up: Scale, best: set[str]
 ) -> Point:
-    y = _y(up, up.share(_value(pair.quality)), column)
-    y_ends = [_y(up, up.share(end), column) for end in pair.quality[1:3] if end is not None]
+    y = _turn(up.share(_value(pair.quality)), column)
+    y_ends = [_turn(up.share(end), column) for end in pair.quality[1:3] if end is not None]
+    label = pair.row.label
     x_ends = [across.share(end) for end in pair.latency[1:3] if end is not None]
     return Point(
         pair.row.system,
-        _short(pair.row.label),
+        label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…",
         pair.row.paradigm,
         pair.row.system in best,
         pair.latency,
@@ -291,37 +307,34 @@ def _point(
         y,
         (min(y_ends), max(y_ends)) if len(y_ends) == 2 else None,
         y,
-        f"{pair.row.label}: {_said(pair.latency)} {unit}, "
-        f"{column.label} {_said(pair.quality, column.digits)}",
+        f"{label}: {_format(pair.latency)} {unit}, "
+        f"{column.label} {_format(pair.quality, column.digits)}",
     )
 
 
-def _said(number: Estimate, digits: int | None = None) -> str:
+def _format(number: Estimate, digits: int | None = None) -> str:
     value = _value(number)
     digits = decimals([value]) if digits is None else digits
     return f"{figure(value, digits)} {interval(number.low, number.high, digits)}".strip()
 
 
-def _short(label: str) -> str:
-    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"
-
-
-def _apart(points: Sequence[Point]) -> list[Point]:
-    """Points from the top down, with labels that do not lie over one another on their side."""
+def _separate_labels(points: Sequence[Point]) -> list[Point]:
+    """Return points from the top down, labels on one side not lying over one another."""
     places: dict[str, float] = {}
     for side in (True, False):
-        own = [point for point in points if (point.x > 0.5) == side]
-        places |= dict(zip((point.system for point in own), _placed(own), strict=True))
+        column = [point for point in points if (point.x > 0.5) == side]
+        places |= dict(zip((point.system for point in column), _place_labels(column), strict=True))
     return [point._replace(label_y=places[point.system]) for point in points]
 
 
-def _placed(points: Sequence[Point]) -> list[float]:
-    """Above its point, or below where that is taken; pushed back up at the lower edge."""
+def _place_labels(points: Sequence[Point]) -> list[float]:
+    """Return the height of each label: above its point, or below where that is taken."""
     ys: list[float] = []
     for point in points:
         least = ys[-1] + LINE if ys else 0.0
         free = point.y - ABOVE >= least
         ys.append(point.y - ABOVE if free else max(point.y + BELOW, least))
+    # What was pushed beyond the lower edge comes back up, and pushes those above it.
     lowest = float(HEIGHT)
     for index in reversed(range(len(ys))):
         ys[index] = min(ys[index], lowest)
@@ -329,8 +342,8 @@ def _placed(points: Sequence[Point]) -> list[float]:
     return ys
 
 
-def _steps(points: Sequence[Point]) -> Iterator[Step]:
-    """The border of what the front reaches: across at one quality, then up at the next."""
+def _draw_steps(points: Sequence[Point]) -> Iterator[Step]:
+    """Yield the border of what the front reaches: across at one quality, then up at the next."""
     for here, there in pairwise(points):
         yield Step(here.x, here.y, there.x, here.y)
         yield Step(there.x, here.y, there.x, there.y)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from stabench.harness.formatting import NOTHING, figure
 from stabench.harness.report.table import Table
 from stabench.harness.runs.journal import REMAINDER
-from stabench.harness.runs.results import Results, Stage, stages
+from stabench.harness.runs.results import Results, Stage
 
 MS_NS = 1e6
 
@@ -50,19 +50,19 @@ class Waterfall(NamedTuple):
     on_device: bool
 
 
-def waterfalls(results: Results, table: Table) -> list[Waterfall]:
-    """Every timed system, on one axis that the slowest one fills."""
+def draw_waterfalls(results: Results, table: Table) -> list[Waterfall]:
+    """Return every timed system, on one axis that the slowest one fills."""
     rows = [row for row in table.rows if row.paradigm != "sanity"]
-    trials = {row.system: results.timed(row.system) for row in rows}
-    parts = {system: stages(own) for system, own in trials.items()}
-    longest_ns = max((_sum(own) for own in parts.values()), default=0.0) or 1.0
+    parts = {row.system: results.stages(row.system) for row in rows}
+    # 1 where nothing took any time: an axis needs a length.
+    longest_ns = max(map(_sum_ns, parts.values()), default=0.0) or 1.0
     return [
         Waterfall(
             row.system,
             row.label,
-            figure(_sum(parts[row.system]) / MS_NS, 1),
-            len({trial.clip for trial in trials[row.system]}),
-            tuple(_bars(parts[row.system], longest_ns)),
+            figure(_sum_ns(parts[row.system]) / MS_NS, 1),
+            len({trial.clip for trial in results.timed(row.system)}),
+            tuple(_draw_bars(parts[row.system], longest_ns)),
             any(part.device_ns is not None for part in parts[row.system]),
         )
         for row in rows
@@ -70,22 +70,23 @@ def waterfalls(results: Results, table: Table) -> list[Waterfall]:
     ]
 
 
-def _sum(parts: Sequence[Stage]) -> float:
+def _sum_ns(parts: Sequence[Stage]) -> float:
     return sum(part.mean_ns for part in parts)
 
 
-def _bars(parts: Sequence[Stage], longest_ns: float) -> Iterator[Bar]:
-    """Stages in the order of the clock, each beginning where the one before it ends."""
+def _draw_bars(parts: Sequence[Stage], longest_ns: float) -> Iterator[Bar]:
+    """Yield stages in the order of the clock, each beginning where the one before it ends."""
+    # Phases follow one another, as they do for the user who waits.
     at_ns = 0.0
     for phase in dict.fromkeys(part.phase for part in parts):
-        own = [part for part in parts if part.phase == phase]
+        phase_parts = [part for part in parts if part.phase == phase]
         began_ns = at_ns
-        for part in own:
+        for part in phase_parts:
             kind = "remainder" if part.name == REMAINDER else "stage"
             place = (at_ns / longest_ns, part.mean_ns / longest_ns)
             name = part.name.strip("()")
             yield Bar(kind, phase, name, part.mean_ns, *place, part.share, part.device_ns)
             at_ns += part.mean_ns
         place = (began_ns / longest_ns, (at_ns - began_ns) / longest_ns)
-        share = sum(part.share for part in own)
+        share = sum(part.share for part in phase_parts)
         yield Bar("sum", phase, phase, at_ns - began_ns, *place, share, None)

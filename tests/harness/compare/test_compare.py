@@ -98,7 +98,7 @@ def test_a_slowdown_of_less_than_five_percent_does_not_count_unless_asked() -> N
 def test_what_the_page_and_the_json_say_of_stages() -> None:
     """Open ones are not in the summary; changes of all times are ratios; p has three decimals."""
     found = compare(evidence(one()), evidence(one(stage=0.3)), QUICK)
-    (summary,) = page(found).sections[0].points
+    (summary,) = page(found).section("verdicts").points
     assert "inconclusive" not in summary
     scales = {line["key"]: line["scale"] for line in to_json(found)["systems"][0]["lines"]}
     assert scales["generate/a"] == scales["generation"] == "ratio"

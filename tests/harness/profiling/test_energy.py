@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from stabench.harness.profiling.energy import LIBRARY, Nvml, Unavailable, measure, meter_of
+from stabench.harness.profiling.energy import LIBRARY, Nvml, Unavailable, find_meter, measure
 
 UUID = "GPU-01234567-89ab-cdef"
 NOT_SUPPORTED = 3
@@ -109,7 +109,7 @@ def test_a_machine_without_the_library_says_so(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_cpu_has_no_counter() -> None:
     with pytest.raises(Unavailable, match="a CPU has no energy counter"):
-        meter_of("cpu")
+        find_meter("cpu")
 
 
 @pytest.mark.parametrize("uuid", [UUID, UUID.removeprefix("GPU-")])
@@ -119,5 +119,5 @@ def test_the_gpu_is_that_of_torch(monkeypatch: pytest.MonkeyPatch, uuid: str) ->
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 2)
     found = {2: SimpleNamespace(uuid=uuid)}
     monkeypatch.setattr(torch.cuda, "get_device_properties", found.__getitem__)
-    monkeypatch.setattr("stabench.harness.profiling.energy._library", Library)
-    assert meter_of("cuda").read_mj() == 2**40 + 5
+    monkeypatch.setattr("stabench.harness.profiling.energy._load_library", Library)
+    assert find_meter("cuda").read_mj() == 2**40 + 5

@@ -118,7 +118,7 @@ def test_memory_is_the_peak_within_each_stage() -> None:
             return self.peak
 
     _, one = work()
-    found = profile_module._peaks(one, Growing())
+    found = profile_module._measure_peaks(one, Growing())
     assert found[Stage("represent", "encode")] == 100
     assert found[Stage("represent", REMAINDER)] == 300
     assert found[Stage("generate", "sampler")] == 400

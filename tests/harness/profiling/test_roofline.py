@@ -35,7 +35,7 @@ def interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_rates_are_work_over_the_best_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(roofline, "_best_s", lambda run, place: run() is None or 0.5)
+    monkeypatch.setattr(roofline, "_time_best_s", lambda run, place: run() is None or 0.5)
     found = measure("cpu", ["float32"], 1)
     assert found.flops_per_s == {"float32": 2 * 64**3 / 0.5}
     assert found.bytes_per_s == 2 * (1 << 16) / 0.5
@@ -51,7 +51,7 @@ def test_the_best_of_the_tries_counts_for_one_run(monkeypatch: pytest.MonkeyPatc
         clock_s += next(durations_s)
 
     monkeypatch.setattr(roofline.time, "perf_counter", lambda: clock_s)
-    assert roofline._best_s(run, Cpu()) == 3.0
+    assert roofline._time_best_s(run, Cpu()) == 3.0
     assert next(durations_s, None) is None
 
 

@@ -2,7 +2,7 @@
 
 from stabench.harness.device import Cpu
 from stabench.harness.profiling.stages import Stage
-from stabench.harness.profiling.trace import Event, Timeline, Traffic, trace, traffic
+from stabench.harness.profiling.trace import Event, Timeline, Traffic, count_traffic, trace
 from stabench.harness.runs.journal import REMAINDER
 from tests.harness.profiling.torch_toy import work
 
@@ -42,7 +42,7 @@ def test_events_of_a_gpu_belong_to_the_stage_they_started_in() -> None:
         Event("late", 96, 97, on_device=True),
         Event("cudaLaunchKernel", 200, 201),
     ]
-    assert traffic([*work, *marks], on_cuda=True) == {
+    assert count_traffic([*work, *marks], on_cuda=True) == {
         Stage("generate", REMAINDER): Traffic(1, 0, 1, 0),
         Stage("generate", "sampler"): Traffic(2, 0, 2, 1),
         Stage("generate", "decoder"): Traffic(1, 1, 2, 1),
@@ -56,6 +56,6 @@ def test_a_timeline_goes_back_to_the_stage_around() -> None:
         Event("stabench/b/x", 12, 14),
     ]
     line = Timeline(marks)
-    found = [line.at(time) for time in (-1, 0, 2, 3, 4, 9, 10, 12, 14)]
+    found = [line.find(time) for time in (-1, 0, 2, 3, 4, 9, 10, 12, 14)]
     x, y, other = Stage("a", "x"), Stage("a", "y"), Stage("b", "x")
     assert found == [None, x, y, y, x, x, None, other, None]

@@ -16,11 +16,8 @@ from stabench.harness.render.markdown import to_markdown
 from stabench.harness.render.page import Grid, Head, Line, Page, Printed, Section
 from stabench.harness.render.terminal import arrange, print_page
 from stabench.harness.report import sections
-from stabench.harness.report import sections as differences
-from stabench.harness.report.files import to_csv
 from stabench.harness.report.ranking import Mark, marks
-from stabench.harness.report.report import page_of, report
-from stabench.harness.report.sections import results as results_section
+from stabench.harness.report.report import page_of, report, to_csv
 from stabench.harness.report.table import Row, Table, tabulate, value_text
 from stabench.harness.runs.results import Results
 from stabench.harness.scoring.score import score_run
@@ -125,15 +122,15 @@ def test_csv_text_that_looks_like_a_formula_is_quoted(run, name):
     assert line.split(",")[1].startswith("'")
 
 
+KAD = Column("kad", "KAD", "", "lower", 2, "quality")
+
+
 @pytest.mark.parametrize(
     ("p", "said"), [(0.001, "p < 0.002"), (0.002, "p 0.002"), (0.5, "p 0.500")]
 )
 def test_a_permutation_s_p_stands_under_its_value(p, said):
     cell = Estimate(1.0, 0.5, 1.5, p_value=p)
-    assert (
-        sections._printed(cell, Column("kad", "KAD", "", "lower", 2, "quality"), Mark()).under
-        == f"[0.50, 1.50] {said}"
-    )
+    assert sections._print_cell(cell, KAD, Mark()).under == f"[0.50, 1.50] {said}"
 
 
 def test_names_of_columns_run_nothing_in_a_csv(run):
@@ -171,7 +168,7 @@ def test_scores_by_networks_on_random_weights_have_no_marks(tmp_path):
     made = FakeRun(tmp_path, systems=(*TWO, SYSTEMS[2]), metrics=metrics).make()
     score_run(made.path)
     found = page(made.path)
-    results_, paired = found.sections[0], found.sections[1]
+    results_, paired = found.section("results"), found.section("differences")
     strong = {
         results_.grid.heads[index].text
         for line in results_.grid.lines
@@ -247,21 +244,30 @@ def test_a_grid_is_split_into_as_few_tables_as_fit(columns, tables):
     assert all(part[0] == 0 for part in layout.parts)
 
 
+def test_sections_are_looked_up_by_keys_that_differ():
+    sections = (Section("a", "One title"), Section("b", "One title"))
+    assert Page("", "", sections).section("b") is sections[1]
+    with pytest.raises(KeyError):
+        Page("", "", sections).section("One title")
+    with pytest.raises(ValueError, match="2 sections have the key 'a', expected one of each"):
+        Page("", "", (*sections, sections[0]))
+
+
 def test_a_grid_without_lines_is_only_its_title():
-    page = Page("Title", "lead", (Section("Empty", grid=Grid((Head("A"), Head("B")), ())),))
+    page = Page("Title", "lead", (Section("e", "Empty", grid=Grid((Head("A"), Head("B")), ())),))
     assert "Empty" in printed(page, 80)
 
 
 def test_a_heading_is_not_folded_where_there_is_room():
     lines = (Line(heading="Whisper + AudioLDM 2"), Line((Printed("FAD"), Printed("1.0"))))
-    section = Section("T", grid=Grid((Head("Figure"), Head("Run", "figures")), lines))
+    section = Section("t", "T", grid=Grid((Head("Figure"), Head("Run", "figures")), lines))
     assert "Whisper + AudioLDM 2" in printed(Page("", "", (section,)), 80)
 
 
 def test_without_styles_what_is_bold_stands_in_stars():
     rows = [Row(name, name, "cascade", 9, 0, {"kl": _kl(value)}) for name, value in VALUES]
     found = Table((Column("kl", "KL", "", "lower", 2, "quality"),), rows, TASK)
-    shown = Page("", "", (results_section(found, marks(found, [])),))
+    shown = Page("", "", (sections.describe_results(found, marks(found, [])),))
     plainly = printed(shown, 80)
     assert "*1.00*" in plainly
     unsaid = Page("", "", (shown.sections[0]._replace(points=()),))
@@ -294,7 +300,7 @@ def test_quiet_lines_without_a_number_are_left_out():
         Line(heading="Systems"),
         Line((Printed("star"), Printed("1"))),
     )
-    section = Section("T", grid=Grid((Head("System"), Head("FAD", "quality")), lines))
+    section = Section("t", "T", grid=Grid((Head("System"), Head("FAD", "quality")), lines))
     shown = printed(Page("", "", (section,)), 80)
     assert "noise" not in shown
     assert "Sanity" not in shown
@@ -316,7 +322,7 @@ def test_quiet_lines_without_a_number_are_left_out():
 def test_a_difference_is_judged_by_its_interval_and_direction(low, high, better, verdict):
     number = Estimate((low + high) / 2, low, high, 20)
     column = Column("kl", "KL", "", better, 2, "quality")
-    assert differences._verdict(number, column) == verdict
+    assert sections._judge(number, column) == verdict
 
 
 def test_a_narrow_difference_is_printed_with_the_digits_that_tell_it_from_0(run):
@@ -324,7 +330,7 @@ def test_a_narrow_difference_is_printed_with_the_digits_that_tell_it_from_0(run)
     narrow = results.paired[0].model_copy(
         update={"column": "kl", "difference": 0.002, "low": 0.001, "high": 0.003}
     )
-    (line,) = differences.differences([narrow], tabulate(results)).grid.lines
+    (line,) = sections.describe_differences([narrow], tabulate(results)).grid.lines
     assert line.cells[2] == Printed("+0.002 ✗", "[0.001, 0.003]", strong=True)
 
 
@@ -353,7 +359,7 @@ def test_a_system_named_as_a_sanity_row_and_a_pair_of_unknown_systems_hide_nothi
         results.paired[0].model_copy(update={"a": "nobody", "b": "cascade"}),
     ]
     more = found._replace(rows=[*found.rows, sanity._replace(system="oracle")])
-    text = " ".join(differences.differences(paired, more).text)
+    text = " ".join(sections.describe_differences(paired, more).text)
     assert "Error propagation: oracle minus cascade" in text
 
 

@@ -19,7 +19,7 @@ from stabench.harness.profiling.roofline import Ceilings
 from stabench.harness.render.markdown import to_markdown
 from stabench.harness.render.page import Page, Section
 from stabench.harness.render.terminal import print_page
-from stabench.harness.report.cost_section import costs, roofline_s
+from stabench.harness.report.cost_section import bound_s, describe_costs
 from stabench.harness.report.report import report, report_json
 from stabench.harness.report.table import tabulate
 from stabench.harness.runs.journal import REMAINDER
@@ -62,7 +62,7 @@ def write(tmp_path: Path) -> Write:
 
 def section(folder: RunFolder) -> Section:
     results = Results.read(folder.path)
-    found = costs(results, tabulate(results))
+    found = describe_costs(results, tabulate(results))
     assert found is not None
     return found
 
@@ -76,9 +76,9 @@ def cells(folder: RunFolder, stage: str) -> dict[str, str]:
 
 
 def test_a_roofline_is_the_longer_of_computing_and_reading() -> None:
-    assert roofline_s(BUSY, CEILINGS) == pytest.approx(5 / 50 + 8 / 800)
-    assert roofline_s(READER, CEILINGS) == pytest.approx(8e9 / 4e12)
-    assert roofline_s(replace(BUSY, flops={}), CEILINGS) == pytest.approx(1e9 / 4e12)
+    assert bound_s(BUSY, CEILINGS) == pytest.approx(5 / 50 + 8 / 800)
+    assert bound_s(READER, CEILINGS) == pytest.approx(8e9 / 4e12)
+    assert bound_s(replace(BUSY, flops={}), CEILINGS) == pytest.approx(1e9 / 4e12)
 
 
 @pytest.mark.parametrize(
@@ -91,10 +91,10 @@ def test_a_roofline_is_the_longer_of_computing_and_reading() -> None:
     ],
 )
 def test_without_a_count_or_a_ceiling_there_is_no_roofline(stage: StageCost) -> None:
-    assert roofline_s(stage, CEILINGS) is None
-    assert roofline_s(BUSY, None) is None
+    assert bound_s(stage, CEILINGS) is None
+    assert bound_s(BUSY, None) is None
     slow = replace(CEILINGS, flops_per_s={"float32": None, "bfloat16": 1e12})
-    assert roofline_s(BUSY, slow) is None
+    assert bound_s(BUSY, slow) is None
 
 
 def test_the_ratio_is_the_median_of_the_timed_clips_over_the_roofline(write: Write) -> None:
@@ -202,7 +202,7 @@ def test_the_section_is_in_the_report_and_on_the_terminal(write: Write) -> None:
 
 def test_a_run_without_profiles_has_no_such_section(tmp_path: Path) -> None:
     results = Results.read(FakeRun(tmp_path, n=3).make().path)
-    assert costs(results, tabulate(results)) is None
+    assert describe_costs(results, tabulate(results)) is None
 
 
 def test_the_json_report_holds_the_costs_as_they_are_filed(write: Write) -> None:

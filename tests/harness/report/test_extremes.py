@@ -6,7 +6,7 @@ import pytest
 
 from stabench.harness.formatting import figure
 from stabench.harness.report.report import page_of
-from stabench.harness.report.sections import SHOWN, extremes
+from stabench.harness.report.sections import SHOWN, describe_extremes
 from stabench.harness.report.table import tabulate
 from stabench.harness.runs.results import Results
 from stabench.harness.scoring.score import score_run
@@ -33,7 +33,7 @@ def listed(section) -> dict[str, list]:
 
 def test_the_best_come_first_and_the_worst_from_the_very_worst_on(run):
     metrics = Results.read(run.path).metrics
-    found = listed(extremes(metrics, {"clip003": "A tone."}))
+    found = listed(describe_extremes(metrics, {"clip003": "A tone."}))
     for column, label, sign in (("kl", "KL", 1), ("clap", "CLAP", -1)):
         clips = metrics.systems["star"].per_clip
         ranked = sorted(clips, key=lambda clip: (sign * clips[clip][column], clip))
@@ -47,15 +47,15 @@ def test_the_best_come_first_and_the_worst_from_the_very_worst_on(run):
 
 def test_few_clips_have_no_extremes(run):
     metrics = Results.read(run.path).metrics
-    assert "Tones from the true caption, by KL" not in listed(extremes(metrics, {}))
-    assert len(listed(extremes(metrics, {}))) == 4
+    assert "Tones from the true caption, by KL" not in listed(describe_extremes(metrics, {}))
+    assert len(listed(describe_extremes(metrics, {}))) == 4
 
 
 def test_what_is_no_number_is_not_ranked(run):
     value = json.loads(run.metrics_path.read_text())
     value["systems"]["star"]["per_clip"]["clip003"]["kl"] = float("nan")
     run.metrics_path.write_text(json.dumps(value))
-    found = listed(extremes(Results.read(run.path).metrics, {}))
+    found = listed(describe_extremes(Results.read(run.path).metrics, {}))
     assert "STAR, by KL" not in found
     assert all(line[2] != "nan" for line in found["STAR, by CLAP"])
 
@@ -63,7 +63,5 @@ def test_what_is_no_number_is_not_ranked(run):
 def test_a_system_on_random_weights_has_none_even_where_it_was_scored(run):
     run.add_system("star", {"provenance": {"weights": "random"}})
     results = Results.read(run.path)
-    (section,) = (
-        s for s in page_of(results, tabulate(results)).sections if s.title.startswith("Best and")
-    )
+    section = page_of(results, tabulate(results)).section("extremes")
     assert {heading.split(",")[0] for heading in listed(section)} == {"Whisper + tones"}

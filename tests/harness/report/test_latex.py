@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stabench.harness.render.latex_text import LONGEST, escaped, shortened
+from stabench.harness.render.escape import LONGEST, escape_latex, shorten_latex
 from stabench.harness.report import latex as module
 from stabench.harness.report.latex import About, latex, to_latex
 from stabench.harness.report.ranking import Mark, Marks, marks
 from stabench.harness.report.table import Table, tabulate
-from stabench.harness.report.timing_sections import paired_latencies
 from stabench.harness.runs.results import Results
 from stabench.harness.scoring.score import score_run
 from tests.harness.fake_run import FakeRun
@@ -98,7 +97,7 @@ def test_names_are_only_text(run, table):
 @settings(max_examples=200, deadline=None)
 @given(st.text())
 def test_any_text_is_ascii_with_balanced_braces_and_no_free_special(text):
-    tex = escaped(text)
+    tex = escape_latex(text)
     assert tex.isascii()
     bare = re.sub(r"\\[{}$&#%_]", "", tex)
     assert bare.count("{") == bare.count("}")
@@ -111,13 +110,13 @@ def test_any_text_is_ascii_with_balanced_braces_and_no_free_special(text):
 
 
 def test_escapes_say_what_was_there():
-    assert escaped("a_b & 50%") == r"a\_b \& 50\%"
-    assert escaped("a--b") == "a-{}-b"
-    assert escaped("\N{MINUS SIGN}1.5 \N{PLUS-MINUS SIGN} 2") == r"$-$1.5 $\pm$ 2"
-    assert escaped("Zoë Łódź") == "Zo\\\"{e} \\L{}\\'{o}d\\'{z}"
-    assert escaped("猫") == "{[}U+732B{]}"
-    assert shortened("x" * LONGEST) == "x" * LONGEST
-    assert shortened("x" * (LONGEST + 1)) == "x" * (LONGEST - 1) + r"\ldots{}"
+    assert escape_latex("a_b & 50%") == r"a\_b \& 50\%"
+    assert escape_latex("a--b") == "a-{}-b"
+    assert escape_latex("\N{MINUS SIGN}1.5 \N{PLUS-MINUS SIGN} 2") == r"$-$1.5 $\pm$ 2"
+    assert escape_latex("Zoë Łódź") == "Zo\\\"{e} \\L{}\\'{o}d\\'{z}"
+    assert escape_latex("猫") == "{[}U+732B{]}"
+    assert shorten_latex("x" * LONGEST) == "x" * LONGEST
+    assert shorten_latex("x" * (LONGEST + 1)) == "x" * (LONGEST - 1) + r"\ldots{}"
 
 
 def test_the_form_is_that_of_the_paper_s_table(run, table):
@@ -143,7 +142,7 @@ def test_values_carry_spread_interval_and_marks_and_dashes_their_notes(run, tabl
     digits = next(column.digits for column in table.columns if column.key == "processing")
     assert rf"$\pm$ {time.sd:.{digits}f}" in tex
     assert f"{{[}}{time.low:.{digits}f}, {time.high:.{digits}f}{{]}}" in tex
-    paired = (*run.paired, *paired_latencies(run))
+    paired = (*run.paired, *run.paired_latencies)
     best = {key for (_, key), mark in marks(table, paired).cells.items() if mark.best}
     assert tex.count(r"\textbf{") >= len(best) > 0
     letters = set(re.findall(r"--\$\^\{(\w)\}\$", tex))

@@ -67,8 +67,7 @@ def test_dependence_on_the_input_is_shown_for_every_system(deaf):
 def test_what_was_not_tested_is_said_once_with_its_reason(tmp_path):
     made = FakeRun(tmp_path, n=4, systems=TWO, metrics={"columns": ["kl", "clap"]}).make()
     score_run(made.path)
-    title = "Does the output depend on the input?"
-    [section] = (one for one in page(made.path).sections if one.title == title)
+    section = page(made.path).section("dependence")
     assert section.points == (
         "KL to its own recording not tested, needs at least 10 recordings, has 4: "
         "Whisper + tones, STAR",

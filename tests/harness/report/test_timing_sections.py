@@ -4,7 +4,7 @@ import pytest
 
 from stabench.harness.formatting import decimals, figure
 from stabench.harness.report.table import tabulate
-from stabench.harness.report.timing_sections import latencies, stage_table
+from stabench.harness.report.timing_sections import describe_latencies, describe_stages
 from stabench.harness.runs.results import Results
 from tests.harness.fake_run import FakeRun
 
@@ -20,7 +20,7 @@ def results(tmp_path_factory) -> Results:
 
 
 def test_median_and_p90_stand_where_64_clips_are_timed(results):
-    section = latencies(results, tabulate(results))
+    section = describe_latencies(results, tabulate(results))
     assert [head.text for head in section.grid.heads] == [
         "System",
         "clips",
@@ -43,11 +43,11 @@ def test_median_and_p90_stand_where_64_clips_are_timed(results):
 
 def test_a_few_clips_have_no_percentile(tmp_path):
     found = Results.read(FakeRun(tmp_path, n=10, systems=SYSTEMS).make().path)
-    assert latencies(found, tabulate(found)) is None
+    assert describe_latencies(found, tabulate(found)) is None
 
 
 def test_shares_of_stages_add_up_to_the_whole(results):
-    lines = [line.cells for line in stage_table(results, tabulate(results)).grid.lines[1:6]]
+    lines = [line.cells for line in describe_stages(results, tabulate(results)).grid.lines[1:6]]
     assert [cells[1].main for cells in lines][-1] == "(remainder)"
     assert sum(float(cells[3].main.rstrip(" %")) for cells in lines) == pytest.approx(100, abs=0.3)
     walls = [row.phase_ns["represent"] + row.phase_ns["generate"] for row in results.timed("star")]

@@ -141,3 +141,10 @@ def test_a_folder_without_tables_is_said_to_be_one(tmp_path):
         read_all(tmp_path)
     with pytest.raises(MissingError, match="no such file"):
         read(tmp_path / "gone.toml")
+
+
+def test_two_tables_of_one_name_are_refused(tmp_path):
+    for name in ("a.toml", "b.toml"):
+        (tmp_path / name).write_text(TEXT)
+    with pytest.raises(StabenchError, match=r"b\.toml': another table .* is named '.*' too; give"):
+        read_all(tmp_path)

@@ -9,7 +9,7 @@ import pytest
 from pyarrow import parquet
 
 from stabench.harness.errors import StabenchError
-from stabench.harness.report.sections import extremes
+from stabench.harness.report.sections import describe_extremes
 from stabench.harness.runs import metrics_file
 from stabench.harness.schema import json_schema
 from stabench.harness.scoring.score import score_run
@@ -75,7 +75,7 @@ def test_the_clip_table_holds_every_clip_of_every_system(run):
 def test_best_and_worst_clips_are_ranked_by_the_metric_s_own_direction(run):
     metrics = metrics_file.read(run.path)
     captions = {clip.id: clip.caption for clip in run.clips}
-    section = extremes(metrics, captions)
+    section = describe_extremes(metrics, captions)
     of_star = metrics.systems["star"].per_clip
     lines = {line.heading: at for at, line in enumerate(section.grid.lines) if line.heading}
     for label, column, best in (("KL", "kl", min), ("CLAP", "clap", max)):

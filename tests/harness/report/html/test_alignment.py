@@ -16,7 +16,7 @@ sentences = st.lists(st.sampled_from(["a", "dog", "barks", "rain", "Bell,"]), ma
 @given(sentences, sentences)
 def test_pieces_rebuild_both_texts_and_count_as_the_rate_does(said, heard):
     found = align(said, heard)
-    assert " ".join(p.said for p in found.pieces if p.said) == normalise(said)
+    assert " ".join(p.spoken for p in found.pieces if p.spoken) == normalise(said)
     assert " ".join(p.heard for p in found.pieces if p.heard) == normalise(heard)
     assert (found.errors, found.words) == word_errors(said, heard)
 

@@ -15,12 +15,12 @@ from stabench.harness.report.html.audio_previews import (
     OUTSIDE,
     Source,
     Sources,
-    evenly,
-    preview,
-    sources,
-    within_budget,
+    encode_preview,
+    encode_within,
+    find_sources,
+    spread_evenly,
 )
-from stabench.harness.report.html.clips import entrants
+from stabench.harness.report.html.clips import list_entrants
 from stabench.harness.runs import journal
 from stabench.harness.runs.results import Results
 from stabench.metrics.audio import content_sha256
@@ -38,20 +38,20 @@ def sine(rate_hz: int, seconds: float = 0.5) -> np.ndarray:
 )
 def test_a_preview_sounds_like_its_file(tmp_path, rate_hz, mp3_hz):
     path = write_wav(tmp_path / "a.wav", sine(rate_hz), rate_hz)
-    found = preview(Source(path, content_sha256(sine(rate_hz))))
+    found = encode_preview(Source(path, content_sha256(sine(rate_hz))))
     assert (found.rate_hz, found.duration_s, found.reason) == (rate_hz, 0.5, "")
     samples, heard_hz = soundfile.read(io.BytesIO(base64.b64decode(found.data)))
     assert heard_hz == mp3_hz
     assert len(samples) / heard_hz == pytest.approx(0.5, abs=0.15)
     loudest = np.argmax(np.abs(np.fft.rfft(samples))) * heard_hz / len(samples)
     assert loudest == pytest.approx(1000, abs=10)
-    assert preview(Source(path)).data == found.data
+    assert encode_preview(Source(path)).data == found.data
 
 
 def test_a_preview_has_all_channels(tmp_path):
     both = np.stack([np.zeros(8_000, np.float32), sine(16_000)], axis=1)
     soundfile.write(tmp_path / "a.wav", both, 16_000)
-    data = base64.b64decode(preview(Source(tmp_path / "a.wav")).data)
+    data = base64.b64decode(encode_preview(Source(tmp_path / "a.wav")).data)
     assert np.abs(soundfile.read(io.BytesIO(data))[0]).max() > 0.1
 
 
@@ -60,10 +60,10 @@ def test_what_cannot_be_heard_has_its_reason_and_no_path(tmp_path):
     broken = tmp_path / "broken.wav"
     broken.write_bytes(path.read_bytes()[:200])
     found = {
-        "sha256 differs": preview(Source(path, "0" * 64)),
-        "not on this machine": preview(Source(tmp_path / "none.wav")),
-        "truncated": preview(Source(broken)),
-        "no file": preview(Source(None)),
+        "sha256 differs": encode_preview(Source(path, "0" * 64)),
+        "not on this machine": encode_preview(Source(tmp_path / "none.wav")),
+        "truncated": encode_preview(Source(broken)),
+        "no file": encode_preview(Source(None)),
     }
     for words, one in found.items():
         assert words in one.reason
@@ -73,11 +73,11 @@ def test_what_cannot_be_heard_has_its_reason_and_no_path(tmp_path):
 
 def test_whole_clips_are_taken_in_the_given_order_until_the_budget_is_spent(tmp_path):
     source = Source(write_wav(tmp_path / "a.wav", sine(16_000)))
-    size_mb = len(preview(source).data) / 1e6
+    size_mb = len(encode_preview(source).data) / 1e6
     wanted = [(index, Sources(source, source, (source,))) for index in (5, 3, 9, 0)]
-    assert list(within_budget(wanted, 3 * size_mb * 2.5)) == [5, 3]
-    assert list(within_budget(wanted, 100)) == [5, 3, 9, 0]
-    assert within_budget(wanted, 0) == {}
+    assert list(encode_within(wanted, 3 * size_mb * 2.5)) == [5, 3]
+    assert list(encode_within(wanted, 100)) == [5, 3, 9, 0]
+    assert encode_within(wanted, 0) == {}
 
 
 def test_sources_are_the_first_repeats_of_the_journal(tmp_path):
@@ -87,7 +87,7 @@ def test_sources_are_the_first_repeats_of_the_journal(tmp_path):
             again = {**journal.to_json(row), "repeat": 1, "audio_sha256": "again"}
             file.write(json.dumps(again) + "\n")
     results = Results.read(folder.path)
-    found = sources(results, entrants(results), [tmp_path])
+    found = find_sources(results, list_entrants(results), [tmp_path])
     clip = next(i for i, clip in enumerate(folder.clips) if clip.id == "clip002")
     assert found[clip].outputs[1] == Source(None, reason="no output")
     assert found[clip].outputs[0].path == folder.audio_path("cascade", "clip002")
@@ -121,36 +121,36 @@ def test_speech_is_taken_from_the_run_folder_the_cache_and_allowed_folders_only(
     monkeypatch.chdir(tmp_path)
     for path in map(str, refused):
         results = speech_at(run, path)
-        (found,) = sources(results, entrants(results))
+        (found,) = find_sources(results, list_entrants(results))
         assert (found.speech, found.reference) == (Source(None, reason=OUTSIDE),) * 2, path
-        assert not preview(found.speech).data
+        assert not encode_preview(found.speech).data
     for path in (run / "a.wav", tmp_path / "cache" / "pocket" / "a.wav"):
         write_wav(path, sine(16_000))
         results = speech_at(run, str(path))
-        (found,) = sources(results, entrants(results))
-        assert preview(found.speech).data
+        (found,) = find_sources(results, list_entrants(results))
+        assert encode_preview(found.speech).data
     results = speech_at(run, str(secret))
-    (found,) = sources(results, entrants(results), [tmp_path / "runs", secret.parent])
-    assert preview(found.speech).data
+    (found,) = find_sources(results, list_entrants(results), [tmp_path / "runs", secret.parent])
+    assert encode_preview(found.speech).data
     assert found.reference.reason == OUTSIDE
 
 
 def test_an_output_without_the_journal_s_sha256_is_not_heard_wherever_its_clip_points(tmp_path):
     path = write_wav(tmp_path / "a.wav", sine(16_000))
-    assert "sha256 differs" in preview(Source(path, "")).reason
+    assert "sha256 differs" in encode_preview(Source(path, "")).reason
 
 
 def test_what_is_no_file_and_what_would_fill_the_memory_is_not_read(tmp_path):
-    assert "not on this machine" in preview(Source(Path(os.devnull))).reason
+    assert "not on this machine" in encode_preview(Source(Path(os.devnull))).reason
     slow = write_wav(tmp_path / "slow.wav", np.zeros(LONGEST_S + 1, np.float32), 1)
-    assert f"{LONGEST_S + 1} s long" in preview(Source(slow)).reason
-    odd = preview(Source(write_wav(tmp_path / "odd.wav", sine(7_919), 7_919)))
+    assert f"{LONGEST_S + 1} s long" in encode_preview(Source(slow)).reason
+    odd = encode_preview(Source(write_wav(tmp_path / "odd.wav", sine(7_919), 7_919)))
     assert (odd.data, "7919 Hz" in odd.reason) == ("", True)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 6, 144, 957])
 def test_evenly_is_a_permutation_spread_over_all(count):
-    order = evenly(count)
+    order = spread_evenly(count)
     assert sorted(order) == list(range(count))
     if count >= 144:
         gaps = np.diff(sorted([*order[:16], count]))

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from stabench.harness.report.html.clips import NOT_RUN, clip_views
+from stabench.harness.report.html.clips import NOT_RUN, view_clips
 from stabench.harness.runs import journal
 from stabench.harness.runs.results import Results
 from stabench.harness.scoring.score import score_run
@@ -20,7 +20,7 @@ def run(tmp_path):
 
 
 def output(run, clip: str, system: int = 0):
-    views = {view.id: view for view in clip_views(Results.read(run.path))}
+    views = {view.id: view for view in view_clips(Results.read(run.path))}
     return views[clip].outputs[system]
 
 
@@ -31,8 +31,8 @@ def test_times_are_means_over_repeats_in_milliseconds(run):
     with run.journal_path.open("a") as file:
         file.write(json.dumps(journal.to_json(again)) + "\n")
     found = output(run, "clip003")
-    assert found.processing_ms == pytest.approx(first.phase_ns["represent"] / 1e6 + 1)
-    assert found.generation_ms == pytest.approx(first.phase_ns["generate"] / 1e6)
+    assert found.times_ms["processing"] == pytest.approx(first.phase_ns["represent"] / 1e6 + 1)
+    assert found.times_ms["generation"] == pytest.approx(first.phase_ns["generate"] / 1e6)
     assert (found.repeats, output(run, "clip002").repeats) == (2, 1)
 
 
@@ -42,7 +42,7 @@ def test_a_clip_without_a_result_has_its_reason(run):
     assert output(run, "clip001").reason == "timeout: no answer within 120 s"
     assert output(run, "clip002").reason == NOT_RUN
     assert (output(run, "clip003").ok, output(run, "clip001").ok) == (True, False)
-    assert output(run, "clip001").processing_ms is None
+    assert output(run, "clip001").times_ms == {}
 
 
 def test_what_is_no_number_is_no_value(run):

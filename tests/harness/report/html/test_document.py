@@ -7,12 +7,13 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stabench.harness.errors import MissingError, StabenchError
-from stabench.harness.report.html.document import write_html
+from stabench.harness.report.html.document import to_html, write_html
 from stabench.harness.report.report import page_of, report
 from stabench.harness.report.sections import SHOWN
 from stabench.harness.report.table import tabulate
@@ -125,7 +126,7 @@ def test_a_failed_clip_is_counted_and_listed_with_its_reason(page):
     row = next(e for e in page.one("table", id="results-table").all("tr") if "small" in e.text)
     assert "23/24" in row.text
     assert "1 failed" in row.text
-    failures = page.one("section", id="failed-clips")
+    failures = page.one("section", id="failures")
     assert "timeout: no answer within 120 s" in failures.text
     assert failures.one("a").text == "clip005"
     failed = next(clip for clip in view(page)["clips"] if clip["id"] == "clip005")
@@ -133,7 +134,7 @@ def test_a_failed_clip_is_counted_and_listed_with_its_reason(page):
 
 
 def test_links_in_tables_open_clips(page):
-    links = {e.attributes["href"] for e in page.one("section", id="best-and-worst-clips").all("a")}
+    links = {e.attributes["href"] for e in page.one("section", id="extremes").all("a")}
     assert links
     assert links <= {f"#clip={clip['id']}" for clip in view(page)["clips"]}
 
@@ -190,7 +191,7 @@ def test_the_file_is_the_same_when_made_again_and_imports_nothing_heavy(folder):
         "import sys, pathlib; from stabench.harness.runs.results import Results;"
         "from stabench.harness.report.table import tabulate;"
         "from stabench.harness.report.report import page_of;"
-        "from stabench.harness.report.html.document import write_html;"
+        "from stabench.harness.report.html.document import to_html, write_html;"
         "r = Results.read(pathlib.Path(sys.argv[1])); t = tabulate(r);"
         "beside = r.folder.resolve().parents[1];"
         "print(write_html(r, t, page_of(r, t), sound_mb=0.1, sound_from=[beside]));"
@@ -206,7 +207,7 @@ def test_the_file_is_the_same_when_made_again_and_imports_nothing_heavy(folder):
 def test_a_run_before_scoring_shows_its_latency_and_its_sound(tmp_path):
     page = parsed(html(made(tmp_path, scored=False, n=12).path))
     assert "Not scored" in page.one("section", id="notes").text
-    assert "Nothing to draw" in page.one("section", id="quality-against-latency").text
+    assert "Nothing to draw" in page.one("section", id="charts").text
     assert len(list(page.all("table", class_="waterfall"))) == 4
     assert all(clip["sound"] for clip in view(page)["clips"])
     assert view(page)["judges"] == []
@@ -274,9 +275,9 @@ def test_scored_folders_show_their_clips_and_captions(tmp_path):
     found = view(page)
     assert len(found["clips"]) == 12
     assert all(clip["caption"].endswith("<b>loud</b>") for clip in found["clips"])
-    assert "scored from files, not timed" in page.one("section", id="quality-against-latency").text
+    assert "scored from files, not timed" in page.one("section", id="charts").text
     assert "Scores of folders keep no sound" in page.one("section", id="clips").text
-    assert "clip003" in page.one("section", id="failed-clips").text
+    assert "clip003" in page.one("section", id="failures").text
     assert not list(page.all("table", class_="waterfall"))
     (tmp_path / "scores" / "clips.parquet").write_text("junk")
     with pytest.raises(StabenchError, match=r"clips\.parquet: not a table .* score the folders"):
@@ -288,7 +289,7 @@ def test_random_weights_have_latency_and_neither_quality_nor_sound(tmp_path):
     folder.add_system("star", {"provenance": {"weights": "random"}})
     score_run(folder.path)
     page = parsed(html(folder.path))
-    best = page.one("section", id="best-and-worst-clips").text
+    best = page.one("section", id="extremes").text
     assert ("STAR, by KL" in best, "Whisper + tones, by KL" in best) == (False, True)
     chart = page.one("figure", id="chart-kl-total")
     assert "Not drawn: STAR (random weights: latency only)" in chart.text
@@ -297,15 +298,15 @@ def test_random_weights_have_latency_and_neither_quality_nor_sound(tmp_path):
     assert sound["outputs"][1]["reason"] == "random weights: latency only"
     star = [clip["outputs"][1] for clip in view(page)["clips"]]
     assert not any(output["values"] or "wav" in output for output in star)
-    assert all(output["processing_ms"] > 0 for output in star)
+    assert all(output["times_ms"]["processing"] > 0 for output in star)
 
 
 def test_an_offline_run_times_no_clip(tmp_path):
     how = {"scenario": "offline", "batch_size": 4}
     page = parsed(html(made(tmp_path, scored=False, n=4, protocol=how).path, sound_mb=0))
-    assert "offline run" in page.one("section", id="quality-against-latency").text
+    assert "offline run" in page.one("section", id="charts").text
     outputs = [output for clip in view(page)["clips"] for output in clip["outputs"]]
-    assert not any("processing_ms" in output for output in outputs)
+    assert not any(output["times_ms"] for output in outputs)
 
 
 def test_an_unknown_section_is_shown_and_one_for_the_terminal_is_not(folder):
@@ -317,10 +318,34 @@ def test_an_unknown_section_is_shown_and_one_for_the_terminal_is_not(folder):
     found = [e.text for e in parsed(shown).all("h2")]
     assert set(titles) <= set(found)
     assert "Where the time goes" not in found
-    extra = whole.sections[1]._replace(title="Something new")
-    more = whole._replace(sections=(*whole.sections, extra))
+    extra = whole.sections[1]._replace(key="new", title="Something new")
+    more = replace(whole, sections=(*whole.sections, extra))
     again = write_html(results, table, more, sound_mb=0).read_text()
     assert "Something new" in [e.text for e in parsed(again).all("h2")]
+
+
+def test_a_section_is_found_whatever_its_title(folder):
+    results = Results.read(folder.path)
+    table = tabulate(results)
+    usual = page_of(results, table)
+    renamed = tuple(one._replace(title=f"Renamed {one.key}") for one in usual.sections)
+    before, after = (
+        parsed(to_html(results, table, page, sound_mb=0.1))
+        for page in (usual, replace(usual, sections=renamed))
+    )
+    ids = [
+        [e.attributes["id"] for e in page.all("section") if "id" in e.attributes]
+        for page in (before, after)
+    ]
+    assert ids[0] == ids[1]
+    assert {"results", "stages", "differences", "extremes", "failures", "charts"} <= set(ids[0])
+    assert view(before) == view(after)
+    for key in ("results", "stages", "extremes"):
+        tables = [
+            [e.text for e in page.one("section", id=key).all("td")] for page in (before, after)
+        ]
+        assert tables[0] == tables[1]
+        assert after.one(id=f"{key}-title").text == f"Renamed {key}"
 
 
 def test_only_the_clips_within_the_budget_sound_the_extremes_first(folder):
@@ -328,7 +353,7 @@ def test_only_the_clips_within_the_budget_sound_the_extremes_first(folder):
     sounding = [clip["id"] for clip in view(page)["clips"] if clip["sound"]]
     assert 0 < len(sounding) < 24
     assert f"{len(sounding)} of 24 clips have sound" in page.one("section", id="clips").text
-    rows = page.one("section", id="best-and-worst-clips").all("tr")
+    rows = page.one("section", id="extremes").all("tr")
     lines = [e for e in rows if e.text.split()[0] in ("best", "worst")]
     order = dict.fromkeys(e.one("a").text for rank in range(SHOWN) for e in lines[rank::SHOWN])
     assert sorted(sounding) == sorted(list(order)[: len(sounding)])

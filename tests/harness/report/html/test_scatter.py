@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from stabench.harness.report.html import scatter
-from stabench.harness.report.html.scatter import HEIGHT, LINE, Pair, charts, front, latency_ms
+from stabench.harness.report.html.scatter import (
+    HEIGHT,
+    LINE,
+    Pair,
+    average_ms,
+    draw_charts,
+    find_front,
+)
 from stabench.harness.report.table import Row, tabulate
 from stabench.harness.runs.results import Results
 from stabench.harness.stats.estimate import Estimate
@@ -24,23 +31,24 @@ def pair(name: str, latency: float, quality: float, paradigm: str = "cascade") -
 
 
 def drawn(column: Column, pairs: list[Pair]) -> scatter.Chart:
-    return scatter._chart(column, "total", pairs, front(pairs, column.better, TOLD), ())
+    best = find_front(pairs, column.better, TOLD)
+    return scatter._draw_chart(column, "Processing and generation", "total", pairs, best, ())
 
 
 def test_the_front_holds_whom_nobody_beats():
     pairs = [pair("slow", 9, 1.0), pair("mid", 5, 2.0), pair("fast", 1, 3.0), pair("bad", 6, 2.5)]
-    assert [one.row.system for one in front(pairs, "lower", TOLD)] == ["fast", "mid", "slow"]
-    assert [one.row.system for one in front(pairs, "higher", TOLD)] == ["fast"]
+    assert [one.row.system for one in find_front(pairs, "lower", TOLD)] == ["fast", "mid", "slow"]
+    assert [one.row.system for one in find_front(pairs, "higher", TOLD)] == ["fast"]
 
 
 def test_an_oracle_is_not_on_the_front_and_beats_nobody():
     pairs = [pair("oracle", 1, 0.1, "oracle"), pair("a", 2, 1.0), pair("b", 3, 2.0)]
-    assert [one.row.system for one in front(pairs, "lower", TOLD)] == ["a"]
+    assert [one.row.system for one in find_front(pairs, "lower", TOLD)] == ["a"]
 
 
 def test_a_tie_in_one_number_is_decided_by_the_other_and_twins_are_both_kept():
     pairs = [pair("a", 1, 2.0), pair("b", 1, 1.0), pair("c", 1, 1.0)]
-    assert {one.row.system for one in front(pairs, "lower", TOLD)} == {"b", "c"}
+    assert {one.row.system for one in find_front(pairs, "lower", TOLD)} == {"b", "c"}
 
 
 @pytest.mark.parametrize("better", ["lower", "higher"])
@@ -58,7 +66,7 @@ def test_the_front_is_what_comparing_all_with_all_finds(better):
             for b in pairs
         )
     }
-    assert {one.row.system for one in front(pairs, better, TOLD)} == kept
+    assert {one.row.system for one in find_front(pairs, better, TOLD)} == kept
 
 
 @pytest.mark.parametrize("column", [KL, CLAP])
@@ -105,15 +113,15 @@ def test_total_latency_is_the_mean_of_both_phases_of_each_clip(tmp_path):
     folder = made(tmp_path, scored=False, n=6)
     results = Results.read(folder.path)
     rows = [row for row in folder.rows() if row.system == "star"]
-    total = latency_ms(results, "star", "total")
+    total = average_ms(results, "star", "total")
     assert total.value == pytest.approx(
         sum(row.phase_ns["represent"] + row.phase_ns["generate"] for row in rows) / len(rows) / 1e6
     )
     assert total.low < total.value < total.high
-    parts = [latency_ms(results, "star", key).value for key in ("processing", "generation")]
+    parts = [average_ms(results, "star", key).value for key in ("processing", "generation")]
     assert sum(parts) == pytest.approx(total.value)
 
 
 def test_unscored_runs_have_no_chart(tmp_path):
     results = Results.read(made(tmp_path, scored=False, n=4).path)
-    assert charts(results, tabulate(results)) == []
+    assert draw_charts(results, tabulate(results)) == []

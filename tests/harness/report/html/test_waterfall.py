@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from stabench.harness.report.html.waterfall import waterfalls
+from stabench.harness.report.html.waterfall import draw_waterfalls
 from stabench.harness.report.table import tabulate
 from stabench.harness.runs.results import Results
 from tests.harness.report.html.pages import made
@@ -15,7 +15,7 @@ from tests.harness.report.html.pages import made
 def found(tmp_path_factory):
     folder = made(tmp_path_factory.mktemp("run"), scored=False, n=6)
     results = Results.read(folder.path)
-    return folder, {one.system: one for one in waterfalls(results, tabulate(results))}
+    return folder, {one.system: one for one in draw_waterfalls(results, tabulate(results))}
 
 
 def test_stages_and_remainder_add_up_to_the_phase(found):
@@ -54,4 +54,4 @@ def test_each_bar_begins_where_the_one_before_ends_and_the_slowest_fills_the_axi
 def test_untimed_runs_have_no_waterfall(tmp_path):
     how = {"scenario": "offline", "batch_size": 2}
     results = Results.read(made(tmp_path, scored=False, n=2, protocol=how).path)
-    assert waterfalls(results, tabulate(results)) == []
+    assert draw_waterfalls(results, tabulate(results)) == []

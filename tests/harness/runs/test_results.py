@@ -1,15 +1,20 @@
-"""Clip times: differences and ratios of mean times on the clips that two systems share."""
+"""Results: mean times on the clips that two systems share; statistics are computed once."""
 
 import json
+import os
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from stabench.harness.report.timing_sections import clip_times, latency_ratio, paired_latencies
+from stabench.harness.report.report import report
+from stabench.harness.runs import journal
+from stabench.harness.runs import results as module
 from stabench.harness.runs.journal import Row, to_json
-from stabench.harness.runs.results import Results
+from stabench.harness.runs.results import Results, clip_times
+from stabench.harness.stats.latency import Latency
 from tests.harness.fake_run import FakeRun
 
 SYSTEMS = (("a", "cascade", "A"), ("be", "end-to-end", "B"), ("cee", "oracle", "C"))
@@ -32,7 +37,7 @@ def test_repeats_are_averaged_and_clips_without_the_phase_left_out():
 
 
 def test_differences_are_paired_in_the_units_of_the_table(results):
-    found = {(one.a, one.b, one.column): one for one in paired_latencies(results)}
+    found = {(one.a, one.b, one.column): one for one in results.paired_latencies}
     assert len(found) == 3 * 2
     a, b = (clip_times(results.timed(name), "represent") for name in ("a", "be"))
     minus = np.array([a[clip] - b[clip] for clip in sorted(a.keys() & b.keys())]) / 1e6
@@ -44,16 +49,16 @@ def test_differences_are_paired_in_the_units_of_the_table(results):
 
 
 def test_a_ratio_of_a_system_to_itself_is_1_without_doubt(results):
-    assert latency_ratio(results, "a", "a", "generate")[:4] == (1.0, 1.0, 1.0, 24)
+    assert results.latency_ratio("a", "a", "generate")[:4] == (1.0, 1.0, 1.0, 24)
 
 
 def test_a_ratio_is_the_first_over_the_second_on_common_clips(results):
     a, b = (clip_times(results.timed(name), "represent") for name in ("a", "be"))
     assert len(b) == 23
-    found = latency_ratio(results, "a", "be", "represent")
+    found = results.latency_ratio("a", "be", "represent")
     assert found.n == 23
     assert found.value == pytest.approx(sum(a[clip] for clip in b) / sum(b.values()))
-    back = latency_ratio(results, "be", "a", "represent")
+    back = results.latency_ratio("be", "a", "represent")
     assert back.value == pytest.approx(1 / found.value)
 
 
@@ -75,16 +80,51 @@ def test_bursts_of_a_busy_machine_widen_differences_and_ratios(tmp_path):
         lines = [json.dumps(to_json(row)) + "\n" for row in rows]
         folder.journal_path.write_text("".join(lines))
         results = Results.read(folder.path)
-        paired = paired_latencies(results)
+        paired = results.paired_latencies
         minus = next(one.difference for one in paired if one.column == "generation")
-        over = latency_ratio(results, "a", "be", "generate")
+        over = results.latency_ratio("a", "be", "generate")
         widths[kind] = (minus.high - minus.low, over.high - over.low)
     assert all(np.array(widths["bursts"]) > 1.8 * np.array(widths["mixed"])), widths
 
 
 def test_what_was_not_timed_has_no_ratio(results, tmp_path):
     offline = FakeRun(tmp_path, n=2, systems=SYSTEMS, protocol={"scenario": "offline"}).make()
-    found = latency_ratio(Results.read(offline.path), "a", "be", "generate")
+    found = Results.read(offline.path).latency_ratio("a", "be", "generate")
     assert (found.value, found.reason) == (None, "offline run: a batch has no latency")
-    assert paired_latencies(Results.read(offline.path)) == ()
-    assert latency_ratio(results, "a", "nobody", "generate").value is None
+    assert Results.read(offline.path).paired_latencies == ()
+    assert results.latency_ratio("a", "nobody", "generate").value is None
+
+
+def test_every_statistic_of_a_report_is_computed_once(tmp_path, monkeypatch):
+    """One report asks for the latencies in its table, its sections, its charts and its LaTeX."""
+    folder = FakeRun(tmp_path, systems=SYSTEMS).make()
+    calls: dict[str, list[tuple]] = {"read": [], "_measure_latency": [], "_difference": []}
+    for owner, name in ((journal, "read"), (Results, "_measure_latency"), (module, "_difference")):
+        original = getattr(owner, name)
+
+        def count(*arguments, original=original, kept=calls[name]):
+            kept.append(arguments)
+            return original(*arguments)
+
+        monkeypatch.setattr(owner, name, count)
+    means, mean = [], Latency.mean.func
+    monkeypatch.setattr(
+        Latency.mean, "func", lambda self: means.append(tuple(self.samples_ns)) or mean(self)
+    )
+    with open(os.devnull, "w") as nowhere:
+        report(folder.path, nowhere, sound_mb=0)
+    assert len(calls["read"]) == 1
+    assert len(calls["_difference"]) == 3 * 2
+    phases = Counter(arguments[1:] for arguments in calls["_measure_latency"])
+    assert phases == {(name, kind): 1 for name, *_ in SYSTEMS for kind in ("represent", "generate")}
+    # Three systems: each phase, and in the chart both together.
+    assert len(means) == len(set(means)) == 3 * 3
+
+
+def test_a_latency_is_one_object_however_often_it_is_asked_for(results):
+    assert results.latency("a", "represent") is results.latency("a", "represent")
+    assert results.stages("a") is results.stages("a")
+    assert results.timed("a") is results.timed("a")
+    assert results.paired_latencies is results.paired_latencies
+    assert results.latency("a", "represent") is not results.latency("a", "generate")
+    assert results.latency("nobody", "represent").n == 0
