@@ -257,7 +257,8 @@ def _explain_propagation(
         if errors and wer and wer.value is not None:
             ends = interval(wer.low, wer.high, errors.digits)
             heard = f" (word error rate {f'{value_text(wer, errors)} {ends}'.strip()})"
-        costs = [_name_cost(records[column.key].difference, column) for column in columns]
+        shared = [column for column in columns if column.key in records]
+        costs = [_name_cost(records[column.key].difference, column) for column in shared]
         costs = [cost for cost in costs if cost]
         yield (
             f"Error propagation: {a} minus {b} is what the recogniser{heard} costs: "

@@ -30,8 +30,9 @@ from stabench.harness.render.markdown import to_markdown
 from stabench.harness.render.page import Grid, Head, Line, Page, Printed, Section
 from stabench.harness.render.terminal import print_page
 from stabench.harness.report.report import to_csv
-from stabench.harness.report.table import Cell, Row, Table
-from stabench.harness.tasks.speech_to_audio import Column
+from stabench.harness.report.table import Row, Table
+from stabench.harness.stats.estimate import Estimate
+from stabench.harness.tasks.speech_to_audio import TASK, Column
 from tests.harness.render.hostile import HOSTILE
 from tests.harness.report.html.parsed import Element, parsed
 
@@ -123,9 +124,9 @@ def test_html_leaves_what_is_marked_safe_alone(tmp_path):
 
 
 def table_of(text: str) -> Table:
-    cell = Cell(None, None, None, "", "higher", None, text)
+    cell = Estimate.missing(text)
     listeners = Column(text or "ovl", text, "", "higher", 2, "listeners")
-    return Table((listeners,), [Row(text, text, "cascade", 3, 0, {listeners.key: cell})])
+    return Table((listeners,), [Row(text, text, "cascade", 3, 0, {listeners.key: cell})], TASK)
 
 
 @TEXTS

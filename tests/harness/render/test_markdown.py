@@ -328,7 +328,7 @@ def test_a_difference_is_judged_by_its_interval_and_direction(low, high, better,
 def test_a_narrow_difference_is_printed_with_the_digits_that_tell_it_from_0(run):
     results = Results.read(run)
     narrow = results.paired[0].model_copy(
-        update={"column": "kl", "difference": 0.002, "low": 0.001, "high": 0.003}
+        update={"column": "kl", "difference": Estimate(0.002, 0.001, 0.003, 24)}
     )
     (line,) = sections.describe_differences([narrow], tabulate(results)).grid.lines
     assert line.cells[2] == Printed("+0.002 ✗", "[0.001, 0.003]", strong=True)
