@@ -23,7 +23,11 @@ def normalise(text: str) -> str:
 
 
 def word_errors(caption: str, transcript: str) -> tuple[int, int]:
-    """Substitutions, deletions and insertions between normalised texts; words in the caption."""
+    """Substitutions, deletions and insertions between normalised texts; words in the caption.
+
+    >>> word_errors("A dog barks, then rain falls.", "the dog barks rain falls fast")
+    (3, 6)
+    """
     import jiwer
 
     wanted, heard = normalise(caption), normalise(transcript)
