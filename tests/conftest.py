@@ -1,11 +1,45 @@
-"""One thread in a process of tests, where several of them share the cores.
+"""What processes of tests share: the cores, and what takes long to make."""
 
-Two processes of two threads each wait for one another on two cores: products of matrices then take
-tens of times as long. Who sets OMP_NUM_THREADS, as `tests/isa.py` does, is obeyed.
-"""
-
+import fcntl
 import os
+from collections.abc import Callable
+from pathlib import Path
 
-# Before the first import of numpy or torch, which read it once; processes that tests start inherit.
-if "PYTEST_XDIST_WORKER" in os.environ:
+import pytest
+
+WORKER = "PYTEST_XDIST_WORKER" in os.environ
+"""Whether other processes run tests of the same session beside this one."""
+FIRST = Path(__file__).with_name("table2")
+"""Its tests share one run that takes long: last of all, it would leave the other processes idle."""
+
+# Processes of several threads each wait for one another where cores are few: products of matrices
+# then take tens of times as long. numpy and torch read this once, when they are first imported, and
+# processes that tests start inherit it. Who has set it, as tests/isa.py does, is obeyed.
+if WORKER:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: FIRST not in item.path.parents)
+
+
+@pytest.fixture(scope="session")
+def once(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str, Callable[[Path], object]], Path]:
+    """`once(name, make)`: a folder that `make` fills in the first process that asks for it."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if WORKER else root
+
+    def share(name: str, make: Callable[[Path], object]) -> Path:
+        folder = root / name
+        with (root / f"{name}.lock").open("a+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.seek(0)
+            if not lock.read():
+                folder.mkdir(exist_ok=True)
+                make(folder)
+                lock.write("made")
+        return folder
+
+    return share

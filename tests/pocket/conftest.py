@@ -1,25 +1,21 @@
 """The pocket test set, rendered once a session into a folder of its own."""
 
-import fcntl
-import os
-
 import pytest
 
 
 @pytest.fixture(scope="session")
-def pocket_set(tmp_path_factory):
-    """The test set, its audio on disk: the first process that asks renders it, for all."""
+def pocket_set(once):
+    """The test set, its audio on disk."""
     from stabench.pocket import dataset
 
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STABENCH_CACHE", str(folder / "pocket"))
-        with (folder / "pocket.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            rendered = dataset.pocket()
-        yield rendered
+
+        def render(folder):
+            patch.setenv("STABENCH_CACHE", str(folder))
+            dataset.pocket()
+
+        patch.setenv("STABENCH_CACHE", str(once("pocket", render)))
+        yield dataset.pocket()
 
 
 @pytest.fixture(scope="session")
