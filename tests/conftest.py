@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,10 +17,21 @@ FIRST = Path(__file__).with_name("table2")
 # processes that tests start inherit it. Who has set it, as tests/isa.py does, is obeyed.
 if WORKER:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+THREADS = os.environ.get("OMP_NUM_THREADS", "")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: FIRST not in item.path.parents)
+
+
+@pytest.fixture(autouse=True)
+def _threads_as_before() -> Iterator[None]:
+    """Scoring in a test holds the whole process to the threads of a suite, and leaves it so."""
+    yield
+    if THREADS.isdigit():
+        from stabench.harness.device import limit_threads
+
+        limit_threads(int(THREADS))
 
 
 @pytest.fixture(scope="session")
