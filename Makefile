@@ -11,8 +11,9 @@ BASE ?= HEAD
 BASE_TREE := results/runs/base
 TESTS ?=
 TYPES := build/types/stabench
-# A file of tests stays with one process: its fixtures are made once.
-PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
+# A process begins with a run of neighbours, whose fixtures it makes once, and takes over from the
+# others when it has no more.
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 .DEFAULT_GOAL := help
 .PHONY: help install bench gate test test-all test-isa lint benchmark crosscheck pocket clean
 

@@ -12,6 +12,11 @@ def clap_score(text: np.ndarray, audio: np.ndarray) -> np.ndarray:
 
     The order of systems can flip with the checkpoint: never compare scores of different ones.
     Raises ValueError for shapes that differ, rows of zeros, or values that are not finite.
+
+    Its formula is t . a / (|t| |a|):
+
+    >>> clap_score([[1.0, 0.0], [0.0, 2.0]], [[3.0, 4.0], [0.0, -1.0]]).round(6).tolist()
+    [0.6, -1.0]
     """
     text, audio = rows("text embeddings", text), rows("audio embeddings", audio)
     same_rows("text embeddings", text, "audio embeddings", audio)

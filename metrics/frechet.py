@@ -42,6 +42,11 @@ def frechet_distance(gen: np.ndarray, ref: np.ndarray) -> float:
     """Distance between the rows of `gen` [N, D] and `ref` [M, D]; 0 is best.
 
     Raises ValueError for fewer than two rows, values that are not finite, or unequal widths.
+
+    In one dimension |m1 - m2|^2 + (s1 - s2)^2. Means 1 and 2, variances 2 and 8:
+
+    >>> round(frechet_distance([[0.0], [2.0]], [[0.0], [4.0]]), 6)  # 1 + 2 + 8 - 2 sqrt(2 * 8)
+    3.0
     """
     return distance(fit("generated", gen), fit("reference", ref))
 
@@ -134,6 +139,13 @@ def frechet_two_sample(gen: Gaussian | Clips, ref: Gaussian | Clips) -> TwoSampl
     N (U s U^T)_xx - sum(s). Simulated at 200 clips, in 16 to 2048 dimensions, the standard
     deviation that follows is the true one to a tenth; resampling clips with replacement gives
     half as much again where clips are fewer than dimensions.
+
+    Two clips of one frame each on either side: more weight on the clip at 2 brings the means of
+    1 and 2 closer.
+
+    >>> sample = frechet_two_sample([[[0.0]], [[2.0]]], [[[0.0]], [[4.0]]])
+    >>> round(sample.value, 6), sample.gen.round(6).tolist()
+    (3.0, [2.0, -2.0])
     """
     gen = gen if isinstance(gen, Gaussian) else fit_clips("generated", gen)
     ref = ref if isinstance(ref, Gaussian) else fit_clips("reference", ref)

@@ -61,6 +61,18 @@ def frechet_infinity(
     `sizes` subset sizes are evenly spaced from half of the clips to all, `draws` subsets each.
     Raises NotMeasurable, a ValueError, for fewer than 500 frames, fewer clips than twice `sizes`,
     or an r2 below 0.9; ValueError as `frechet_distance`.
+
+    Of 600 clips whose mean lies 1 from the reference's in one of 64 dimensions, which all have
+    the same variance, the distance should be 1 and is 3:
+
+    >>> random = np.random.default_rng(0)
+    >>> gen, ref = random.standard_normal((600, 64)), random.standard_normal((10_000, 64))
+    >>> gen[:, 0] += 1
+    >>> clips, reference = gen[:, None], fit_clips("reference", ref[:, None])
+    >>> round(frechet_two_sample(clips, reference).value, 1)
+    3.0
+    >>> round(frechet_infinity(clips, reference, sizes=5).sample.value, 1)
+    1.1
     """
     ref = ref if isinstance(ref, Gaussian) else fit_clips("reference", ref)
     frames = np.array(fit_clips("generated", gen).frames)

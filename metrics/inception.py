@@ -33,6 +33,11 @@ def inception_score(
 
     The defaults are audioldm_eval's: ten splits of the rows, permuted by the legacy generator.
     Raises ValueError for fewer rows than splits, or values that are not finite.
+
+    Two clips, each surely of a class of its own, then both of the same class:
+
+    >>> [round(inception_score(p, splits=1).mean, 6) for p in ([[99, 0], [0, 99]], [[99, 0]] * 2)]
+    [2.0, 1.0]
     """
     scores = [part.score for part in _parts(logits, splits, shuffle, seed)]
     return InceptionScore(float(np.mean(scores)), float(np.std(scores)))

@@ -40,6 +40,11 @@ def kernel_inception_distance(
     generator, the generated ones first. The std is no interval: subsets share rows, and where
     `size` reaches N every subset is the whole generated set. Raises ValueError for fewer than two
     rows, values that are not finite, unequal widths, or subsets of fewer than two rows.
+
+    Every k(1, 1) is 8, every k(0, 0) and k(1, 0) is 1, in each subset:
+
+    >>> kernel_inception_distance([[1.0]] * 3, [[0.0]] * 3, size=2)  # 8 + 1 - 2
+    KernelInceptionDistance(mean=7.0, std=0.0)
     """
     gen, ref = rows("generated", gen, least=2), rows("reference", ref, least=2)
     if size < 2 or subsets < 1:
@@ -62,6 +67,9 @@ def kid(gen: Clips, ref: Clips) -> TwoSample:
     """Distance over all pairs of frames, unbiased, with the influence of every clip.
 
     Raises ValueError for fewer than two clips, values that are not finite, or unequal widths.
+
+    >>> kid([[[1.0]], [[1.0]]], [[[0.0]], [[0.0]]]).value  # k(1, 1) + k(0, 0) - 2 k(1, 0)
+    7.0
     """
     return mmd(pool(gen, ref), cubic)
 

@@ -19,6 +19,13 @@ def kl_divergence(
     Without `epsilon` the rule is av-benchmark's. `epsilon=AUDIOLDM_EVAL_EPSILON` adds it to the
     generated probabilities as audioldm_eval does, which caps a term near 13.8 nats (0.4 % lower
     on the parity input). Raises ValueError for shapes that differ or values not finite.
+
+    A generated clip at 1/4 and 3/4 where its reference is at 1/2 and 1/2:
+
+    >>> kl_divergence(np.log([[1, 3]]), np.log([[1, 1]])).round(6).tolist()
+    [0.143841]
+    >>> round(0.5 * np.log(2) + 0.5 * np.log(2 / 3), 6).item()
+    0.143841
     """
     gen, ref = _paired(gen_logits, ref_logits)
     return _summed(log_softmax(gen), log_softmax(ref), epsilon)
@@ -33,6 +40,14 @@ def kl_divergence_sigmoid(
     It is no divergence: each class lacks its (1 - p) log((1 - p) / (1 - q)), so the value is below
     0 where the generated clip is the surer one, and least where q is 1 for every class. Logits
     [N, C] are paired by row. Raises ValueError as `kl_divergence`.
+
+    One class, p = 1/2 and q = 1/4: 1/2 log 2. The other way round it is below 0.
+
+    >>> half, quarter = [[0.0]], [[-np.log(3)]]
+    >>> kl_divergence_sigmoid(quarter, half).round(6).tolist()
+    [0.346574]
+    >>> kl_divergence_sigmoid(half, quarter).round(6).tolist()
+    [-0.173287]
     """
     gen, ref = _paired(gen_logits, ref_logits)
     return _summed(log_sigmoid(gen), log_sigmoid(ref), epsilon)

@@ -11,13 +11,26 @@ def event_recall(logits: np.ndarray, thresholds: np.ndarray, labels: np.ndarray)
     """Share [N] of each clip's events that are heard, 0 to 1; NaN for a clip without events.
 
     `logits` [N, C] at or above `thresholds` [C] are heard; `labels` [N, C] are booleans.
+
+    Heard and expected over expected. Of two expected events one is heard; of none there is no
+    share:
+
+    >>> labels = [[True, True, False], [False, False, False]]
+    >>> event_recall([[1.0, -1.0, 1.0], [1.0, -1.0, -1.0]], [0.0, 0.0, 0.0], labels).tolist()
+    [0.5, nan]
     """
     heard, expected = _heard_and_expected(logits, thresholds, labels)
     return _share(heard & expected, expected)
 
 
 def false_alarm_rate(logits: np.ndarray, thresholds: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Share [N] of the events absent from each clip that are heard all the same."""
+    """Share [N] of the events absent from each clip that are heard all the same.
+
+    >>> labels = [[True, True, False], [False, False, False]]
+    >>> logits = [[1.0, -1.0, 1.0], [1.0, -1.0, -1.0]]
+    >>> false_alarm_rate(logits, [0.0, 0.0, 0.0], labels).round(4).tolist()
+    [1.0, 0.3333]
+    """
     heard, expected = _heard_and_expected(logits, thresholds, labels)
     return _share(heard & ~expected, ~expected)
 

@@ -165,7 +165,7 @@ def run(
     report = LOGS / f"{number}.xml"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"]
-    command += ["-n", "auto", "--dist", "loadfile"]
+    command += ["-n", "auto", "--dist", "worksteal"]
     with (LOGS / f"{number}.log").open("w") as log:
         code = subprocess.run(
             [*command, f"--junit-xml={report}", *arguments],

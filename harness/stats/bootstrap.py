@@ -47,6 +47,11 @@ def tails(units: float) -> tuple[float, float]:
     Resampling n things varies by sqrt((n - 1) / n) too little, and a normal quantile stands where
     Student's belongs; both are mended in the quantile (Hesterberg, 2015, "What teachers should
     know about the bootstrap", section 5.2). Raises ValueError under 2.
+
+    Wider than 2.5 % and 97.5 % where clips are few, and the same in the limit:
+
+    >>> [[round(end, 4) for end in tails(units)] for units in (12, 144, 1e9)]
+    [[0.0108, 0.9892], [0.0237, 0.9763], [0.025, 0.975]]
     """
     if units < 2:
         raise ValueError(f"bootstrap: {units} clips, expected at least 2; score more clips")
@@ -60,6 +65,11 @@ def student(z: float, degrees: float) -> float:
     """The quantile of Student's t where the normal one is `z` (Abramowitz and Stegun, 26.7.5).
 
     At 2.5 % within 0.02 % from 5 degrees of freedom on, within 1 % at 2.
+
+    Tables give 2.228 at 10 degrees of freedom, where the normal quantile is 1.960:
+
+    >>> round(student(1.95996, 10), 3)
+    2.228
     """
     terms = (
         (z**3 + z) / 4,
@@ -82,7 +92,11 @@ class Statistic(NamedTuple):
 
 
 def shares(influence: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
-    """Shares [groups] from the `influence` [N] of clips that belong to `group` (indices [N])."""
+    """Shares [groups] from the `influence` [N] of clips that belong to `group` (indices [N]).
+
+    >>> shares(np.array([3.0, -4.0, 1.0, 0.0]), np.array([0, 0, 1, 1]), 2).tolist()
+    [-0.25, 0.25]
+    """
     return np.bincount(group, influence / len(influence), minlength=groups)
 
 
@@ -90,6 +104,12 @@ def mean(values: np.ndarray, group: np.ndarray, groups: int) -> Statistic:
     """Mean of per-clip `values` [N]; NaN marks a clip without a value, which is left out.
 
     Raises ValueError when fewer than 2 remain or one is infinite.
+
+    Of 1, 3 and a clip without a value, each in a group of its own, -1 and 1 from the mean of 2:
+
+    >>> statistic = mean(np.array([1.0, 3.0, np.nan]), np.arange(3), 3)
+    >>> statistic.value, statistic.shares.tolist(), statistic.n
+    (2.0, [-0.5, 0.5, 0.0], 2)
     """
     values, group = np.asarray(values, dtype=np.float64), np.asarray(group)
     if np.isinf(values).any():
@@ -106,12 +126,27 @@ def mean(values: np.ndarray, group: np.ndarray, groups: int) -> Statistic:
 
 
 def difference(a: Statistic, b: Statistic) -> Statistic:
-    """`a` minus `b` on the same groups: what moves both alike cancels."""
+    """`a` minus `b` on the same groups: what moves both alike cancels.
+
+    >>> groups = np.arange(3)
+    >>> old = mean(np.array([1.0, 5.0, 9.0]), groups, 3)
+    >>> new = mean(np.array([2.0, 6.0, 10.0]), groups, 3)
+    >>> interval(difference(new, old), Draws.of(3))[:4]
+    (1.0, 1.0, 1.0, 3)
+    """
     return Statistic(a.value - b.value, a.shares - b.shares, min(a.n, b.n))
 
 
 def interval(statistic: Statistic, draws: Draws) -> Estimate:
-    """The expanded percentile interval. Raises ValueError when `draws` are for other groups."""
+    """The expanded percentile interval. Raises ValueError when `draws` are for other groups.
+
+    Of 400 values it is as wide as about four standard errors (Student's t: 3.93):
+
+    >>> values = np.random.default_rng(0).standard_normal(400)
+    >>> ends = interval(mean(values, np.arange(400), 400), Draws.of(400))
+    >>> round((ends.high - ends.low) / (values.std() / 20))
+    4
+    """
     if len(statistic.shares) != draws.counts.shape[1]:
         raise ValueError(
             f"bootstrap: shares of {len(statistic.shares)} groups, draws are for "
@@ -131,6 +166,13 @@ def ratio(
     `units` are the things drawn, where they are not the clips. Word error rate is errors over
     words; a share of a ceiling is recall over recall. Without anything in the denominator there is
     no ratio; its interval skips such replicates.
+
+    One error in 4 words and none in 2, and what two clips drawn from these two can be:
+
+    >>> counts = np.array([[1, 1], [1, 1], [2, 0], [0, 2]])
+    >>> rate = ratio(np.array([1, 0]), np.array([4, 2]), counts)
+    >>> round(rate.value, 4), rate.n
+    (0.1667, 2)
     """
     n, whole = len(denominators), float(np.sum(denominators))
     if not whole:
@@ -161,6 +203,12 @@ def integrated_time(series: np.ndarray) -> float:
 
     Summed in pairs of lags while those are positive and fall (Geyer, 1992, initial monotone
     sequence), over at most a third of the series.
+
+    Every value three times over tells as much as one, values that alternate more than one each:
+
+    >>> values = np.random.default_rng(0).standard_normal(2000)
+    >>> round(integrated_time(np.repeat(values, 3)), 1), integrated_time(np.tile([1.0, -1.0], 30))
+    (3.0, 1.0)
     """
     centred = series - series.mean()
     power, lags = float(centred @ centred), len(series) // 3 // 2 * 2
@@ -172,7 +220,11 @@ def integrated_time(series: np.ndarray) -> float:
 
 
 def block_means(series: np.ndarray, length: int) -> np.ndarray:
-    """The mean of each block [blocks]; the last may be shorter."""
+    """The mean of each block [blocks]; the last may be shorter.
+
+    >>> block_means(np.array([1.0, 3.0, 5.0, 7.0, 9.0]), 2).tolist()
+    [2.0, 6.0, 9.0]
+    """
     starts = np.arange(0, len(series), length)
     return np.add.reduceat(series, starts) / np.diff(starts, append=len(series))
 

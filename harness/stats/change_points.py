@@ -44,6 +44,10 @@ def change_points(
 
     A series without a change shows one with probability `level` at most. Raises ValueError for a
     value that is not finite.
+
+    >>> (point,) = change_points([5.0, 5.1, 4.9, 5.0, 5.1, 4.9, 7.0, 7.1, 6.9, 7.0, 7.1, 6.9])
+    >>> point.index, point.before, point.after, point.p_value < 0.01
+    (6, 5.0, 7.0, True)
     """
     series = np.asarray(values, dtype=np.float64)
     if not np.isfinite(series).all():

@@ -29,13 +29,21 @@ class Estimate(NamedTuple):
         return cls(None, n=n, reason=reason)
 
     def scaled(self, factor: float) -> "Estimate":
-        """Return the same in another unit (nanoseconds to milliseconds: 1e-6)."""
+        """Return the same in another unit (nanoseconds to milliseconds: 1e-6).
+
+        >>> Estimate(4.0, 3.0, 6.0, n=9).scaled(0.5)[:4]
+        (2.0, 1.5, 3.0, 9)
+        """
         ends = (self.value, self.low, self.high, self.sd)
         value, low, high, sd = (None if end is None else end * factor for end in ends)
         return self._replace(value=value, low=low, high=high, sd=sd)
 
     def negated(self) -> "Estimate":
-        """Return B minus A of A minus B."""
+        """Return B minus A of A minus B.
+
+        >>> Estimate(4.0, 3.0, 6.0, n=9).negated()[:4]
+        (-4.0, -6.0, -3.0, 9)
+        """
         value, low, high = (None if end is None else -end for end in self[:3])
         return self._replace(value=value, low=high, high=low)
 

@@ -42,6 +42,10 @@ class Latency:
     (stats/bootstrap.py). `clips` names the clip of each sample; without it every sample is a clip
     of its own. Repeats of a clip tell nothing about other clips: intervals resample clips, and
     percentiles count clips.
+
+    >>> times = Latency([*range(1_000_000, 13_000_000, 1_000_000)])
+    >>> times.mean.value, times.median.value, times.percentile(90).reason
+    (6500000.0, 6500000.0, 'p90 needs 64 clips, there are 12')
     """
 
     samples_ns: Sequence[int]

@@ -33,6 +33,13 @@ def sign_flip(parts: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> Permut
     All patterns of signs for few units; else `draws` of them and p = (b + 1) / (draws + 1), where
     b are as extreme as the data (Davison and Hinkley, 1997; Phipson and Smyth, 2010): never 0,
     and never too small.
+
+    All three positive, or all negative: 2 patterns of 8 are as extreme.
+
+    >>> sign_flip(np.array([1.0, 2.0, 3.0]))
+    Permutation(p_value=0.25, least=0.25)
+    >>> sign_flip(np.array([1.0, 2.0, -3.0])).p_value
+    1.0
     """
     parts = np.asarray(parts, dtype=float)
     exact = len(parts) <= MOST_EXACT

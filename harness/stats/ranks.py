@@ -36,7 +36,13 @@ class Rank(NamedTuple):
 
 
 def ranks(intervals: Sequence[Ends], better: Literal["lower", "higher"]) -> list[Rank]:
-    """The places of each interval among all of them, in their order."""
+    """The places of each interval among all of them, in their order.
+
+    The first two overlap, the third is behind both:
+
+    >>> ranks([Ends(1, 3), Ends(2, 4), Ends(5, 6)], "lower")
+    [Rank(best=1, worst=2), Rank(best=1, worst=2), Rank(best=3, worst=3)]
+    """
     if better == "higher":
         intervals = [Ends(-high, -low) for low, high in intervals]
     return [

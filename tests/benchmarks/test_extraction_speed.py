@@ -278,6 +278,7 @@ def test_one_pass_against_the_chain(
     }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is Linux's VmHWM")
 def test_peak_memory_does_not_grow_with_the_clips(benchmark: BenchmarkFixture) -> None:
     """Decoded, 64 clips are 226 MB and 1,024 are 3.6 GB; small networks, so that audio shows."""

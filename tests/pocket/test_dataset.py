@@ -31,27 +31,19 @@ def manifest() -> dict:
     return json.loads(dataset.MANIFEST.read_text())
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory):
-    cache = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STABENCH_CACHE", str(cache))
-        yield dataset.pocket()
-
-
 def test_manifest_lists_what_the_code_draws(manifest):
     drawn = [(item.id, item.captions[0], list(item.scene.events)) for item in render.listed("test")]
     assert drawn == [(row["id"], row["caption"], row["labels"]) for row in manifest["clips"]]
 
 
-def test_first_use_renders_the_bytes_of_the_manifest(clips, manifest):
-    assert len(clips.clips) >= 144
-    folder = clips.clips[0].speech.parents[1]
+def test_first_use_renders_the_bytes_of_the_manifest(pocket_set, manifest):
+    assert len(pocket_set.clips) >= 144
+    folder = pocket_set.clips[0].speech.parents[1]
     assert dataset.differing(folder, manifest) == []
 
 
-def test_audio_is_as_declared(clips):
-    for clip in clips.clips[::12]:
+def test_audio_is_as_declared(pocket_clips):
+    for clip in pocket_clips[::12]:
         reference, rate_hz = soundfile.read(clip.reference)
         assert (len(reference), rate_hz) == (64_000, 16_000)
         speech, rate_hz = soundfile.read(clip.speech)
@@ -60,17 +52,17 @@ def test_audio_is_as_declared(clips):
         assert 0.2 < np.abs(speech).max() < 0.8
 
 
-def test_speech_has_a_noise_floor(clips):
+def test_speech_has_a_noise_floor(pocket_clips):
     """Digitally clean speech derails recognisers; the first 50 ms are room only."""
-    for clip in clips.clips[::12]:
+    for clip in pocket_clips[::12]:
         speech, _ = soundfile.read(clip.speech)
         assert 3e-4 < speech[:800].std() < 6e-3
 
 
-def test_second_use_renders_nothing(clips, monkeypatch):
+def test_second_use_renders_nothing(pocket_set, monkeypatch):
     monkeypatch.setattr(dataset, "render_into", lambda folder, split: pytest.fail("rendered again"))
-    monkeypatch.setenv("STABENCH_CACHE", str(clips.clips[0].speech.parents[2]))
-    assert dataset.pocket() == clips
+    monkeypatch.setenv("STABENCH_CACHE", str(pocket_set.clips[0].speech.parents[2]))
+    assert dataset.pocket() == pocket_set
 
 
 def test_an_older_processor_renders_the_same_bytes(tmp_path, manifest):

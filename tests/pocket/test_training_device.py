@@ -200,7 +200,13 @@ SYSTEMS = [task.name for task in plan.TASKS if task.name not in plan.JUDGES]
 
 
 @pytest.mark.filterwarnings("ignore:.*which is a no-op")  # it is one for real meta tensors
-@pytest.mark.parametrize("names", [plan.JUDGES, SYSTEMS], ids=["judges", "systems"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(plan.JUDGES, id="judges"),
+        pytest.param(SYSTEMS, id="systems", marks=pytest.mark.slow),
+    ],
+)
 def test_every_task_runs_away_from_the_cpu_with_its_numbers(names, tmp_path, small):
     here, away = (trained(where, tmp_path / where.type, names) for where in (CPU, AWAY))
     assert here.keys() == away.keys()

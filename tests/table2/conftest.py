@@ -19,14 +19,13 @@ TIMEOUT_S = 900
 """The whole suite takes two or three minutes on two cores that nobody else uses."""
 Done = subprocess.CompletedProcess[str]
 Command = Callable[..., Done]
+Once = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(once: Once) -> Path:
     """A folder with everything, which no test changes."""
-    home = tmp_path_factory.mktemp("table2")
-    machine.write(home)
-    return home
+    return once("table2", machine.write)
 
 
 @pytest.fixture(scope="session")
@@ -53,10 +52,13 @@ def stabench() -> Command:
 
 
 @pytest.fixture(scope="session")
-def table2(whole: Path, stabench: Command) -> Path:
+def table2(whole: Path, stabench: Command, once: Once) -> Path:
     """The folder of the one run of the whole suite."""
-    stabench(whole, "run", machine.suite(whole))
-    return whole / "results" / "runs" / "latest"
+
+    def run(folder: Path) -> None:
+        stabench(whole, "run", machine.suite(whole), "--out", folder)
+
+    return once("table2-runs", run) / "latest"
 
 
 @pytest.fixture

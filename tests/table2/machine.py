@@ -73,6 +73,16 @@ def suite(home: Path, change: Callable[[dict[str, Any]], None] = lambda table: N
     return path
 
 
+def only(*names: str) -> Callable[[dict[str, Any]], None]:
+    """A change of the suite that leaves these systems, without a warm-up."""
+
+    def change(table: dict[str, Any]) -> None:
+        table["system"] = [system for system in table["system"] if system["name"] in names]
+        table["protocol"]["warmups"] = 0
+
+    return change
+
+
 def toml(table: dict[str, Any]) -> str:
     """A table of values, of tables, and of lists of tables, as TOML."""
     plain = [f"{key} = {_value(value)}" for key, value in table.items() if not _is_section(value)]

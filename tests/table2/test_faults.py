@@ -34,19 +34,9 @@ def truncate(path: Path, size: int = 5000) -> None:
     path.write_bytes(begin)
 
 
-def only(*names: str) -> Any:
-    """Of the suite these systems."""
-
-    def change(table: dict[str, Any]) -> None:
-        table["system"] = [system for system in table["system"] if system["name"] in names]
-        table["protocol"]["warmups"] = 0
-
-    return change
-
-
 def faulty(table: dict[str, Any]) -> None:
     """One healthy system and four of which each has a fault of its own."""
-    only(HEALTHY, *FAULTY)(table)
+    machine.only(HEALTHY, *FAULTY)(table)
     for name, kind in {"oracle-audioldm2": "Bloated", "star-nobridge": "Exhausted"}.items():
         [system] = [system for system in table["system"] if system["name"] == name]
         system |= {"use": f"{EXHAUSTED}:{kind}", "options": {"weights": "weights/star-dac"}}
@@ -59,6 +49,7 @@ def last_line(stderr: str) -> str:
     return lines[-1]
 
 
+@pytest.mark.slow
 def test_truncated_checkpoints_and_full_memory_cost_their_own_rows(
     home: Path, table2: Path, stabench: Command
 ) -> None:
@@ -127,7 +118,7 @@ def test_a_wrong_directory_ends_the_run_before_its_first_clip(
     line: str,
 ) -> None:
     def change(table: dict[str, Any]) -> None:
-        only(name)(table)
+        machine.only(name)(table)
         table["system"][0]["options"] = options
 
     path = machine.suite(home, change)
@@ -153,6 +144,7 @@ def called(
     return capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_networks_of_the_metrics_that_are_not_there_or_not_whole(
     home: Path,
     table2: Path,

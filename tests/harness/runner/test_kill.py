@@ -17,7 +17,7 @@ import pytest
 from stabench.harness.runs.journal import Key, Row
 from stabench.harness.runs.run_folder import RunFolder
 
-KILLS = 10
+KILLS = (1, pytest.param(10, marks=pytest.mark.slow))
 RUN = "import sys; from stabench.harness.cli.main import main; sys.exit(main())"
 
 
@@ -86,7 +86,7 @@ def _until(condition: Callable[[], object], command: Command) -> None:
     """Look until the condition holds or the command has ended."""
     while command.process.poll() is None and not condition():
         with suppress(subprocess.TimeoutExpired):
-            command.process.wait(timeout=0.001)
+            command.process.wait(timeout=0.01)
 
 
 def _look_for(duration_s: float, command: Command) -> None:
@@ -100,9 +100,9 @@ def undisturbed(tmp_path: Path, start: Callable[..., Command], path: Path) -> Ru
     return RunFolder.open("latest", tmp_path / "calm")
 
 
-@pytest.mark.slow
-def test_an_engine_killed_ten_times_ends_with_the_same_results(
-    tmp_path: Path, start: Callable[..., Command], path: Path, undisturbed: RunFolder
+@pytest.mark.parametrize("kills", KILLS)
+def test_a_killed_engine_ends_with_the_same_results(
+    tmp_path: Path, start: Callable[..., Command], path: Path, undisturbed: RunFolder, kills: int
 ) -> None:
     """Each engine dies somewhere within its next few rows, at any point of a row."""
     chance = random.Random(1)
@@ -110,7 +110,7 @@ def test_an_engine_killed_ten_times_ends_with_the_same_results(
     command = start(path, "--out", runs)
     _until(lambda: (runs / "latest").exists(), command)
     folder = RunFolder.open("latest", runs)
-    for _ in range(KILLS):
+    for _ in range(kills):
         rows = len(_lines(folder)) + chance.randrange(4)
         _until(lambda enough=rows: len(_lines(folder)) >= enough, command)
         _look_for(chance.uniform(0, 0.05), command)
@@ -120,16 +120,16 @@ def test_an_engine_killed_ten_times_ends_with_the_same_results(
     _check_same(folder, undisturbed)
 
 
-@pytest.mark.slow
-def test_workers_killed_ten_times_fail_their_clip_only_and_resume_repairs_it(
-    tmp_path: Path, start: Callable[..., Command], path: Path, undisturbed: RunFolder
+@pytest.mark.parametrize("kills", KILLS)
+def test_killed_workers_fail_their_clip_only_and_resume_repairs_it(
+    tmp_path: Path, start: Callable[..., Command], path: Path, undisturbed: RunFolder, kills: int
 ) -> None:
     chance = random.Random(2)
     runs = tmp_path / "runs"
     command = start(path, "--out", runs)
     _until(lambda: (runs / "latest").exists(), command)
     folder = RunFolder.open("latest", runs)
-    for _ in range(KILLS):
+    for _ in range(kills):
         _look_for(chance.uniform(0, 0.1), command)
         workers = _running_workers(command)
         if not workers:
