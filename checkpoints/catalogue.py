@@ -63,11 +63,11 @@ class Package(BaseModel):
 class Entry(BaseModel):
     """Weights that are fetched and found as one: a file, or a folder of files.
 
-    A file comes from its `url`, or from the hub: `repo` is "owner/name" (or "spaces/owner/name"),
-    `revision` a commit, or the branch `main` where none is known. `package` names a distribution
-    that installs the same files; pip brings it, never `fetch`. `restricts` says what the licence
-    forbids or asks. `roughly_bytes` is shown where the sizes of the files are not known.
-    `cached_by` names the tool whose cache may hold the file already.
+    A file comes from its `url`, with a digest, or from the hub: `repo` is "owner/name" (or
+    "spaces/owner/name"), `revision` a commit, or the branch `main` where none is known. `package`
+    names a distribution that installs the same files; pip brings it, never `fetch`. `restricts`
+    says what the licence forbids or asks. `roughly_bytes` is shown where the sizes of the files are
+    not known. `cached_by` names the tool whose cache may hold the file already.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -96,6 +96,9 @@ class Entry(BaseModel):
         homeless = [file.name for file in self.files if not file.url and not self.repo]
         if homeless and not self.package:
             raise ValueError(f"file '{homeless[0]}' has no origin; give it a url, or a repo to all")
+        unknown = [file.name for file in self.files if file.url and not file.published]
+        if unknown:
+            raise ValueError(f"file '{unknown[0]}' has a url and no digest; give it a sha256")
         return self
 
     @property

@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,19 @@ def digest(path: Path, algorithm: str = "sha256") -> str:
     if _state(path) == (key, state):
         remember(path, value, algorithm)
     return value
+
+
+def sha256(files: str | Path | Sequence[str | Path]) -> str:
+    """Return the hex digest of a file, or of several in a row, read anew.
+
+    Raises FileNotFoundError when one is missing.
+    """
+    hasher = hashlib.sha256()
+    for path in [files] if isinstance(files, str | Path) else files:
+        with Path(path).open("rb") as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                hasher.update(block)
+    return hasher.hexdigest()
 
 
 def remember(path: Path, value: str, algorithm: str = "sha256") -> None:

@@ -20,19 +20,8 @@ def event_recall(logits: np.ndarray, thresholds: np.ndarray, labels: np.ndarray)
     [0.5, nan]
     """
     heard, expected = _heard_and_expected(logits, thresholds, labels)
-    return _share(heard & expected, expected)
-
-
-def false_alarm_rate(logits: np.ndarray, thresholds: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Share [N] of the events absent from each clip that are heard all the same.
-
-    >>> labels = [[True, True, False], [False, False, False]]
-    >>> logits = [[1.0, -1.0, 1.0], [1.0, -1.0, -1.0]]
-    >>> false_alarm_rate(logits, [0.0, 0.0, 0.0], labels).round(4).tolist()
-    [1.0, 0.3333]
-    """
-    heard, expected = _heard_and_expected(logits, thresholds, labels)
-    return _share(heard & ~expected, ~expected)
+    total = expected.sum(axis=1)
+    return np.where(total > 0, (heard & expected).sum(axis=1) / np.maximum(total, 1), np.nan)
 
 
 def measure(metric: Metric, sets: Sets) -> np.ndarray:
@@ -56,8 +45,3 @@ def _heard_and_expected(
     same_width("logits", logits, "labels", expected)
     same_width("logits", logits, "thresholds", limits)
     return logits >= limits[0], expected
-
-
-def _share(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    total = wanted.sum(axis=1)
-    return np.where(total > 0, found.sum(axis=1) / np.maximum(total, 1), np.nan)

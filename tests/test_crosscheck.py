@@ -9,7 +9,7 @@ from torch import nn
 from crosscheck import __main__ as command
 from crosscheck import sounds, weights
 from crosscheck.comparison import arrays, exit_code, not_run, numbers, to_markdown
-from stabench.checkpoints.torch_file import read
+from stabench.checkpoints.tensors import read_torch
 
 OK = numbers("FAD", "peer", 2.0, 2.00001, 1e-5, "same waveforms")
 OUT = numbers("FAD", "peer", 2.0, 2.1, 1e-5)
@@ -93,8 +93,8 @@ def test_published_layouts_can_be_read_without_running_a_pickle(tmp_path):
     weights.write_vggish(tmp_path / "vggish.pth", state)
     weights.write_cnn14(tmp_path / "cnn14.pth", state)
     weights.write_clap(tmp_path / "clap.pt", state)
-    assert list(read(tmp_path / "vggish.pth")) == ["fc.weight"]
-    assert list(read(tmp_path / "cnn14.pth")["model"]) == ["fc.weight"]
-    named = read(tmp_path / "clap.pt")["state_dict"]
+    assert list(read_torch(tmp_path / "vggish.pth")) == ["fc.weight"]
+    assert list(read_torch(tmp_path / "cnn14.pth")["model"]) == ["fc.weight"]
+    named = read_torch(tmp_path / "clap.pt")["state_dict"]
     assert "module.fc.weight" in named
     assert named["module.text_branch.embeddings.position_ids"].shape == (1, 514)

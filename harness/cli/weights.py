@@ -2,12 +2,13 @@
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from stabench.checkpoints import catalogue, store
 from stabench.checkpoints.catalogue import Entry
-from stabench.checkpoints.download import DownloadError, Progress
-from stabench.checkpoints.fetch import fetch as get
+from stabench.checkpoints.fetch import FetchError
+from stabench.checkpoints.fetch import fetch as fetch_entry
 from stabench.harness.errors import MissingError, StabenchError, unknown
 
 VERIFIED, LOOSE = "here (verified)", "here (not pinned)"
@@ -48,7 +49,7 @@ def fetch(names: Sequence[str], everything: bool = False, stream: TextIO | None 
     """
     stream = stream or sys.stderr
     entries = _chosen(names, everything)
-    failed = [entry.name for entry in entries if not _fetched(entry, stream)]
+    failed = [entry.name for entry in entries if not _is_fetched(entry, stream)]
     if failed:
         raise MissingError(
             f"{len(failed)} of {len(entries)} weights not fetched: {', '.join(failed)}; "
@@ -70,37 +71,6 @@ def readable(number: int) -> str:
             value = number / factor
             return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
     return f"{number} B"
-
-
-class Downloads:
-    """Bytes as they come: one line that counts on a terminal, a line per file elsewhere."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._counts = stream.isatty()
-
-    def __call__(self, name: str) -> Progress:
-        """A Progress of the file `name`; the bytes are told once per percent."""
-        told = -1
-
-        def tell(done: int, total: int | None) -> None:
-            nonlocal told
-            step = 100 * done // total if total else done // 10**7
-            if step == told:
-                return
-            told = step
-            self._tell(name, done, total)
-
-        return tell
-
-    def _tell(self, name: str, done: int, total: int | None) -> None:
-        of = f" of {readable(total)}" if total else ""
-        if self._counts:
-            end = "\n" if done == total else ""
-            line = f"\r\033[K  {name}: {readable(done)}{of}"
-            print(line, end=end, file=self._stream, flush=True)
-        elif done == total:
-            print(f"  {name}: {readable(done)}", file=self._stream, flush=True)
 
 
 def _row(entry: Entry) -> Row:
@@ -135,13 +105,17 @@ def _chosen(names: Sequence[str], everything: bool) -> list[Entry]:
     return list(known.values()) if everything else [known[name] for name in dict.fromkeys(names)]
 
 
-def _fetched(entry: Entry, stream: TextIO) -> bool:
+def _is_fetched(entry: Entry, stream: TextIO) -> bool:
     """Fetch one entry, its licence told first; says what came of it."""
     terms = f": {entry.restricts}" if entry.restricts else ""
     print(f"{entry.name}: {size(entry)}, licence {entry.licence}{terms}", file=stream, flush=True)
+
+    def tell(path: Path) -> None:
+        print(f"  {path.name}: {readable(path.stat().st_size)}", file=stream, flush=True)
+
     try:
-        place = get(entry, Downloads(stream))
-    except (DownloadError, ValueError, OSError) as error:
+        place = fetch_entry(entry, tell)
+    except (FetchError, ValueError, OSError) as error:
         print(f"  failed: {error}", file=stream, flush=True)
         return False
     print(f"  in {place}", file=stream, flush=True)

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from stabench.metrics.embedders import weights as store
+from stabench.checkpoints.tensors import fill_network
 from stabench.metrics.embedders.network import NetworkEmbedder
 from stabench.metrics.embedders.weight_sources import Published, Source
 
@@ -164,7 +164,7 @@ class AsBuilt:
         return digest.hexdigest()
 
     def fill(self, network: nn.Module, derived: tuple[str, ...] = ()) -> None:
-        store.fill(network, self._state, self.origin, derived)
+        fill_network(network, self._state, self.origin, derived)
 
     @cached_property
     def _state(self) -> Mapping[str, Tensor]:

@@ -108,9 +108,9 @@ def _pca(weights: str) -> "Pca":
 def _pca_tensors(path: Path, size: int) -> "tuple[Tensor, Tensor]":
     import torch
 
-    from stabench.checkpoints.torch_file import read
+    from stabench.checkpoints.tensors import read_torch
 
-    content = read(_existing(path))
+    content = read_torch(_existing(path))
     try:
         components = torch.as_tensor(content["pca_eigen_vectors"], dtype=torch.float32)
         means = torch.as_tensor(content["pca_means"], dtype=torch.float32).flatten()

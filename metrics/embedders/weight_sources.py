@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
-from zlib import crc32
 
-import torch
 from torch import Tensor, nn
 
+from stabench.checkpoints.digests import digest
+from stabench.checkpoints.random_weights import Draws, seed_then_name
+from stabench.checkpoints.tensors import fill_network, read_torch
 from stabench.metrics.embedders import weights as store
 
 KEPT = ("spectrogram_extractor.", "logmel_extractor.")
@@ -70,19 +71,15 @@ class Published:
     @cached_property
     def sha256(self) -> str:
         """Kept beside the file's size and time: two gigabytes are not read at every start."""
-        from stabench.checkpoints.digests import digest
-
         return digest(self.path)
 
     def fill(self, network: nn.Module, derived: tuple[str, ...] = ()) -> None:
-        store.fill(network, self.tensors(), str(self.path), derived)
+        fill_network(network, self.tensors(), self.path, derived)
 
     def tensors(self) -> Mapping[str, Tensor]:
         """Raises FileNotFoundError, or ValueError for another content."""
-        from stabench.checkpoints.torch_file import read
-
         try:
-            return self.translate(read(self.path))
+            return self.translate(read_torch(self.path))
         except KeyError as error:
             raise ValueError(
                 f"weights {self.path}: tensor {error} is missing; fetch the published file"
@@ -108,28 +105,28 @@ class Seeded:
     @cached_property
     def sha256(self) -> str:
         """Of the names, shapes and values that are drawn, in order of their names."""
-        digest = hashlib.sha256()
+        hasher = hashlib.sha256()
         for name, tensor in sorted(self._drawn(self.build().state_dict()).items()):
-            digest.update(f"{name} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.contiguous().numpy().tobytes())
-        return digest.hexdigest()
+            hasher.update(f"{name} {tuple(tensor.shape)}".encode())
+            hasher.update(tensor.contiguous().numpy().tobytes())
+        return hasher.hexdigest()
 
     def fill(self, network: nn.Module, derived: tuple[str, ...] = ()) -> None:
         network.load_state_dict(self._drawn(network.state_dict()))
 
     def _drawn(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Of variance 2 / fan-in, so that signals keep their size from layer to layer."""
+        draws = Draws(
+            self.seed,
+            spread=2**0.5,
+            constants={"bias": 0.0, "running_mean": 0.0},
+            seed_of=seed_then_name,
+            deviations={"bias_table": SMALL},
+        )
         return {
-            name: self._draw(name, own) if _is_drawn(name, own) else own
+            name: draws(name, tuple(own.shape)) if _is_drawn(name, own) else own
             for name, own in state.items()
         }
-
-    def _draw(self, name: str, own: Tensor) -> Tensor:
-        """Of variance 2 / fan-in, so that signals keep their size from layer to layer."""
-        if own.ndim == 1:
-            return torch.full_like(own, float(name.endswith(("weight", "running_var"))))
-        generator = torch.Generator().manual_seed(crc32(f"{self.seed} {name}".encode()))
-        scale = SMALL if "bias_table" in name else (2.0 / own[0].numel()) ** 0.5
-        return torch.randn(own.shape, generator=generator) * scale
 
 
 def _is_drawn(name: str, own: Tensor) -> bool:

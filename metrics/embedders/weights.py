@@ -1,125 +1,55 @@
 """A folder of weights: `config.json` beside `model.safetensors`, read strictly, known by sha256."""
 
-import hashlib
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
-CONFIG, MODEL = "config.json", "model.safetensors"
-PICKLED = "pytorch_model.bin"
-"""What older folders of the hub hold instead of MODEL."""
-NAMED = 3
+from stabench.checkpoints import digests
+from stabench.checkpoints.tensors import (
+    CONFIG,
+    MODEL,
+    fill_network,
+    find_tensors_file,
+    read_tensors,
+    save_tensors,
+    write_atomically,
+)
+
 Config = TypeVar("Config", bound=BaseModel)
 
 
 def read_config(folder: Path, model: type[Config]) -> Config:
-    """`config.json` of `folder` as `model`. Raises FileNotFoundError or pydantic's error."""
+    """Return `config.json` of `folder` as `model`. Raises FileNotFoundError or pydantic's error."""
     return model.model_validate_json(config_text(folder))
 
 
 def config_text(folder: Path) -> str:
-    """`config.json` of `folder` as it stands. Raises FileNotFoundError."""
-    return _existing(folder, CONFIG).read_text(encoding="utf-8")
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file, or of the tensors' file of a folder. Raises FileNotFoundError."""
-    with tensors_file(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weights folder by name. Raises FileNotFoundError, ValueError if damaged."""
-    path = tensors_file(path)
-    if path.suffix != ".safetensors":
-        from stabench.checkpoints.torch_file import read
-
-        return read(path)
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(
-            f"weights {path} cannot be read ({error}); fetch the file again"
-        ) from error
-
-
-def tensors_file(path: Path) -> Path:
-    """`path` itself if it is a file; of a folder MODEL or PICKLED. Raises FileNotFoundError."""
-    if path.is_file():
-        return path
-    if not (path / MODEL).is_file() and (path / PICKLED).is_file():
-        return path / PICKLED
-    return _existing(path, MODEL)
-
-
-def load_into(module: nn.Module, folder: Path, derived: Iterable[str] = ()) -> None:
-    """`fill` with the tensors of `folder`. Raises FileNotFoundError, ValueError."""
-    fill(module, tensors(folder), str(tensors_file(folder)), derived)
-
-
-def fill(
-    module: nn.Module, tensors: Mapping[str, Tensor], where: str, derived: Iterable[str] = ()
-) -> None:
-    """Fill `module`; every name and shape must fit. `where` they come from is for the message.
-
-    `derived` names tensors that only some checkpoints carry: the module keeps its own.
-    Raises ValueError with the names that do not fit.
-    """
-    own, derived = module.state_dict(), set(derived)
-    chosen = {name: tensor for name, tensor in tensors.items() if name not in derived}
-    chosen |= {name: own[name] for name in derived if name in own}
-    misfits = _misfits(own, chosen)
-    if misfits:
-        raise ValueError(
-            f"weights {where} do not fit {type(module).__name__}: {'; '.join(misfits)}; "
-            "check that the file is the one that is meant"
-        )
-    module.load_state_dict(chosen)
-
-
-def _misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
-    """What keeps the `given` tensors from being `own`, a phrase each kind, named."""
-    other = [name for name, tensor in given.items() if not isinstance(tensor, Tensor)]
-    given = {name: tensor for name, tensor in given.items() if isinstance(tensor, Tensor)}
-    shapes = [
-        f"{name} is {tuple(tensor.shape)} instead of {tuple(own[name].shape)}"
-        for name, tensor in given.items()
-        if name in own and tensor.shape != own[name].shape
-    ]
-    kinds = {
-        "missing ": [name for name in own if name not in given],
-        "left over ": [name for name in given if name not in own],
-        "no tensors ": other,
-        "": shapes,
-    }
-    return [f"{kind}{_some(names)}" for kind, names in kinds.items() if names]
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
-
-
-def save(folder: Path, module: nn.Module, config_json: str) -> None:
-    """Write both files, each atomically, so that a reader never sees half a network."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.contiguous().cpu() for name, tensor in module.state_dict().items()}
-    save_file(tensors, folder / f"{MODEL}.new")
-    (folder / f"{CONFIG}.new").write_text(config_json, encoding="utf-8")
-    for name in (MODEL, CONFIG):
-        os.replace(folder / f"{name}.new", folder / name)
-
-
-def _existing(folder: Path, name: str) -> Path:
-    path = Path(folder) / name
+    """Return `config.json` of `folder` as it stands. Raises FileNotFoundError."""
+    path = Path(folder) / CONFIG
     if not path.is_file():
         raise FileNotFoundError(
             f"weights file {path} is missing; a weights folder holds {CONFIG} and {MODEL}"
         )
-    return path
+    return path.read_text(encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """Return the hex digest of a file, or of the tensors' file of a folder.
+
+    Raises FileNotFoundError.
+    """
+    return digests.sha256(find_tensors_file(path))
+
+
+def load_into(module: nn.Module, folder: Path, derived: Iterable[str] = ()) -> None:
+    """Fill `module` with the tensors of `folder`. Raises FileNotFoundError, ValueError."""
+    fill_network(module, read_tensors(folder), find_tensors_file(folder), derived)
+
+
+def save(folder: Path, module: nn.Module, config_json: str) -> None:
+    """Write both files, each atomically, so that a reader never sees half a network."""
+    save_tensors(folder / MODEL, module)
+    write_atomically(folder / CONFIG, lambda path: path.write_text(config_json, encoding="utf-8"))

@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stabench.checkpoints.digests import sha256
 from stabench.systems.asr.arpa import BackOffModel, read_arpa
 from stabench.systems.asr.ctc_config import CtcHeadConfig, SearchConfig
 from stabench.systems.asr.ctc_search import search_prefixes
 from stabench.systems.contract import Spans, Transcript, Utterance
 from stabench.systems.networks.config import DTYPES, to_dict
-from stabench.systems.networks.random_weights import sha256
 from stabench.systems.star.config import SpeechEncoderConfig
 
 PARTS = ("speech_encoder", "ctc")
@@ -66,9 +66,9 @@ class CtcRecogniser:
         """
         import torch
 
+        from stabench.checkpoints.random_weights import allocate, hollow
         from stabench.systems.asr.ctc_head import CtcHead
         from stabench.systems.networks.checkpoint import load_part
-        from stabench.systems.networks.random_weights import allocate, hollow
         from stabench.systems.star.parts import cast
         from stabench.systems.star.speech_encoder import build_speech_encoder
 

@@ -234,6 +234,6 @@ def _check_front_end(folder: Path, whisper: Any) -> None:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    from stabench.systems.networks.random_weights import sha256
+    from stabench.checkpoints.digests import sha256
 
     return {name: sha256(folder / name) for name in ("config.json", MODEL, TOKENIZER)}

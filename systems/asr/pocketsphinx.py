@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stabench.checkpoints.digests import sha256
 from stabench.systems.contract import Spans, Transcript, Utterance
-from stabench.systems.networks.random_weights import sha256
 
 FULL_SCALE = 32768
 

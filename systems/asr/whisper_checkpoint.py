@@ -1,10 +1,8 @@
 """Whisper's weights: found, read and checked, or drawn at random, into openai-whisper's network."""
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-from zlib import crc32
 
 import numpy as np
 
@@ -35,12 +33,14 @@ def load(name: str, weights: str | Path, device: str, seed: int = 0) -> Loaded:
         network = hollow(SIZES[name])
         _assign(network, draw(network, seed), device)
         return Loaded(network, SIZES[name], RANDOM)
+    from stabench.checkpoints.tensors import check_fit
+
     path, source = find(name, weights)
     dims, state = read(path)
     if weights in (PUBLISHED, SYSTRAN) and dims != SIZES[name]:
         raise ValueError(f"{path}: dims are {dims}, published are {SIZES[name]}; fetch it again")
     network = hollow(dims)
-    _fit(path, network, state)
+    check_fit(network.state_dict(), state, path, "Whisper of its dims")
     _assign(network, state, device)
     return Loaded(network, dims, source)
 
@@ -59,9 +59,9 @@ def find(name: str, weights: str | Path) -> Found:
     `base.pt` or `whisper-base/base.pt`, or a folder of CTranslate2's, which is converted.
     """
     from stabench.checkpoints import catalogue, store
+    from stabench.checkpoints.digests import sha256
     from stabench.systems.asr.whisper_ctranslate2 import MODEL
     from stabench.systems.asr.whisper_from_ctranslate2 import convert
-    from stabench.systems.networks.random_weights import sha256
 
     if weights == PUBLISHED:
         entry = catalogue.entry(f"whisper-{name}")
@@ -104,13 +104,13 @@ def systran(name: str) -> Path:
 
 def read(path: Path) -> tuple[Dimensions, dict[str, Any]]:
     """Dimensions and tensors of a checkpoint of openai-whisper; no pickle is executed."""
-    from stabench.checkpoints import torch_file
+    from stabench.checkpoints.tensors import read_torch
 
-    content = torch_file.read(path)
+    content = read_torch(path)
     if set(content) != KEYS:
-        found = ", ".join(sorted(map(str, content))[:4]) or "nothing"
+        keys = ", ".join(sorted(map(str, content))[:4]) or "nothing"
         raise ValueError(
-            f"{path} holds {found}; expected are {' and '.join(sorted(KEYS))}: "
+            f"{path} holds {keys}; expected are {' and '.join(sorted(KEYS))}: "
             "give a checkpoint of openai-whisper"
         )
     return dimensions(path, content["dims"]), content["model_state_dict"]
@@ -139,43 +139,15 @@ def draw(network: Any, seed: int) -> dict[str, Any]:
     """
     from whisper.model import sinusoids
 
+    from stabench.checkpoints.random_weights import Draws
+
+    draws = Draws(seed, deviations={"embedding": EMBEDDING_STD})
     state = {
-        name: _draw(name, tuple(empty.shape), seed) for name, empty in network.state_dict().items()
+        name: draws(name, tuple(empty.shape)).half().float()
+        for name, empty in network.state_dict().items()
     }
     table = "encoder.positional_embedding"
     return state | {table: sinusoids(*state[table].shape).half().float()}
-
-
-def _draw(name: str, shape: tuple[int, ...], seed: int) -> Any:
-    import torch
-
-    if len(shape) == 1:
-        return torch.full(shape, 0.0 if name.endswith("bias") else 1.0)
-    fan_in = math.prod(shape[1:])
-    deviation = EMBEDDING_STD if "embedding" in name else 1 / math.sqrt(fan_in)
-    generator = torch.Generator().manual_seed(crc32(f"{name}.{seed}".encode()))
-    return torch.empty(shape).normal_(0.0, deviation, generator=generator).half().float()
-
-
-def _fit(path: Path, network: Any, state: dict[str, Any]) -> None:
-    """Raises ValueError with the first tensors that are missing, too many or of another shape."""
-    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    found = {name: tuple(getattr(value, "shape", ())) for name, value in state.items()}
-    wrong = [
-        *(f"{name} is missing" for name in wanted.keys() - found.keys()),
-        *(f"{name} is unknown" for name in found.keys() - wanted.keys()),
-        *(
-            f"{name} is {found[name]}, expected {shape}"
-            for name, shape in wanted.items()
-            if found.get(name, shape) != shape
-        ),
-    ]
-    if wrong:
-        more = f" and {len(wrong) - 2} more" if len(wrong) > 2 else ""
-        raise ValueError(
-            f"{path}: its tensors do not fit its dims: {'; '.join(sorted(wrong)[:2])}{more}; "
-            "fetch it again"
-        )
 
 
 def _assign(network: Any, state: dict[str, Any], device: str) -> None:

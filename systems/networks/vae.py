@@ -123,11 +123,6 @@ class SpectrogramVae(_Vae):
         """Posterior over raw latents; the tail is zero-padded to a whole latent frame."""
         return self.posterior(self.spectrogram(waveform))
 
-    def reconstruct(self, features: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Features through a sampled latent and back, same shape: what training losses compare."""
-        latent = self.posterior(features).sample(generator)
-        return self.expand(latent)[..., : features.shape[-1]]
-
     def invert(self, features: Tensor) -> Tensor:
         """Scaled log-magnitudes [B, bins, F] to waveform [B, 1, hop F].
 

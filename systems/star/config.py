@@ -1,25 +1,33 @@
 """The shape of a STAR system: frozen, torch-free, read from and written to strict JSON."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from stabench.checkpoints.tensors import read_json
 from stabench.systems.networks.config import (
+    STRICT,
     SamplerConfig,
     UDiTConfig,
     VaeConfig,
     check_divides,
     check_equal,
     check_one_of,
-    from_dict,
+    to_dict,
 )
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 @dataclass(frozen=True)
 class BridgeConfig:
     """The Q-Former bridge (paper section 3.2): `queries` learned tokens read the speech frames."""
 
+    __pydantic_config__ = STRICT
     layers: int = 2
     queries: int = 32
     width: int = 768
@@ -42,6 +50,7 @@ class SpeechEncoderConfig:
     fields hold the DAC of kind `dac`, `speech_rate_hz` is what every kind is fed with.
     """
 
+    __pydantic_config__ = STRICT
     kind: Literal["hubert", "hubert-logmel", "wavlm", "dac"] = "hubert"
     width: int = 1024
     layers: int = 24
@@ -71,6 +80,7 @@ class StarConfig:
     """A whole system; `StarConfig()` is the paper's. `bridge=None` is "w/o BridgeNet": speech
     frames go straight into the UDiT's context. `latent_frames` fixes the output length."""
 
+    __pydantic_config__ = STRICT
     encoder: SpeechEncoderConfig = field(default_factory=SpeechEncoderConfig)
     bridge: BridgeConfig | None = field(default_factory=BridgeConfig)
     udit: UDiTConfig = field(default_factory=UDiTConfig)
@@ -100,11 +110,36 @@ class StarConfig:
 
 
 def read_config(path: Path) -> StarConfig:
-    """The StarConfig in a JSON file; FileNotFoundError or ValueError name the file."""
+    """Return the StarConfig in a JSON file; FileNotFoundError or ValueError name the file."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; a STAR folder needs its config.json")
+    return parse_config(read_json(path), str(path))
+
+
+def parse_config(values: Mapping[str, Any], where: str = "config") -> StarConfig:
+    """Return the StarConfig of a table; keys that are not there take the paper's values.
+
+    Raises ValueError that begins with `where` and names the key: an unknown one with the nearest,
+    a value of another type, sizes that do not go together.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not JSON ({error})") from error
-    return from_dict(StarConfig, values, str(path))
+        # As JSON, whose lists are tuples and whose whole numbers are floats where one is asked for.
+        return TypeAdapter(StarConfig).validate_json(json.dumps(values, default=repr))
+    except ValidationError as error:
+        raise ValueError(_explain(error.errors()[0], where)) from error
+
+
+def _explain(error: "ErrorDetails", where: str) -> str:
+    path = [where, *map(str, error["loc"])]
+    if error["type"] == "value_error":
+        return f"{where}: {error['msg'].removeprefix('Value error, ')}"
+    if error["type"] != "unexpected_keyword_argument":
+        return f"{'.'.join(path)}: {error['msg']} (got {error['input']!r})"
+    known = to_dict(StarConfig())
+    for key in path[1:-1]:
+        known = known[key]
+    near = get_close_matches(path[-1], known, n=1)
+    advice = f"did you mean {near[0]!r}" if near else f"allowed are {', '.join(known)}"
+    return f"{'.'.join(path[:-1])}: unknown key {path[-1]!r}; {advice}"

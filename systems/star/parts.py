@@ -7,8 +7,9 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import nn
 
+from stabench.checkpoints.digests import sha256
+from stabench.checkpoints.random_weights import allocate, as_torch, hollow, randomise
 from stabench.systems.networks.checkpoint import load_part, part_file
-from stabench.systems.networks.random_weights import allocate, as_torch, hollow, randomise, sha256
 from stabench.systems.networks.udit import UDiT
 from stabench.systems.networks.vae import build_vae
 from stabench.systems.star.bridge import Bridge

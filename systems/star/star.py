@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from stabench.systems.contract import Representation, Spans, Utterance, Waveform
-from stabench.systems.networks.config import DTYPES, from_dict, to_dict
-from stabench.systems.star.config import SpeechEncoderConfig, StarConfig, read_config
+from stabench.systems.networks.config import DTYPES, to_dict
+from stabench.systems.star.config import SpeechEncoderConfig, StarConfig, parse_config, read_config
 
 RANDOM = "random"
 VARIANTS = ("eager", "folded", "graph", "compiled")
@@ -182,7 +182,7 @@ def _config(
     if isinstance(config, StarConfig):
         return config
     if isinstance(config, Mapping):
-        return from_dict(StarConfig, dict(config), "star config")
+        return parse_config(config, "star config")
     if config is not None:
         return read_config(Path(config))
     if weights == RANDOM:

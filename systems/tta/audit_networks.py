@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stabench.checkpoints.tensors import read_json, read_tensors
 from stabench.systems.tta.latent_diffusion import autoencoder, weights
 from stabench.systems.tta.latent_diffusion.generator import Networks
 from stabench.systems.tta.latent_diffusion.prompt import (
@@ -214,7 +215,7 @@ def read(checkpoint: Path, t5: Path, latent: tuple[int, int]) -> tuple[Reader, N
     key."""
     files = VARIANTS[latent]
     config = checkpoint / files.config
-    models = weights.section(config, weights.json_of(config), "model")
+    models = weights.section(config, read_json(config), "model")
     unet_settings = UNET | weights.section(config, models, "audioldm")
     vae_settings = AUTOENCODER | weights.section(config, models, "autoencoderkl")
     reader = Reader(TokenizerFolder(t5), read_t5(t5))
@@ -244,20 +245,20 @@ def build_vocoder(settings: dict[str, Any]) -> nn.Module:
 def _read_unet(
     path: Path, settings: dict[str, Any], latent: tuple[int, int]
 ) -> "UNet2DConditionModel":
-    state = weights.tensors(path, part="model")
+    state = read_tensors(path, part="model")
     bare = {key.removeprefix("unet."): value for key, value in state.items()}
     renamed = from_ldm(bare, settings)
     return weights.fill(build_unet(settings, latent), renamed, path)
 
 
 def _read_autoencoder(path: Path, settings: dict[str, Any]) -> "AutoencoderKL":
-    state = weights.tensors(path, part="model")
+    state = read_tensors(path, part="model")
     renamed = autoencoder.from_ldm(state, len(settings["ch_mult"]))
     return weights.fill(build_autoencoder(settings), renamed, path)
 
 
 def _read_vocoder(folder: Path) -> nn.Module:
-    settings = weights.json_of(folder / "config.json")
+    settings = read_json(folder / "config.json")
     path = folder / "g_01250000"
-    renamed = autoencoder.from_hifigan(weights.tensors(path, part="generator"), MELS)
+    renamed = autoencoder.from_hifigan(read_tensors(path, part="generator"), MELS)
     return weights.fill(build_vocoder(settings), renamed, path)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from stabench.checkpoints.digests import sha256
 from stabench.systems.contract import Spans, Waveform
 from stabench.systems.networks.config import DTYPES, SamplerConfig, UDiTConfig, VaeConfig, to_dict
-from stabench.systems.networks.random_weights import sha256
 
 PARTS = ("text_encoder", "udit", "vae")
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from stabench.checkpoints.tensors import read_json, read_tensors
 from stabench.systems.networks.config import UDiTConfig, VaeConfig
 from stabench.systems.networks.ezaudio_weights import udit_from_ezaudio, vae_from_ezaudio
 from stabench.systems.networks.udit import UDiT
@@ -81,7 +82,7 @@ def udit_config(state: Mapping[str, Tensor]) -> UDiTConfig:
 
 def vae_config(path: Path) -> VaeConfig:
     """The VAE that a published config.json describes. ValueError names file and key."""
-    table = weights.json_of(path)
+    table = read_json(path)
     decoder = weights.section(path, table, "model", "decoder", "config")
     return VaeConfig(
         sample_rate_hz=weights.section(path, table, "sample_rate"),
@@ -93,7 +94,7 @@ def vae_config(path: Path) -> VaeConfig:
 
 
 def _read_udit(path: Path) -> UDiT:
-    state = weights.tensors(path, part="model")
+    state = read_tensors(path, part="model")
     try:
         own = udit_from_ezaudio(state)
         config = udit_config(own)
@@ -105,7 +106,7 @@ def _read_udit(path: Path) -> UDiT:
 def _read_vae(folder: Path) -> WaveformVae:
     """The VAE's own tensors; what its training kept beside them (discriminators) is left alone."""
     path, config = folder / "ckpts/vae/1m.pt", vae_config(folder / "ckpts/vae/config.json")
-    state: dict[str, Any] = weights.tensors(path, part="state_dict")
+    state: dict[str, Any] = read_tensors(path, part="state_dict")
     own = {key: value for key, value in state.items() if key.startswith(VAE_PREFIX)}
     try:
         renamed = vae_from_ezaudio(own)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from stabench.checkpoints.tensors import read_json, read_tensors
 from stabench.systems.tta.latent_diffusion import autoencoder, weights
 from stabench.systems.tta.latent_diffusion.generator import Networks
 from stabench.systems.tta.latent_diffusion.prompt import (
@@ -85,11 +86,11 @@ def read(checkpoint: Path, t5: Path) -> tuple[Reader, Networks]:
     of the STFT, which generation does not need, are not read. ValueError names file and key.
     """
     main_config, main = checkpoint / "main_config.json", checkpoint / "pytorch_model_main.bin"
-    settings = weights.json_of(main_config)
+    settings = read_json(main_config)
     _check_names(main_config, settings)
-    states = _split(main, weights.tensors(main), ("unet.", "text_encoder."))
+    states = _split(main, read_tensors(main), ("unet.", "text_encoder."))
     unet = build_unet(_unet_settings(checkpoint, settings))
-    t5_settings = weights.json_of(t5 / "config.json")
+    t5_settings = read_json(t5 / "config.json")
     encoder = t5_from(t5_settings, states["text_encoder."], main)
     sound = Networks(
         weights.fill(unet, states["unet."], main),
@@ -124,11 +125,11 @@ def build_vocoder(settings: Mapping[str, Any]) -> nn.Module:
 
 def _read_vae(config: Path, path: Path) -> tuple["AutoencoderKL", nn.Module]:
     """Autoencoder and vocoder, which share a file."""
-    settings = weights.json_of(config)
+    settings = read_json(config)
     for key in ("embed_dim", "scale_factor"):
         weights.section(config, settings, key)
     levels = len(weights.section(config, settings, "ddconfig", "ch_mult"))
-    states = _split(path, weights.tensors(path), ("vocoder.", ""))
+    states = _split(path, read_tensors(path), ("vocoder.", ""))
     sounds = autoencoder.from_hifigan(states["vocoder."], MELS)
     if "conv_pre.weight" not in sounds:
         raise ValueError(f"{path}: 'vocoder.conv_pre.weight' is missing; fetch the file again")
@@ -171,7 +172,7 @@ def _unet_settings(checkpoint: Path, settings: Mapping[str, Any]) -> Mapping[str
     main_config = checkpoint / "main_config.json"
     name = weights.section(main_config, settings, "unet_model_config_path")
     if (checkpoint / name).is_file():
-        return weights.json_of(checkpoint / name)
+        return read_json(checkpoint / name)
     if name != UNET_CONFIG:
         raise ValueError(
             f"{main_config}: unet_model_config_path is {name!r}, known is {UNET_CONFIG};"

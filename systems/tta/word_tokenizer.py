@@ -41,11 +41,6 @@ class WordTokenizer:
         return len(self.vocabulary)
 
     @classmethod
-    def from_texts(cls, texts: Iterable[str]) -> "WordTokenizer":
-        """The words of `texts` in alphabetical order."""
-        return cls(sorted({word for text in texts for word in split(text)}))
-
-    @classmethod
     def read(cls, path: Path) -> "WordTokenizer":
         """One word a line, as `write` leaves it."""
         return cls(path.read_text(encoding="utf-8").split())

@@ -1,7 +1,6 @@
 """VITS, text to speech: a folder in the layout of transformers, and what it says of a text."""
 
 import ctypes
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from stabench.checkpoints.tensors import read_json
 
 VOICE = b"en-us"
 _SYNCHRONOUS, _PHONEME_EVENTS, _UTF8, _IPA = 2, 1, 1, 2
@@ -79,7 +80,7 @@ class Vits:
                 raise FileNotFoundError(
                     f"VITS folder '{self.folder}' has no {name}; it needs {', '.join(FILES)}"
                 )
-        config = self._json("config.json")
+        config = read_json(self.folder / "config.json")
         if config.get("model_type") != "vits":
             raise ValueError(
                 f"{self.folder / 'config.json'}: model_type is {config.get('model_type')!r}, "
@@ -87,10 +88,10 @@ class Vits:
             )
         self.rate_hz = int(config.get("sampling_rate", 16_000))
         self._spelling = {
-            key: self._json("tokenizer_config.json").get(key, True)
+            key: read_json(self.folder / "tokenizer_config.json").get(key, True)
             for key in ("normalize", "phonemize")
         }
-        self._numbers: dict[str, int] = self._json("vocab.json")
+        self._numbers: dict[str, int] = read_json(self.folder / "vocab.json")
 
     def check(self, text: str) -> None:
         """Raises ValueError where the voice has no sound for a letter or digit, or nothing to say.
@@ -150,12 +151,6 @@ class Vits:
     @cached_property
     def _model(self) -> Any:
         return _load(self.folder)
-
-    def _json(self, name: str) -> dict[str, Any]:
-        try:
-            return json.loads((self.folder / name).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{self.folder / name}: not JSON ({error})") from error
 
 
 def _load(folder: Path) -> Any:

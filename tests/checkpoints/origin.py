@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from stabench.checkpoints import catalogue
 
 HELD = (
     "STABENCH_WEIGHTS STABENCH_CACHE XDG_CACHE_HOME HF_HOME HF_HUB_CACHE HUGGINGFACE_HUB_CACHE "
-    "HF_ENDPOINT TORCH_HOME http_proxy https_proxy HTTP_PROXY HTTPS_PROXY"
+    "HF_ENDPOINT HF_TOKEN TORCH_HOME http_proxy https_proxy HTTP_PROXY HTTPS_PROXY"
 )
+
+COMMIT = "c" * 40
+"""Of every repository that an Origin serves."""
 
 
 def sha256(data: bytes) -> str:
@@ -37,22 +41,23 @@ def use_catalogue(monkeypatch: pytest.MonkeyPatch, text: str) -> dict[str, catal
 
 
 class Origin:
-    """Serves `files` by path. `cuts` and `answers` are used up, one a request."""
+    """Serves `files` by path, as the hub does. `cuts` and `answers` are used up, one a GET."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
-        self.redirects: dict[str, str] = {}
         self.cuts: list[int] = []
         """Bytes after which the connection is dropped."""
         self.answers: list[int] = []
-        """HTTP statuses to answer with."""
-        self.ranges = self.lengths = True
-        self.careless = False
-        """Answers a Range whatever If-Range says."""
-        self.type = "application/octet-stream"
+        """HTTP statuses to answer with, HEADs too."""
+        self.headers: dict[str, str] = {}
+        """Sent with every answer."""
+        self.ranges = True
+        self.midway: Callable[[], None] = lambda: None
+        """Called when half of a body is sent."""
         self.asked: list[tuple[str, str]] = []
-        """Path and Range of each request."""
+        """Path and Range of each GET."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.handle_error = lambda *given: None  # type: ignore[method-assign]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
 
@@ -71,39 +76,40 @@ def _handler(origin: Origin) -> type[BaseHTTPRequestHandler]:
         def log_message(self, *args: object) -> None:
             pass
 
+        def do_HEAD(self) -> None:
+            self._answer()
+
         def do_GET(self) -> None:
             origin.asked.append((self.path, self.headers.get("Range", "")))
-            if origin.answers:
-                self._plain(origin.answers.pop(0))
-            elif self.path in origin.redirects:
-                self.send_response(302)
-                self.send_header("Location", origin.redirects[self.path])
-                self.end_headers()
-            elif self.path not in origin.files:
-                self._plain(404)
-            else:
-                self._send(origin.files[self.path])
+            self._answer()
 
-        def _plain(self, status: int) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def _send(self, data: bytes) -> None:
-            tag = f'"{sha256(data)[:16]}"'
-            wish = self.headers.get("Range", "")
+        def _answer(self) -> None:
+            status = origin.answers.pop(0) if origin.answers else 200
+            if self.path not in origin.files:
+                status = 404
+            data = origin.files.get(self.path, b"")
+            wish = self.headers.get("Range", "") if origin.ranges else ""
             start = int(wish.removeprefix("bytes=").rstrip("-")) if wish else 0
-            same = origin.careless or self.headers.get("If-Range") == tag
-            partial = origin.ranges and wish and same
-            body = data[start:] if partial else data
-            self.send_response(206 if partial else 200)
-            self.send_header("ETag", tag)
-            self.send_header("Content-Type", origin.type)
-            if origin.lengths:
-                self.send_header("Content-Length", str(len(body)))
-            if partial:
+            if status == 200 and wish:
+                status = 206 if start < len(data) else 416
+            length = len(data) - start if status < 300 else 0
+            self.send_response(status)
+            self.send_header("ETag", f'"{sha256(data)}"')
+            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("Content-Length", str(length))
+            if status == 206:
                 self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+            for name, value in origin.headers.items():
+                self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body[: origin.cuts.pop(0)] if origin.cuts else body)
+            if self.command == "GET" and length:
+                self._send(data[start:])
+
+        def _send(self, body: bytes) -> None:
+            body = body[: origin.cuts.pop(0)] if origin.cuts else body
+            self.wfile.write(body[: len(body) // 2])
+            self.wfile.flush()
+            origin.midway()
+            self.wfile.write(body[len(body) // 2 :])
 
     return Handler

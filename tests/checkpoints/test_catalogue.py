@@ -67,6 +67,10 @@ def test_a_table_is_all_that_an_entry_needs() -> None:
         ('kind = "file"\nrepo = "a/b"\nfiles = ["x"]\nsha = 3', r"\[mine\] sha: .*\(got 3\)"),
         ('kind = "file"\nrepo = "a/b"\nfiles = ["x", "y"]', 'kind "file" has 2 files'),
         ('kind = "file"\nfiles = ["x"]', "file 'x' has no origin; give it a url, or a repo"),
+        (
+            'kind = "file"\nfiles = [{ name = "x", url = "https://host/x" }]',
+            "file 'x' has a url and no digest; give it a sha256",
+        ),
         ('kind = "file"\nrepo = "a/b"\nfiles = ["../x"]', "'../x' is no path inside"),
         ('kind = "file"\nrepo = "a/b"\nfiles = ["/etc/x"]', "'/etc/x' is no path inside"),
         ('kind = "file"\npackage = { name = "x" }\nfiles = ["x"]', r"\[mine\] package.version"),

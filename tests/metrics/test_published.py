@@ -210,7 +210,7 @@ def rename(old, new):
         ),
         (
             rename("text_projection.2.bias", "text_projection.3.bias"),
-            r"missing text_projection\.linear2\.bias; left over text_projection\.3\.bias",
+            r"linear2\.bias \(is it text_projection\.3\.bias\?\); left over text_projection\.3",
         ),
         (
             lambda state: state.update({"audio_branch.patch_embed.mel_conv2d.bias": torch.ones(1)}),

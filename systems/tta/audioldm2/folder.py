@@ -1,10 +1,11 @@
 """An AudioLDM 2 on disk in the layout of the hub: one subfolder a part, and model_index.json."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from stabench.checkpoints.tensors import read_json
 
 NETWORKS = {
     "text_encoder": ("ClapModel",),
@@ -129,21 +130,11 @@ def _check_classes(folder: Path) -> None:
             f"{path}: no such file; give the folder of an AudioLDM 2, run stabench weights fetch, "
             "or give weights = 'random' for latency"
         )
-    index = _json(path)
+    index = read_json(path)
     _expect(path, "_class_name", index.get("_class_name"), (PIPELINE,))
     for part, allowed in (NETWORKS | OTHERS).items():
         said = index.get(part)
         _expect(path, part, said[-1] if isinstance(said, list) and said else said, allowed)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: no JSON ({error}); fetch it again") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: no table of parts; fetch it again")
-    return content
 
 
 def _expect(path: Path, part: str, said: Any, allowed: tuple[str, ...]) -> None:

@@ -12,8 +12,8 @@ from zlib import crc32
 import torch
 from torch import Tensor, nn
 
-from stabench.systems.networks import random_weights
-from stabench.systems.networks.random_weights import Draws, randomise
+from stabench.checkpoints import random_weights
+from stabench.checkpoints.random_weights import Draws, randomise
 from stabench.systems.tta.audioldm2.folder import NETWORKS, SOUND, AudioLdm2Parts, reader
 from stabench.systems.tta.latent_diffusion.prompt import FLAN_T5_LARGE
 from stabench.systems.tta.word_tokenizer import split

@@ -8,6 +8,7 @@ from zlib import crc32
 import torch
 from torch import Tensor, nn
 
+from stabench.checkpoints.tensors import read_json, read_tensors
 from stabench.systems.contract import Spans
 from stabench.systems.tta.latent_diffusion import weights
 
@@ -222,9 +223,9 @@ def read_t5(folder: Path) -> "T5EncoderModel":
     ValueError names a file that cannot be read, and a tensor that is missing or left over; the
     decoder's tensors are left alone.
     """
-    state = weights.tensors(folder / "model.safetensors", folder / "pytorch_model.bin")
+    state = read_tensors(folder)
     kept = {k: v for k, v in state.items() if k.startswith(("encoder.", "shared."))}
-    return t5_from(weights.json_of(folder / "config.json"), kept, folder)
+    return t5_from(read_json(folder / "config.json"), kept, folder)
 
 
 def place_t5(encoder: nn.Module, device: str, dtype: str) -> nn.Module:

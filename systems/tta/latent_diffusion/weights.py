@@ -3,18 +3,16 @@
 A network is built on the meta device and takes every tensor of its file exactly once.
 """
 
-import json
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import torch
 from torch import Tensor
 
-from stabench.checkpoints import catalogue, digests, store, torch_file
-from stabench.systems.networks.random_weights import Draws, Network, randomise
+from stabench.checkpoints import catalogue, digests, store
+from stabench.checkpoints.random_weights import Draws, Network, name_with_seed, randomise
+from stabench.checkpoints.tensors import fill_network
 
 RANDOM = "random"
 PUBLISHED = "published"
@@ -55,38 +53,6 @@ def sha256_of(weights: str, names: tuple[str, ...]) -> str | dict[str, str]:
     return found
 
 
-def json_of(path: Path) -> dict[str, Any]:
-    """The table in a JSON file, which may hold // comments. ValueError: it is no such file."""
-    text = re.sub(r'("(?:\\.|[^"\\])*")|//[^\n]*', lambda found: found[1] or "", path.read_text())
-    try:
-        table = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not JSON ({error}); fetch it again") from error
-    if not isinstance(table, dict):
-        raise ValueError(
-            f"{path}: holds a {type(table).__name__}, expected a table; fetch it again"
-        )
-    return table
-
-
-def tensors(*paths: Path, part: str | None = None) -> dict[str, Tensor]:
-    """The tensors of the first file that is there: safetensors, or PyTorch's format without code.
-
-    `part` is the key under which a training checkpoint keeps them. ValueError names the file that
-    is damaged or lacks it.
-    """
-    path = next((path for path in paths if path.is_file()), paths[0])
-    if path.suffix == ".safetensors":
-        return _safetensors(path)
-    content = torch_file.read(path)
-    if part is not None:
-        if not isinstance(content.get(part), dict):
-            found = ", ".join(list(content)[:3])
-            raise ValueError(f"{path}: no table {part!r} in it, but {found}; fetch it again")
-        content = content[part]
-    return content
-
-
 def section(path: Path, table: Mapping[str, Any], *names: str) -> Any:
     """`table[names[0]][names[1]]...`; ValueError names the file and the key that is not there."""
     for name in names:
@@ -103,48 +69,20 @@ def empty(build: Callable[[], Network]) -> Network:
 
 
 def drawn(network: Network, seed: int, dtype: str = "float32") -> Network:
-    """The network with random tensors, the same on every device, and evaluating.
+    """Return the network with random tensors, the same on every device, and evaluating.
 
     They are drawn in float32 and rounded to `dtype` one by one.
     """
-    values = Draws(
-        seed, constants=CONSTANTS, seed_of=lambda name, seed: crc32(name.encode()) ^ seed
-    )
+    values = Draws(seed, constants=CONSTANTS, seed_of=name_with_seed)
     kind = getattr(torch, dtype)
     randomise(network, lambda name, shape: values(name, shape).to(kind))
     return network.eval().requires_grad_(False)
 
 
 def fill(network: Network, state: Mapping[str, Tensor], path: Path) -> Network:
-    """The network with the tensors of `state`, one each, and evaluating.
+    """Return the network with the tensors of `state` themselves, and evaluating.
 
-    ValueError for a tensor that is missing, left over or of another shape; it names `path`.
+    Raises ValueError as `fill_network` does; it names `path`.
     """
-    own = network.state_dict()
-    missing, surplus = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-    for what, keys in (("missing", missing), ("left over", surplus)):
-        if keys:
-            raise ValueError(
-                f"{path}: {len(keys)} tensors {what}, first {keys[0]!r}; fetch the file again, or"
-                " use the configuration that belongs to it"
-            )
-    for key, value in own.items():
-        if state[key].shape != value.shape:
-            raise ValueError(
-                f"{path}: {key!r} is {tuple(state[key].shape)}, the configuration wants"
-                f" {tuple(value.shape)}; use the configuration that belongs to this file"
-            )
-    network.load_state_dict(dict(state), assign=True)
+    fill_network(network, state, path, assign=True)
     return network.eval().requires_grad_(False)
-
-
-def _safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such weights; fetch them, or use weights = 'random'")
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file ({error}); fetch it again") from error

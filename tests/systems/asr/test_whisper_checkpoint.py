@@ -106,9 +106,9 @@ def test_a_truncated_file_is_named(base, tmp_path):
         ({"n_text_state": 16}, r"n_audio_state is 32 and n_text_state 16, they must be equal"),
         ({"n_audio_head": 5}, r"a width of 32 is no even multiple of its 5 heads"),
         ({"n_text_layer": 0}, r"allowed are whole numbers above 0"),
-        ({"n_text_layer": 3}, r"its tensors do not fit its dims: decoder\.blocks\.2.* missing"),
-        ({"n_audio_ctx": 750}, r"encoder\.positional_embedding is \(1500, 32\), expected \(750"),
-        ({"n_text_layer": 1}, r"decoder\.blocks\.1.* is unknown"),
+        ({"n_text_layer": 3}, r"its tensors do not fit Whisper .*missing decoder\.blocks\.2"),
+        ({"n_audio_ctx": 750}, r".*encoder\.positional_embedding is \(1500, 32\) instead of \(750"),
+        ({"n_text_layer": 1}, r".*left over decoder\.blocks\.1"),
         ({"width": 16}, r"dims is \['n_audio_ctx'.*expected are n_mels, n_audio_ctx"),
     ],
 )

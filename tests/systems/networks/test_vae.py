@@ -24,6 +24,11 @@ def vae(request, spectrogram_config):
     return vae.eval()
 
 
+def reconstruct(vae, features):
+    """Features through a sampled latent and back, same shape."""
+    return vae.expand(vae.posterior(features).sample())[..., : features.shape[-1]]
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("frames", [2, 7, 10])
 def test_lengths_are_exact(vae, frames):
@@ -38,7 +43,7 @@ def test_four_seconds_of_the_pocket_geometry(spectrogram_config):
     vae, sound = build_vae(spectrogram_config), torch.randn(1, 1, 64_000)
     features = vae.spectrogram(sound)
     assert features.shape == (1, 257, 400)
-    assert vae.reconstruct(features).shape == (1, 257, 400)
+    assert reconstruct(vae, features).shape == (1, 257, 400)
     assert vae.encode(sound).mean.shape == (1, 8, 200)
     assert vae.invert(features).shape == (1, 1, 64_000)
 
@@ -59,7 +64,7 @@ def test_a_few_steps_lower_the_reconstruction_error(spectrogram_config):
     tone = torch.sin(torch.arange(9600) * 0.2)[None, None] * torch.rand(8, 1, 1)
     features, losses = vae.spectrogram(tone), []
     for _ in range(12):
-        losses.append((vae.reconstruct(features) - features).abs().mean())
+        losses.append((reconstruct(vae, features) - features).abs().mean())
         optimiser.zero_grad()
         losses[-1].backward()
         optimiser.step()

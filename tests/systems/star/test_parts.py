@@ -2,7 +2,7 @@
 
 import torch
 
-from stabench.systems.networks.random_weights import allocate, hollow
+from stabench.checkpoints.random_weights import allocate, hollow
 from stabench.systems.star.parts import build_parts, cast
 from stabench.systems.star.speech_encoder import build_speech_encoder
 

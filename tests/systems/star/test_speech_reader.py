@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stabench.systems.networks.random_weights import as_torch, hollow, randomise
+from stabench.checkpoints.random_weights import as_torch, hollow, randomise
 from stabench.systems.star.bridge import Bridge
 from stabench.systems.star.config import SpeechEncoderConfig
 from stabench.systems.star.speech_encoder import build_speech_encoder

@@ -141,11 +141,11 @@ def test_missing_and_misfitting_weights_are_named(small_config, folder):
 def test_other_shapes_and_keys_are_named(tmp_path):
     path = tmp_path / "part.safetensors"
     save_part(path, torch.nn.Linear(2, 3))
-    with pytest.raises(ValueError, match=r"'weight' is \(3, 2\), the config wants \(3, 4\)"):
+    with pytest.raises(ValueError, match=r"weight is \(3, 2\) instead of \(3, 4\)"):
         load_part(path, torch.nn.Linear(4, 3))
-    with pytest.raises(ValueError, match="1 unknown tensors, first 'bias'"):
+    with pytest.raises(ValueError, match="left over bias;"):
         load_part(path, torch.nn.Linear(2, 3, bias=False))
-    with pytest.raises(ValueError, match=r"2 tensors missing, first '0\.bias'"):
+    with pytest.raises(ValueError, match=r"missing 0\.weight, 0\.bias;"):
         load_part(path, torch.nn.Sequential(torch.nn.Linear(2, 3)))
 
 

@@ -157,10 +157,10 @@ def test_every_tensor_is_used_once(tmp_path) -> None:
     root, model = home / "audit", Audit(weights=home)
     vocoder = root / tiny_audit.VOCODER_FOLDER / "g_01250000"
     changed(vocoder, "generator", lambda state: state | {"conv_post.odd": torch.zeros(1)})
-    with pytest.raises(ValueError, match="1 tensors left over, first 'conv_post"):
+    with pytest.raises(ValueError, match="left over conv_post"):
         model.load("cpu", "float32")
     changed(root / vae, "model", lambda state: {k: v for k, v in state.items() if "mid" not in k})
-    with pytest.raises(ValueError, match="tensors missing, first 'decoder"):
+    with pytest.raises(ValueError, match="missing decoder"):
         model.load("cpu", "float32")
     torch.save({"weights": {}}, root / unet)
     with pytest.raises(ValueError, match=r"loss-0\.2521\.pt: no table 'model' in it, but weights"):

@@ -199,7 +199,7 @@ def test_damaged_and_missing_files_are_named(tmp_path) -> None:
         model.load("cpu", "float32")
     state = torch.load(udit)["model"]
     torch.save({"model": state | {"model.odd": torch.zeros(1)}}, udit)
-    with pytest.raises(ValueError, match=r"s3_l\.pt: 1 tensors left over, first 'odd'"):
+    with pytest.raises(ValueError, match=r"s3_l\.pt: .*left over odd;"):
         model.load("cpu", "float32")
     torch.save({"model": {"mask_embed": torch.zeros(1)}}, udit)
     with pytest.raises(ValueError, match=r"s3_l\.pt: no EzAudio DiT"):

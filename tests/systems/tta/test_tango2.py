@@ -197,10 +197,10 @@ def test_every_tensor_is_used_once(home, tmp_path) -> None:
     name = "tango2/pytorch_model_vae.bin"
     state = torch.load(home / name)
     odd = state | {"vocoder.odd": torch.zeros(1)}
-    with pytest.raises(ValueError, match=r"vae\.bin: 1 tensors left over, first 'odd'"):
+    with pytest.raises(ValueError, match=r"vae\.bin: .*left over odd;"):
         replaced(home, tmp_path / "1", name, odd).load("cpu", "float32")
     gone = {key: value for key, value in state.items() if key != "decoder.conv_in.bias"}
-    with pytest.raises(ValueError, match="1 tensors missing, first 'decoder"):
+    with pytest.raises(ValueError, match="missing decoder"):
         replaced(home, tmp_path / "2", name, gone).load("cpu", "float32")
     wide = state | {"decoder.conv_in.bias": torch.zeros(7)}
     with pytest.raises(ValueError, match=r"'decoder.conv_in.bias' is \(7,\), the configuration"):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from stabench.systems.networks import random_weights
+from stabench.checkpoints import random_weights
 from stabench.systems.tta.audioldm2 import random
 from stabench.systems.tta.audioldm2.folder import NETWORKS, SOUND, AudioLdm2Parts
 from stabench.systems.tta.audioldm2.system import AudioLdm2

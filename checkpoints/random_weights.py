@@ -1,9 +1,7 @@
 """Networks without their initialisation: built without memory, then given values or room."""
 
-import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, TypeVar
 from zlib import crc32
 
@@ -21,15 +19,26 @@ class Draw(Protocol):
 
 
 def name_then_seed(name: str, seed: int) -> int:
-    """The seed of one tensor's generator."""
+    """Return the seed of one tensor's generator."""
     return crc32(f"{name}.{seed}".encode())
+
+
+def seed_then_name(name: str, seed: int) -> int:
+    """Return the seed of a tensor of the metrics' networks."""
+    return crc32(f"{seed} {name}".encode())
+
+
+def name_with_seed(name: str, seed: int) -> int:
+    """Return the seed of a tensor of the latent diffusion models."""
+    return crc32(name.encode()) ^ seed
 
 
 class Draws(NamedTuple):
     """Random values, each from a generator of its own: alike whatever else is drawn.
 
-    Matrices and kernels are N(0, spread^2 / fan-in), vectors are one, but for the `constants` of
-    the last part of a name. `prefix` is put before every name.
+    Matrices and kernels are N(0, spread^2 / fan-in), or N(0, deviation^2) where the name holds a
+    key of `deviations`. Vectors are one, but for the `constants` of the last part of a name.
+    `prefix` is put before every name.
     """
 
     seed: int
@@ -38,7 +47,9 @@ class Draws(NamedTuple):
     constants: Mapping[str, float] = {"bias": 0.0}
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
+    # Stored runs hold the values of three schemes; a new one has no reason to differ.
     seed_of: Callable[[str, int], int] = name_then_seed
+    deviations: Mapping[str, float] = {}
 
     def __call__(self, name: str, shape: tuple[int, ...]) -> Tensor:
         value = torch.empty(shape, device=self.device, dtype=self.dtype)
@@ -47,12 +58,13 @@ class Draws(NamedTuple):
             return value.fill_(self.constants.get(leaf, 1.0))
         generator = torch.Generator(self.device)
         generator.manual_seed(self.seed_of(f"{self.prefix}{name}", self.seed))
-        spread = self.spread * math.prod(shape[1:]) ** -0.5
-        return value.normal_(0.0, spread, generator=generator)
+        stated = (deviation for part, deviation in self.deviations.items() if part in name)
+        deviation = next(stated, self.spread * math.prod(shape[1:]) ** -0.5)
+        return value.normal_(0.0, deviation, generator=generator)
 
 
 def as_torch(seed: int, prefix: str = "") -> Draws:
-    """Draws with the variance of torch's own initialisation, 1 / (3 fan-in).
+    """Return draws with the variance of torch's own initialisation, 1 / (3 fan-in).
 
     Gains of weight norm, in both of its forms, fit the matrices; slopes of snakes are one.
     """
@@ -73,7 +85,7 @@ class EmptyOnMeta(TorchFunctionMode):
 
 
 def hollow(build: Callable[[], Network]) -> Network:
-    """What `build` returns, its parameters on the meta device.
+    """Return what `build` makes, its parameters on the meta device.
 
     Buffers, and parameters that begin as zeros or ones, keep their values. The global generator is
     left as it was.
@@ -104,20 +116,9 @@ def allocate(network: Network) -> Network:
 
 
 def _place(network: nn.Module, name: str, old: Tensor, value: Tensor) -> None:
-    owner, _, own_name = name.rpartition(".")
+    owner, _, leaf = name.rpartition(".")
     module = network.get_submodule(owner)
     if isinstance(old, nn.Parameter):
-        module.register_parameter(own_name, nn.Parameter(value, requires_grad=old.requires_grad))
+        module.register_parameter(leaf, nn.Parameter(value, requires_grad=old.requires_grad))
     else:
-        setattr(module, own_name, value)
-
-
-def sha256(files: str | Path | Sequence[str | Path]) -> str:
-    """Hex digest of a file, or of several in a row. FileNotFoundError when one is missing."""
-    paths = [files] if isinstance(files, str | Path) else files
-    digest = hashlib.sha256()
-    for path in paths:
-        with Path(path).open("rb") as file:
-            for block in iter(lambda: file.read(1 << 20), b""):
-                digest.update(block)
-    return digest.hexdigest()
+        setattr(module, leaf, value)

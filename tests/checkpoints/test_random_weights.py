@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from stabench.systems.networks.random_weights import Draws, as_torch, hollow, randomise
+from stabench.checkpoints.random_weights import (
+    Draws,
+    as_torch,
+    hollow,
+    name_then_seed,
+    name_with_seed,
+    randomise,
+    seed_then_name,
+)
 from stabench.systems.networks.udit import UDiT
 from stabench.systems.star.config import StarConfig
 
@@ -51,6 +59,26 @@ def test_a_value_follows_from_name_shape_and_seed():
     value = Draws(7, "part.")("layer.weight", (40, 5, 10))
     expected = seeded(crc32(b"part.layer.weight.7"), 40, 5, 10) * 50**-0.5
     torch.testing.assert_close(value, expected)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "number"),
+    [
+        (name_then_seed, crc32(b"part.layer.weight.7")),
+        (seed_then_name, crc32(b"7 part.layer.weight")),
+        (name_with_seed, crc32(b"part.layer.weight") ^ 7),
+    ],
+)
+def test_each_scheme_of_stored_runs_gives_its_values(scheme, number):
+    value = Draws(7, "part.", seed_of=scheme)("layer.weight", (40, 50))
+    torch.testing.assert_close(value, seeded(number, 40, 50) * 50**-0.5)
+
+
+def test_some_names_have_a_spread_of_their_own():
+    draws = Draws(7, deviations={"embedding": 0.02})
+    table, matrix = draws("token_embedding.weight", (40, 50)), draws("mlp.weight", (40, 50))
+    torch.testing.assert_close(table, seeded(crc32(b"token_embedding.weight.7"), 40, 50) * 0.02)
+    torch.testing.assert_close(matrix, seeded(crc32(b"mlp.weight.7"), 40, 50) * 50**-0.5)
 
 
 @pytest.mark.parametrize(
