@@ -8,9 +8,8 @@ from typing import Final, Literal
 from pydantic import AwareDatetime, ConfigDict, Field, ValidationError
 
 from stabench.harness.errors import MissingError, StabenchError
-from stabench.harness.runs.metrics_file import ColumnHead
+from stabench.harness.runs.metrics_file import ColumnHead, StoredEstimate
 from stabench.harness.schema import Strict, first_key
-from stabench.harness.stats.estimate import Estimate
 from stabench.harness.tasks.task import DEFAULT
 
 HISTORY = Path("results/history.jsonl")
@@ -99,8 +98,8 @@ class System(Part):
     precision: str
     n: int = Field(ge=0)
     failed: int = Field(ge=0)
-    quality: dict[str, Estimate] = Field({})
-    median_ns: dict[str, Estimate] = Field({})
+    quality: dict[str, StoredEstimate] = Field({})
+    median_ns: dict[str, StoredEstimate] = Field({})
 
 
 class HistoryRecord(Part):

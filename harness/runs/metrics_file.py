@@ -2,9 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, FiniteFloat, ValidationError
+from pydantic import Field, FiniteFloat, PlainSerializer, PlainValidator, ValidationError
 
 from stabench.harness.errors import StabenchError
 from stabench.harness.schema import Strict, first_key, json_schema
@@ -38,6 +38,36 @@ class EmbedderRecord(Strict):
     precision: str
 
 
+class CellRecord(Strict):
+    """One number; `value` is null where there is none, and `reason` says why.
+
+    `p_value` is by permutation, that both sets come from one distribution; `sd` the standard
+    deviation of single clips.
+    """
+
+    value: FiniteFloat | None
+    low: FiniteFloat | None = None
+    high: FiniteFloat | None = None
+    n: int = 0
+    reason: str | None = None
+    p_value: float | None = Field(None, gt=0, le=1)
+    sd: FiniteFloat | None = None
+
+
+def _read_cell(value: object) -> Estimate:
+    if isinstance(value, Estimate):
+        return value
+    return Estimate(**dict(CellRecord.model_validate(value)))
+
+
+StoredEstimate = Annotated[
+    Estimate,
+    PlainValidator(_read_cell, json_schema_input_type=CellRecord),
+    PlainSerializer(Estimate.to_json),
+]
+"""An estimate as a field of a model: an object in JSON."""
+
+
 class ColumnHead(Strict):
     """What a column is called, and how it is printed."""
 
@@ -63,7 +93,7 @@ class RowRecord(Strict):
     label: str
     n: int
     failed: int
-    cells: dict[str, Estimate]
+    cells: dict[str, StoredEstimate]
 
 
 class DependenceRecord(Strict):
@@ -107,7 +137,7 @@ class DifferenceRecord(Strict):
     a: str
     b: str
     column: str
-    difference: Estimate
+    difference: StoredEstimate
 
 
 class ReferencesRecord(Strict):

@@ -3,7 +3,6 @@
 Made by the statistics, stored in metrics.json, shown in tables: one type all the way.
 """
 
-from functools import cache
 from typing import Any, NamedTuple
 
 
@@ -54,44 +53,3 @@ class Estimate(NamedTuple):
         cell: dict[str, Any] = {name: getattr(self, name) for name in ("value", "low", "high", "n")}
         rest = {name: getattr(self, name) for name in ("reason", "p_value", "sd")}
         return cell | {name: part for name, part in rest.items() if part is not None}
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, _source: Any, handler: Any) -> Any:
-        """Let models hold it: a strict object in JSON, as `to_json` writes it."""
-        from pydantic_core import core_schema
-
-        stored = core_schema.no_info_after_validator_function(
-            lambda cell: cls(**dict(cell)), handler.generate_schema(_cell_record())
-        )
-        return core_schema.json_or_python_schema(
-            json_schema=stored,
-            python_schema=core_schema.union_schema([core_schema.is_instance_schema(cls), stored]),
-            serialization=core_schema.plain_serializer_function_ser_schema(
-                lambda estimate: estimate.to_json()
-            ),
-        )
-
-
-@cache
-def _cell_record() -> type:
-    """The model of a stored cell; made late, since workers go without pydantic."""
-    from pydantic import Field, FiniteFloat
-
-    from stabench.harness.schema import Strict
-
-    class CellRecord(Strict):
-        """One number; `value` is null where there is none, and `reason` says why.
-
-        `p_value` is by permutation, that both sets come from one distribution; `sd` the standard
-        deviation of single clips.
-        """
-
-        value: FiniteFloat | None
-        low: FiniteFloat | None = None
-        high: FiniteFloat | None = None
-        n: int = 0
-        reason: str | None = None
-        p_value: float | None = Field(None, gt=0, le=1)
-        sd: FiniteFloat | None = None
-
-    return CellRecord
