@@ -21,47 +21,47 @@ class Standing(NamedTuple):
     miniature: bool
 
 
-def standing(row: PaperRow, results: Results) -> list[Standing]:
+def find_standings(row: PaperRow, results: Results) -> list[Standing]:
     """The systems that stand for a row: by name in the suites it lists, else as registered."""
     if results.run is None:
         return []
     suite = results.run.suite
     named = row.suites.get(suite.name)
-    found = []
+    standings = []
     for use in suite.systems:
         if use.name in named if named is not None else use.use in row.use:
-            found.append(Standing(use, False))
+            standings.append(Standing(use, False))
         elif use.use in row.miniatures:
-            found.append(Standing(use, True))
-    return found
+            standings.append(Standing(use, True))
+    return standings
 
 
-def quality_reasons(
+def explain_quality(
     conditions: Conditions,
     results: Results,
     row: PaperRow,
-    one: Standing,
+    standing: Standing,
     column: str,
     cell: Estimate,
 ) -> Iterator[str]:
     """Why a score cannot be compared, the gravest first."""
-    if one.miniature:
+    if standing.miniature:
         yield MINIATURE
-    if results.random(one.use):
+    if results.random(standing.use):
         yield REFUSED
     record = results.run.record if results.run else None
-    if record and not one.miniature:
-        yield from option_reasons(one, record, row.options)
+    if record and not standing.miniature:
+        yield from explain_options(standing, record, row.options)
     dataset = record.dataset if record else None
     if dataset and dataset.name not in conditions.datasets:
         yield f"clips of {dataset.name}, not of {' or '.join(conditions.datasets)}"
     if not any(abs(cell.n - n) <= n * conditions.clips_share for n in conditions.clips):
         yield f"{cell.n} clips; {conditions.clips_said}"
     if results.metrics and column in results.metrics.columns:
-        yield from _scoring_reasons(conditions, results.metrics, column)
+        yield from _explain_scoring(conditions, results.metrics, column)
 
 
-def _scoring_reasons(conditions: Conditions, metrics: MetricsFile, column: str) -> Iterator[str]:
+def _explain_scoring(conditions: Conditions, metrics: MetricsFile, column: str) -> Iterator[str]:
     protocol = metrics.provenance.protocol
     if (protocol.name, protocol.digest) != (conditions.protocol, conditions.digest):
         yield f"protocol {protocol.title}, not '{conditions.protocol}' as it is known here"
@@ -79,33 +79,35 @@ def _exact(net: EmbedderRecord) -> bool:
     return net.precision == "float32"
 
 
-def latency_reasons(
-    conditions: Conditions, results: Results, row: PaperRow, one: Standing
+def explain_latency(
+    conditions: Conditions, results: Results, row: PaperRow, standing: Standing
 ) -> Iterator[str]:
     """Why a time cannot be compared even as a part of a ratio, the gravest first."""
     record = results.run.record if results.run else None
-    if one.miniature:
+    if standing.miniature:
         yield MINIATURE
     if record and record.request.device != conditions.device:
         yield f"timed on {record.request.device}; the published times are of an accelerator"
     if record and record.dataset.name not in conditions.latency_datasets:
         yield f"speech of {record.dataset.name}, not of {' or '.join(conditions.latency_datasets)}"
-    if record and not one.miniature:
-        yield from option_reasons(one, record, {**row.options, **row.latency_options})
+    if record and not standing.miniature:
+        yield from explain_options(standing, record, {**row.options, **row.latency_options})
 
 
-def option_reasons(one: Standing, record: Record, allowed: Mapping[str, Any]) -> Iterator[str]:
+def explain_options(
+    standing: Standing, record: Record, allowed: Mapping[str, Any]
+) -> Iterator[str]:
     """Options with which a system is not the published one."""
-    precision = one.use.precision or record.suite.protocol.precision
-    options = {**one.use.options, "precision": precision}
+    precision = standing.use.precision or record.suite.protocol.precision
+    options = {**standing.use.options, "precision": precision}
     for name, values in allowed.items():
-        value = _option(options, name)
+        value = _get_option(options, name)
         if value not in values:
             among = " or ".join(map(str, values))
-            yield f"{one.use.name}: {name} is {value}, as published it is {among}"
+            yield f"{standing.use.name}: {name} is {value}, as published it is {among}"
 
 
-def _option(options: Mapping[str, Any], name: str) -> Any:
+def _get_option(options: Mapping[str, Any], name: str) -> Any:
     """The value under a dotted name; DEFAULT when it is not set."""
     value: Any = options
     for part in name.split("."):

@@ -146,7 +146,7 @@ class Paper(Strict):
     @model_validator(mode="after")
     def _whole(self) -> "Paper":
         """Refuse a cell with neither figure nor dash, and a name of no row or column."""
-        rows, columns = {row.name for row in self.rows}, {one.key for one in self.columns}
+        rows, columns = {row.name for row in self.rows}, {column.key for column in self.columns}
         if len(rows) < len(self.rows) or len(columns) < len(self.columns):
             raise ValueError("a row or a column occurs twice; every name must differ")
         for kind, name in self._named():

@@ -20,7 +20,7 @@ from stabench.harness.compare.command import (
 )
 from stabench.harness.compare.compare import Comparison, compare
 from stabench.harness.compare.evidence import Hardware
-from stabench.harness.compare.page import p, page
+from stabench.harness.compare.page import build_page, format_p
 from stabench.harness.compare.paired import Sampling
 from stabench.harness.compare.verdict import Bounds, Line, Options
 from stabench.harness.errors import StabenchError
@@ -98,12 +98,12 @@ def test_a_slowdown_of_less_than_five_percent_does_not_count_unless_asked() -> N
 def test_what_the_page_and_the_json_say_of_stages() -> None:
     """Open ones are not in the summary; changes of all times are ratios; p has three decimals."""
     found = compare(evidence(one()), evidence(one(stage=0.3)), QUICK)
-    (summary,) = page(found).section("verdicts").points
+    (summary,) = build_page(found).section("verdicts").points
     assert "inconclusive" not in summary
     scales = {line["key"]: line["scale"] for line in to_json(found)["systems"][0]["lines"]}
     assert scales["generate/a"] == scales["generation"] == "ratio"
     assert scales["kl"] == "difference"
-    assert [p(value) for value in (0.0009, 0.001, 0.0096)] == ["< 0.001", "0.001", "0.010"]
+    assert [format_p(value) for value in (0.0009, 0.001, 0.0096)] == ["< 0.001", "0.001", "0.010"]
 
 
 def test_new_audio_is_tested() -> None:
@@ -201,7 +201,7 @@ def test_hostile_names_come_out_plain(tmp_path) -> None:
     bad = "\x1b[31m<script>|`x`"
     run = evidence(one(label=bad, name=bad), name=bad, versions={bad: bad})
     found = compare(run, run, QUICK)
-    text = to_markdown(page(found))
+    text = to_markdown(build_page(found))
     assert "\x1b" not in text
     assert "\\<script\\>\\|" in text
     assert "<script>" not in text.replace("\\<script\\>", "")

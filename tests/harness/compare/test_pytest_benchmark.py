@@ -71,7 +71,7 @@ def test_unchanged_benchmarks_are_rarely_called_and_ten_percent_is_found() -> No
     for _ in range(150):
         old, same, slow = (rounds(rng, size) for size in (1.0, 1.0, 1.1))
         pair = [
-            pytest_benchmark.changed(
+            pytest_benchmark.measure_change(
                 *(Stats(median=1, rounds=60, data=tuple(x)) for x in (old, new)), QUICK
             )
             for new in (same, slow)
@@ -101,7 +101,7 @@ def test_many_rounds_that_remember_are_taken_in_blocks() -> None:
     rng, called = np.random.default_rng(6), 0
     for _ in range(150):
         old, new = (Stats(median=1, rounds=300, data=tuple(rounds(rng, 1.0, 300))) for _ in "ab")
-        called += pytest_benchmark.changed(old, new, QUICK).p_value <= 0.05
+        called += pytest_benchmark.measure_change(old, new, QUICK).p_value <= 0.05
     assert called / 150 <= 0.12
 
 
@@ -155,10 +155,10 @@ def test_a_name_twice_and_a_round_that_is_no_time_are_refused(tmp_path: Path) ->
 def test_an_interval_ends_at_the_expanded_quantiles_of_its_blocks(monkeypatch) -> None:
     rng, asked = np.random.default_rng(5), []
     pair = [Stats(median=1, rounds=60, data=tuple(rounds(rng, 1.0))) for _ in "ab"]
-    wide = pytest_benchmark.changed(*pair, QUICK)
+    wide = pytest_benchmark.measure_change(*pair, QUICK)
     monkeypatch.setattr(
         pytest_benchmark, "tails", lambda blocks: asked.append(blocks) or (0.4, 0.6)
     )
-    narrow = pytest_benchmark.changed(*pair, QUICK)
+    narrow = pytest_benchmark.measure_change(*pair, QUICK)
     assert asked == [pytest_benchmark.MOST_BLOCKS]
     assert narrow.high / narrow.low < wide.high / wide.low

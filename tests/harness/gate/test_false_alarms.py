@@ -131,7 +131,9 @@ def test_the_interval_of_a_ratio_covers_it(kind: str) -> None:
         )
     inside = 0
     for before, now in zip(old, new + np.log(1.1), strict=True):
-        found = paired_latency.change(times(before), times(now), Sampling(resamples=300, draws=99))
+        found = paired_latency.measure_change(
+            times(before), times(now), Sampling(resamples=300, draws=99)
+        )
         inside += found.low <= 1.1 <= found.high
     least = 0.92 if kind != "separate" else 0.90
     assert least <= inside / runs <= 0.98

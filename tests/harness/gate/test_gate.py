@@ -10,7 +10,7 @@ from stabench.harness.compare.paired import STANDARD, Sampling
 from stabench.harness.errors import StabenchError
 from stabench.harness.gate.gate import Counts, Gate, gate
 from stabench.harness.gate.noise import Noise, PhaseNoise
-from stabench.harness.gate.page import answer, page
+from stabench.harness.gate.page import build_page, name_answer
 from stabench.harness.gate.policy import Policy, parse
 from stabench.harness.render.markdown import to_markdown
 from tests.harness import worlds
@@ -206,7 +206,7 @@ def test_no_failures_alone_are_no_measurement() -> None:
     one = evidence(system(n=N, untimed="never"))
     for strict, code in ((False, 0), (True, 5)):
         found = gate(one, one, POLICY, {"star": Counts(0, 0, N)}, strict=strict)
-        assert (found.exit_code, answer(found)) == (code, "not measured")
+        assert (found.exit_code, name_answer(found)) == (code, "not measured")
 
 
 def test_the_checks_of_all_systems_are_one_family() -> None:
@@ -236,7 +236,7 @@ def test_the_stage_that_lost_most_is_named_first() -> None:
     found = judged(old, new.model_copy(update={"systems": {"star": star}}))
     assert [one.key for one in found.checks[-1].stages] == ["generate/sampler", "generate/decoder"]
     (row,) = (
-        line for line in to_markdown(page(found)).splitlines() if "| generate/sampler" in line
+        line for line in to_markdown(build_page(found)).splitlines() if "| generate/sampler" in line
     )
     assert "| slower |" in row
     assert "| 5 % |" in row, "from where a change counts"

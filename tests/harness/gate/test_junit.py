@@ -6,7 +6,7 @@ import pytest
 
 from stabench.harness.compare.verdict import Word
 from stabench.harness.gate.gate import Check, Gate
-from stabench.harness.gate.page import clean, to_junit
+from stabench.harness.gate.page import clean_text, to_junit
 from tests.harness.worlds import evidence, system
 
 BAD = "a\x00\x1b[31m<b>&\"'\ufffe\uffff\ud800]]>\nline\u202e"
@@ -78,8 +78,8 @@ def test_what_is_open_fails_when_strict() -> None:
 @pytest.mark.parametrize("word", ["regressed", "not measured", "same"])
 def test_texts_that_xml_cannot_hold(word: Word) -> None:
     root = parsed(gate(check(BAD, word, reason=BAD)))
-    assert root[0].get("name") == clean(BAD)
-    assert clean(BAD) == "a[31m<b>&\"']]> line"
+    assert root[0].get("name") == clean_text(BAD)
+    assert clean_text(BAD) == "a[31m<b>&\"']]> line"
 
 
 def test_no_check_at_all_is_still_a_file() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stabench.harness.compare.evidence import Hardware
-from stabench.harness.compare.paired_latency import change
+from stabench.harness.compare.paired_latency import measure_change
 from stabench.harness.errors import StabenchError
 from stabench.harness.gate import measure_noise, noise, policy
 from stabench.harness.gate.noise import NAME, Noise, PhaseNoise, read, write
@@ -22,7 +22,7 @@ N, TESTS = 72, 4
 def found() -> PhaseNoise:
     """The noise of one interleaved run of the pocket's machine."""
     old, new = worlds.interleaved(np.random.default_rng(0), 1, N)
-    return noise.measured(times(old[0]), times(new[0]), tests=TESTS, splits=150)
+    return noise.measure_phase(times(old[0]), times(new[0]), tests=TESTS, splits=150)
 
 
 def test_its_threshold_keeps_alarms_rare_and_the_slowdown_is_found_in_new_runs(
@@ -33,9 +33,9 @@ def test_its_threshold_keeps_alarms_rare_and_the_slowdown_is_found_in_new_runs(
     A single run says only roughly how noisy the machine is, so that its 90 % may be fewer.
     """
     old, new = worlds.interleaved(np.random.default_rng(1), 200, N)
-    alarms = [noise.alarm(logs, found.threshold, TESTS) for logs in new - old]
+    alarms = [noise.raises_alarm(logs, found.threshold, TESTS) for logs in new - old]
     more = np.log1p(found.least_slowdown)
-    seen = [noise.alarm(logs + more, found.threshold, TESTS) for logs in new - old]
+    seen = [noise.raises_alarm(logs + more, found.threshold, TESTS) for logs in new - old]
     assert np.mean(alarms) <= 0.02
     assert np.mean(seen) >= 0.75
     assert 0.01 <= found.threshold < found.least_slowdown < 0.3
@@ -45,19 +45,19 @@ def test_its_threshold_keeps_alarms_rare_and_the_slowdown_is_found_in_new_runs(
 def test_of_its_own_noise_one_in_a_hundred_exceeds_it_and_nine_in_ten_are_seen() -> None:
     """Counted on other splits than it was made from."""
     old, new = worlds.interleaved(np.random.default_rng(5), 1, N)
-    found = noise.measured(times(old[0]), times(new[0]), tests=TESTS, splits=300)
-    logs = np.array(list(noise.drawn(new[0] - old[0], 1000, np.random.default_rng(9))))
+    found = noise.measure_phase(times(old[0]), times(new[0]), tests=TESTS, splits=300)
+    logs = np.array(list(noise.draw_splits(new[0] - old[0], 1000, np.random.default_rng(9))))
     exceeded = np.mean(np.median(logs, axis=1) > np.log1p(found.threshold))
     assert 0.0 < exceeded <= 0.025
     more = np.log1p(found.least_slowdown)
-    seen = np.mean([noise.alarm(one + more, found.threshold, TESTS) for one in logs[:300]])
+    seen = np.mean([noise.raises_alarm(one + more, found.threshold, TESTS) for one in logs[:300]])
     assert 0.84 <= seen <= 0.98
 
 
 def test_a_quiet_machine_sees_more_than_a_busy_one() -> None:
     rng = np.random.default_rng(2)
     quiet, busy = (
-        noise.measured(
+        noise.measure_phase(
             times(rng.normal(0, spread, N)), times(rng.normal(0, spread, N)), tests=1, splits=60
         )
         for spread in (0.003, 0.2)
@@ -71,20 +71,20 @@ def test_an_alarm_is_that_of_a_gate_with_so_many_tests() -> None:
     """10 of 12 clips slower, the two least not: p = 10 / 4096, an alarm of 20 tests and no more."""
     logs = np.full(12, 0.2) + np.arange(12) / 100
     logs[[0, 1]] *= -1
-    assert change(times(np.zeros(12)), times(logs)).p_value == 10 / 4096
-    assert [noise.alarm(logs, 0.05, tests) for tests in (1, 20, 21)] == [True, True, False]
+    assert measure_change(times(np.zeros(12)), times(logs)).p_value == 10 / 4096
+    assert [noise.raises_alarm(logs, 0.05, tests) for tests in (1, 20, 21)] == [True, True, False]
 
 
 def test_a_machine_on_which_nothing_can_be_seen_says_so() -> None:
     rng = np.random.default_rng(3)
     old, new = (times(rng.normal(0, 4.0, 12)) for _ in "ab")
-    assert noise.measured(old, new, tests=50, splits=40).least_slowdown is None
+    assert noise.measure_phase(old, new, tests=50, splits=40).least_slowdown is None
 
 
 def test_splits_are_symmetric_and_keep_the_size_of_the_noise() -> None:
     rng = np.random.default_rng(4)
     logs = rng.normal(0.5, 0.1, N)
-    drawn = np.array(list(noise.drawn(logs, 500, rng)))
+    drawn = np.array(list(noise.draw_splits(logs, 500, rng)))
     assert drawn.shape == (500, N)
     assert abs(drawn.mean()) < 0.02, "old and new are exchanged: a constant shift is no noise"
     assert np.abs(drawn).mean() == pytest.approx(np.abs(logs).mean(), rel=0.01)
@@ -93,7 +93,7 @@ def test_splits_are_symmetric_and_keep_the_size_of_the_noise() -> None:
 def test_pairs_are_by_clip_and_repeats_by_their_median() -> None:
     old = {"a": (100, 100, 400), "b": (100,), "c": (100,)}
     new = {"b": (200,), "a": (400,), "d": (100,)}
-    assert noise.paired_logs(old, new) == pytest.approx(np.log([2.0, 4.0]))
+    assert noise.pair_logs(old, new) == pytest.approx(np.log([2.0, 4.0]))
 
 
 @pytest.mark.parametrize(

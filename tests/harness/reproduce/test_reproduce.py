@@ -17,7 +17,7 @@ from stabench.harness.errors import Inconclusive
 from stabench.harness.formatting import NOTHING
 from stabench.harness.render.markdown import to_markdown
 from stabench.harness.report.table import tabulate
-from stabench.harness.reproduce.figures import NOT_RATED, Verdict, verdicts
+from stabench.harness.reproduce.figures import NOT_RATED, Verdict, judge_paper
 from stabench.harness.reproduce.paper import Paper, read_all
 from stabench.harness.reproduce.reproduce import reproduce, reproduce_run
 from stabench.harness.runs.results import Results
@@ -87,7 +87,7 @@ def _conditions() -> Any:
 
 def judged(folder: Path, paper: Paper = TABLE2) -> list[Verdict]:
     results = Results.read(folder)
-    return verdicts(paper, results, tabulate(results))
+    return judge_paper(paper, results, tabulate(results))
 
 
 def cell(folder: Path, group: str, figure: str) -> Verdict:
