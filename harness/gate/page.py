@@ -30,7 +30,7 @@ NO_CHECKS = ("The policy guards nothing that this run holds.",)
 METHOD = (
     "Paired by clip id. regressed: the sign-flip permutation p, adjusted over all checks (Holm), "
     "is at most 0.05, and the change is at least the one that counts. Times are compared by the "
-    "median of the clips' ratios. Under a phase that became slower stand its stages whose own "
+    "median of the clips' ratios. Under a phase that became slower are its stages whose own "
     "change is significant, the largest first."
 )
 

@@ -55,7 +55,7 @@ class Verdict(NamedTuple):
 def make_published(
     value: float | None, digits: int, unit: str = "", pm: float | None = None
 ) -> Published:
-    """A figure as a paper prints it, with `digits` decimals."""
+    """Return a figure as a paper prints it, with `digits` decimals."""
     if value is None:
         return Published(None, 0.0, 0.0, digits, unit)
     half = 0.5 * 10.0**-digits
@@ -63,7 +63,10 @@ def make_published(
 
 
 def judge(published: Published, run: Estimate) -> tuple[Outcome, float | None, tuple[str, ...]]:
-    """Outcome, sigmas and reasons of two figures that may be compared."""
+    """Return outcome, sigmas and reasons of two figures that may be compared.
+
+    Raises ValueError without a published figure.
+    """
     if published.value is None:
         raise ValueError("judge: there is no published figure")
     if run.value is None:
@@ -72,6 +75,7 @@ def judge(published: Published, run: Estimate) -> tuple[Outcome, float | None, t
         return "not comparable", None, (run.reason or NO_INTERVAL,)
     if published.low <= run.high and run.low <= published.high:
         return "reproduced", None, ()
+    # The half of the interval on the side of the published figure: intervals may be skewed.
     below = published.high < run.low
     distance = run.value - published.high if below else published.low - run.value
     reach = run.value - run.low if below else run.high - run.value
@@ -87,30 +91,29 @@ NO_SUITE = "scored from folders, which name no system"
 
 
 def judge_paper(paper: Paper, results: Results, table: Table) -> list[Verdict]:
-    """Every figure of the paper: its cells row by row, then its ratios, then its claims."""
+    """Judge every figure of the paper: its cells row by row, its ratios, then its claims."""
     cells = [
         verdict
         for row in paper.rows
         for column in paper.columns
         for verdict in _judge_cell(paper, row, column, results, table)
     ]
-    ratios = [
-        verdict
-        for ratio in paper.ratios
-        for over in ratio.over
-        for verdict in _judge_ratio(paper, ratio.column, ratio.of, over, results)
-    ]
-    return [
-        *cells,
-        *ratios,
-        *(v for claim in paper.claims for v in _judge_claim(paper, claim, results)),
-    ]
+    ratios: list[Verdict] = []
+    for ratio in paper.ratios:
+        column = paper.column(ratio.column)
+        for name in ratio.over:
+            rows = paper.row(ratio.of), paper.row(name)
+            published = _divide_published(column, *rows)
+            figure = f"{column.label}, over {rows[1].label}"
+            ratios += _judge_pairs(paper, "ratio", rows, figure, published, column.key, results)
+    claims = [v for claim in paper.claims for v in _judge_claim(paper, claim, results)]
+    return [*cells, *ratios, *claims]
 
 
 def _judge_cell(
     paper: Paper, row: PaperRow, column: Column, results: Results, table: Table
 ) -> Iterator[Verdict]:
-    """One cell beside each system that stands for its row."""
+    """Yield the verdicts on one cell, one for each system that stands for its row."""
     cell = row.cells.get(column.key)
     if cell is None:
         dash = make_published(None, column.digits, column.unit)
@@ -120,27 +123,27 @@ def _judge_cell(
     published = make_published(cell.value, column.digits, column.unit, cell.pm)
     standings = find_standings(row, results)
     if column.kind == "unmeasured" or not standings:
-        why = column.why or _nobody(results)
+        why = column.why or (NO_SUITE if results.run is None else NO_SYSTEM)
         yield _make_not_run("cell", row.label, column.label, published, (why,))
         return
-    rows = {one.system: one for one in table.rows if one.paradigm != "sanity"}
-    for one in standings:
-        estimate = rows[one.use.name].cells.get(column.key)
-        run, reasons = _find_measured(paper.conditions, results, row, one, column, estimate)
-        yield _judge_beside(
-            "cell", row.label, column.label, published, (one.use.name,), run, reasons
-        )
+    # Sanity checks are rows of a run's table too, and no system of the run.
+    rows = {entry.system: entry for entry in table.rows if entry.paradigm != "sanity"}
+    for standing in standings:
+        name = standing.use.name
+        estimate = rows[name].cells.get(column.key)
+        run, reasons = _find_measured(paper.conditions, results, row, standing, column, estimate)
+        yield _judge_beside("cell", row.label, column.label, published, (name,), run, reasons)
 
 
 def _find_measured(
     conditions: Conditions | None,
     results: Results,
     row: PaperRow,
-    use: Standing,
+    standing: Standing,
     column: Column,
     cell: Estimate | None,
 ) -> tuple[Estimate, tuple[str, ...]]:
-    """The run's figure of a cell, and why it is not to be compared."""
+    """Return the run's figure of a cell, and why it is not to be compared."""
     if cell is None or conditions is None:
         return Estimate.missing("not scored in this run"), ()
     if column.kind == "latency":
@@ -149,23 +152,11 @@ def _find_measured(
         return cell, (REFUSED,)
     if results.metrics is None or column.key not in results.metrics.columns:
         return cell, ()
-    return cell, tuple(explain_quality(conditions, results, row, use, column.key, cell))
-
-
-def _nobody(results: Results) -> str:
-    return NO_SUITE if results.run is None else NO_SYSTEM
-
-
-def _judge_ratio(paper: Paper, key: str, of: str, over: str, results: Results) -> Iterator[Verdict]:
-    """One ratio beside each pair of systems that stand for its two rows."""
-    column, rows = paper.column(key), (paper.row(of), paper.row(over))
-    published = _divide_published(column, *rows)
-    figure = f"{column.label}, over {rows[1].label}"
-    yield from _judge_pairs(paper, "ratio", rows, figure, published, key, results)
+    return cell, tuple(explain_quality(conditions, results, row, standing, column.key, cell))
 
 
 def _judge_claim(paper: Paper, claim: Claim, results: Results) -> Iterator[Verdict]:
-    """A claim as it is worded, and as the table's own figures give it."""
+    """Yield the verdicts on a claim as it is worded, and as the table's figures give it."""
     rows = paper.row(claim.of), paper.row(claim.over)
     worded = make_published(claim.value, claim.digits, claim.unit)
     quoted = f"\N{LEFT DOUBLE QUOTATION MARK}{claim.quote}\N{RIGHT DOUBLE QUOTATION MARK}"
@@ -188,7 +179,7 @@ def _judge_pairs(
     column: str,
     results: Results,
 ) -> Iterator[Verdict]:
-    """Beside each pair of systems of the run: their ratio, or for a claim the reduction."""
+    """Yield a verdict for each pair of systems: on their ratio, or for a claim the reduction."""
     group = f"{'Ratios' if kind == 'ratio' else 'Claims'}: {rows[0].label}"
     above, below = find_standings(rows[0], results), find_standings(rows[1], results)
     if not (above and below):
@@ -213,14 +204,12 @@ def _judge_pairs(
             run = results.latency_ratio(a.use.name, b.use.name, phase.name)
             reasons = [
                 reason
-                for row, one in zip(rows, (a, b), strict=True)
-                for reason in explain_latency(conditions, results, row, one)
+                for row, standing in zip(rows, (a, b), strict=True)
+                for reason in explain_latency(conditions, results, row, standing)
             ]
             figure_of_run = run if kind == "ratio" else _reduce(run)
             names = (a.use.name, b.use.name)
-            yield _judge_beside(
-                kind, group, figure, published, names, figure_of_run, tuple(dict.fromkeys(reasons))
-            )
+            yield _judge_beside(kind, group, figure, published, names, figure_of_run, reasons)
 
 
 def _judge_beside(
@@ -232,9 +221,10 @@ def _judge_beside(
     run: Estimate,
     reasons: Sequence[str],
 ) -> Verdict:
-    """The verdict: reasons against a comparison come first, then that there is nothing to judge."""
+    """Return the verdict; with reasons against a comparison, the figures are not judged."""
     if reasons:
         why = (*reasons, *([run.reason] if run.value is None and run.reason else []))
+        # Both systems of a ratio may give the same reason.
         why = tuple(dict.fromkeys(why))
         return Verdict(kind, group, figure, published, systems, run, "not comparable", reasons=why)
     outcome, sigmas, why = judge(published, run)
@@ -249,7 +239,7 @@ def _make_not_run(
 
 
 def _divide_published(column: Column, of: PaperRow, over: PaperRow) -> Published:
-    """The ratio of two cells, between the ends that their rounding allows."""
+    """Return the ratio of two cells, between the ends that their rounding allows."""
     above = make_published(of.cells[column.key].value, column.digits)
     below = make_published(over.cells[column.key].value, column.digits)
     value = of.cells[column.key].value / over.cells[column.key].value
@@ -257,6 +247,7 @@ def _divide_published(column: Column, of: PaperRow, over: PaperRow) -> Published
 
 
 def _reduce(ratio: Estimate) -> Estimate:
-    """A ratio as a reduction in percent."""
+    """Return a ratio as a reduction in percent."""
+    # The larger the ratio, the smaller the reduction: the ends change places.
     value, high, low = (None if end is None else 100 * (1 - end) for end in ratio[:3])
     return ratio._replace(value=value, low=low, high=high)

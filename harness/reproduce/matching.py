@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from stabench.harness.reproduce.paper import Conditions, PaperRow
-from stabench.harness.runs.metrics_file import EmbedderRecord, MetricsFile
+from stabench.harness.runs.metrics_file import MetricsFile
 from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import REFUSED, Record
 from stabench.harness.stats.estimate import Estimate
@@ -22,7 +22,7 @@ class Standing(NamedTuple):
 
 
 def find_standings(row: PaperRow, results: Results) -> list[Standing]:
-    """The systems that stand for a row: by name in the suites it lists, else as registered."""
+    """Return the systems that stand for a row: by name in suites it lists, else by use."""
     if results.run is None:
         return []
     suite = results.run.suite
@@ -44,7 +44,7 @@ def explain_quality(
     column: str,
     cell: Estimate,
 ) -> Iterator[str]:
-    """Why a score cannot be compared, the gravest first."""
+    """Yield why a score cannot be compared, the gravest first."""
     if standing.miniature:
         yield MINIATURE
     if results.random(standing.use):
@@ -62,6 +62,8 @@ def explain_quality(
 
 
 def _explain_scoring(conditions: Conditions, metrics: MetricsFile, column: str) -> Iterator[str]:
+    """Yield where the protocol or the network of a column is not the paper's."""
+    # By its digest too: a protocol of the same name may have been changed.
     protocol = metrics.provenance.protocol
     if (protocol.name, protocol.digest) != (conditions.protocol, conditions.digest):
         yield f"protocol {protocol.title}, not '{conditions.protocol}' as it is known here"
@@ -71,18 +73,14 @@ def _explain_scoring(conditions: Conditions, metrics: MetricsFile, column: str) 
         heard = f"{net.name} ({net.origin})" if net else "nothing that is recorded"
         wanted = " or ".join(conditions.origins.get(role, ("no known network",)))
         yield f"embedder weights: heard by {heard}, not {wanted}"
-    elif not _exact(net):
+    elif net.precision != "float32":
         yield f"embedder in {net.precision}, not float32"
-
-
-def _exact(net: EmbedderRecord) -> bool:
-    return net.precision == "float32"
 
 
 def explain_latency(
     conditions: Conditions, results: Results, row: PaperRow, standing: Standing
 ) -> Iterator[str]:
-    """Why a time cannot be compared even as a part of a ratio, the gravest first."""
+    """Yield why a time cannot be compared even as a part of a ratio, the gravest first."""
     record = results.run.record if results.run else None
     if standing.miniature:
         yield MINIATURE
@@ -97,7 +95,7 @@ def explain_latency(
 def explain_options(
     standing: Standing, record: Record, allowed: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Options with which a system is not the published one."""
+    """Yield the options with which a system is not the published one."""
     precision = standing.use.precision or record.suite.protocol.precision
     options = {**standing.use.options, "precision": precision}
     for name, values in allowed.items():
@@ -108,7 +106,7 @@ def explain_options(
 
 
 def _get_option(options: Mapping[str, Any], name: str) -> Any:
-    """The value under a dotted name; DEFAULT when it is not set."""
+    """Return the value under a dotted name; DEFAULT when it is not set."""
     value: Any = options
     for part in name.split("."):
         if not isinstance(value, Mapping) or part not in value:

@@ -60,18 +60,18 @@ def reproduce_run(
 
 
 def reproduce(results: Results, papers: Sequence[Paper]) -> Page:
-    """The page: every published figure with a verdict."""
+    """Build the page: every published figure with a verdict."""
     return build_page(results, judge_all(results, papers))
 
 
 def judge_all(results: Results, papers: Sequence[Paper]) -> list[Judged]:
-    """The verdicts of every table."""
+    """Judge the figures of every table."""
     table: Table = tabulate(results)
     return [Judged(paper, judge_paper(paper, results, table)) for paper in papers]
 
 
 def build_page(results: Results, judged: Sequence[Judged]) -> Page:
-    """A section for each table."""
+    """Build the page, a section for each table."""
     counts = _count_outcomes(judged)
     title = results.run.suite.title or results.run.suite.name if results.run else "scores"
     tally = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES)
@@ -85,7 +85,9 @@ def _count_outcomes(judged: Sequence[Judged]) -> Counter[str]:
 
 
 def _build_section(judged: Judged, results: Results) -> Section:
+    """Build the section of one table, with the systems of the run that no figure is of."""
     paper, figures = judged
+    # Many figures share a reason: it is printed once, below the table, and numbered there.
     numbers = {reason: 0 for verdict in figures for reason in verdict.reasons}
     numbers = {reason: index for index, reason in enumerate(numbers, 1)}
     lines = []
@@ -101,19 +103,16 @@ def _build_section(judged: Judged, results: Results) -> Section:
     columns = (Head("Published", "figures"), Head("This run", "figures"))
     grid = Grid((Head("Figure"), Head("Verdict"), *columns), tuple(lines))
     points = tuple(f"{number}: {reason}" for reason, number in numbers.items())
-    return Section(paper.name, paper.title, text, grid, (*points, *_list_others(judged, results)))
-
-
-def _list_others(judged: Judged, results: Results) -> Iterator[str]:
-    """Systems of the run that no figure was set beside."""
-    known = {name for verdict in judged.verdicts for name in verdict.systems}
+    known = {name for verdict in figures for name in verdict.systems}
     names = [use.name for use in results.run.suite.systems] if results.run else []
     if others := [name for name in names if name not in known]:
-        yield f"Systems of the run that stand for no row of this table: {', '.join(others)}."
+        listed = ", ".join(others)
+        points = (*points, f"Systems of the run that stand for no row of this table: {listed}.")
+    return Section(paper.name, paper.title, text, grid, points)
 
 
 def _explain_claim(paper: Paper, claim: Claim) -> str:
-    """How a claim follows from the figures, and from the same as the authors round them."""
+    """Return how a claim follows from the figures, and from them as the authors round them."""
     column = paper.column(claim.column)
     of, over = (paper.row(name).cells[claim.column].value for name in (claim.of, claim.over))
     exact, rounded = (
@@ -129,12 +128,15 @@ def _explain_claim(paper: Paper, claim: Claim) -> str:
 
 
 def _build_line(verdict: Verdict, numbers: dict[str, int]) -> Line:
-    """A figure with the run's systems under it, both figures, and the verdict with its reasons."""
+    """Return a figure with the run's systems, its verdict with reasons, and both figures."""
     run, digits = verdict.run, _choose_digits(verdict)
     value = NOTHING if run.value is None else figure(run.value, digits)
     ends = interval(run.low, run.high, digits) if run.value is not None else ""
     why = sorted(numbers[reason] for reason in verdict.reasons)
-    off = f"off by {_sigmas(verdict.sigmas)} sigma" if verdict.outcome == "off" else ""
+    sigmas = verdict.sigmas or 0.0
+    # Beyond a hundred sigmas their decimals say nothing.
+    shown = figure(sigmas, 1 if sigmas < 100 else 0)
+    off = f"off by {shown} sigma" if verdict.outcome == "off" else ""
     return Line(
         (
             Printed(verdict.figure, " / ".join(verdict.systems)),
@@ -146,7 +148,7 @@ def _build_line(verdict: Verdict, numbers: dict[str, int]) -> Line:
 
 
 def _choose_digits(verdict: Verdict) -> int:
-    """Those of the published figure, or more for a figure that they would make nothing of."""
+    """Return the digits of the published figure, or more where they would show the run's as 0."""
     digits, value = verdict.published.digits, verdict.run.value
     if value is not None and abs(value) < 10.0 ** (1 - digits):
         return max(digits, decimals([value]))
@@ -164,12 +166,8 @@ def _format_published(published: Published) -> str:
     return f"{figure(published.value, published.digits)}{pm} {published.unit}".strip()
 
 
-def _sigmas(sigmas: float | None) -> str:
-    return figure(sigmas or 0.0, 1 if (sigmas or 0.0) < 100 else 0)
-
-
 def to_json(results: Results, judged: Sequence[Judged]) -> dict[str, Any]:
-    """What reproduce.json holds."""
+    """Return what reproduce.json holds."""
     counts = _count_outcomes(judged)
     return {
         "schema": SCHEMA,

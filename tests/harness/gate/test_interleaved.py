@@ -71,19 +71,19 @@ def earlier(tmp_path: Path) -> Path:
 
 
 def test_every_system_twice_a_clip_at_a_time() -> None:
-    found = interleave(load("pocket"), "/b/python", "/h/python")
-    names = [(one.name, one.python) for one in found.systems]
+    suite = interleave(load("pocket"), "/b/python", "/h/python")
+    names = [(use.name, use.python) for use in suite.systems]
     assert names[:2] == [("cascade+base", "/b/python"), ("cascade+head", "/h/python")]
     assert len(names) == 2 * len(load("pocket").systems)
     two = [f"star{suffix}" for suffix in (BASE, HEAD)]
     turns = [block[0].system for block in blocks(two, list("abcd"), repeats=1, block=1, seed=0)]
-    assert found.protocol.block == 1
+    assert suite.protocol.block == 1
     assert turns[:2] == turns[3:1:-1] == turns[4:6], "A B B A A B B A"
 
 
 def test_systems_with_an_interpreter_and_batches_are_refused() -> None:
     value = load("pocket").resolved()
-    next(one for one in value["system"] if one["name"] == "star")["python"] = "/opt/python"
+    next(use for use in value["system"] if use["name"] == "star")["python"] = "/opt/python"
     with pytest.raises(StabenchError, match="'star' has an interpreter of its own"):
         interleave(parse("suite", value), "a", "b")
     value = load("pocket").resolved()
@@ -181,12 +181,12 @@ def test_stored_quality_with_the_times_of_the_base() -> None:
         hardware=None,
     )
     base = evidence(system(samples_ns={"generate": times(np.ones(3))}))
-    found = replace_times(stored, base)
-    assert found.systems["star"].columns == stored.systems["star"].columns
-    assert found.systems["star"].samples_ns == base.systems["star"].samples_ns
-    assert found.systems["other"].samples_ns == {}
-    assert found.hardware == base.hardware
-    assert list(found.systems) == ["star", "other"]
+    merged = replace_times(stored, base)
+    assert merged.systems["star"].columns == stored.systems["star"].columns
+    assert merged.systems["star"].samples_ns == base.systems["star"].samples_ns
+    assert merged.systems["other"].samples_ns == {}
+    assert merged.hardware == base.hardware
+    assert list(merged.systems) == ["star", "other"]
 
 
 def test_this_tree_against_itself(tmp_path: Path, suite: Callable[..., Path]) -> None:
@@ -197,8 +197,8 @@ def test_this_tree_against_itself(tmp_path: Path, suite: Callable[..., Path]) ->
     run = run_interleaved(str(path), here, here, request, tmp_path / "runs", score=False)
     folder = RunFolder.open(run)
     assert folder.counts() == {"a+base": (4, 0, 4), "a+head": (4, 0, 4)}
-    found = reading.read(run)
-    assert take_side(found, BASE).systems["a"].audio == take_side(found, HEAD).systems["a"].audio
+    both = reading.read(run)
+    assert take_side(both, BASE).systems["a"].audio == take_side(both, HEAD).systems["a"].audio
     rules = tmp_path / "gate.toml"
     rules.write_text('[latency]\nthreshold = "900 %"\n')
     assert gate_run(run, None, rules, stream=io.StringIO()) == 0

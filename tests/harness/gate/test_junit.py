@@ -34,13 +34,13 @@ def check(name: str, word: Word, closed: bool = True, reason: str = "why") -> Ch
 
 
 def gate(*checks: Check, strict: bool = False) -> Gate:
-    one = evidence(system())
-    return Gate(one, one, checks, (), (), strict)
+    run = evidence(system())
+    return Gate(run, run, checks, (), (), strict)
 
 
-def parsed(found: Gate) -> ElementTree.Element:
+def parsed(outcome: Gate) -> ElementTree.Element:
     """The file's root, every element held against the schema."""
-    root = ElementTree.fromstring(to_junit(found))
+    root = ElementTree.fromstring(to_junit(outcome))
     assert root.tag == "testsuites"
     for element in root.iter():
         assert set(element.attrib) <= ATTRIBUTES[element.tag]
@@ -89,7 +89,7 @@ def test_no_check_at_all_is_still_a_file() -> None:
 def test_a_gate_that_measured_nothing_fails_when_strict() -> None:
     """As its exit code does, although nothing was expected of the new run."""
     checks = (check("star", "not measured"), check("star", "not measured"))
-    found = gate(*checks, strict=True)
-    assert found.exit_code == 5
-    assert len(list(parsed(found).iter("failure"))) == 2
+    outcome = gate(*checks, strict=True)
+    assert outcome.exit_code == 5
+    assert len(list(parsed(outcome).iter("failure"))) == 2
     assert len(list(parsed(gate(*checks)).iter("skipped"))) == 2

@@ -21,9 +21,9 @@ from stabench.harness.stats.estimate import Estimate
 def test_a_figure_is_judged_by_the_run_s_interval_and_the_rounding_of_the_paper(
     published, outcome, sigmas
 ):
-    found = judge(make_published(published, 2), Estimate(2.2, 2.0, 3.0, 975))
-    assert found[0] == outcome
-    assert found[1] == (None if sigmas is None else pytest.approx(sigmas))
+    judgement = judge(make_published(published, 2), Estimate(2.2, 2.0, 3.0, 975))
+    assert judgement[0] == outcome
+    assert judgement[1] == (None if sigmas is None else pytest.approx(sigmas))
     assert sigmas is None or sigmas > 1.96
 
 
