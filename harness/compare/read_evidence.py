@@ -82,8 +82,7 @@ UNKEPT = "scored before influences were kept; stabench score RUN"
 OTHER = "the shares kept are those of other scores; stabench score RUN"
 DERIVED = ("ceiling_share",)
 """Columns that say what another one says: recall over a constant."""
-# Of what an embedder hears; its origin is left out, so that the same weights from another place
-# are comparable.
+# What decides a feature: where weights came from, or on which device, does not count.
 HEARING = ("identity", "rate_hz", "resampler", "channels", "mean_removed", "int16", "long")
 
 
@@ -187,7 +186,7 @@ def _read_system(results: Results, name: str, kept: Influences | None) -> System
         audio={
             row.clip: row.audio_sha256
             for row in results.trials
-            # Of the first repeat: only its output is kept and scored.
+            # Of the first repeat, whose output is the one written.
             if row.system == name and row.audio_sha256 and not row.repeat
         },
         random_weights=bool(use and results.random(use)),
