@@ -3,10 +3,15 @@
 from typing import NamedTuple
 
 from stabench.harness.compare import evidence, families
-from stabench.harness.compare import rows as failures
 from stabench.harness.compare.evidence import Evidence, Mismatch, SystemEvidence
-from stabench.harness.compare.rows import Asked, Pair, row
-from stabench.harness.compare.verdict import Line, Options, Pareto, Word, pareto
+from stabench.harness.compare.rows import (
+    OpenLine,
+    Pair,
+    collect_clips,
+    compare_failures,
+    measure_row,
+)
+from stabench.harness.compare.verdict import Line, Options, Pareto, Word, judge_pareto
 from stabench.harness.errors import StabenchError, unknown
 
 
@@ -31,7 +36,7 @@ class SystemComparison(NamedTuple):
     pareto: Pareto
 
     def having(self, word: Word) -> list[Line]:
-        """The lines with a verdict."""
+        """Return the lines with a verdict."""
         return [line for line in self.lines if line.verdict == word]
 
 
@@ -48,30 +53,31 @@ class Comparison(NamedTuple):
 
     @property
     def words(self) -> set[Word]:
-        """Every verdict that was given."""
+        """Return every verdict that occurs."""
         return {line.verdict for system in self.systems for line in system.lines}
 
 
 def compare(old: Evidence, new: Evidence, options: Options | None = None) -> Comparison:
-    """Each system of the new run against the one of the same name in the old.
+    """Compare each system of the new run with the one of the same name in the old.
 
     Raises StabenchError for numbers of different provenance (unless `force`), for a name that no
     run has, and for runs that share no system.
     """
     options = options or Options()
-    systems = _matched(old, new, options)
-    apart = _apart(old, new, systems, options)
-    pairs = [Pair(old, new, *both, apart) for both in systems]
-    rows = [row(pair, options) for pair in pairs]
-    ps = families.p_values(rows, options.family == "all")
-    sizes = [sum(one.tested and one.block != "stage" for one in each) for each in rows]
+    matches = _match_systems(old, new, options)
+    apart = _check_provenance(old, new, matches, options)
+    pairs = [Pair(old, new, *both, apart) for both in matches]
+    rows = [measure_row(pair, options) for pair in pairs]
+    ps = families.adjust_p_values(rows, options.family == "all")
+    # Stages are families of their own and do not count in the row's (families.py).
+    sizes = [sum(line.tested and line.block != "stage" for line in row) for row in rows]
     sizes = [sum(sizes)] * len(sizes) if options.family == "all" else sizes
-    found = [_system(*each) for each in zip(pairs, rows, ps, sizes, strict=True)]
-    before, now = ({pair[side].name for pair in systems} for side in (0, 1))
+    systems = [_judge_system(*parts) for parts in zip(pairs, rows, ps, sizes, strict=True)]
+    before, now = ({pair[side].name for pair in matches} for side in (0, 1))
     return Comparison(
         old,
         new,
-        tuple(found),
+        tuple(systems),
         tuple(name for name in old.systems if name not in before),
         tuple(name for name in new.systems if name not in now),
         apart,
@@ -79,9 +85,10 @@ def compare(old: Evidence, new: Evidence, options: Options | None = None) -> Com
     )
 
 
-def _matched(
+def _match_systems(
     old: Evidence, new: Evidence, options: Options
 ) -> list[tuple[SystemEvidence, SystemEvidence]]:
+    """Return the pairs to compare. Raises StabenchError for an unknown name, or without a pair."""
     for pair in options.names.items():
         for name, side, which in zip(pair, (old, new), ("old", "new"), strict=True):
             if name not in side.systems:
@@ -95,28 +102,35 @@ def _matched(
     return [(old.systems[a], new.systems[b]) for a, b in wanted.items()]
 
 
-def _apart(
+def _check_provenance(
     old: Evidence,
     new: Evidence,
     systems: list[tuple[SystemEvidence, SystemEvidence]],
     options: Options,
 ) -> tuple[Mismatch, ...]:
-    """What keeps the numbers apart. Raises StabenchError for it unless forced."""
-    found = evidence.of_runs(old, new)
-    found += [one for pair in systems for one in evidence.of_columns(*pair)]
-    if found and not options.force:
+    """Return what keeps the numbers apart. Raises StabenchError for it unless forced."""
+    mismatches = evidence.find_run_mismatches(old, new)
+    mismatches += [
+        mismatch for pair in systems for mismatch in evidence.find_column_mismatches(*pair)
+    ]
+    if mismatches and not options.force:
         raise StabenchError(
-            f"{found[0].text}: such numbers are not comparable; compare runs of the same "
+            f"{mismatches[0].text}: such numbers are not comparable; compare runs of the same "
             "provenance, or use --force"
         )
-    return tuple(dict.fromkeys(found))
+    # Each system brings the same mismatch of a column.
+    return tuple(dict.fromkeys(mismatches))
 
 
-def _system(pair: Pair, asked: list[Asked], ps: dict[str, float], family: int) -> SystemComparison:
+def _judge_system(
+    pair: Pair, row: list[OpenLine], ps: dict[str, float], family: int
+) -> SystemComparison:
+    """Return the lines with their verdicts, and what the two systems share."""
     before, now = pair.before, pair.now
-    lines = [families.line(one, asked, ps.get(one.key)) for one in asked]
-    lines.insert(sum(one.block == "quality" for one in asked), failures.line(before, now))
-    given, taken = failures.asked(before), failures.asked(now)
+    lines = [families.judge_line(line, row, ps.get(line.key)) for line in row]
+    # Failures have a line of their own between quality and latency; they are no test.
+    lines.insert(sum(line.block == "quality" for line in row), compare_failures(before, now))
+    old_clips, new_clips = collect_clips(before), collect_clips(now)
     both = before.audio.keys() & now.audio.keys()
     digests = (before.weights_digest, now.weights_digest)
     return SystemComparison(
@@ -124,11 +138,11 @@ def _system(pair: Pair, asked: list[Asked], ps: dict[str, float], family: int) -
         now.name,
         now.label,
         tuple(lines),
-        tuple(sorted(given - taken)),
-        tuple(sorted(taken - given)),
+        tuple(sorted(old_clips - new_clips)),
+        tuple(sorted(new_clips - old_clips)),
         sum(before.audio[clip] == now.audio[clip] for clip in both),
         len(both),
         None if None in digests else digests[0] != digests[1],
         family,
-        pareto(lines),
+        judge_pareto(lines),
     )

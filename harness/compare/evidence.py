@@ -45,14 +45,17 @@ class ColumnEvidence(Strict):
     lowest: float | None = None
 
     def over(self, clips: Collection[str]) -> PerClip:
-        """The values of some clips; a set has them only as a whole (raises ValueError)."""
+        """Return the values of some clips. Raises ValueError for a set, which is only a whole.
+
+        Those of a ratio are the pseudo-values of the ratio over these clips, r + (e - r w) /
+        mean(w), with errors e and weights w.
+        """
         if self.kind == "set":
             raise ValueError("a set metric has no value over some of its clips")
         kept = {clip: self.per_clip[clip] for clip in self.per_clip if clip in clips}
-        return self._ratio(kept) if self.kind == "ratio" else kept
-
-    def _ratio(self, kept: PerClip) -> PerClip:
-        """Pseudo-values of the ratio over fewer clips: r + (e - r w) / mean(w)."""
+        if self.kind == "mean":
+            return kept
+        # The errors of each clip are not stored: its pseudo-value over all clips gives them.
         mean = sum(self.weights.values()) / len(self.weights)
         value = self.value or 0.0
         parts = {
@@ -91,7 +94,7 @@ class SystemEvidence(Strict):
 
     @property
     def failed(self) -> int:
-        """Clips that failed."""
+        """Return the number of clips that failed."""
         return len(self.failed_clips)
 
 
@@ -105,7 +108,7 @@ class Hardware(Strict):
 
     @property
     def title(self) -> str:
-        """One line for a reader."""
+        """Return the machine in one line for a reader."""
         parts = (self.device, self.gpu, self.cpu_model, f"{self.threads} threads")
         return ", ".join(part for part in parts if part)
 
@@ -147,18 +150,19 @@ class Evidence(Strict):
 
     @property
     def of_task(self) -> Task:
-        """The task that the numbers are of."""
+        """Return the task that the numbers are of."""
         return load_task(self.task)
 
     def to_bytes(self) -> bytes:
-        """A baseline: gzipped JSON, the same bytes for the same evidence."""
+        """Return a baseline: gzipped JSON, the same bytes for the same evidence."""
         text = self.model_dump_json(by_alias=True)
+        # Without mtime=0 gzip writes the time of day.
         return gzip.compress(text.encode(), compresslevel=9, mtime=0)
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str = "baseline") -> "Evidence":
-        """The inverse of `to_bytes`. Raises StabenchError with one line for anything else."""
-        text = _unpacked(data, name)
+        """Read what `to_bytes` wrote. Raises StabenchError with one line for anything else."""
+        text = _unpack(data, name)
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
@@ -169,8 +173,10 @@ class Evidence(Strict):
             ) from None
 
 
-def _unpacked(data: bytes, name: str) -> bytes:
+def _unpack(data: bytes, name: str) -> bytes:
+    """Return the text in a gzip file of at most MOST_BYTES. Raises StabenchError for another."""
     try:
+        # One byte more than is allowed: a small file can unpack to any size.
         text = gzip.GzipFile(fileobj=io.BytesIO(data)).read(MOST_BYTES + 1)
     except (OSError, EOFError, ValueError) as error:
         raise StabenchError(
@@ -191,26 +197,26 @@ class Mismatch(NamedTuple):
 
     @property
     def text(self) -> str:
-        """What, then, now."""
+        """Return what differs, with its old and its new value."""
         return f"{self.what} was {self.old} and is {self.new}"
 
 
-def of_runs(old: Evidence, new: Evidence) -> list[Mismatch]:
-    """What concerns every number: the task, the clips, and the rules of the run."""
-    pairs = [("task", old.task, new.task), ("dataset", _dataset(old), _dataset(new))]
+def find_run_mismatches(old: Evidence, new: Evidence) -> list[Mismatch]:
+    """Return the differences in what concerns every number: task, clips, and rules of the run."""
+    pairs = [("task", old.task, new.task), ("dataset", _name_dataset(old), _name_dataset(new))]
     before, now = old.references_sha256, new.references_sha256
     # Where their number differs, the clips do: then only metrics of sets are refused (rows.py).
     if old.references == new.references and before is not None and now is not None:
         pairs.append(("recordings", f"sha256 {before[:8]}", f"sha256 {now[:8]}"))
     if old.settings and new.settings:
         for name in ("scenario", "batch_size", "seed"):
-            a, b = (str(getattr(one, name)) for one in (old.settings, new.settings))
+            a, b = (str(getattr(settings, name)) for settings in (old.settings, new.settings))
             pairs.append((name, a, b))
     return [Mismatch(what, a, b) for what, a, b in pairs if a != b]
 
 
-def of_columns(old: SystemEvidence, new: SystemEvidence) -> list[Mismatch]:
-    """Columns that another embedder, version or rule of a protocol measures."""
+def find_column_mismatches(old: SystemEvidence, new: SystemEvidence) -> list[Mismatch]:
+    """Return the columns that another embedder, version or rule of a protocol measures."""
     return [
         Mismatch(f"provenance of {column}", before.digest[:8], now.digest[:8], column)
         for column, now in new.columns.items()
@@ -218,13 +224,13 @@ def of_columns(old: SystemEvidence, new: SystemEvidence) -> list[Mismatch]:
     ]
 
 
-def of_hardware(old: Evidence, new: Evidence) -> Mismatch | None:
-    """Machines whose times cannot be compared."""
+def find_hardware_mismatch(old: Evidence, new: Evidence) -> Mismatch | None:
+    """Return the two machines where their times cannot be compared, else None."""
     if old.hardware == new.hardware:
         return None
-    titles = (one.hardware.title if one.hardware else "unknown" for one in (old, new))
+    titles = (run.hardware.title if run.hardware else "unknown" for run in (old, new))
     return Mismatch("hardware", *titles)
 
 
-def _dataset(one: Evidence) -> str:
-    return f"{one.dataset} {one.dataset_version}" if one.dataset else "folders"
+def _name_dataset(run: Evidence) -> str:
+    return f"{run.dataset} {run.dataset_version}" if run.dataset else "folders"

@@ -6,94 +6,100 @@ has a smaller p than its phase has (a serial gatekeeper; Westfall and Krishen, 2
 nothing changed they add no false alarm.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from stabench.harness.compare.paired import Change
-from stabench.harness.compare.rows import Asked
-from stabench.harness.compare.verdict import Call, Line, call, no_worse
+from stabench.harness.compare.rows import OpenLine
+from stabench.harness.compare.verdict import Call, Line, call, is_no_worse
 from stabench.harness.stats.permutation import adjusted
 
 STAGE_SHARE = 0.01
 """Of its phase: a stage that gains or loses less is not called, however small it is itself."""
 
 
-def p_values(rows: Sequence[Sequence[Asked]], together: bool) -> list[dict[str, float]]:
-    """The adjusted p-value of each tested line of each row, by key."""
-    keys = [(i, one) for i, row in enumerate(rows) for one in row if _in_row(one)]
-    found: list[dict[str, float]] = [{} for _ in rows]
-    for chosen in (
-        [keys] if together else [[k for k in keys if k[0] == i] for i in range(len(rows))]
-    ):
-        ps = adjusted([_p(one) for _, one in chosen])
-        for (index, one), p in zip(chosen, ps, strict=True):
-            found[index][one.key] = p
-    for row, own in zip(rows, found, strict=True):
-        own.update(_stages(row, own))
-    return found
+def adjust_p_values(rows: Sequence[Sequence[OpenLine]], together: bool) -> list[dict[str, float]]:
+    """Return the adjusted p-value of each tested line of each row, by key.
+
+    `together` takes the rows of all systems as one family.
+    """
+    tests = [
+        [(i, line) for line in row if line.tested and line.block != "stage"]
+        for i, row in enumerate(rows)
+    ]
+    adjusted_ps: list[dict[str, float]] = [{} for _ in rows]
+    for family in [list(chain(*tests))] if together else tests:
+        ps = adjusted([_get_p(line) for _, line in family])
+        for (index, line), p in zip(family, ps, strict=True):
+            adjusted_ps[index][line.key] = p
+    for row, row_ps in zip(rows, adjusted_ps, strict=True):
+        row_ps.update(_adjust_stages(row, row_ps))
+    return adjusted_ps
 
 
-def _in_row(one: Asked) -> bool:
-    return one.tested and one.block != "stage"
+def _get_p(line: OpenLine) -> float:
+    """Return the p-value of a line that is tested."""
+    assert isinstance(line.change, Change)
+    return line.change.p_value
 
 
-def _p(one: Asked) -> float:
-    """The p-value of a line that is tested."""
-    assert isinstance(one.change, Change)
-    return one.change.p_value
+def _adjust_stages(row: Sequence[OpenLine], row_ps: Mapping[str, float]) -> dict[str, float]:
+    """Return the p-values of stages, adjusted within their phase and none below its phase's."""
+    stage_ps = {}
+    for phase in {line.phase for line in row if line.block == "stage"}:
+        stages = [
+            line for line in row if line.block == "stage" and line.phase == phase and line.tested
+        ]
+        ps = adjusted([_get_p(line) for line in stages])
+        for line, p in zip(stages, ps, strict=True):
+            # A phase that was not tested opens no gate: its stages are never significant.
+            stage_ps[line.key] = max(p, row_ps.get(phase, 1.0))
+    return stage_ps
 
 
-def _stages(row: Sequence[Asked], own: dict[str, float]) -> dict[str, float]:
-    found = {}
-    for phase in {one.phase for one in row if one.block == "stage"}:
-        stages = [one for one in row if one.block == "stage" and one.phase == phase and one.tested]
-        ps = adjusted([_p(one) for one in stages])
-        for one, p in zip(stages, ps, strict=True):
-            found[one.key] = max(p, own.get(phase, 1.0))
-    return found
-
-
-def line(one: Asked, row: Sequence[Asked], p: float | None) -> Line:
-    """The line with its verdict."""
-    relative = one.block != "quality"
-    change = one.change if isinstance(one.change, Change) else None
+def judge_line(line: OpenLine, row: Sequence[OpenLine], p: float | None) -> Line:
+    """Return the line with its verdict; `row` holds the phases of its stages."""
+    relative = line.block != "quality"
+    change = line.change if isinstance(line.change, Change) else None
     if change is None:
-        found = Call("not measured", str(one.change))
-    elif one.settled:
-        found = one.settled
+        verdict = Call("not measured", str(line.change))
+    elif line.settled:
+        verdict = line.settled
     else:
         assert p is not None
-        found = call(change, p, one.head.better, one.bounds, relative=relative)
-        if one.block == "stage" and found.word in ("improved", "regressed"):
-            found = _of_stage(one.phase, change, row, found)
-    better = one.head.better
-    fine = found.word in ("improved", "same") or (
+        verdict = call(change, p, line.head.better, line.bounds, relative=relative)
+        if line.block == "stage" and verdict.word in ("improved", "regressed"):
+            verdict = _limit_stage(line.phase, change, row, verdict)
+    # What is open may still be shown to be no worse; a gate lets it pass.
+    better = line.head.better
+    fine = verdict.word in ("improved", "same") or (
         change is not None
-        and found.word == "inconclusive"
-        and no_worse(change, better, one.bounds, relative=relative)
+        and verdict.word == "inconclusive"
+        and is_no_worse(change, better, line.bounds, relative=relative)
     )
     return Line(
-        key=one.key,
-        label=one.head.label,
-        block=one.block,
-        unit=one.head.unit,
-        digits=one.head.digits,
+        key=line.key,
+        label=line.head.label,
+        block=line.block,
+        unit=line.head.unit,
+        digits=line.head.digits,
         better=better,
-        bounds=one.bounds,
+        bounds=line.bounds,
         change=change,
         p_adjusted=p,
-        verdict=found.word,
-        reason=found.reason,
-        note=one.note,
+        verdict=verdict.word,
+        reason=verdict.reason,
+        note=line.note,
         no_worse=fine,
-        expected=one.expected,
-        phase=one.phase,
+        expected=line.expected,
+        phase=line.phase,
     )
 
 
-def _of_stage(key: str, change: Change, row: Sequence[Asked], found: Call) -> Call:
-    """A stage is called only where it matters to its phase."""
+def _limit_stage(key: str, change: Change, row: Sequence[OpenLine], verdict: Call) -> Call:
+    """Return the verdict of a stage, which is called only where it matters to its phase."""
     phase = next(other for other in row if other.key == key)
-    gained = abs(change.new - change.old)
-    if isinstance(phase.change, Change) and gained < STAGE_SHARE * phase.change.old:
+    difference_ns = abs(change.new - change.old)
+    if isinstance(phase.change, Change) and difference_ns < STAGE_SHARE * phase.change.old:
         return Call("inconclusive", f"less than {STAGE_SHARE:.0%} of its phase")
-    return found
+    return verdict

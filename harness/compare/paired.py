@@ -56,49 +56,52 @@ class Parts(NamedTuple):
     n: int
 
 
-def change(
+def measure_change(
     old: ColumnEvidence,
     new: ColumnEvidence,
     groups: Mapping[str, str],
     sampling: Sampling = STANDARD,
 ) -> Change | str:
-    """The change of a column, or why it cannot be measured. `groups`: see Evidence."""
-    found = parts(old, new, groups)
-    if isinstance(found, str):
-        return found
-    difference = float(found.parts.sum())
-    statistic = Statistic(difference, found.parts - difference * found.weights, found.n)
-    ends = bootstrap.interval(statistic, _draws(len(found.parts), sampling))
+    """Return the change of a column, or why it cannot be measured. `groups`: see Evidence."""
+    pair = pair_columns(old, new, groups)
+    if isinstance(pair, str):
+        return pair
+    difference = float(pair.parts.sum())
+    # The influence of a unit: its part, less what its share of the clips would bring on average.
+    statistic = Statistic(difference, pair.parts - difference * pair.weights, pair.n)
+    ends = bootstrap.interval(statistic, _draw_units(len(pair.parts), sampling))
     assert ends.low is not None
     assert ends.high is not None
-    test = sign_flip(found.parts, draws=sampling.draws, seed=sampling.seed)
+    test = sign_flip(pair.parts, draws=sampling.draws, seed=sampling.seed)
     return Change(
-        found.old,
-        found.new,
+        pair.old,
+        pair.new,
         difference,
         ends.low,
         ends.high,
-        found.n,
+        pair.n,
         test.p_value,
         test.least,
-        standardised(found.parts),
+        standardise(pair.parts),
     )
 
 
-def parts(old: ColumnEvidence, new: ColumnEvidence, groups: Mapping[str, str]) -> Parts | str:
-    """The paired differences of units, or why there are none."""
+def pair_columns(
+    old: ColumnEvidence, new: ColumnEvidence, groups: Mapping[str, str]
+) -> Parts | str:
+    """Return the paired differences of units, or why there are none."""
     if old.value is None and new.value is None and old.reason == new.reason:
         return f"in both runs: {new.reason}"
-    for one, which in ((old, "old"), (new, "new")):
-        if one.value is None:
-            return f"{which} run: {one.reason}"
+    for column, which in ((old, "old"), (new, "new")):
+        if column.value is None:
+            return f"{which} run: {column.reason}"
     if old.kind != new.kind:
         return f"a {old.kind} in the old run, a {new.kind} in the new one"
-    return _of_sets(old, new) if old.kind == "set" else _of_clips(old, new, groups)
+    return _pair_sets(old, new) if old.kind == "set" else _pair_clips(old, new, groups)
 
 
-def _of_sets(old: ColumnEvidence, new: ColumnEvidence) -> Parts | str:
-    """Pseudo-values of the whole: only over the same clips."""
+def _pair_sets(old: ColumnEvidence, new: ColumnEvidence) -> Parts | str:
+    """Return the differences of the pseudo-values of two wholes, over the same clips only."""
     if old.per_clip.keys() != new.per_clip.keys() or old.n != new.n:
         return (
             f"over other clips: {old.n} in the old run, {new.n} in the new one; a set metric "
@@ -109,12 +112,14 @@ def _of_sets(old: ColumnEvidence, new: ColumnEvidence) -> Parts | str:
     units = len(old.per_clip)
     if units < 2:
         return f"needs at least 2 clips, has {units}"
-    found = np.array([new.per_clip[key] - old.per_clip[key] for key in old.per_clip]) / units
-    return Parts(old.value, new.value, found, np.full(units, 1 / units), old.n)
+    differences = np.array([new.per_clip[key] - old.per_clip[key] for key in old.per_clip]) / units
+    return Parts(old.value, new.value, differences, np.full(units, 1 / units), old.n)
 
 
-def _of_clips(old: ColumnEvidence, new: ColumnEvidence, groups: Mapping[str, str]) -> Parts | str:
+def _pair_clips(old: ColumnEvidence, new: ColumnEvidence, groups: Mapping[str, str]) -> Parts | str:
+    """Return the differences over the clips that both runs have, clips of a group summed."""
     both = old.per_clip.keys() & new.per_clip.keys()
+    # A ratio without a word in these clips has no values, although both runs have the clips.
     before, after = old.over(both), new.over(both)
     clips = sorted(before.keys() & after.keys())
     numbers: dict[str, int] = {}
@@ -128,20 +133,21 @@ def _of_clips(old: ColumnEvidence, new: ColumnEvidence, groups: Mapping[str, str
     )
 
 
-def standardised(found: np.ndarray) -> float | None:
-    """Mean over standard deviation of the units' differences; None where they do not vary."""
-    deviation = float(np.std(found, ddof=1))
-    return float(np.mean(found)) / deviation if deviation > 0 else None
+def standardise(differences: np.ndarray) -> float | None:
+    """Return mean over standard deviation of differences [units]; None where they do not vary."""
+    deviation = float(np.std(differences, ddof=1))
+    return float(np.mean(differences)) / deviation if deviation > 0 else None
 
 
-def only(old: ColumnEvidence, new: ColumnEvidence) -> str | None:
-    """What a reader should know of clips that one of the runs lacks."""
+def describe_unpaired(old: ColumnEvidence, new: ColumnEvidence) -> str | None:
+    """Return what a reader should know of clips that one of the runs lacks, or None."""
     lost, gained = (len(a.per_clip.keys() - b.per_clip.keys()) for a, b in ((old, new), (new, old)))
     if old.kind == "set" or not (lost or gained):
         return None
     return f"{counted(lost, 'clip')} only in the old run, {counted(gained, 'clip')} only in the new"
 
 
+# The draws are the same for all columns of as many units.
 @lru_cache(maxsize=8)
-def _draws(units: int, sampling: Sampling) -> Draws:
+def _draw_units(units: int, sampling: Sampling) -> Draws:
     return Draws.of(units, replicates=sampling.resamples, seed=sampling.seed)

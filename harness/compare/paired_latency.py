@@ -13,32 +13,33 @@ from statistics import median
 import numpy as np
 
 from stabench.harness.compare.evidence import Samples
-from stabench.harness.compare.paired import STANDARD, Change, Sampling, standardised
+from stabench.harness.compare.paired import STANDARD, Change, Sampling, standardise
 from stabench.harness.stats.bootstrap import block_length, block_means, drawn, tails
 from stabench.harness.stats.permutation import sign_flip
 
 
-def change(old: Samples, new: Samples, sampling: Sampling = STANDARD) -> Change | str:
-    """New over old: the median over clips of the ratios of each clip's median times, or why not.
+def measure_change(old: Samples, new: Samples, sampling: Sampling = STANDARD) -> Change | str:
+    """Return new over old: the median over clips of the ratios of each clip's median times.
 
     `old` and `new` of the result are the medians over these clips, ns; `change` and its ends are
-    ratios. The test is of the signed ranks of the mean logs of blocks (Wilcoxon, 1945), which a few
-    clips that another process held up cannot carry away, as they can a mean. Where the ranks point
-    the other way than the median, they are no evidence for it: p is 1.
+    ratios. The test is of the signed ranks of the mean logs of blocks (Wilcoxon, 1945). Where
+    there is no ratio, return why.
     """
     clips = [clip for clip in new if clip in old]
     if len(clips) < 2:
         return f"needs at least 2 clips timed in both runs, has {len(clips)}"
-    before, after = (np.array([median(one[clip]) for clip in clips]) for one in (old, new))
+    before, after = (np.array([median(samples[clip]) for clip in clips]) for samples in (old, new))
     if min(before.min(), after.min()) <= 0:
         return "a time of 0 ns has no ratio"
     logs = np.log(after / before)
     length = block_length(logs)
+    # Ranks: a few clips that another process held up cannot carry them away, as they can a mean.
     ranks = signed_ranks(block_means(logs, length))
     test = sign_flip(ranks, draws=sampling.draws, seed=sampling.seed)
     index = drawn(len(logs), length, resamples=sampling.resamples, seed=sampling.seed)
     low, high = np.quantile(np.median(logs[index], axis=1), tails(max(2, len(ranks))))
     value = float(np.median(logs))
+    # Ranks that point the other way than the median are no evidence for it.
     against = value * ranks.sum() < 0
     return Change(
         float(np.median(before)),
@@ -49,12 +50,12 @@ def change(old: Samples, new: Samples, sampling: Sampling = STANDARD) -> Change 
         len(clips),
         1.0 if against else test.p_value,
         test.least,
-        standardised(logs),
+        standardise(logs),
     )
 
 
 def signed_ranks(values: np.ndarray) -> np.ndarray:
-    """The rank of each value by its size, 1 the smallest, with the value's sign; 0 has none.
+    """Return the rank of each value by its size, 1 the smallest, with its sign; 0 has none.
 
     >>> signed_ranks(np.array([0.3, -0.1, 0.0, 5.0])).tolist()
     [3.0, -2.0, 0.0, 4.0]

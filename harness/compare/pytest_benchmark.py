@@ -9,14 +9,14 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
 
-from stabench.harness.compare.page import ends, inline
+from stabench.harness.compare.page import format_ends, format_inline
 from stabench.harness.compare.paired import STANDARD, Change, Sampling
-from stabench.harness.compare.verdict import FIVE_PERCENT, Bounds, Call, Line, call, no_worse
+from stabench.harness.compare.verdict import FIVE_PERCENT, Bounds, Call, Line, call, is_no_worse
 from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.formatting import NOTHING, figure
 from stabench.harness.render.page import Grid, Head, Page, Printed, Section
@@ -66,28 +66,21 @@ class BenchmarkFile(_Part):
 
     @field_validator("benchmarks")
     @classmethod
-    def _once(cls, found: tuple[Benchmark, ...]) -> tuple[Benchmark, ...]:
-        counts = Counter(one.fullname for one in found)
+    def _once(cls, benchmarks: tuple[Benchmark, ...]) -> tuple[Benchmark, ...]:
+        counts = Counter(benchmark.fullname for benchmark in benchmarks)
         for name in counts - Counter(set(counts)):
             raise ValueError(f"'{name}' is there {counts[name]} times; give each its own name")
-        return found
+        return benchmarks
 
     @property
     def cpu(self) -> str:
-        """The processor's name; empty where the file does not say."""
+        """Return the processor's name; empty where the file does not say."""
         about = self.machine_info.get("cpu")
         return str(about.get("brand_raw", "")) if isinstance(about, dict) else ""
 
 
-class Asked(NamedTuple):
-    """A benchmark of both files and its change, or why there is none."""
-
-    name: str
-    change: Change | str
-
-
 def is_benchmark_file(path: Path) -> bool:
-    """Whether `path` is a JSON file of pytest-benchmark (or of nothing that can be read as one)."""
+    """Return whether `path` is a JSON file with the keys of pytest-benchmark."""
     if not path.is_file() or path.suffix != ".json":
         return False
     try:
@@ -98,7 +91,7 @@ def is_benchmark_file(path: Path) -> bool:
 
 
 def read(path: Path) -> BenchmarkFile:
-    """The file. Raises MissingError without it, StabenchError for another."""
+    """Read a file. Raises MissingError without it, StabenchError for another."""
     try:
         return BenchmarkFile.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -115,43 +108,51 @@ def compare(
     bounds: Bounds = FIVE_PERCENT,
     sampling: Sampling = STANDARD,
 ) -> list[Line]:
-    """A line for each benchmark of either, in the old order; p adjusted over all (Holm)."""
-    before, now = ({one.fullname: one.stats for one in file.benchmarks} for file in (old, new))
+    """Return a line for each benchmark of either, in the old order; p adjusted over all (Holm)."""
+    before, now = (
+        {benchmark.fullname: benchmark.stats for benchmark in file.benchmarks}
+        for file in (old, new)
+    )
     other = old.cpu != new.cpu and f"other hardware: {old.cpu or '?'}, now {new.cpu or '?'}"
-    asked = []
+    changes: dict[str, Change | str] = {}
     for name in dict.fromkeys((*before, *now)):
         if name in before and name in now:
-            asked.append(Asked(name, other or changed(before[name], now[name], sampling)))
+            changes[name] = other or measure_change(before[name], now[name], sampling)
         else:
-            asked.append(Asked(name, f"only in the {'old' if name in before else 'new'} file"))
-    tested = [one.change.p_value for one in asked if isinstance(one.change, Change)]
-    ps = iter(adjusted(tested))
+            changes[name] = f"only in the {'old' if name in before else 'new'} file"
+    tested = {name: change for name, change in changes.items() if isinstance(change, Change)}
+    ps = dict(zip(tested, adjusted([change.p_value for change in tested.values()]), strict=True))
     return [
-        _line(one, next(ps) if isinstance(one.change, Change) else None, bounds, one.name in before)
-        for one in asked
+        _judge_line(name, change, ps.get(name), bounds, name in before)
+        for name, change in changes.items()
     ]
 
 
-def changed(old: Stats, new: Stats, sampling: Sampling = STANDARD) -> Change | str:
-    """New over old median, nanoseconds, with bootstrap interval and a permutation test of blocks.
+def measure_change(old: Stats, new: Stats, sampling: Sampling = STANDARD) -> Change | str:
+    """Return new over old median, nanoseconds, with an interval and a test over blocks of rounds.
 
-    Returns why not where rounds were not saved or are too few.
+    Where rounds were not saved or are too few, return why.
     """
-    for one, which in ((old, "old"), (new, "new")):
-        if not one.data:
+    for stats, which in ((old, "old"), (new, "new")):
+        if not stats.data:
             return f"{which} file: {UNSAVED}"
-        if len(one.data) < LEAST_ROUNDS or min(one.data) <= 0:
-            return f"{which} file: needs {LEAST_ROUNDS} rounds of some time, has {len(one.data)}"
-    before, after = (np.log(_blocks(one.data)) for one in (old, new))
+        if len(stats.data) < LEAST_ROUNDS or min(stats.data) <= 0:
+            return f"{which} file: needs {LEAST_ROUNDS} rounds of some time, has {len(stats.data)}"
+    before, after = (
+        np.log([np.median(part) for part in np.array_split(data, min(MOST_BLOCKS, len(data)))])
+        for data in (old.data, new.data)
+    )
     rng = np.random.default_rng(sampling.seed)
     value = float(np.log(np.median(new.data) / np.median(old.data)))
-    drawn = [
+    medians = [
         np.median(rng.choice(part, (sampling.resamples, len(part))), axis=1)
         for part in (before, after)
     ]
     blocks = min(len(before), len(after))
-    low, high = np.quantile(drawn[1] - drawn[0], tails(blocks))
-    p, spread = _exchanged(before, after, sampling, rng), _spread(before, after)
+    low, high = np.quantile(medians[1] - medians[0], tails(blocks))
+    p = _test_exchange(before, after, sampling, rng)
+    spread = float(np.sqrt((before.var(ddof=1) + after.var(ddof=1)) / 2))
+    # The interval is of blocks and the value of all rounds: it is widened to hold its value.
     return Change(
         float(np.median(old.data)) * 1e9,
         float(np.median(new.data)) * 1e9,
@@ -165,41 +166,35 @@ def changed(old: Stats, new: Stats, sampling: Sampling = STANDARD) -> Change | s
     )
 
 
-def _blocks(data: tuple[float, ...]) -> np.ndarray:
-    """Medians of at most 30 blocks of consecutive rounds."""
-    return np.array([np.median(part) for part in np.array_split(data, min(MOST_BLOCKS, len(data)))])
-
-
-def _exchanged(
+def _test_exchange(
     before: np.ndarray, after: np.ndarray, sampling: Sampling, rng: np.random.Generator
 ) -> float:
-    """Two-sided p of the difference of medians, blocks dealt anew to the two files.
+    """Return the two-sided p of the difference of medians, blocks dealt anew to the two files.
 
     Of medians, as the change is: one round that met a busy machine must not hide it.
     """
     both = np.concatenate([before, after])
     dealt = rng.permuted(np.tile(both, (sampling.draws, 1)), axis=1)
     n = len(before)
-    found = np.abs(np.median(dealt[:, n:], axis=1) - np.median(dealt[:, :n], axis=1))
+    differences = np.abs(np.median(dealt[:, n:], axis=1) - np.median(dealt[:, :n], axis=1))
     value = abs(np.median(after) - np.median(before))
-    extreme = int(np.count_nonzero(found >= value - 1e-12))
+    # A dealing as far apart as the files are counts, even if rounding sets it a digit lower.
+    extreme = int(np.count_nonzero(differences >= value - 1e-12))
     return (extreme + 1) / (sampling.draws + 1)
 
 
-def _spread(before: np.ndarray, after: np.ndarray) -> float:
-    """Standard deviation within both."""
-    return float(np.sqrt((before.var(ddof=1) + after.var(ddof=1)) / 2))
-
-
-def _line(one: Asked, p: float | None, bounds: Bounds, expected: bool) -> Line:
-    change = one.change if isinstance(one.change, Change) else None
-    found, fine = Call("not measured", str(one.change)), False
+def _judge_line(
+    name: str, measured: Change | str, p: float | None, bounds: Bounds, expected: bool
+) -> Line:
+    """Return the line of a benchmark: its change with a verdict, or why there is none."""
+    change = measured if isinstance(measured, Change) else None
+    verdict, fine = Call("not measured", str(measured)), False
     if change is not None and p is not None:
-        found = call(change, p, "lower", bounds, relative=True)
-        fine = found.word == "improved" or no_worse(change, "lower", bounds, relative=True)
+        verdict = call(change, p, "lower", bounds, relative=True)
+        fine = verdict.word == "improved" or is_no_worse(change, "lower", bounds, relative=True)
     return Line(
-        key=one.name,
-        label=one.name,
+        key=name,
+        label=name,
         block="latency",
         unit="ms",
         digits=3,
@@ -207,8 +202,8 @@ def _line(one: Asked, p: float | None, bounds: Bounds, expected: bool) -> Line:
         bounds=bounds,
         change=change,
         p_adjusted=p,
-        verdict=found.word,
-        reason=found.reason,
+        verdict=verdict.word,
+        reason=verdict.reason,
         no_worse=fine,
         expected=expected,
     )
@@ -217,10 +212,13 @@ def _line(one: Asked, p: float | None, bounds: Bounds, expected: bool) -> Line:
 def compare_files(
     old: Path, new: Path, *, strict: bool = False, stream: TextIO | None = None
 ) -> int:
-    """Print the comparison of two files. Returns 1 when something regressed; with `strict` 5 when
-    something is inconclusive, or not measured although the old file has it; else 0."""
+    """Print the comparison of two files and return the exit code.
+
+    1: something regressed. 5, when `strict`: something is inconclusive, or not measured although
+    the old file has it, or there is no benchmark. Else 0.
+    """
     lines = compare(read(old), read(new))
-    show(page(old.name, new.name, lines), stream or sys.stdout)
+    show(build_page(old.name, new.name, lines), stream or sys.stdout)
     if any(line.verdict == "regressed" for line in lines):
         return 1
     unknown = any(
@@ -230,14 +228,14 @@ def compare_files(
     return 5 if strict and (unknown or not lines) else 0
 
 
-def page(old: str, new: str, lines: Iterable[Line]) -> Page:
-    """Every benchmark, and how it is decided."""
+def build_page(old: str, new: str, lines: Iterable[Line]) -> Page:
+    """Build the page: every benchmark, and how it is decided."""
     method = (
         "Medians of rounds. The interval is by bootstrap over blocks of rounds, p by dealing the "
         "blocks anew to both files, adjusted over all benchmarks (Holm). regressed, improved: "
         f"adjusted p at most 0.05 and {100 * FIVE_PERCENT.effect:g} % or more."
     )
-    rows = tuple(_row(line) for line in lines)
+    rows = tuple(_build_row(line) for line in lines)
     title = "Benchmarks" if rows else "No benchmarks"
     sections = (
         Section("benchmarks", title, grid=Grid(HEADS, rows) if rows else None),
@@ -246,10 +244,10 @@ def page(old: str, new: str, lines: Iterable[Line]) -> Page:
     return Page(f"{new} against {old}", "pytest-benchmark", sections)
 
 
-def _row(line: Line) -> Row:
+def _build_row(line: Line) -> Row:
     strong = line.verdict in ("regressed", "improved")
     head = (Printed(line.label), Printed(line.verdict, line.reason, strong))
     if line.change is None or line.p_adjusted is None:
         return Row((*head, *[Printed(NOTHING)] * 4))
     p = "< 0.001" if line.p_adjusted < 0.001 else figure(line.p_adjusted, 3)
-    return Row((*head, *map(Printed, (*ends(line), inline(line), p))))
+    return Row((*head, *map(Printed, (*format_ends(line), format_inline(line), p))))

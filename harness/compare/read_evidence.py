@@ -34,7 +34,10 @@ Counts = dict[str, tuple[int, int]]
 
 
 def read_wer(folder: Path, system: str) -> Counts:
-    """What clips.parquet says of a system; nothing without the file."""
+    """Return what clips.parquet says of a system; nothing without the file.
+
+    Raises StabenchError for a file that is no table of clips.
+    """
     path = folder / NAME
     if not path.exists():
         return {}
@@ -58,44 +61,53 @@ def read_wer(folder: Path, system: str) -> Counts:
 def pseudo_values(
     counts: Counts, value: float | None
 ) -> tuple[dict[str, float], dict[str, float], str | None]:
-    """r + (errors - r words) / mean(words) of each clip, the words, or why there are none.
+    """Return r + (errors - r words) / mean(words) of each clip, and its words; or why not.
 
     Their mean is r = errors / words over all clips; they are its infinitesimal jackknife. `value`
     is what metrics.json says of r.
     """
     words = sum(count for _, count in counts.values())
     errors = sum(wrong for wrong, _ in counts.values())
+    # Another value: clips.parquet was left by an earlier scoring.
     if value is None or not words or abs(errors / words - value) > 1e-12:
         return {}, {}, NO_TRANSCRIPT
     ratio, mean = errors / words, words / len(counts)
-    found = {
+    values = {
         clip: ratio + (wrong - ratio * count) / mean for clip, (wrong, count) in counts.items()
     }
-    return found, {clip: float(count) for clip, (_, count) in counts.items()}, None
+    return values, {clip: float(count) for clip, (_, count) in counts.items()}, None
 
 
 UNKEPT = "scored before influences were kept; stabench score RUN"
 OTHER = "the shares kept are those of other scores; stabench score RUN"
 DERIVED = ("ceiling_share",)
 """Columns that say what another one says: recall over a constant."""
+# What decides a feature: where weights came from, or on which device, does not count.
 HEARING = ("identity", "rate_hz", "resampler", "channels", "mean_removed", "int16", "long")
 
 
 def read(path: Path | str) -> Evidence:
-    """What `path` holds. Raises MissingError where nothing is, StabenchError for another file."""
+    """Return the evidence of a run folder, scored folders, "latest" or a baseline file.
+
+    Raises MissingError where there is nothing, StabenchError for another file.
+    """
     path = Path(path)
     if path.is_file():
         return Evidence.from_bytes(path.read_bytes(), str(path))
     if not path.is_dir() and str(path) != "latest":
         raise MissingError(f"'{path}' is not there; give a run folder or a baseline file")
-    return of(Results.read(path))
+    return build_evidence(Results.read(path))
 
 
-def of(results: Results) -> Evidence:
-    """The evidence in a run, or in scored folders."""
+def build_evidence(results: Results) -> Evidence:
+    """Return the evidence in a run, or in scored folders."""
     metrics, record = results.metrics, results.run.record if results.run else None
     kept = influence_file.read(results.folder)
     environment = record.environment if record else None
+    if results.run:
+        names = [use.name for use in results.run.suite.systems]
+    else:
+        names = list(metrics.systems) if metrics else []
     return Evidence(
         schema=1,
         task=results.task_name,
@@ -105,23 +117,23 @@ def of(results: Results) -> Evidence:
         suite_digest=record and _digest(record.suite.resolved()),
         dataset=record and record.dataset.name,
         dataset_version=record and record.dataset.version,
-        references=_references(metrics) if metrics else {},
+        references={"n": metrics.references.n, **metrics.references.frames} if metrics else {},
         references_sha256=metrics.references.audio_sha256 if metrics else None,
-        settings=_settings(results),
-        hardware=_hardware(results),
+        settings=_read_settings(results),
+        hardware=_read_hardware(results),
         versions=dict(metrics.provenance.versions) if metrics else {},
         git_commit=environment and environment.git and environment.git.commit,
         groups=kept.groups if kept else {},
-        heads=_heads(metrics) if metrics else {},
-        systems={name: _system(results, name, kept) for name in _names(results)},
+        heads={
+            name: ColumnHead(**{key: getattr(about, key) for key in ColumnHead.model_fields})
+            for name, about in (metrics.columns.items() if metrics else ())
+            if name not in DERIVED
+        },
+        systems={name: _read_system(results, name, kept) for name in names},
     )
 
 
-def _references(metrics: MetricsFile) -> dict[str, int]:
-    return {"n": metrics.references.n, **metrics.references.frames}
-
-
-def _settings(results: Results) -> Settings | None:
+def _read_settings(results: Results) -> Settings | None:
     if results.run is None:
         return None
     protocol = results.run.suite.protocol
@@ -134,10 +146,11 @@ def _settings(results: Results) -> Settings | None:
     )
 
 
-def _hardware(results: Results) -> Hardware | None:
+def _read_hardware(results: Results) -> Hardware | None:
     if results.run is None:
         return None
     machine, device = results.run.record.environment, results.run.record.request.device
+    # A run on the CPU does not depend on the GPUs beside it.
     gpus = sorted({gpu.name for gpu in machine.gpus}) if device == "cuda" else []
     return Hardware(
         device=device,
@@ -147,40 +160,33 @@ def _hardware(results: Results) -> Hardware | None:
     )
 
 
-def _heads(metrics: MetricsFile) -> dict[str, ColumnHead]:
-    return {
-        name: ColumnHead(**{key: getattr(about, key) for key in ColumnHead.model_fields})
-        for name, about in metrics.columns.items()
-        if name not in DERIVED
-    }
-
-
-def _names(results: Results) -> list[str]:
-    if results.run:
-        return [use.name for use in results.run.suite.systems]
-    return list(results.metrics.systems) if results.metrics else []
-
-
-def _system(results: Results, name: str, kept: Influences | None) -> SystemEvidence:
+def _read_system(results: Results, name: str, kept: Influences | None) -> SystemEvidence:
+    """Return all that a run, or a folder of scores, knows of one system."""
     uses = {use.name: use for use in results.run.suite.systems} if results.run else {}
     record = results.metrics.systems.get(name) if results.metrics else None
     use = uses.get(name)
     about = results.run.about_systems().get(name, {}) if results.run else {}
-    failed = _failed(results, name, record)
+    failed = _list_failed(results, name, record)
     known = use or record
+    times = results.timed(name)
     return SystemEvidence(
         name=name,
         label=(known.label if known else "") or name,
         paradigm=known.paradigm if known else "unstated",
         n=record.n if record else len(results.run.clips if results.run else ()) - len(failed),
         failed_clips=failed,
-        columns=_columns(results, name, kept, bool(use and results.random(use))),
-        samples_ns=_phases(results, name),
-        stages_ns=_stages(results, name),
+        columns=_read_columns(results, name, kept, bool(use and results.random(use))),
+        samples_ns={
+            phase: samples
+            for phase in results.task.phase_names
+            if (samples := _group_by_clip((row.clip, row.phase_ns.get(phase)) for row in times))
+        },
+        stages_ns=_collect_stages(results, name),
         untimed=results.untimed,
         audio={
             row.clip: row.audio_sha256
             for row in results.trials
+            # Of the first repeat, whose output is the one written.
             if row.system == name and row.audio_sha256 and not row.repeat
         },
         random_weights=bool(use and results.random(use)),
@@ -188,31 +194,34 @@ def _system(results: Results, name: str, kept: Influences | None) -> SystemEvide
     )
 
 
-def _failed(results: Results, name: str, record: SystemRecord | None) -> tuple[str, ...]:
-    """Clips without a result, and those whose sound could not be heard."""
+def _list_failed(results: Results, name: str, record: SystemRecord | None) -> tuple[str, ...]:
+    """Return clips without a result, and those whose sound could not be heard."""
     broken = set(record.failures) if record else set()
     if results.run:
         rows = [row for row in results.trials if row.system == name]
+        # A clip of which one repeat failed has failed, whatever the others did.
         done = {row.clip for row in rows if row.ok} - {row.clip for row in rows if not row.ok}
         broken |= {clip.id for clip in results.run.clips} - done
     return tuple(sorted(broken))
 
 
-def _columns(
+def _read_columns(
     results: Results, name: str, kept: Influences | None, random: bool
 ) -> dict[str, ColumnEvidence]:
+    """Return the columns of one system, each with a value or with the reason why not."""
     metrics = results.metrics
     record = metrics.systems.get(name) if metrics else None
     if not (metrics and record):
         return {}
-    found = {}
+    columns = {}
     for column, cell in record.cells.items():
         about = metrics.columns.get(column)
         if about is None or column in DERIVED:
             continue
-        kind, values, weights, reason = _values(results, record, name, column, cell, kept)
+        kind, values, weights, reason = _read_values(results, record, name, column, cell, kept)
+        # Random weights come first: what they score says nothing, whether or not it is there.
         reason = RANDOM if random else cell.reason if cell.value is None else reason
-        found[column] = ColumnEvidence(
+        columns[column] = ColumnEvidence(
             value=None if reason else cell.value,
             better=about.better,
             kind=kind,
@@ -220,13 +229,13 @@ def _columns(
             weights={} if reason else weights,
             n=cell.n,
             reason=reason,
-            digest=_identity(metrics, column),
+            digest=_identify(metrics, column),
             lowest=LOWEST if column == WER else None,
         )
-    return found
+    return columns
 
 
-def _values(
+def _read_values(
     results: Results,
     record: SystemRecord,
     name: str,
@@ -234,8 +243,8 @@ def _values(
     cell: Estimate,
     kept: Influences | None,
 ) -> tuple[str, dict[str, float], dict[str, float], str | None]:
-    """Kind, values of clips, weights, and why there are none."""
-    means = {clip: own[column] for clip, own in record.per_clip.items() if column in own}
+    """Return kind, values of clips, weights, and why there are none."""
+    means = {clip: values[column] for clip, values in record.per_clip.items() if column in values}
     if means:
         return "mean", means, {}, None
     if column == WER:
@@ -243,14 +252,15 @@ def _values(
         return ("ratio", *pseudo_values(counts, cell.value))
     if kept is None:
         return "set", {}, {}, UNKEPT
+    # Shares of another value are those of an earlier scoring.
     shares, value = kept.shares.get(name, {}).get(column), cell.value
     if shares is None or value is None or kept.values.get(name, {}).get(column) != value:
         return "set", {}, {}, OTHER
-    return "set", {clip: value + len(shares) * one for clip, one in shares.items()}, {}, None
+    return "set", {clip: value + len(shares) * share for clip, share in shares.items()}, {}, None
 
 
-def _identity(metrics: MetricsFile, column: str) -> str:
-    """Digest of what decides the number beside sounds and clips."""
+def _identify(metrics: MetricsFile, column: str) -> str:
+    """Return the digest of what decides a column's number, besides sounds and clips."""
     about = metrics.columns[column]
     heard = metrics.provenance.embedders.get(about.embedder or "")
     return _digest(
@@ -271,20 +281,12 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _phases(results: Results, name: str) -> dict[str, Samples]:
-    rows = results.timed(name)
-    return {
-        phase: samples
-        for phase in results.task.phase_names
-        if (samples := _gathered((row.clip, row.phase_ns.get(phase)) for row in rows))
-    }
-
-
-def _stages(results: Results, name: str) -> dict[str, Samples]:
-    """A stage entered twice in a clip counts once, with the sum; the remainder is a stage."""
+def _collect_stages(results: Results, name: str) -> dict[str, Samples]:
+    """Return the samples of each "phase/stage"; the remainder of a phase is a stage of it."""
     times: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for row in results.timed(name):
         sums: dict[str, int] = defaultdict(int)
+        # A stage that is entered twice in a clip counts once, with the sum.
         for span in row.spans:
             sums[f"{span.phase}/{span.name}"] += span.wall_ns
         for phase in row.phase_ns:
@@ -293,12 +295,12 @@ def _stages(results: Results, name: str) -> dict[str, Samples]:
                 sums[f"{phase}/{REMAINDER}"] = left
         for stage, wall_ns in sums.items():
             times[stage].append((row.clip, wall_ns))
-    return {stage: _gathered(pairs) for stage, pairs in times.items()}
+    return {stage: _group_by_clip(pairs) for stage, pairs in times.items()}
 
 
-def _gathered(pairs: Iterable[tuple[str, int | None]]) -> Samples:
-    found: dict[str, list[int]] = defaultdict(list)
+def _group_by_clip(pairs: Iterable[tuple[str, int | None]]) -> Samples:
+    times: dict[str, list[int]] = defaultdict(list)
     for clip, wall_ns in pairs:
         if wall_ns is not None:
-            found[clip].append(wall_ns)
-    return {clip: tuple(samples) for clip, samples in found.items()}
+            times[clip].append(wall_ns)
+    return {clip: tuple(samples) for clip, samples in times.items()}

@@ -9,12 +9,11 @@ from stabench.harness.compare.evidence import (
     Mismatch,
     Samples,
     SystemEvidence,
-    of_hardware,
+    find_hardware_mismatch,
 )
 from stabench.harness.compare.paired import Change
 from stabench.harness.compare.verdict import Bounds, Call, Line, Options, Word
 from stabench.harness.runs.metrics_file import ColumnHead
-from stabench.harness.tasks.task import Phase
 
 
 class Pair(NamedTuple):
@@ -28,16 +27,16 @@ class Pair(NamedTuple):
 
     @property
     def alike(self) -> bool:
-        """Whether every output is the same to the bit."""
+        """Return whether every output is the same to the bit."""
         return bool(self.now.audio) and self.before.audio == self.now.audio
 
     def forced(self, column: str | None = None) -> str:
-        """What a reader must know of numbers that were not comparable."""
-        texts = [one.text for one in self.apart if one.column in (None, column)]
+        """Return what a reader must know of numbers that were not comparable."""
+        texts = [mismatch.text for mismatch in self.apart if mismatch.column in (None, column)]
         return f"forced although {' and '.join(texts)}" if texts else ""
 
 
-class Asked(NamedTuple):
+class OpenLine(NamedTuple):
     """A line before its verdict: its change, or why there is none; a verdict already `settled`.
 
     `phase` is the key of the latency that a stage is a part of, `expected` whether the old run has
@@ -56,41 +55,56 @@ class Asked(NamedTuple):
 
     @property
     def tested(self) -> bool:
-        """Whether it is a test of the family."""
+        """Return whether it is a test of the family."""
         return isinstance(self.change, Change) and self.settled is None
 
 
-def row(pair: Pair, options: Options) -> list[Asked]:
-    """Columns in the order of the old run, then the latencies, then their stages."""
-    columns = dict.fromkeys((*pair.before.columns, *pair.now.columns))
-    found = [_column(pair, column, options) for column in columns]
-    phases = pair.new.of_task.phases
-    found += [_latency(pair, phase, options) for phase in phases]
-    return found + [stage for phase in phases for stage in _stages(pair, phase, options)]
+def measure_row(pair: Pair, options: Options) -> list[OpenLine]:
+    """Return columns in the order of the old run, then the latencies, then their stages."""
+    before, now = pair.before, pair.now
+    columns = dict.fromkeys((*before.columns, *now.columns))
+    lines = [_measure_column(pair, column, options) for column in columns]
+    for phase in pair.new.of_task.phases:
+        column = phase.column
+        samples = before.samples_ns.get(phase.name), now.samples_ns.get(phase.name)
+        lines.append(
+            _measure_times(pair, column.key, column.label, "latency", samples, column.key, options)
+        )
+    for phase in pair.new.of_task.phases:
+        for name in {**before.stages_ns, **now.stages_ns}:
+            if name.startswith(f"{phase.name}/"):
+                samples = before.stages_ns.get(name), now.stages_ns.get(name)
+                lines.append(
+                    _measure_times(pair, name, name, "stage", samples, phase.column.key, options)
+                )
+    return lines
 
 
-def _column(pair: Pair, column: str, options: Options) -> Asked:
+def _measure_column(pair: Pair, column: str, options: Options) -> OpenLine:
+    """Return the line of a quality column that at least one of the runs has."""
     head = pair.new.heads.get(column) or pair.old.heads[column]
-    bounds = options.of(column, relative=False)
+    bounds = options.get_bounds(column, relative=False)
     before, now = pair.before.columns.get(column), pair.now.columns.get(column)
     if before is None or now is None:
         lack = f"not a column of the {'old' if before is None else 'new'} run"
         has = before is not None and before.value is not None
-        return Asked(column, head, "quality", lack, bounds, expected=has)
+        return OpenLine(column, head, "quality", lack, bounds, expected=has)
     groups = {**pair.old.groups, **pair.new.groups}
-    change = _apart(pair, before, now) or paired.change(before, now, groups, options.sampling)
-    forced, only = pair.forced(column), paired.only(before, now)
+    change = _find_obstacle(pair, before, now) or paired.measure_change(
+        before, now, groups, options.sampling
+    )
+    forced, only = pair.forced(column), paired.describe_unpaired(before, now)
     settled = None
-    # What a transcript says is not in the audio.
+    # A ratio is left to its test: what a transcript says is not in the audio.
     if isinstance(change, Change) and before.kind != "ratio" and pair.alike and not forced:
         settled = Call("same", "the audio is the same to the bit")
     note = "; ".join(part for part in (forced, only) if part)
     has = before.value is not None
-    return Asked(column, head, "quality", change, bounds, settled, note, expected=has)
+    return OpenLine(column, head, "quality", change, bounds, settled, note, expected=has)
 
 
-def _apart(pair: Pair, before: ColumnEvidence, now: ColumnEvidence) -> str | None:
-    """Why a column of sets is not over the same clips and recordings, or None."""
+def _find_obstacle(pair: Pair, before: ColumnEvidence, now: ColumnEvidence) -> str | None:
+    """Return why a column of sets is not over the same clips and recordings, or None."""
     if "set" not in (before.kind, now.kind) or before.value is None or now.value is None:
         return None
     if pair.before.failed_clips != pair.now.failed_clips:
@@ -100,23 +114,7 @@ def _apart(pair: Pair, before: ColumnEvidence, now: ColumnEvidence) -> str | Non
     return None
 
 
-def _latency(pair: Pair, phase: Phase, options: Options) -> Asked:
-    column = phase.column
-    samples = pair.before.samples_ns.get(phase.name), pair.now.samples_ns.get(phase.name)
-    return _timed(pair, column.key, column.label, "latency", samples, column.key, options)
-
-
-def _stages(pair: Pair, phase: Phase, options: Options) -> list[Asked]:
-    """Every stage of a phase that one of the runs has."""
-    before, now, key = pair.before.stages_ns, pair.now.stages_ns, phase.column.key
-    names = [name for name in {**before, **now} if name.startswith(f"{phase.name}/")]
-    return [
-        _timed(pair, name, name, "stage", (before.get(name), now.get(name)), key, options)
-        for name in names
-    ]
-
-
-def _timed(
+def _measure_times(
     pair: Pair,
     key: str,
     label: str,
@@ -124,9 +122,10 @@ def _timed(
     samples: tuple[Samples | None, Samples | None],
     phase: str,
     options: Options,
-) -> Asked:
+) -> OpenLine:
+    """Return the line of a latency or a stage; `phase` is the column whose bounds it has."""
     head = ColumnHead(label=label, unit="ms", digits=1, better="lower")
-    other = of_hardware(pair.old, pair.new)
+    other = find_hardware_mismatch(pair.old, pair.new)
     before, now = samples
     if before is None or now is None:
         lack = pair.before.untimed or pair.now.untimed
@@ -134,26 +133,30 @@ def _timed(
     elif other and not options.across_hardware:
         change = f"{other.text}; --across-hardware shows the ratio"
     else:
-        change = paired_latency.change(before, now, options.sampling)
+        change = paired_latency.measure_change(before, now, options.sampling)
+    # Times of two machines are shown where asked for, and never judged.
     settled = Call("not measured", other.text) if other else None
-    bounds = options.of(phase, relative=True)
-    return Asked(
+    bounds = options.get_bounds(phase, relative=True)
+    return OpenLine(
         key, head, block, change, bounds, settled, pair.forced(), phase, before is not None
     )
 
 
-def asked(system: SystemEvidence) -> set[str]:
-    """The clips that a system was given, as far as the evidence names them."""
-    values = (one.per_clip for one in system.columns.values() if one.kind == "mean")
+def collect_clips(system: SystemEvidence) -> set[str]:
+    """Return the clips that a system was asked for, as far as the evidence names them."""
+    values = (column.per_clip for column in system.columns.values() if column.kind == "mean")
     timed = (*system.samples_ns.values(),)
     named = [system.failed_clips, system.audio, *values, *timed]
     return {clip for clips in named for clip in clips}
 
 
-def line(before: SystemEvidence, now: SystemEvidence) -> Line:
-    """Counts over the clips that both were given. One more failure is a regression: no test."""
-    both = asked(before) & asked(now)
-    old, new = (len(both & {*one.failed_clips}) for one in (before, now))
+def compare_failures(before: SystemEvidence, now: SystemEvidence) -> Line:
+    """Return the line of failures over the clips that both runs asked for.
+
+    One more failure is a regression: there is no test.
+    """
+    both = collect_clips(before) & collect_clips(now)
+    old, new = (len(both & {*system.failed_clips}) for system in (before, now))
     verdict: Word = "regressed" if new > old else "improved" if new < old else "same"
     reason = f"{old} of {len(both)} clips failed or not run, now {new}"
     return Line(

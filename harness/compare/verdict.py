@@ -65,23 +65,23 @@ class Scale(NamedTuple):
     high: float
 
 
-def scaled(change: Change, relative: bool) -> Scale:
-    """The change, or of a ratio (`relative`) the log."""
+def scale_change(change: Change, relative: bool) -> Scale:
+    """Return the change, or of a ratio (`relative`) the log."""
     ends = (change.change, change.low, change.high)
     return Scale(*(log(end) for end in ends)) if relative else Scale(*ends)
 
 
 def call(change: Change, p: float, better: Better, bounds: Bounds, *, relative: bool) -> Call:
-    """The verdict of a change whose adjusted p-value is `p`.
+    """Return the verdict of a change whose adjusted p-value is `p`.
 
     improved or regressed: p <= 0.05 and at least the effect. same: the whole interval lies within
     the margin, which is two one-sided tests at 2.5 % each (Schuirmann, 1987). Else inconclusive.
     """
-    found, limits = scaled(change, relative), _limits(bounds, relative)
-    counts = abs(found.value) >= limits.effect and found.value != 0
+    size, limits = scale_change(change, relative), _scale_bounds(bounds, relative)
+    counts = abs(size.value) >= limits.effect and size.value != 0
     if p <= ALPHA and counts:
-        return Call("improved" if (found.value < 0) == (better == "lower") else "regressed")
-    if -limits.margin <= found.low and found.high <= limits.margin:
+        return Call("improved" if (size.value < 0) == (better == "lower") else "regressed")
+    if -limits.margin <= size.low and size.high <= limits.margin:
         return Call("same", "" if limits.margin else f"equal on all {change.n} clips")
     if p <= ALPHA:
         return Call("inconclusive", "a change, but below the least that counts")
@@ -90,44 +90,47 @@ def call(change: Change, p: float, better: Better, bounds: Bounds, *, relative: 
     return Call("inconclusive")
 
 
-def no_worse(change: Change, better: Better, bounds: Bounds, *, relative: bool) -> bool:
-    """Whether the interval's worse end lies within the margin (non-inferiority)."""
-    found, limits = scaled(change, relative), _limits(bounds, relative)
-    return found.high <= limits.margin if better == "lower" else found.low >= -limits.margin
+def is_no_worse(change: Change, better: Better, bounds: Bounds, *, relative: bool) -> bool:
+    """Return whether the interval's worse end lies within the margin (non-inferiority)."""
+    size, limits = scale_change(change, relative), _scale_bounds(bounds, relative)
+    return size.high <= limits.margin if better == "lower" else size.low >= -limits.margin
 
 
-def _limits(bounds: Bounds, relative: bool) -> Bounds:
+def _scale_bounds(bounds: Bounds, relative: bool) -> Bounds:
+    # On the log scale 5 % slower and as much quicker are equally far from no change.
     return Bounds(*map(log1p, bounds)) if relative else bounds
 
 
-def pareto(lines: Sequence[Line]) -> Pareto:
-    """The new system against the old over quality, latency and failures.
+def judge_pareto(lines: Sequence[Line]) -> Pareto:
+    """Judge the new system against the old over quality, latency and failures.
 
     It dominates when something is better and everything else is shown to be no worse; what is
     not measured takes no part, and stages are parts of latencies.
     """
-    found = [one for one in lines if one.block != "stage" and one.verdict != "not measured"]
-    words = {one.verdict for one in found}
-    if not any(one.block != "failures" for one in found):
+    rows = [line for line in lines if line.block != "stage" and line.verdict != "not measured"]
+    words = {line.verdict for line in rows}
+    if not any(line.block != "failures" for line in rows):
         return "not measured"
+    # One gain and one loss decide it, whatever is still open beside them.
     if {"improved", "regressed"} <= words:
         return "trade-off"
     if words == {"same"}:
         return "same"
-    if "improved" in words and all(one.no_worse for one in found):
+    if "improved" in words and all(line.no_worse for line in rows):
         return "dominates"
-    if "regressed" in words and not any(_better(one) for one in found):
+    if "regressed" in words and not any(_may_be_better(line) for line in rows):
         return "dominated"
     return "inconclusive"
 
 
-def _better(line: Line) -> bool:
-    """Whether a line could be better by more than its margin."""
+def _may_be_better(line: Line) -> bool:
+    """Return whether a line could be better by more than its margin."""
     if line.verdict != "inconclusive" or line.change is None:
         return line.verdict == "improved"
+    # Not shown to be no better: is_no_worse with the direction turned round.
     worse: Better = "higher" if line.better == "lower" else "lower"
     relative = line.block == "latency"
-    return not no_worse(line.change, worse, line.bounds, relative=relative)
+    return not is_no_worse(line.change, worse, line.bounds, relative=relative)
 
 
 ANY = Bounds()
@@ -153,6 +156,6 @@ class Options:
     force: bool = False
     sampling: Sampling = STANDARD
 
-    def of(self, key: str, *, relative: bool) -> Bounds:
-        """The bounds of a column, or of a latency (`relative`)."""
+    def get_bounds(self, key: str, *, relative: bool) -> Bounds:
+        """Return the bounds of a column, or of a latency (`relative`)."""
         return self.bounds.get(key, self.latency if relative else self.quality)

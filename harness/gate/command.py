@@ -11,22 +11,22 @@ from stabench.harness.compare.evidence import Evidence
 from stabench.harness.compare.verdict import Line
 from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.gate import policy
-from stabench.harness.gate.gate import Check, Counts, Gate, gate
+from stabench.harness.gate.gate import Counts, Gate, gate
 from stabench.harness.gate.interleaved import (
     BASE,
     HEAD,
     Side,
-    check,
-    interleaved,
+    check_side,
+    interleave,
     is_interleaved,
-    launcher,
-    side,
-    with_times,
+    replace_times,
+    take_side,
+    write_launcher,
     write_suite,
 )
 from stabench.harness.gate.noise import NAME as NOISE_NAME
 from stabench.harness.gate.noise import read as read_noise
-from stabench.harness.gate.page import answer, page, to_junit
+from stabench.harness.gate.page import build_page, name_answer, to_junit
 from stabench.harness.render.markdown import to_markdown
 from stabench.harness.render.terminal import show
 from stabench.harness.runner.worker_process import SOURCE
@@ -59,14 +59,14 @@ def gate_run(
 ) -> int:
     """Judge a run, print the page, write three files into the run folder or `out`.
 
-    A run of `interleaved` is judged head against base, its quality against `baseline` where one is
-    given. Returns the exit code. Raises MissingError without run, baseline or policy,
+    In an interleaved run head is judged against base, and its quality against `baseline` where one
+    is given. Return the exit code. Raises MissingError without run, baseline or policy,
     StabenchError for numbers of different provenance.
     """
     rules = policy.load(policy_path)
     results = Results.read(run)
-    sides = _sides(results, baseline)
-    found = gate(
+    sides = _read_sides(results, baseline)
+    outcome = gate(
         sides.old,
         sides.new,
         rules,
@@ -74,76 +74,79 @@ def gate_run(
         noise=read_noise(noise),
         strict=strict,
     )
-    _write(out or results.folder, found)
-    show(page(found), stream or sys.stdout)
-    return found.exit_code
+    folder, shown = out or results.folder, build_page(outcome)
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_bytes(folder / "gate.md", to_markdown(shown).encode())
+    files.write_json(folder / "gate.json", to_json(outcome))
+    files.write_bytes(folder / "junit.xml", to_junit(outcome))
+    show(shown, stream or sys.stdout)
+    return outcome.exit_code
 
 
-def _sides(results: Results, baseline: Path | None) -> Sides:
-    new = read_evidence.of(results)
-    counts = _counts(results, new)
+def _read_sides(results: Results, baseline: Path | None) -> Sides:
+    """Return what is compared. Raises MissingError for a run without a base and no baseline."""
+    new = read_evidence.build_evidence(results)
+    counts = _count_clips(results, new)
     if not is_interleaved(new):
         if baseline is None:
             raise MissingError("the gate needs --baseline FILE, or a run with base and head in it")
         return Sides(read_evidence.read(baseline), new, counts)
-    base, head = side(new, BASE), side(new, HEAD)
-    old = base if baseline is None else with_times(read_evidence.read(baseline), base)
-    own = {name.removesuffix(HEAD): count for name, count in counts.items() if name.endswith(HEAD)}
-    return Sides(old, head, own)
+    base, head = take_side(new, BASE), take_side(new, HEAD)
+    old = base if baseline is None else replace_times(read_evidence.read(baseline), base)
+    counts_of_head = {
+        name.removesuffix(HEAD): count for name, count in counts.items() if name.endswith(HEAD)
+    }
+    return Sides(old, head, counts_of_head)
 
 
-def _counts(results: Results, found: Evidence) -> dict[str, Counts]:
-    """Clips, whatever their repeats; one whose sound could not be heard has failed too.
-
-    A clip of the journal that lacks a repeat was not run; of scored folders every clip was.
-    """
+def _count_clips(results: Results, evidence: Evidence) -> dict[str, Counts]:
+    """Count clips, whatever their repeats; one whose sound could not be heard has failed too."""
     if results.run is None:
         return {
-            name: Counts(one.failed, 0, one.n + one.failed) for name, one in found.systems.items()
+            name: Counts(system.failed, 0, system.n + system.failed)
+            for name, system in evidence.systems.items()
         }
     trials = Counter((row.system, row.clip) for row in results.trials)
     clips, repeats = results.run.clips, results.run.suite.protocol.repeats
     return {
         name: Counts(
-            sum(trials[name, clip] > 0 for clip in one.failed_clips),
+            sum(trials[name, clip] > 0 for clip in system.failed_clips),
+            # A clip that lacks a repeat was not run; of scored folders every clip was.
             sum(trials[name, clip.id] < repeats for clip in clips),
             len(clips),
         )
-        for name, one in found.systems.items()
+        for name, system in evidence.systems.items()
     }
 
 
-def _write(folder: Path, found: Gate) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    files.write_bytes(folder / "gate.md", to_markdown(page(found)).encode())
-    files.write_json(folder / "gate.json", to_json(found))
-    files.write_bytes(folder / "junit.xml", to_junit(found))
-
-
-def to_json(found: Gate) -> dict[str, Any]:
-    """Everything of the page for a machine. Times are nanoseconds, their changes ratios."""
-    ends = ("systems", "groups", "heads", "schema_version")
+def to_json(outcome: Gate) -> dict[str, Any]:
+    """Return what gate.json holds. Times are nanoseconds, their changes ratios."""
+    # The checks say what the systems hold; a run itself keeps the rest.
+    left_out = {"systems", "groups", "heads", "schema_version"}
+    checks = [
+        {
+            **check._asdict(),
+            "line": check.line and _line_to_json(check.line),
+            "stages": [_line_to_json(stage) for stage in check.stages],
+        }
+        for check in outcome.checks
+    ]
     return {
         "schema": SCHEMA,
-        "answer": answer(found),
-        "exit_code": found.exit_code,
-        "strict": found.strict,
-        "old": found.old.model_dump(mode="json", exclude=set(ends)),
-        "new": found.new.model_dump(mode="json", exclude=set(ends)),
-        "checks": [_check(one) for one in found.checks],
-        "too_many_failed": list(found.too_many),
-        "notes": list(found.notes),
+        "answer": name_answer(outcome),
+        "exit_code": outcome.exit_code,
+        "strict": outcome.strict,
+        "old": outcome.old.model_dump(mode="json", exclude=left_out),
+        "new": outcome.new.model_dump(mode="json", exclude=left_out),
+        "checks": checks,
+        "too_many_failed": list(outcome.too_many),
+        "notes": list(outcome.notes),
     }
 
 
-def _check(one: Check) -> dict[str, Any]:
-    stages = [_line(stage) for stage in one.stages]
-    return {**one._asdict(), "line": one.line and _line(one.line), "stages": stages}
-
-
-def _line(one: Line) -> dict[str, Any]:
-    change = one.change._asdict() if one.change else None
-    return {**one._asdict(), "bounds": one.bounds._asdict(), "change": change}
+def _line_to_json(line: Line) -> dict[str, Any]:
+    change = line.change._asdict() if line.change else None
+    return {**line._asdict(), "bounds": line.bounds._asdict(), "change": change}
 
 
 def run_interleaved(
@@ -155,7 +158,7 @@ def run_interleaved(
     *,
     score: bool = True,
 ) -> Path:
-    """Run a suite with base and head by turns, score it, return the run folder.
+    """Run a suite with base and head interleaved, score it, return the run folder.
 
     The suite of the run and the scripts that start its workers stay beside it, for --resume.
     Raises MissingError for a side that is not there.
@@ -166,13 +169,17 @@ def run_interleaved(
     from stabench.harness.suites.suite import load
 
     chosen = load(suite).selected(request.systems)
-    check(base)
-    check(head)
+    # Before the folder is made: a run that cannot begin leaves none behind.
+    check_side(base)
+    check_side(head)
     place = runs / stamped(f"gate-{chosen.name}")
     place.mkdir(parents=True)
-    starts = [launcher(place, name, one) for name, one in (("base", base), ("head", head))]
+    starts = [
+        write_launcher(place, name, checkout) for name, checkout in (("base", base), ("head", head))
+    ]
     path = place / "suite.toml"
-    write_suite(path, interleaved(chosen, *starts))
+    write_suite(path, interleave(chosen, *starts))
+    # The suite as written has the chosen systems only, under names that --system would not match.
     folder = plan.begin(str(path), request.model_copy(update={"systems": ()}), runs)
     print(f"run folder: {folder.path}", file=sys.stderr)
     try:
@@ -200,12 +207,14 @@ def gate_command(
     strict: bool = False,
     runs: Path = RUNS,
 ) -> int:
-    """`stabench gate RUN --baseline FILE`, or `--suite SUITE --base CHECKOUT` to run both first.
+    """Run `stabench gate RUN --baseline FILE`, or with `--suite SUITE --base CHECKOUT` both first.
 
-    Returns the exit code. Raises StabenchError for another mixture of options.
+    Return the exit code. Raises StabenchError for another mixture of options.
     """
-    asked = request or Request()
-    only_new = suite is None and base is None and base_python is None and asked == Request()
+    from stabench.harness.suites.suite import load
+
+    wanted = request or Request()
+    only_new = suite is None and base is None and base_python is None and wanted == Request()
     if run is not None and only_new:
         return gate_run(run, baseline, policy_path, out=out, strict=strict)
     if run is not None or suite is None or base is None:
@@ -213,20 +222,14 @@ def gate_command(
             "gate takes RUN with --baseline FILE, or --suite SUITE with --base CHECKOUT, and only "
             "then --base-python, --system, --limit and --device"
         )
-    _read_early(policy_path, baseline, suite)
-    sides = Side(base, base_python or Path(sys.executable)), Side(SOURCE)
-    made = run_interleaved(suite, *sides, asked, runs)
-    return gate_run(made, baseline, policy_path, out=out, strict=strict)
-
-
-def _read_early(policy_path: Path, baseline: Path | None, suite: str) -> None:
-    """Complain of what is wrong with these before minutes are spent."""
-    from stabench.harness.suites.suite import load
-
+    # What is wrong with these would otherwise show only after the minutes of a run.
     policy.load(policy_path).latency.guarded(load_task(load(suite).task))
     read_noise(NOISE)
     if baseline is not None:
         read_evidence.read(baseline)
+    sides = Side(base, base_python or Path(sys.executable)), Side(SOURCE)
+    folder = run_interleaved(suite, *sides, wanted, runs)
+    return gate_run(folder, baseline, policy_path, out=out, strict=strict)
 
 
 def write_baseline(run: Path, out: Path) -> Evidence:
@@ -236,19 +239,19 @@ def write_baseline(run: Path, out: Path) -> Evidence:
     baseline would guard nothing, or not what its run shows.
     """
     results = Results.read(run)
-    found = read_evidence.of(results)
-    for name, (failed, unrun, planned) in _counts(results, found).items():
+    evidence = read_evidence.build_evidence(results)
+    for name, (failed, unrun, planned) in _count_clips(results, evidence).items():
         if failed or unrun:
             raise StabenchError(
                 f"system '{name}': {failed} of {planned} clips failed, {unrun} were not run; a "
                 "baseline needs all: stabench run SUITE --resume RUN"
             )
-    if not any(c.value is not None for s in found.systems.values() for c in s.columns.values()):
+    if not any(c.value is not None for s in evidence.systems.values() for c in s.columns.values()):
         raise StabenchError(f"run '{results.folder}' has no metrics; stabench score RUN")
-    for name, system in found.systems.items():
-        for column, one in system.columns.items():
-            if one.reason in UNKEPT:
-                raise StabenchError(f"system '{name}', {column}: {one.reason}")
+    for name, system in evidence.systems.items():
+        for column, cell in system.columns.items():
+            if cell.reason in UNKEPT:
+                raise StabenchError(f"system '{name}', {column}: {cell.reason}")
     out.parent.mkdir(parents=True, exist_ok=True)
-    files.write_bytes(out, found.to_bytes())
-    return found
+    files.write_bytes(out, evidence.to_bytes())
+    return evidence

@@ -7,7 +7,7 @@ from stabench.harness.compare.compare import Comparison, SystemComparison, compa
 from stabench.harness.compare.evidence import Evidence, SystemEvidence
 from stabench.harness.compare.families import STAGE_SHARE
 from stabench.harness.compare.paired import STANDARD, Sampling
-from stabench.harness.compare.verdict import ALPHA, Bounds, Line, Options, Word, call, no_worse
+from stabench.harness.compare.verdict import ALPHA, Bounds, Line, Options, Word, call, is_no_worse
 from stabench.harness.errors import StabenchError, unknown
 from stabench.harness.formatting import counted
 from stabench.harness.gate.noise import Noise
@@ -42,8 +42,9 @@ class Gate(NamedTuple):
 
     @property
     def exit_code(self) -> int:
-        """1: regressed; 4: too many clips failed; with --strict 5: open or nothing measured."""
-        if any(one.verdict == "regressed" and one.metric != "failed" for one in self.checks):
+        """Return 1: regressed; 4: too many clips failed; --strict 5: open or nothing measured."""
+        # Too many failures have an exit code of their own, below.
+        if any(check.verdict == "regressed" and check.metric != "failed" for check in self.checks):
             return 1
         if self.too_many:
             return 4
@@ -51,11 +52,13 @@ class Gate(NamedTuple):
 
     @property
     def measured(self) -> bool:
-        """Whether there is a number of anything: that no clip failed is not enough."""
-        return any(one.verdict != "not measured" for one in self.checks if one.metric != "failed")
+        """Return whether there is a number of anything: that no clip failed is not enough."""
+        return any(
+            check.verdict != "not measured" for check in self.checks if check.metric != "failed"
+        )
 
     def opened(self, check: Check) -> bool:
-        """Whether a check fails a gate that is --strict; where nothing is measured, each does."""
+        """Return whether a check fails a --strict gate; where nothing is measured, each does."""
         return self.strict and (not check.closed or not self.measured)
 
 
@@ -77,7 +80,7 @@ def gate(
     strict: bool = False,
     sampling: Sampling = STANDARD,
 ) -> Gate:
-    """Every guarded system of `old` against that of the same name in `new`.
+    """Judge every guarded system of `new` against that of the same name in `old`.
 
     The p-values of all checks are adjusted together (Holm): the gate has one answer. Raises
     StabenchError for numbers of another provenance and for a system that neither has.
@@ -87,46 +90,52 @@ def gate(
         if name not in (known := {**old.systems, **new.systems}):
             raise StabenchError(f"policy: {unknown('system', name, known)}")
     both = {name: name for name in wanted if name in old.systems and name in new.systems}
-    thresholds, notes = _thresholds(policy, new, noise)
+    thresholds, notes = _choose_thresholds(policy, new, noise)
     options = Options(
         names=both,
         bounds={phase: Bounds(size, size) for phase, size in thresholds.items()},
         family="all",
         sampling=sampling,
     )
-    found = compare(_guarded(old, policy), _guarded(new, policy), options) if both else None
-    checks = [check for name in wanted for check in _checks(name, found, policy, counts, old)]
-    too_many = tuple(name for name in wanted if _too_many(counts.get(name), policy))
+    comparison = (
+        compare(_keep_guarded(old, policy), _keep_guarded(new, policy), options) if both else None
+    )
+    checks = [
+        check for name in wanted for check in _build_checks(name, comparison, policy, counts, old)
+    ]
+    too_many = tuple(name for name in wanted if _has_too_many(counts.get(name), policy))
     return Gate(old, new, tuple(checks), too_many, notes, strict)
 
 
-def _thresholds(
+def _choose_thresholds(
     policy: Policy, new: Evidence, noise: Noise | None
 ) -> tuple[dict[str, float], tuple[str, ...]]:
-    """The least slowdown of each phase, and where it comes from."""
-    own, guarded = policy.latency, policy.latency.guarded(new.of_task)
-    if own.threshold is not None:
-        return dict.fromkeys(guarded, own.threshold), ()
+    """Return the least slowdown of each phase that counts, and a note of where it comes from."""
+    rules, guarded = policy.latency, policy.latency.guarded(new.of_task)
+    if rules.threshold is not None:
+        return dict.fromkeys(guarded, rules.threshold), ()
+    # The noise of another machine says nothing of this one.
     known = noise.phases if noise is not None and noise.hardware == new.hardware else None
-    found: dict[str, float] = {
-        phase: known[phase].threshold if known and phase in known else own.unmeasured
+    thresholds: dict[str, float] = {
+        phase: known[phase].threshold if known and phase in known else rules.unmeasured
         for phase in guarded
     }
-    said = ", ".join(f"{phase} {size:.1%}" for phase, size in found.items())
+    sizes = ", ".join(f"{phase} {size:.1%}" for phase, size in thresholds.items())
     if known is not None:
-        return found, (f"least slowdown that counts, by this machine's own noise: {said}",)
-    return found, (
-        f"least slowdown that counts: {said}; this machine's noise is not measured "
+        return thresholds, (f"least slowdown that counts, by this machine's own noise: {sizes}",)
+    return thresholds, (
+        f"least slowdown that counts: {sizes}; this machine's noise is not measured "
         "(stabench doctor --noise)",
     )
 
 
-def _guarded(one: Evidence, policy: Policy) -> Evidence:
-    """Only what the policy guards: what else a run holds must not cost its tests power."""
-    guarded = policy.latency.guarded(one.of_task)
-    phases = {phase.name for phase in one.of_task.phases if phase.column.key in guarded}
+def _keep_guarded(run: Evidence, policy: Policy) -> Evidence:
+    """Return only what the policy guards of a run."""
+    # Each test beyond the policy would raise the adjusted p-values of those that it asks for.
+    guarded = policy.latency.guarded(run.of_task)
+    phases = {phase.name for phase in run.of_task.phases if phase.column.key in guarded}
 
-    def kept(system: SystemEvidence) -> SystemEvidence:
+    def keep(system: SystemEvidence) -> SystemEvidence:
         columns = {k: v for k, v in system.columns.items() if k in policy.quality.effects}
         samples = {k: v for k, v in system.samples_ns.items() if k in phases}
         stages = {k: v for k, v in system.stages_ns.items() if k.split("/")[0] in phases}
@@ -134,21 +143,22 @@ def _guarded(one: Evidence, policy: Policy) -> Evidence:
             update={"columns": columns, "samples_ns": samples, "stages_ns": stages}
         )
 
-    systems = {name: kept(system) for name, system in one.systems.items()}
-    return one.model_copy(update={"systems": systems})
+    systems = {name: keep(system) for name, system in run.systems.items()}
+    return run.model_copy(update={"systems": systems})
 
 
-def _checks(
+def _build_checks(
     name: str,
-    found: Comparison | None,
+    comparison: Comparison | None,
     policy: Policy,
     counts: Mapping[str, Counts],
     old: Evidence,
 ) -> Iterator[Check]:
-    """Quality in the policy's order, then latencies, then the failures."""
-    system = next((one for one in found.systems if one.new == name), None) if found else None
+    """Yield the checks of a system: quality in the policy's order, latencies, failures."""
+    systems = {pair.new: pair for pair in comparison.systems} if comparison else {}
+    system = systems.get(name)
     lack = f"no system '{name}' in the {'run' if name in old.systems else 'baseline'}"
-    lines = {one.key: one for one in system.lines} if system else {}
+    lines = {line.key: line for line in system.lines} if system else {}
     for key in policy.quality.effects:
         line = lines.get(key)
         label = old.heads[key].label if key in old.heads else key
@@ -156,70 +166,72 @@ def _checks(
             reason = "in neither run" if system else lack
             yield Check(name, key, label, None, "not measured", reason, closed=system is not None)
         else:
-            yield _quality(name, line, policy)
+            yield _check_quality(name, line, policy)
     for key in policy.latency.guarded(old.of_task):
         if system is None:
             yield Check(name, key, key.capitalize(), None, "not measured", lack, closed=False)
         else:
-            yield _latency(name, lines[key], system)
+            yield _check_latency(name, lines[key], system)
     if name in counts:
-        yield _failures(name, counts[name], policy)
+        yield _check_failures(name, counts[name], policy)
 
 
-def _quality(name: str, line: Line, policy: Policy) -> Check:
-    """The line by the bounds of the policy, which may be shares of this system's old value."""
+def _check_quality(name: str, line: Line, policy: Policy) -> Check:
+    """Judge a line by the bounds of the policy, which may be shares of the system's old value."""
     change = line.change
     if change is None:
-        return _check(name, line)
+        return _build_check(name, line)
     bounds = policy.quality.effects[line.key].bounds(change.old)
     line = line._replace(bounds=bounds)
     if line.p_adjusted is None:
-        return _check(name, line)
+        return _build_check(name, line)
     word, reason = call(change, line.p_adjusted, line.better, bounds, relative=False)
-    fine = word == "improved" or no_worse(change, line.better, bounds, relative=False)
-    return _check(name, line._replace(verdict=word, reason=reason, no_worse=fine))
+    fine = word == "improved" or is_no_worse(change, line.better, bounds, relative=False)
+    return _build_check(name, line._replace(verdict=word, reason=reason, no_worse=fine))
 
 
-def _check(name: str, line: Line, stages: tuple[Line, ...] = ()) -> Check:
+def _build_check(name: str, line: Line, stages: tuple[Line, ...] = ()) -> Check:
+    """Return the check of a line, open where the line neither passes nor is a regression."""
     missing = line.verdict == "not measured"
     open_ = line.expected if missing else line.verdict == "inconclusive" and not line.no_worse
     reason = "; ".join(part for part in (line.reason, line.note) if part)
     return Check(name, line.key, line.label, line, line.verdict, reason, stages, not open_)
 
 
-def _latency(name: str, line: Line, system: SystemComparison) -> Check:
-    """A phase; a stage of it that regressed fails it too, where the phase became slower."""
-    stages = _slower(line, system)
-    check = _check(name, line, stages)
-    alone = [one.label for one in stages if one.verdict == "regressed"]
+def _check_latency(name: str, line: Line, system: SystemComparison) -> Check:
+    """Judge a phase; a stage that regressed fails it too, where the phase became slower."""
+    stages = _find_slower_stages(line, system)
+    check = _build_check(name, line, stages)
+    alone = [stage.label for stage in stages if stage.verdict == "regressed"]
     if line.verdict != "regressed" and alone:
         return check._replace(verdict="regressed", reason=f"stage {', '.join(alone)} is slower")
     return check
 
 
-def _slower(line: Line, system: SystemComparison) -> tuple[Line, ...]:
-    """Stages whose own paired change is significant, of a phase that became slower."""
+def _find_slower_stages(line: Line, system: SystemComparison) -> tuple[Line, ...]:
+    """Return the stages whose change is significant, of a phase that became slower."""
     if line.change is None or line.change.change <= 1 or line.verdict == "not measured":
         return ()
     least_ns = STAGE_SHARE * line.change.old
     stages = [
-        (one.change.old - one.change.new, one)
-        for one in system.lines
-        if one.block == "stage"
-        and one.phase == line.key
-        and one.change is not None
-        and (one.p_adjusted if one.p_adjusted is not None else 1.0) <= ALPHA
-        and one.change.change > 1
-        and one.change.new - one.change.old >= least_ns
+        (stage.change.old - stage.change.new, stage)
+        for stage in system.lines
+        if stage.block == "stage"
+        and stage.phase == line.key
+        and stage.change is not None
+        and (stage.p_adjusted if stage.p_adjusted is not None else 1.0) <= ALPHA
+        and stage.change.change > 1
+        and stage.change.new - stage.change.old >= least_ns
     ]
-    return tuple(one for _, one in sorted(stages, key=lambda pair: pair[0]))
+    # By what they lost alone: stages of equal loss keep the order of the run.
+    return tuple(stage for _, stage in sorted(stages, key=lambda pair: pair[0]))
 
 
-def _too_many(counts: Counts | None, policy: Policy) -> bool:
+def _has_too_many(counts: Counts | None, policy: Policy) -> bool:
     return counts is not None and counts.failed > policy.max_failed_share * counts.planned
 
 
-def _failures(name: str, counts: Counts, policy: Policy) -> Check:
+def _check_failures(name: str, counts: Counts, policy: Policy) -> Check:
     failed, unrun, planned = counts
     reason = f"{failed} of {counted(planned, 'clip')} failed"
     if failed:
@@ -227,5 +239,5 @@ def _failures(name: str, counts: Counts, policy: Policy) -> Check:
     if unrun:
         reason += f", {unrun} not run"
     word: Word = "not measured" if unrun else "same"
-    word = "regressed" if _too_many(counts, policy) else word
+    word = "regressed" if _has_too_many(counts, policy) else word
     return Check(name, "failed", "Failed clips", None, word, reason, closed=not unrun)

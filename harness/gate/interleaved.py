@@ -49,11 +49,11 @@ class Side(NamedTuple):
     python: Path = Path(sys.executable)
 
 
-def interleaved(suite: Suite, base_python: Path | str, head_python: Path | str) -> Suite:
-    """Every system twice, NAME+base and NAME+head, each with its interpreter, a clip at a time.
+def interleave(suite: Suite, base_python: Path | str, head_python: Path | str) -> Suite:
+    """Return the suite with every system twice, NAME+base and NAME+head, interleaved by clip.
 
     Raises StabenchError for a system with an interpreter of its own and for batches: both sides
-    would not run as they do alone, or not by turns.
+    would not run as they do alone, or not interleaved.
     """
     value = suite.resolved()
     for system in suite.systems:
@@ -77,8 +77,8 @@ def interleaved(suite: Suite, base_python: Path | str, head_python: Path | str) 
     return parse(f"suite '{suite.name}', interleaved", value)
 
 
-def check(side: Side) -> None:
-    """Raises MissingError for a checkout or interpreter that is not there."""
+def check_side(side: Side) -> None:
+    """Raise MissingError for a checkout or interpreter that is not there."""
     checkout, python = side.checkout.absolute(), side.python.absolute()
     if not any((checkout / worker).is_file() for worker in (START, EARLIER_WORKER)):
         raise MissingError(f"'{checkout}' is no checkout of stabench: it has no {START}")
@@ -86,12 +86,9 @@ def check(side: Side) -> None:
         raise MissingError(f"interpreter '{python}' cannot be run; give an environment's python")
 
 
-def launcher(folder: Path, name: str, side: Side) -> Path:
-    """An executable script in `folder` that runs the side's interpreter on the side's source.
-
-    The engine hands its own source to its workers; without the script both sides would run the
-    head's.
-    """
+def write_launcher(folder: Path, name: str, side: Side) -> Path:
+    """Write an executable script in `folder` that runs the side's interpreter on its source."""
+    # The engine hands its own source to its workers: without the script both would run the head's.
     checkout, python = side.checkout.absolute(), side.python.absolute()
     path = folder.absolute() / name
     form = LAUNCHER if (checkout / START).is_file() else EARLIER_LAUNCHER
@@ -108,59 +105,65 @@ def launcher(folder: Path, name: str, side: Side) -> Path:
 
 
 def write_suite(path: Path, suite: Suite) -> None:
-    """The suite as a TOML file that `stabench run` takes, and takes up again."""
+    """Write the suite as a TOML file that `stabench run` reads, also to resume."""
     value = {key: part for key, part in suite.resolved().items() if part is not None}
     systems = value.pop("system")
+    # Plain values come first: after a table's head TOML would read them as the table's.
     plain = {key: part for key, part in value.items() if not isinstance(part, dict)}
-    lines = [*_pairs(plain)]
+    lines = [*_format_pairs(plain)]
     for key, part in value.items():
         if isinstance(part, dict):
-            lines += [f"[{key}]", *_pairs(part)]
+            lines += [f"[{key}]", *_format_pairs(part)]
     for system in systems:
-        lines += ["[[system]]", *_pairs(system)]
+        lines += ["[[system]]", *_format_pairs(system)]
     files.write_bytes(path, ("\n".join(lines) + "\n").encode())
 
 
-def _pairs(table: dict[str, Any]) -> list[str]:
-    return [f"{_text(key)} = {_toml(one)}" for key, one in table.items() if one is not None]
+def _format_pairs(table: dict[str, Any]) -> list[str]:
+    return [
+        f"{_quote(key)} = {_format_toml(value)}"
+        for key, value in table.items()
+        if value is not None
+    ]
 
 
-def _toml(value: Any) -> str:
+def _format_toml(value: Any) -> str:
     if isinstance(value, dict):
-        return f"{{ {', '.join(_pairs(value))} }}" if value else "{}"
+        return f"{{ {', '.join(_format_pairs(value))} }}" if value else "{}"
     if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
-    return _text(value) if isinstance(value, str) else json.dumps(value)
+        return f"[{', '.join(map(_format_toml, value))}]"
+    return _quote(value) if isinstance(value, str) else json.dumps(value)
 
 
-def _text(value: str) -> str:
-    """A string as TOML's basic one: JSON's, but that DEL is escaped and nothing else is not."""
+def _quote(value: str) -> str:
+    """Return a string as a basic one of TOML."""
+    # JSON's strings are TOML's, but that TOML asks for DEL to be escaped too.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def is_interleaved(one: Evidence) -> bool:
-    """Whether every system of a run is one side of a pair."""
-    names = set(one.systems)
+def is_interleaved(run: Evidence) -> bool:
+    """Return whether every system of a run is one side of a pair."""
+    names = set(run.systems)
     heads = {name.removesuffix(HEAD) for name in names if name.endswith(HEAD)}
     return bool(heads) and names == {head + suffix for head in heads for suffix in (BASE, HEAD)}
 
 
-def side(one: Evidence, suffix: str) -> Evidence:
-    """One side of an interleaved run under the plain names of its systems."""
+def take_side(run: Evidence, suffix: str) -> Evidence:
+    """Return one side of an interleaved run, with the plain names of its systems."""
     systems = {
         plain: system.model_copy(update={"name": plain})
-        for name, system in one.systems.items()
+        for name, system in run.systems.items()
         if name.endswith(suffix)
         for plain in (name.removesuffix(suffix),)
     }
-    return one.model_copy(update={"systems": systems, "name": one.name + suffix})
+    return run.model_copy(update={"systems": systems, "name": run.name + suffix})
 
 
-def with_times(stored: Evidence, base: Evidence) -> Evidence:
-    """A stored baseline's quality with the times of the base that ran beside the head, and no
-    others: they are of another day."""
+def replace_times(stored: Evidence, base: Evidence) -> Evidence:
+    """Return a stored baseline's quality with the times of the base that ran beside the head."""
 
-    def timed(name: str, system: SystemEvidence) -> SystemEvidence:
+    def replace(name: str, system: SystemEvidence) -> SystemEvidence:
+        # None for a system that the base lacks: the stored times are of another day.
         now = base.systems.get(name)
         times = {
             "samples_ns": now.samples_ns if now else {},
@@ -169,7 +172,7 @@ def with_times(stored: Evidence, base: Evidence) -> Evidence:
         }
         return system.model_copy(update=times)
 
-    systems = {name: timed(name, system) for name, system in stored.systems.items()}
+    systems = {name: replace(name, system) for name, system in stored.systems.items()}
     name = f"{stored.name} (quality), {base.name} (times)"
     update = {"systems": systems, "hardware": base.hardware, "name": name}
     return stored.model_copy(update=update)

@@ -48,14 +48,14 @@ class Noise(Strict):
     phases: dict[str, PhaseNoise]
 
 
-def write(path: Path, found: Noise) -> None:
-    """The file, whole or not at all."""
+def write(path: Path, noise: Noise) -> None:
+    """Write the file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_json(path, found.model_dump(mode="json", by_alias=True))
+    files.write_json(path, noise.model_dump(mode="json", by_alias=True))
 
 
 def read(path: Path) -> Noise | None:
-    """What the file says; None without one. Raises StabenchError for another file."""
+    """Return what the file says; None without one. Raises StabenchError for another file."""
     if not path.is_file():
         return None
     try:
@@ -76,19 +76,21 @@ POWER = 0.9
 SLOWDOWNS = tuple(np.round(np.geomspace(0.01, 2.0, 45), 4))
 
 
-def measured(
+def measure_phase(
     old: Samples, new: Samples, *, tests: int, splits: int = SPLITS, seed: int = 0
 ) -> PhaseNoise:
-    """The noise of a phase that ran twice by turns; `tests` share the gate's 5 % (Holm's worst).
+    """Return the noise of a phase that ran twice, interleaved.
 
-    The threshold is the smallest, in steps of half a percent, that at most 1 % of splits exceed;
-    alarms are counted on other splits than those it comes from.
+    `tests` is how many checks share the gate's 5 %, of which Holm's worst case is taken.
+
+    The threshold is the smallest, in steps of half a percent, that at most 1 % of splits exceed.
     """
-    logs = paired_logs(old, new)
+    logs = pair_logs(old, new)
     rng = np.random.default_rng(seed)
-    threshold = _threshold(list(drawn(logs, splits, rng)))
-    found = list(drawn(logs, splits, rng))
-    alarms = _alarms(found, 0.0, threshold, tests)
+    threshold = _find_threshold(list(draw_splits(logs, splits, rng)))
+    # Other splits than those that chose the threshold, which would flatter it.
+    resplits = list(draw_splits(logs, splits, rng))
+    alarms = _count_alarms(resplits, 0.0, threshold, tests)
     low, high = binomial_interval(alarms, splits)
     return PhaseNoise(
         threshold=threshold,
@@ -96,68 +98,75 @@ def measured(
         splits=splits,
         low=low,
         high=high,
-        least_slowdown=_least_slowdown(found, threshold, tests),
+        least_slowdown=_find_least_slowdown(resplits, threshold, tests),
         spread=float(np.std(logs, ddof=1)),
     )
 
 
-def paired_logs(old: Samples, new: Samples) -> np.ndarray:
-    """Log of new over old of each clip [clips], medians of repeats, in the order of the run."""
+def pair_logs(old: Samples, new: Samples) -> np.ndarray:
+    """Return the log of new over old, medians of repeats [clips], in the order of the run."""
     clips = [clip for clip in new if clip in old]
-    before, after = (np.array([np.median(one[clip]) for clip in clips]) for one in (old, new))
+    before, after = (
+        np.array([np.median(samples[clip]) for clip in clips]) for samples in (old, new)
+    )
     return np.log(after / before)
 
 
-def drawn(logs: np.ndarray, count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Ways in which the same run could have come out: blocks of clips drawn again, and in each
-    block old and new exchanged by a coin, as which is which means nothing."""
+def draw_splits(logs: np.ndarray, count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield `count` ways in which the same run could have come out, each as logs [clips].
+
+    Blocks of clips are drawn again, and old and new are exchanged in half of them by chance.
+    """
     n = len(logs)
     length = block_length(logs)
     blocks = -(-n // length)
     for _ in range(count):
         starts = rng.integers(n, size=blocks)
         index = (starts[:, None] + np.arange(length)) % n
+        # The system is the same on both sides: which is old and which is new means nothing.
         signs = rng.choice((-1.0, 1.0), size=(blocks, 1))
         yield (signs * logs[index]).ravel()[:n]
 
 
-def _threshold(found: list[np.ndarray]) -> float:
-    sizes = np.expm1([np.median(logs) for logs in found])
+def _find_threshold(splits: list[np.ndarray]) -> float:
+    """Return the least slowdown, as a share, that at most FALSE_ALARMS of the splits exceed."""
+    sizes = np.expm1([np.median(logs) for logs in splits])
     worst = float(np.quantile(sizes, 1 - FALSE_ALARMS, method="higher"))
     return round(max(LEAST, float(np.ceil(worst / STEP)) * STEP), 4)
 
 
-def _alarms(found: list[np.ndarray], slowdown: float, threshold: float, tests: int) -> int:
-    return sum(alarm(logs + np.log1p(slowdown), threshold, tests) for logs in found)
+def _count_alarms(splits: list[np.ndarray], slowdown: float, threshold: float, tests: int) -> int:
+    return sum(raises_alarm(logs + np.log1p(slowdown), threshold, tests) for logs in splits)
 
 
-def alarm(logs: np.ndarray, threshold: float, tests: int) -> bool:
-    """Whether the gate's own rule calls these ratios regressed."""
+def raises_alarm(logs: np.ndarray, threshold: float, tests: int) -> bool:
+    """Return whether the gate's rule calls these logs of ratios [clips] regressed."""
     clips = [str(index) for index in range(len(logs))]
     old: Samples = dict.fromkeys(clips, (10**9,))
     new: Samples = {
         clip: (round(1e9 * ratio),) for clip, ratio in zip(clips, np.exp(logs), strict=True)
     }
-    change = paired_latency.change(old, new, QUICK)
+    change = paired_latency.measure_change(old, new, QUICK)
     if isinstance(change, str):
         return False
     bounds = Bounds(threshold, threshold)
+    # The smallest of all p-values is multiplied by their number (Holm): no check has it worse.
     p = min(1.0, tests * change.p_value)
     return call(change, p, "lower", bounds, relative=True).word == "regressed"
 
 
-def _least_slowdown(found: list[np.ndarray], threshold: float, tests: int) -> float | None:
-    """The smallest slowdown tried that is found in 90 % of splits, by halving."""
+def _find_least_slowdown(splits: list[np.ndarray], threshold: float, tests: int) -> float | None:
+    """Return the smallest slowdown tried that is called in 90 % of splits, by halving."""
     low, high = -1, len(SLOWDOWNS)
     while high - low > 1:
         middle = (low + high) // 2
-        seen = _alarms(found, SLOWDOWNS[middle], threshold, tests)
-        low, high = (low, middle) if seen >= POWER * len(found) else (middle, high)
+        seen = _count_alarms(splits, SLOWDOWNS[middle], threshold, tests)
+        low, high = (low, middle) if seen >= POWER * len(splits) else (middle, high)
     return float(SLOWDOWNS[high]) if high < len(SLOWDOWNS) else None
 
 
 def binomial_interval(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson, 1927, J. Am. Stat. Assoc. 22, 209-212)."""
+    """Return the 95 % interval of a share (Wilson, 1927, J. Am. Stat. Assoc. 22, 209-212)."""
     share, spread = hits / n, z * z / n
     centre = share + spread / 2
     half = z * float(np.sqrt(share * (1 - share) / n + spread / (4 * n)))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
-from stabench.harness.compare.page import ends, inline, p
+from stabench.harness.compare.page import format_ends, format_inline, format_p
 from stabench.harness.compare.verdict import Line
 from stabench.harness.formatting import NOTHING, counted, plain
 from stabench.harness.gate.gate import Check, Gate
@@ -30,134 +30,132 @@ NO_CHECKS = ("The policy guards nothing that this run holds.",)
 METHOD = (
     "Paired by clip id. regressed: the sign-flip permutation p, adjusted over all checks (Holm), "
     "is at most 0.05, and the change is at least the one that counts. Times are compared by the "
-    "median of the clips' ratios. Under a phase that became slower stand its stages whose own "
+    "median of the clips' ratios. Under a phase that became slower are its stages whose own "
     "change is significant, the largest first."
 )
 
 
-def page(found: Gate) -> Page:
-    """The whole gate."""
-    return Page(f"Gate: {answer(found)}", _lead(found), tuple(_sections(found)))
+def build_page(gate: Gate) -> Page:
+    """Build the whole page."""
+    titles = []
+    for run in (gate.new, gate.old):
+        commit = run.git_commit and f"commit {run.git_commit[:12]}"
+        titles.append(", ".join(part for part in (run.name, run.made_at, commit) if part))
+    rows = tuple(row for check in gate.checks for row in _build_rows(check))
+    sections = (
+        Section("answer", "Answer", points=tuple(_list_points(gate))),
+        Section("checks", "Checks", grid=Grid(HEADS, rows))
+        if rows
+        else Section("checks", "No checks", NO_CHECKS),
+        Section("method", "How it is decided", (METHOD, *gate.notes)),
+    )
+    lead = f"Run: {titles[0]}. Baseline: {titles[1]}."
+    return Page(f"Gate: {name_answer(gate)}", lead, sections)
 
 
-def answer(found: Gate) -> str:
-    """The answer in a few words."""
-    code = found.exit_code
-    return ANSWERS[code] if found.measured or code not in (0, 5) else "not measured"
+def name_answer(gate: Gate) -> str:
+    """Return the answer in a few words."""
+    code = gate.exit_code
+    # A gate that measured nothing has not passed, nor failed to be as good.
+    return ANSWERS[code] if gate.measured or code not in (0, 5) else "not measured"
 
 
-def _lead(found: Gate) -> str:
-    said = []
-    for one in (found.new, found.old):
-        commit = one.git_commit and f"commit {one.git_commit[:12]}"
-        said.append(", ".join(part for part in (one.name, one.made_at, commit) if part))
-    return f"Run: {said[0]}. Baseline: {said[1]}."
-
-
-def _sections(found: Gate) -> Iterator[Section]:
-    yield Section("answer", "Answer", points=tuple(_points(found)))
-    rows = tuple(row for check in found.checks for row in _rows(check))
-    if rows:
-        yield Section("checks", "Checks", grid=Grid(HEADS, rows))
-    else:
-        yield Section("checks", "No checks", NO_CHECKS)
-    yield Section("method", "How it is decided", (METHOD, *found.notes))
-
-
-def _points(found: Gate) -> Iterator[str]:
-    """Each regression with its stages; what is open, counted by reason; what is fine."""
-    for one in found.checks:
-        if one.verdict == "regressed":
-            yield f"{one.system}: {said(one)}"
+def _list_points(gate: Gate) -> Iterator[str]:
+    """Return each regression with its stages; what is open, with its reasons; what is fine."""
+    for check in gate.checks:
+        if check.verdict == "regressed":
+            yield f"{check.system}: {describe_check(check)}"
     for word in ("not measured", "inconclusive", "improved", "same"):
-        chosen = [one for one in found.checks if one.verdict == word]
-        names = [f"{one.system} {one.label}" for one in chosen]
+        chosen = [check for check in gate.checks if check.verdict == word]
+        names = [f"{check.system} {check.label}" for check in chosen]
         if names:
-            reasons = dict.fromkeys(one.reason for one in chosen if one.reason)
+            reasons = dict.fromkeys(check.reason for check in chosen if check.reason)
             why = f" ({'; '.join(reasons)})" if word == "not measured" and reasons else ""
             yield f"{word}: {counted(len(names), 'check')}: {', '.join(names)}{why}"
 
 
-def said(check: Check) -> str:
-    """One line: metric, verdict, numbers, stages, reason."""
+def describe_check(check: Check) -> str:
+    """Return one line: metric, verdict, numbers, stages, reason."""
     text = f"{check.label} {check.verdict}"
     if check.line and check.line.change:
-        old, new = ends(check.line)
-        text += f", {old} to {new} ({inline(check.line)})"
+        old, new = format_ends(check.line)
+        text += f", {old} to {new} ({format_inline(check.line)})"
     if check.stages:
-        text += "; stages: " + ", ".join(f"{one.label} {inline(one)}" for one in check.stages)
+        text += "; stages: " + ", ".join(
+            f"{stage.label} {format_inline(stage)}" for stage in check.stages
+        )
     elif check.line and check.line.block == "latency" and check.verdict == "regressed":
         text += "; no single stage stands out"
     return f"{text}; {check.reason}" if check.reason else text
 
 
-def _rows(check: Check) -> Iterator[Row]:
+def _build_rows(check: Check) -> Iterator[Row]:
     strong = check.verdict in ("regressed", "improved")
     verdict = Printed(check.verdict, check.reason, strong)
-    yield Row((Printed(check.system), Printed(check.label), verdict, *_numbers(check.line)))
-    for one in check.stages:
-        head = (Printed(check.system), Printed(one.label), Printed("slower"))
-        yield Row((*head, *_numbers(one)))
+    yield Row((Printed(check.system), Printed(check.label), verdict, *_format_numbers(check.line)))
+    for stage in check.stages:
+        head = (Printed(check.system), Printed(stage.label), Printed("slower"))
+        yield Row((*head, *_format_numbers(stage)))
 
 
-def _numbers(line: Line | None) -> tuple[Printed, ...]:
+def _format_numbers(line: Line | None) -> tuple[Printed, ...]:
     if line is None or line.change is None:
         return tuple([Printed(NOTHING)] * 5)
-    shown = NOTHING if line.p_adjusted is None else p(line.p_adjusted)
+    shown = NOTHING if line.p_adjusted is None else format_p(line.p_adjusted)
     size = line.bounds.effect
     least = f"{100 * size:.3g} %" if line.block != "quality" else f"{size:.3g}"
-    return tuple(Printed(text) for text in (*ends(line), inline(line), least, shown))
+    return tuple(Printed(text) for text in (*format_ends(line), format_inline(line), least, shown))
 
 
 LAST = {"\ufffe", "\uffff"}
 """Beside control characters and surrogates, what XML 1.0 has no way to hold."""
 
 
-def to_junit(found: Gate) -> bytes:
-    """A suite per system. Regressed: failure. Not shown: skipped, with --strict a failure.
+def to_junit(gate: Gate) -> bytes:
+    """Return a suite per system. Regressed: failure. Not shown: skipped, with --strict a failure.
 
     Texts of runs lose their control characters; the rest is escaped by the XML writer.
     """
     root = ElementTree.Element("testsuites", name="stabench gate")
-    for system in dict.fromkeys(one.system for one in found.checks):
-        checks = [one for one in found.checks if one.system == system]
-        _suite(root, system, checks, found)
-    _total(root, list(root))
+    for system in dict.fromkeys(check.system for check in gate.checks):
+        checks = [check for check in gate.checks if check.system == system]
+        _add_suite(root, system, checks, gate)
+    _count_cases(root, list(root))
+    # The root element of the format has no such attribute.
     del root.attrib["skipped"]
     ElementTree.indent(root, " ")
     return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
 
 
-def clean(text: str) -> str:
-    """One line that XML 1.0 can hold."""
+def clean_text(text: str) -> str:
+    """Return one line that XML 1.0 can hold."""
     return "".join(c for c in plain(text) if c not in LAST)
 
 
-def _suite(root: ElementTree.Element, system: str, checks: list[Check], found: Gate) -> None:
-    made = (found.new.made_at or "1970-01-01T00:00:00")[:19]
-    name = clean(system)
-    suite = ElementTree.SubElement(root, "testsuite", name=name, timestamp=clean(made), time="0")
+def _add_suite(root: ElementTree.Element, system: str, checks: list[Check], gate: Gate) -> None:
+    # The format asks for a time to the second; the epoch where it is not known.
+    made = (gate.new.made_at or "1970-01-01T00:00:00")[:19]
+    name = clean_text(system)
+    suite = ElementTree.SubElement(
+        root, "testsuite", name=name, timestamp=clean_text(made), time="0"
+    )
     suite.set("hostname", "unknown")
-    for one in checks:
-        where = {"classname": f"stabench.gate.{name}", "name": clean(one.label), "time": "0"}
+    for check in checks:
+        where = {"classname": f"stabench.gate.{name}", "name": clean_text(check.label), "time": "0"}
         case = ElementTree.SubElement(suite, "testcase", where)
-        _outcome(case, one, one.verdict == "regressed" or found.opened(one))
-    _total(suite, [suite])
+        text = clean_text(describe_check(check))
+        if check.verdict == "regressed" or gate.opened(check):
+            kind = clean_text(check.verdict)
+            ElementTree.SubElement(case, "failure", message=text, type=kind).text = text
+        elif check.verdict in ("not measured", "inconclusive"):
+            ElementTree.SubElement(case, "skipped", message=text)
+        else:
+            ElementTree.SubElement(case, "system-out").text = text
+    _count_cases(suite, [suite])
 
 
-def _outcome(case: ElementTree.Element, check: Check, failed: bool) -> None:
-    text = clean(said(check))
-    if failed:
-        kind = clean(check.verdict)
-        ElementTree.SubElement(case, "failure", message=text, type=kind).text = text
-    elif check.verdict in ("not measured", "inconclusive"):
-        ElementTree.SubElement(case, "skipped", message=text)
-    else:
-        ElementTree.SubElement(case, "system-out").text = text
-
-
-def _total(element: ElementTree.Element, suites: list[ElementTree.Element]) -> None:
-    """The counts of the test cases below `element`."""
+def _count_cases(element: ElementTree.Element, suites: list[ElementTree.Element]) -> None:
+    """Set the counts of the test cases in `suites` on `element`."""
     for name, tag in (("tests", "testcase"), ("failures", "failure"), ("skipped", "skipped")):
         element.set(name, str(sum(1 for suite in suites for _ in suite.iter(tag))))
     element.set("errors", "0")

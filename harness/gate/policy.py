@@ -25,36 +25,33 @@ class Effect(NamedTuple):
     relative: bool
 
     def bounds(self, old: float) -> Bounds:
-        """The effect as a difference; no more than it is called the same."""
+        """Return the effect as a difference; no more than it is called the same."""
         size = self.value * abs(old) if self.relative else self.value
         return Bounds(size, size)
 
 
 def percent(text: object) -> float:
-    """The share that "5 %" says: 0.05. Raises ValueError for another form, or nothing at all."""
-    found = PERCENT.match(text) if isinstance(text, str) else None
-    if found is None or not 0 < float(found[1]) < 1000:
+    """Return the share of a text such as "5 %": 0.05. Raises ValueError for another form, or 0."""
+    match = PERCENT.match(text) if isinstance(text, str) else None
+    if match is None or not 0 < float(match[1]) < 1000:
         raise ValueError(f'{text!r} is no percentage; write such as "5 %"')
-    return float(found[1]) / 100
+    return float(match[1]) / 100
 
 
-def _effect(value: object) -> Effect:
+def _parse_effect(value: object) -> Effect:
     if isinstance(value, str):
         return Effect(percent(value), True)
+    # TOML's true is an int in Python, and no effect.
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < inf:
         return Effect(float(value), False)
     raise ValueError(f'{value!r} is no effect; write a number of 0 or more, or such as "5 %"')
-
-
-def _threshold(value: object) -> float | None:
-    return None if value == MACHINE else percent(value)
 
 
 class Quality(Strict):
     """The metrics that guard, each with its least effect. Numbers of other provenance: refused."""
 
     provenance: Literal["equal"] = "equal"
-    effects: dict[str, Annotated[Effect, BeforeValidator(_effect)]] = Field({})
+    effects: dict[str, Annotated[Effect, BeforeValidator(_parse_effect)]] = Field({})
 
     @field_validator("effects")
     @classmethod
@@ -74,7 +71,9 @@ class Latency(Strict):
     """
 
     phases: tuple[str, ...] | None = None
-    threshold: Annotated[float | None, BeforeValidator(_threshold)] = None
+    threshold: Annotated[
+        float | None, BeforeValidator(lambda text: None if text == MACHINE else percent(text))
+    ] = None
     unmeasured: Annotated[float, BeforeValidator(percent)] = 0.1
 
     def guarded(self, task: Task) -> tuple[str, ...]:
@@ -107,7 +106,7 @@ def load(path: Path) -> Policy:
 
 
 def parse(what: str, value: dict[str, Any]) -> Policy:
-    """A policy from plain values; `what` begins the line of an error."""
+    """Return a policy from plain values; `what` begins the line of an error."""
     try:
         return Policy.model_validate(value)
     except ValidationError as error:

@@ -4,7 +4,12 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from stabench.harness.report.table import Table
-from stabench.harness.reproduce.matching import Standing, latency_reasons, quality_reasons, standing
+from stabench.harness.reproduce.matching import (
+    Standing,
+    explain_latency,
+    explain_quality,
+    find_standings,
+)
 from stabench.harness.reproduce.paper import Claim, Column, Conditions, Paper, PaperRow
 from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import REFUSED
@@ -47,8 +52,10 @@ class Verdict(NamedTuple):
     reasons: tuple[str, ...] = ()
 
 
-def printed(value: float | None, digits: int, unit: str = "", pm: float | None = None) -> Published:
-    """A figure as a paper prints it, with `digits` decimals."""
+def make_published(
+    value: float | None, digits: int, unit: str = "", pm: float | None = None
+) -> Published:
+    """Return a figure as a paper prints it, with `digits` decimals."""
     if value is None:
         return Published(None, 0.0, 0.0, digits, unit)
     half = 0.5 * 10.0**-digits
@@ -56,7 +63,10 @@ def printed(value: float | None, digits: int, unit: str = "", pm: float | None =
 
 
 def judge(published: Published, run: Estimate) -> tuple[Outcome, float | None, tuple[str, ...]]:
-    """Outcome, sigmas and reasons of two figures that may be compared."""
+    """Return outcome, sigmas and reasons of two figures that may be compared.
+
+    Raises ValueError without a published figure.
+    """
     if published.value is None:
         raise ValueError("judge: there is no published figure")
     if run.value is None:
@@ -65,6 +75,7 @@ def judge(published: Published, run: Estimate) -> tuple[Outcome, float | None, t
         return "not comparable", None, (run.reason or NO_INTERVAL,)
     if published.low <= run.high and run.low <= published.high:
         return "reproduced", None, ()
+    # The half of the interval on the side of the published figure: intervals may be skewed.
     below = published.high < run.low
     distance = run.value - published.high if below else published.low - run.value
     reach = run.value - run.low if below else run.high - run.value
@@ -79,55 +90,60 @@ NOT_RATED = "the paper prints a dash: its listeners did not rate this system"
 NO_SUITE = "scored from folders, which name no system"
 
 
-def verdicts(paper: Paper, results: Results, table: Table) -> list[Verdict]:
-    """Every figure of the paper: its cells row by row, then its ratios, then its claims."""
+def judge_paper(paper: Paper, results: Results, table: Table) -> list[Verdict]:
+    """Judge every figure of the paper: its cells row by row, its ratios, then its claims."""
     cells = [
         verdict
         for row in paper.rows
         for column in paper.columns
-        for verdict in _cells(paper, row, column, results, table)
+        for verdict in _judge_cell(paper, row, column, results, table)
     ]
-    ratios = [
-        verdict
-        for one in paper.ratios
-        for over in one.over
-        for verdict in _ratios(paper, one.column, one.of, over, results)
-    ]
-    return [*cells, *ratios, *(v for claim in paper.claims for v in _claims(paper, claim, results))]
+    ratios: list[Verdict] = []
+    for ratio in paper.ratios:
+        column = paper.column(ratio.column)
+        for name in ratio.over:
+            rows = paper.row(ratio.of), paper.row(name)
+            published = _divide_published(column, *rows)
+            figure = f"{column.label}, over {rows[1].label}"
+            ratios += _judge_pairs(paper, "ratio", rows, figure, published, column.key, results)
+    claims = [v for claim in paper.claims for v in _judge_claim(paper, claim, results)]
+    return [*cells, *ratios, *claims]
 
 
-def _cells(
+def _judge_cell(
     paper: Paper, row: PaperRow, column: Column, results: Results, table: Table
 ) -> Iterator[Verdict]:
-    """One cell beside each system that stands for its row."""
+    """Yield the verdicts on one cell, one for each system that stands for its row."""
     cell = row.cells.get(column.key)
     if cell is None:
-        dash = printed(None, column.digits, column.unit)
-        verdict = _not_run("cell", row.label, column.label, dash, (NOT_RATED,))
+        dash = make_published(None, column.digits, column.unit)
+        verdict = _make_not_run("cell", row.label, column.label, dash, (NOT_RATED,))
         yield verdict._replace(outcome="not rated")
         return
-    published = printed(cell.value, column.digits, column.unit, cell.pm)
-    standings = standing(row, results)
+    published = make_published(cell.value, column.digits, column.unit, cell.pm)
+    standings = find_standings(row, results)
     if column.kind == "unmeasured" or not standings:
-        why = column.why or _nobody(results)
-        yield _not_run("cell", row.label, column.label, published, (why,))
+        why = column.why or (NO_SUITE if results.run is None else NO_SYSTEM)
+        yield _make_not_run("cell", row.label, column.label, published, (why,))
         return
-    rows = {one.system: one for one in table.rows if one.paradigm != "sanity"}
-    for one in standings:
-        own = rows[one.use.name].cells.get(column.key)
-        run, reasons = _measured(paper.conditions, results, row, one, column, own)
-        yield _beside("cell", row.label, column.label, published, (one.use.name,), run, reasons)
+    # Sanity checks are rows of a run's table too, and no system of the run.
+    rows = {entry.system: entry for entry in table.rows if entry.paradigm != "sanity"}
+    for standing in standings:
+        name = standing.use.name
+        estimate = rows[name].cells.get(column.key)
+        run, reasons = _find_measured(paper.conditions, results, row, standing, column, estimate)
+        yield _judge_beside("cell", row.label, column.label, published, (name,), run, reasons)
 
 
-def _measured(
+def _find_measured(
     conditions: Conditions | None,
     results: Results,
     row: PaperRow,
-    one: Standing,
+    standing: Standing,
     column: Column,
     cell: Estimate | None,
 ) -> tuple[Estimate, tuple[str, ...]]:
-    """The run's figure of a cell, and why it is not to be compared."""
+    """Return the run's figure of a cell, and why it is not to be compared."""
     if cell is None or conditions is None:
         return Estimate.missing("not scored in this run"), ()
     if column.kind == "latency":
@@ -136,37 +152,25 @@ def _measured(
         return cell, (REFUSED,)
     if results.metrics is None or column.key not in results.metrics.columns:
         return cell, ()
-    return cell, tuple(quality_reasons(conditions, results, row, one, column.key, cell))
+    return cell, tuple(explain_quality(conditions, results, row, standing, column.key, cell))
 
 
-def _nobody(results: Results) -> str:
-    return NO_SUITE if results.run is None else NO_SYSTEM
-
-
-def _ratios(paper: Paper, key: str, of: str, over: str, results: Results) -> Iterator[Verdict]:
-    """One ratio beside each pair of systems that stand for its two rows."""
-    column, rows = paper.column(key), (paper.row(of), paper.row(over))
-    published = _published_ratio(column, *rows)
-    figure = f"{column.label}, over {rows[1].label}"
-    yield from _pairs(paper, "ratio", rows, figure, published, key, results)
-
-
-def _claims(paper: Paper, claim: Claim, results: Results) -> Iterator[Verdict]:
-    """A claim as it is worded, and as the table's own figures give it."""
+def _judge_claim(paper: Paper, claim: Claim, results: Results) -> Iterator[Verdict]:
+    """Yield the verdicts on a claim as it is worded, and as the table's figures give it."""
     rows = paper.row(claim.of), paper.row(claim.over)
-    worded = printed(claim.value, claim.digits, claim.unit)
+    worded = make_published(claim.value, claim.digits, claim.unit)
     quoted = f"\N{LEFT DOUBLE QUOTATION MARK}{claim.quote}\N{RIGHT DOUBLE QUOTATION MARK}"
-    yield from _pairs(paper, "claim", rows, quoted, worded, claim.column, results)
-    exact = _published_ratio(paper.column(claim.column), *rows)
-    computed = _reduction(Estimate(exact.value, exact.low, exact.high))
+    yield from _judge_pairs(paper, "claim", rows, quoted, worded, claim.column, results)
+    exact = _divide_published(paper.column(claim.column), *rows)
+    computed = _reduce(Estimate(exact.value, exact.low, exact.high))
     if computed.value is None or computed.low is None or computed.high is None:
         return
     ends = Published(computed.value, computed.low, computed.high, claim.digits, claim.unit)
     label = f"the same, 100 (1 \N{MINUS SIGN} {rows[0].label} / {rows[1].label}) of the table"
-    yield from _pairs(paper, "claim", rows, label, ends, claim.column, results)
+    yield from _judge_pairs(paper, "claim", rows, label, ends, claim.column, results)
 
 
-def _pairs(
+def _judge_pairs(
     paper: Paper,
     kind: Kind,
     rows: tuple[PaperRow, PaperRow],
@@ -175,21 +179,23 @@ def _pairs(
     column: str,
     results: Results,
 ) -> Iterator[Verdict]:
-    """Beside each pair of systems of the run: their ratio, or for a claim the reduction."""
+    """Yield a verdict for each pair of systems: on their ratio, or for a claim the reduction."""
     group = f"{'Ratios' if kind == 'ratio' else 'Claims'}: {rows[0].label}"
-    above, below = standing(rows[0], results), standing(rows[1], results)
+    above, below = find_standings(rows[0], results), find_standings(rows[1], results)
     if not (above and below):
-        lacking = [row.label for row, found in zip(rows, (above, below), strict=True) if not found]
+        lacking = [
+            row.label for row, standings in zip(rows, (above, below), strict=True) if not standings
+        ]
         why = NO_SUITE if results.run is None else f"{NO_SYSTEM}: {', '.join(lacking)}"
-        yield _not_run(kind, group, figure, published, (why,))
+        yield _make_not_run(kind, group, figure, published, (why,))
         return
     if results.untimed:
-        yield _not_run(kind, group, figure, published, (results.untimed,))
+        yield _make_not_run(kind, group, figure, published, (results.untimed,))
         return
     phase = results.task.phase_of(column)
     if phase is None:
         lack = f"the task {results.task.name} does not time {column}"
-        yield _not_run(kind, group, figure, published, (lack,))
+        yield _make_not_run(kind, group, figure, published, (lack,))
         return
     conditions = paper.conditions
     assert conditions is not None, "Paper asks for them with a ratio or a claim"
@@ -198,15 +204,15 @@ def _pairs(
             run = results.latency_ratio(a.use.name, b.use.name, phase.name)
             reasons = [
                 reason
-                for row, one in zip(rows, (a, b), strict=True)
-                for reason in latency_reasons(conditions, results, row, one)
+                for row, standing in zip(rows, (a, b), strict=True)
+                for reason in explain_latency(conditions, results, row, standing)
             ]
-            own = run if kind == "ratio" else _reduction(run)
+            figure_of_run = run if kind == "ratio" else _reduce(run)
             names = (a.use.name, b.use.name)
-            yield _beside(kind, group, figure, published, names, own, tuple(dict.fromkeys(reasons)))
+            yield _judge_beside(kind, group, figure, published, names, figure_of_run, reasons)
 
 
-def _beside(
+def _judge_beside(
     kind: Kind,
     group: str,
     figure: str,
@@ -215,31 +221,33 @@ def _beside(
     run: Estimate,
     reasons: Sequence[str],
 ) -> Verdict:
-    """The verdict: reasons against a comparison come first, then that there is nothing to judge."""
+    """Return the verdict; with reasons against a comparison, the figures are not judged."""
     if reasons:
         why = (*reasons, *([run.reason] if run.value is None and run.reason else []))
+        # Both systems of a ratio may give the same reason.
         why = tuple(dict.fromkeys(why))
         return Verdict(kind, group, figure, published, systems, run, "not comparable", reasons=why)
-    outcome, sigmas, said = judge(published, run)
-    return Verdict(kind, group, figure, published, systems, run, outcome, sigmas, said)
+    outcome, sigmas, why = judge(published, run)
+    return Verdict(kind, group, figure, published, systems, run, outcome, sigmas, why)
 
 
-def _not_run(
+def _make_not_run(
     kind: Kind, group: str, figure: str, published: Published, reasons: tuple[str, ...]
 ) -> Verdict:
     run = Estimate.missing(reasons[0])
     return Verdict(kind, group, figure, published, (), run, "not run", reasons=reasons)
 
 
-def _published_ratio(column: Column, of: PaperRow, over: PaperRow) -> Published:
-    """The ratio of two cells, between the ends that their rounding allows."""
-    above = printed(of.cells[column.key].value, column.digits)
-    below = printed(over.cells[column.key].value, column.digits)
+def _divide_published(column: Column, of: PaperRow, over: PaperRow) -> Published:
+    """Return the ratio of two cells, between the ends that their rounding allows."""
+    above = make_published(of.cells[column.key].value, column.digits)
+    below = make_published(over.cells[column.key].value, column.digits)
     value = of.cells[column.key].value / over.cells[column.key].value
     return Published(value, above.low / below.high, above.high / below.low, RATIO_DIGITS)
 
 
-def _reduction(found: Estimate) -> Estimate:
-    """A ratio as a reduction in percent."""
-    value, high, low = (None if end is None else 100 * (1 - end) for end in found[:3])
-    return found._replace(value=value, low=low, high=high)
+def _reduce(ratio: Estimate) -> Estimate:
+    """Return a ratio as a reduction in percent."""
+    # The larger the ratio, the smaller the reduction: the ends change places.
+    value, high, low = (None if end is None else 100 * (1 - end) for end in ratio[:3])
+    return ratio._replace(value=value, low=low, high=high)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from stabench.harness.reproduce.paper import Conditions, PaperRow
-from stabench.harness.runs.metrics_file import EmbedderRecord, MetricsFile
+from stabench.harness.runs.metrics_file import MetricsFile
 from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import REFUSED, Record
 from stabench.harness.stats.estimate import Estimate
@@ -21,47 +21,49 @@ class Standing(NamedTuple):
     miniature: bool
 
 
-def standing(row: PaperRow, results: Results) -> list[Standing]:
-    """The systems that stand for a row: by name in the suites it lists, else as registered."""
+def find_standings(row: PaperRow, results: Results) -> list[Standing]:
+    """Return the systems that stand for a row: by name in suites it lists, else by use."""
     if results.run is None:
         return []
     suite = results.run.suite
     named = row.suites.get(suite.name)
-    found = []
+    standings = []
     for use in suite.systems:
         if use.name in named if named is not None else use.use in row.use:
-            found.append(Standing(use, False))
+            standings.append(Standing(use, False))
         elif use.use in row.miniatures:
-            found.append(Standing(use, True))
-    return found
+            standings.append(Standing(use, True))
+    return standings
 
 
-def quality_reasons(
+def explain_quality(
     conditions: Conditions,
     results: Results,
     row: PaperRow,
-    one: Standing,
+    standing: Standing,
     column: str,
     cell: Estimate,
 ) -> Iterator[str]:
-    """Why a score cannot be compared, the gravest first."""
-    if one.miniature:
+    """Yield why a score cannot be compared, the gravest first."""
+    if standing.miniature:
         yield MINIATURE
-    if results.random(one.use):
+    if results.random(standing.use):
         yield REFUSED
     record = results.run.record if results.run else None
-    if record and not one.miniature:
-        yield from option_reasons(one, record, row.options)
+    if record and not standing.miniature:
+        yield from explain_options(standing, record, row.options)
     dataset = record.dataset if record else None
     if dataset and dataset.name not in conditions.datasets:
         yield f"clips of {dataset.name}, not of {' or '.join(conditions.datasets)}"
     if not any(abs(cell.n - n) <= n * conditions.clips_share for n in conditions.clips):
         yield f"{cell.n} clips; {conditions.clips_said}"
     if results.metrics and column in results.metrics.columns:
-        yield from _scoring_reasons(conditions, results.metrics, column)
+        yield from _explain_scoring(conditions, results.metrics, column)
 
 
-def _scoring_reasons(conditions: Conditions, metrics: MetricsFile, column: str) -> Iterator[str]:
+def _explain_scoring(conditions: Conditions, metrics: MetricsFile, column: str) -> Iterator[str]:
+    """Yield where the protocol or the network of a column is not the paper's."""
+    # By its digest too: a protocol of the same name may have been changed.
     protocol = metrics.provenance.protocol
     if (protocol.name, protocol.digest) != (conditions.protocol, conditions.digest):
         yield f"protocol {protocol.title}, not '{conditions.protocol}' as it is known here"
@@ -71,42 +73,40 @@ def _scoring_reasons(conditions: Conditions, metrics: MetricsFile, column: str) 
         heard = f"{net.name} ({net.origin})" if net else "nothing that is recorded"
         wanted = " or ".join(conditions.origins.get(role, ("no known network",)))
         yield f"embedder weights: heard by {heard}, not {wanted}"
-    elif not _exact(net):
+    elif net.precision != "float32":
         yield f"embedder in {net.precision}, not float32"
 
 
-def _exact(net: EmbedderRecord) -> bool:
-    return net.precision == "float32"
-
-
-def latency_reasons(
-    conditions: Conditions, results: Results, row: PaperRow, one: Standing
+def explain_latency(
+    conditions: Conditions, results: Results, row: PaperRow, standing: Standing
 ) -> Iterator[str]:
-    """Why a time cannot be compared even as a part of a ratio, the gravest first."""
+    """Yield why a time cannot be compared even as a part of a ratio, the gravest first."""
     record = results.run.record if results.run else None
-    if one.miniature:
+    if standing.miniature:
         yield MINIATURE
     if record and record.request.device != conditions.device:
         yield f"timed on {record.request.device}; the published times are of an accelerator"
     if record and record.dataset.name not in conditions.latency_datasets:
         yield f"speech of {record.dataset.name}, not of {' or '.join(conditions.latency_datasets)}"
-    if record and not one.miniature:
-        yield from option_reasons(one, record, {**row.options, **row.latency_options})
+    if record and not standing.miniature:
+        yield from explain_options(standing, record, {**row.options, **row.latency_options})
 
 
-def option_reasons(one: Standing, record: Record, allowed: Mapping[str, Any]) -> Iterator[str]:
-    """Options with which a system is not the published one."""
-    precision = one.use.precision or record.suite.protocol.precision
-    options = {**one.use.options, "precision": precision}
+def explain_options(
+    standing: Standing, record: Record, allowed: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield the options with which a system is not the published one."""
+    precision = standing.use.precision or record.suite.protocol.precision
+    options = {**standing.use.options, "precision": precision}
     for name, values in allowed.items():
-        value = _option(options, name)
+        value = _get_option(options, name)
         if value not in values:
             among = " or ".join(map(str, values))
-            yield f"{one.use.name}: {name} is {value}, as published it is {among}"
+            yield f"{standing.use.name}: {name} is {value}, as published it is {among}"
 
 
-def _option(options: Mapping[str, Any], name: str) -> Any:
-    """The value under a dotted name; DEFAULT when it is not set."""
+def _get_option(options: Mapping[str, Any], name: str) -> Any:
+    """Return the value under a dotted name; DEFAULT when it is not set."""
     value: Any = options
     for part in name.split("."):
         if not isinstance(value, Mapping) or part not in value:

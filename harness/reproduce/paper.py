@@ -138,24 +138,34 @@ class Paper(Strict):
     claims: tuple[Claim, ...] = Field((), alias="claim")
 
     def column(self, key: str) -> Column:
+        """Return the column with a key. Raises StopIteration without it."""
         return next(column for column in self.columns if column.key == key)
 
     def row(self, name: str) -> PaperRow:
+        """Return the row of a name. Raises StopIteration without it."""
         return next(row for row in self.rows if row.name == name)
 
     @model_validator(mode="after")
     def _whole(self) -> "Paper":
         """Refuse a cell with neither figure nor dash, and a name of no row or column."""
-        rows, columns = {row.name for row in self.rows}, {one.key for one in self.columns}
+        # Dictionaries keep the order of the file, so that its first fault is the one named.
+        rows = {row.name: row for row in self.rows}
+        columns = {column.key: column for column in self.columns}
         if len(rows) < len(self.rows) or len(columns) < len(self.columns):
             raise ValueError("a row or a column occurs twice; every name must differ")
-        for kind, name in self._named():
-            known = rows if kind == "row" else columns
+        # Names first: the checks below them look rows and columns up.
+        for kind, name in self._list_names():
+            known = {*rows} if kind == "row" else {*columns}
             if name not in known:
                 raise ValueError(unknown(kind, name, known))
         for row in self.rows:
-            for column in self.columns:
-                _check_cell(row, column.key)
+            for key in columns:
+                if (key in row.cells) == (key in row.not_rated):
+                    state = "both" if key in row.cells else "neither"
+                    raise ValueError(
+                        f"cell {row.name}, {key}: expected a figure or an entry in not_rated, "
+                        f"not {state}"
+                    )
         measured = any(column.kind != "unmeasured" for column in self.columns)
         if (measured or self.ratios or self.claims) and self.conditions is None:
             raise ValueError("conditions are missing; say what a run must have done")
@@ -163,9 +173,9 @@ class Paper(Strict):
 
     @model_validator(mode="after")
     def _divisible(self) -> "Paper":
-        """Ratios and claims are of times that have figures."""
-        for pair in self._pairs():
-            for name in (pair.of, *_names(pair.over)):
+        """Refuse a ratio or a claim that is not of times, or of a cell without a figure."""
+        for pair in self._list_pairs():
+            for name in (pair.of, *_list_over(pair.over)):
                 cell = self.row(name).cells.get(pair.column)
                 if self.column(pair.column).kind != "latency" or cell is None or not cell.value:
                     raise ValueError(
@@ -173,20 +183,23 @@ class Paper(Strict):
                     )
         return self
 
-    def _pairs(self) -> list[Ratio | Claim]:
+    def _list_pairs(self) -> list[Ratio | Claim]:
         return [*self.ratios, *self.claims]
 
-    def _named(self) -> Iterator[tuple[str, str]]:
-        """Every mention of a row or a column."""
+    def _list_names(self) -> Iterator[tuple[str, str]]:
+        """Yield every mention of a row or a column."""
         for row in self.rows:
             yield from (("column", key) for key in (*row.cells, *row.not_rated))
-        for pair in self._pairs():
-            yield from (("row", name) for name in (pair.of, *_names(pair.over)))
+        for pair in self._list_pairs():
+            yield from (("row", name) for name in (pair.of, *_list_over(pair.over)))
             yield "column", pair.column
 
 
 def read(path: Path) -> Paper:
-    """The table of a TOML file. Raises StabenchError with one line for whatever is wrong in it."""
+    """Read the table of a TOML file.
+
+    Raises MissingError without the file, StabenchError with one line for what is wrong in it.
+    """
     try:
         return Paper.model_validate(tomllib.loads(path.read_text("utf-8")))
     except FileNotFoundError:
@@ -217,14 +230,5 @@ def read_all(folder: Path = FOLDER) -> tuple[Paper, ...]:
     return tuple(papers.values())
 
 
-def _check_cell(row: PaperRow, column: str) -> None:
-    """Raise ValueError unless the cell is either a figure or a dash."""
-    if (column in row.cells) == (column in row.not_rated):
-        given = "both" if column in row.cells else "neither"
-        raise ValueError(
-            f"cell {row.name}, {column}: expected a figure or an entry in not_rated, not {given}"
-        )
-
-
-def _names(over: str | tuple[str, ...]) -> tuple[str, ...]:
+def _list_over(over: str | tuple[str, ...]) -> tuple[str, ...]:
     return (over,) if isinstance(over, str) else over

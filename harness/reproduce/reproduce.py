@@ -13,7 +13,7 @@ from stabench.harness.formatting import NOTHING, counted, decimals, figure, inte
 from stabench.harness.render.markdown import to_markdown
 from stabench.harness.render.page import Grid, Head, Line, Page, Printed, Section
 from stabench.harness.report.table import Table, tabulate
-from stabench.harness.reproduce.figures import OUTCOMES, Published, Verdict, verdicts
+from stabench.harness.reproduce.figures import OUTCOMES, Published, Verdict, judge_paper
 from stabench.harness.reproduce.paper import FOLDER, Claim, Paper, read_all
 from stabench.harness.runs.results import Results
 
@@ -46,11 +46,11 @@ def reproduce_run(
 
     results = Results.read(run)
     judged = judge_all(results, read_all(papers))
-    page = page_of(results, judged)
+    page = build_page(results, judged)
     files.write_bytes(results.folder / f"{NAME}.md", to_markdown(page).encode())
     files.write_json(results.folder / f"{NAME}.json", to_json(results, judged))
     show(page, stream or sys.stdout)
-    counts = _counts(judged)
+    counts = _count_outcomes(judged)
     if strict and not counts["reproduced"] + counts["off"]:
         raise Inconclusive(
             f"run '{results.folder}': none of {counts.total() - counts['not rated']} published "
@@ -60,60 +60,59 @@ def reproduce_run(
 
 
 def reproduce(results: Results, papers: Sequence[Paper]) -> Page:
-    """The page: every published figure with a verdict."""
-    return page_of(results, judge_all(results, papers))
+    """Build the page: every published figure with a verdict."""
+    return build_page(results, judge_all(results, papers))
 
 
 def judge_all(results: Results, papers: Sequence[Paper]) -> list[Judged]:
-    """The verdicts of every table."""
+    """Judge the figures of every table."""
     table: Table = tabulate(results)
-    return [Judged(paper, verdicts(paper, results, table)) for paper in papers]
+    return [Judged(paper, judge_paper(paper, results, table)) for paper in papers]
 
 
-def page_of(results: Results, judged: Sequence[Judged]) -> Page:
-    """A section for each table."""
-    counts = _counts(judged)
+def build_page(results: Results, judged: Sequence[Judged]) -> Page:
+    """Build the page, a section for each table."""
+    counts = _count_outcomes(judged)
     title = results.run.suite.title or results.run.suite.name if results.run else "scores"
-    said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES)
-    lead = f"{counted(counts.total(), 'verdict')} on what the papers print: {said}. {RULE}"
-    sections = tuple(_section(one, results) for one in judged)
+    tally = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES)
+    lead = f"{counted(counts.total(), 'verdict')} on what the papers print: {tally}. {RULE}"
+    sections = tuple(_build_section(table, results) for table in judged)
     return Page(f"Published figures beside this run: {title}", lead, sections)
 
 
-def _counts(judged: Sequence[Judged]) -> Counter[str]:
-    return Counter(verdict.outcome for one in judged for verdict in one.verdicts)
+def _count_outcomes(judged: Sequence[Judged]) -> Counter[str]:
+    return Counter(verdict.outcome for table in judged for verdict in table.verdicts)
 
 
-def _section(judged: Judged, results: Results) -> Section:
-    paper, found = judged
-    numbers = {reason: 0 for verdict in found for reason in verdict.reasons}
+def _build_section(judged: Judged, results: Results) -> Section:
+    """Build the section of one table, with the systems of the run that no figure is of."""
+    paper, figures = judged
+    # Many figures share a reason: it is printed once, below the table, and numbered there.
+    numbers = {reason: 0 for verdict in figures for reason in verdict.reasons}
     numbers = {reason: index for index, reason in enumerate(numbers, 1)}
     lines = []
-    for group, members in groupby(found, key=lambda verdict: verdict.group):
+    for group, members in groupby(figures, key=lambda verdict: verdict.group):
         lines.append(Line(heading=group))
-        lines += [_line(verdict, numbers) for verdict in members]
+        lines += [_build_line(verdict, numbers) for verdict in members]
     source = paper.source
     text = (
         f"{source.title}, {source.table} (arXiv {source.arxiv}, {source.version}; {source.url}).",
         *source.remarks,
-        *(f"{_arithmetic(paper, claim)}." for claim in paper.claims),
+        *(f"{_explain_claim(paper, claim)}." for claim in paper.claims),
     )
     columns = (Head("Published", "figures"), Head("This run", "figures"))
     grid = Grid((Head("Figure"), Head("Verdict"), *columns), tuple(lines))
     points = tuple(f"{number}: {reason}" for reason, number in numbers.items())
-    return Section(paper.name, paper.title, text, grid, (*points, *_others(judged, results)))
-
-
-def _others(judged: Judged, results: Results) -> Iterator[str]:
-    """Systems of the run that no figure was set beside."""
-    known = {name for verdict in judged.verdicts for name in verdict.systems}
+    known = {name for verdict in figures for name in verdict.systems}
     names = [use.name for use in results.run.suite.systems] if results.run else []
     if others := [name for name in names if name not in known]:
-        yield f"Systems of the run that stand for no row of this table: {', '.join(others)}."
+        listed = ", ".join(others)
+        points = (*points, f"Systems of the run that stand for no row of this table: {listed}.")
+    return Section(paper.name, paper.title, text, grid, points)
 
 
-def _arithmetic(paper: Paper, claim: Claim) -> str:
-    """How a claim follows from the figures, and from the same as the authors round them."""
+def _explain_claim(paper: Paper, claim: Claim) -> str:
+    """Return how a claim follows from the figures, and from them as the authors round them."""
     column = paper.column(claim.column)
     of, over = (paper.row(name).cells[claim.column].value for name in (claim.of, claim.over))
     exact, rounded = (
@@ -128,45 +127,48 @@ def _arithmetic(paper: Paper, claim: Claim) -> str:
     )
 
 
-def _line(verdict: Verdict, numbers: dict[str, int]) -> Line:
-    """A figure with the run's systems under it, both figures, and the verdict with its reasons."""
-    run, digits = verdict.run, _digits(verdict)
+def _build_line(verdict: Verdict, numbers: dict[str, int]) -> Line:
+    """Return a figure with the run's systems, its verdict with reasons, and both figures."""
+    run, digits = verdict.run, _choose_digits(verdict)
     value = NOTHING if run.value is None else figure(run.value, digits)
     ends = interval(run.low, run.high, digits) if run.value is not None else ""
     why = sorted(numbers[reason] for reason in verdict.reasons)
-    off = f"off by {_sigmas(verdict.sigmas)} sigma" if verdict.outcome == "off" else ""
+    sigmas = verdict.sigmas or 0.0
+    # Beyond a hundred sigmas their decimals say nothing.
+    shown = figure(sigmas, 1 if sigmas < 100 else 0)
+    off = f"off by {shown} sigma" if verdict.outcome == "off" else ""
     return Line(
         (
             Printed(verdict.figure, " / ".join(verdict.systems)),
             Printed(off or verdict.outcome, f"see {', '.join(map(str, why))}" if why else ""),
-            Printed(_published(verdict.published)),
+            Printed(_format_published(verdict.published)),
             Printed(value, ends),
         )
     )
 
 
-def _digits(verdict: Verdict) -> int:
-    """Those of the published figure, or more for a figure that they would make nothing of."""
+def _choose_digits(verdict: Verdict) -> int:
+    """Return the digits of the published figure, or more where they would show the run's as 0."""
     digits, value = verdict.published.digits, verdict.run.value
     if value is not None and abs(value) < 10.0 ** (1 - digits):
         return max(digits, decimals([value]))
     return digits
 
 
-def _published(one: Published) -> str:
-    if one.value is None:
+def _format_published(published: Published) -> str:
+    if published.value is None:
         return NOTHING
-    pm = "" if one.pm is None else f" \N{PLUS-MINUS SIGN} {figure(one.pm, one.digits)}"
-    return f"{figure(one.value, one.digits)}{pm} {one.unit}".strip()
-
-
-def _sigmas(sigmas: float | None) -> str:
-    return figure(sigmas or 0.0, 1 if (sigmas or 0.0) < 100 else 0)
+    pm = (
+        ""
+        if published.pm is None
+        else f" \N{PLUS-MINUS SIGN} {figure(published.pm, published.digits)}"
+    )
+    return f"{figure(published.value, published.digits)}{pm} {published.unit}".strip()
 
 
 def to_json(results: Results, judged: Sequence[Judged]) -> dict[str, Any]:
-    """What reproduce.json holds."""
-    counts = _counts(judged)
+    """Return what reproduce.json holds."""
+    counts = _count_outcomes(judged)
     return {
         "schema": SCHEMA,
         "suite": results.run.suite.name if results.run else None,
@@ -176,15 +178,15 @@ def to_json(results: Results, judged: Sequence[Judged]) -> dict[str, Any]:
             {
                 "name": paper.name,
                 "source": paper.source.model_dump(mode="json"),
-                "verdicts": list(_json(found)),
+                "verdicts": list(_verdicts_to_json(verdicts)),
             }
-            for paper, found in judged
+            for paper, verdicts in judged
         ],
     }
 
 
-def _json(found: Sequence[Verdict]) -> Iterator[dict[str, Any]]:
-    for verdict in found:
+def _verdicts_to_json(verdicts: Sequence[Verdict]) -> Iterator[dict[str, Any]]:
+    for verdict in verdicts:
         published = verdict.published
         yield {
             "kind": verdict.kind,

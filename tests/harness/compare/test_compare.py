@@ -20,7 +20,7 @@ from stabench.harness.compare.command import (
 )
 from stabench.harness.compare.compare import Comparison, compare
 from stabench.harness.compare.evidence import Hardware
-from stabench.harness.compare.page import p, page
+from stabench.harness.compare.page import build_page, format_p
 from stabench.harness.compare.paired import Sampling
 from stabench.harness.compare.verdict import Bounds, Line, Options
 from stabench.harness.errors import StabenchError
@@ -35,7 +35,7 @@ SAMPLING = Sampling(resamples=100, draws=999)
 QUICK = Options(sampling=SAMPLING)
 
 
-def one(name="star", kl=KL, slower=0.0, stage=0.0, **known):
+def star(name="star", kl=KL, slower=0.0, stage=0.0, **known):
     logs = np.linspace(0, 0.5, N)
     usual = {
         "columns": {"kl": mean(kl), "fd": whole(20.0, SHARES - SHARES.mean())},
@@ -46,50 +46,50 @@ def one(name="star", kl=KL, slower=0.0, stage=0.0, **known):
     return system(name, N, **{**usual, **known})
 
 
-def lines(found: Comparison) -> dict[str, Line]:
-    return {line.key: line for line in found.systems[0].lines}
+def lines(comparison: Comparison) -> dict[str, Line]:
+    return {line.key: line for line in comparison.systems[0].lines}
 
 
 def test_the_same_run_is_the_same() -> None:
-    found = compare(evidence(one()), evidence(one()), QUICK)
-    assert {line.verdict for line in found.systems[0].lines} == {"same", "not measured"}
-    assert (found.systems[0].identical, found.systems[0].pareto) == (N, "same")
-    assert lines(found)["kl"].reason == "the audio is the same to the bit"
-    assert lines(found)["processing"].reason == "not timed in the old run"
-    assert exit_code(found, strict=True) == 0
+    comparison = compare(evidence(star()), evidence(star()), QUICK)
+    assert {line.verdict for line in comparison.systems[0].lines} == {"same", "not measured"}
+    assert (comparison.systems[0].identical, comparison.systems[0].pareto) == (N, "same")
+    assert lines(comparison)["kl"].reason == "the audio is the same to the bit"
+    assert lines(comparison)["processing"].reason == "not timed in the old run"
+    assert exit_code(comparison, strict=True) == 0
 
 
 def test_identical_audio_settles_quality_and_leaves_latency_a_small_family() -> None:
-    found = compare(evidence(one()), evidence(one(slower=0.2, stage=0.3)), QUICK)
-    verdicts = {key: line.verdict for key, line in lines(found).items()}
+    comparison = compare(evidence(star()), evidence(star(slower=0.2, stage=0.3)), QUICK)
+    verdicts = {key: line.verdict for key, line in lines(comparison).items()}
     assert verdicts["generation"] == verdicts["generate/a"] == "regressed"
     assert verdicts["generate/b"] == verdicts["kl"] == "same"
-    assert found.systems[0].family == 1
-    assert lines(found)["generation"].change.change == pytest.approx(np.exp(0.2))
-    assert (found.systems[0].pareto, exit_code(found, strict=False)) == ("dominated", 1)
+    assert comparison.systems[0].family == 1
+    assert lines(comparison)["generation"].change.change == pytest.approx(np.exp(0.2))
+    assert (comparison.systems[0].pareto, exit_code(comparison, strict=False)) == ("dominated", 1)
 
 
 def test_a_stage_is_not_called_where_its_phase_has_not_changed() -> None:
-    found = lines(compare(evidence(one()), evidence(one(stage=0.3)), QUICK))
-    assert (found["generation"].verdict, found["generate/a"].verdict) == ("same", "inconclusive")
+    called = lines(compare(evidence(star()), evidence(star(stage=0.3)), QUICK))
+    assert (called["generation"].verdict, called["generate/a"].verdict) == ("same", "inconclusive")
 
 
 def test_a_stage_that_is_less_than_a_hundredth_of_its_phase_is_not_called() -> None:
     """0.5 % of the phase, and twice as long; a stage of 2 % is called."""
     for share, word in ((0.005, "inconclusive"), (0.02, "regressed")):
         old, new = (
-            one(stages_ns={"generate/a": times(np.linspace(0, 0.5, N) + np.log(share) + more)})
+            star(stages_ns={"generate/a": times(np.linspace(0, 0.5, N) + np.log(share) + more)})
             for more in (0.0, np.log(2))
         )
         slower = times(np.linspace(0, 0.5, N) + 0.2)
         new = new.model_copy(update={"samples_ns": {"generate": slower}})
-        found = lines(compare(evidence(old), evidence(new), QUICK))["generate/a"]
-        assert found.verdict == word
-    assert found.reason == ""
+        stage = lines(compare(evidence(old), evidence(new), QUICK))["generate/a"]
+        assert stage.verdict == word
+    assert stage.reason == ""
 
 
 def test_a_slowdown_of_less_than_five_percent_does_not_count_unless_asked() -> None:
-    pair = evidence(one()), evidence(one(slower=0.03))
+    pair = evidence(star()), evidence(star(slower=0.03))
     assert lines(compare(*pair, QUICK))["generation"].verdict == "same"
     asked = Options(bounds={"generation": Bounds(0.02, 0.02)}, sampling=SAMPLING)
     assert lines(compare(*pair, asked))["generation"].verdict == "regressed"
@@ -97,26 +97,26 @@ def test_a_slowdown_of_less_than_five_percent_does_not_count_unless_asked() -> N
 
 def test_what_the_page_and_the_json_say_of_stages() -> None:
     """Open ones are not in the summary; changes of all times are ratios; p has three decimals."""
-    found = compare(evidence(one()), evidence(one(stage=0.3)), QUICK)
-    (summary,) = page(found).section("verdicts").points
+    comparison = compare(evidence(star()), evidence(star(stage=0.3)), QUICK)
+    (summary,) = build_page(comparison).section("verdicts").points
     assert "inconclusive" not in summary
-    scales = {line["key"]: line["scale"] for line in to_json(found)["systems"][0]["lines"]}
+    scales = {line["key"]: line["scale"] for line in to_json(comparison)["systems"][0]["lines"]}
     assert scales["generate/a"] == scales["generation"] == "ratio"
     assert scales["kl"] == "difference"
-    assert [p(value) for value in (0.0009, 0.001, 0.0096)] == ["< 0.001", "0.001", "0.010"]
+    assert [format_p(value) for value in (0.0009, 0.001, 0.0096)] == ["< 0.001", "0.001", "0.010"]
 
 
 def test_new_audio_is_tested() -> None:
     noisy = KL + np.random.default_rng(1).normal(0.5, 0.2, N)
-    found = lines(compare(evidence(one()), evidence(one(kl=noisy, audio={})), QUICK))
-    assert (found["kl"].verdict, found["fd"].verdict) == ("regressed", "same")
-    assert found["kl"].p_adjusted == pytest.approx(3 * found["kl"].change.p_value)
+    called = lines(compare(evidence(star()), evidence(star(kl=noisy, audio={})), QUICK))
+    assert (called["kl"].verdict, called["fd"].verdict) == ("regressed", "same")
+    assert called["kl"].p_adjusted == pytest.approx(3 * called["kl"].change.p_value)
 
 
 def test_one_family_for_all_systems_when_asked() -> None:
     noisy = KL + np.random.default_rng(1).normal(0.5, 0.2, N)
-    old = evidence(one("a"), one("b"))
-    new = evidence(one("a", kl=noisy, audio={}), one("b", kl=noisy, audio={}))
+    old = evidence(star("a"), star("b"))
+    new = evidence(star("a", kl=noisy, audio={}), star("b", kl=noisy, audio={}))
     row, every = (
         compare(old, new, Options(family=family, sampling=SAMPLING)) for family in ("row", "all")
     )
@@ -130,28 +130,31 @@ def test_one_more_failure_is_a_regression_and_sets_are_not_compared() -> None:
     kl = mean(KL).model_copy(update={"per_clip": left})
     fd = whole(20.0, SHARES - SHARES.mean())
     columns = {"kl": kl, "fd": fd.model_copy(update={"n": N - 1})}
-    new = one(columns=columns, failed_clips=("c000",), audio={})
-    found = lines(compare(evidence(one()), evidence(new), QUICK))
-    assert (found["failed"].verdict, found["fd"].verdict) == ("regressed", "not measured")
-    assert "not the same ones failed" in found["fd"].reason
-    assert found["kl"].note == "1 clip only in the old run, 0 clips only in the new"
+    new = star(columns=columns, failed_clips=("c000",), audio={})
+    called = lines(compare(evidence(star()), evidence(new), QUICK))
+    assert (called["failed"].verdict, called["fd"].verdict) == ("regressed", "not measured")
+    assert "not the same ones failed" in called["fd"].reason
+    assert called["kl"].note == "1 clip only in the old run, 0 clips only in the new"
 
 
 def test_other_hardware_has_no_verdict_on_times() -> None:
     other = Hardware(device="cpu", cpu_model="Another", gpu=None, threads=1)
-    pair = evidence(one()), evidence(one(slower=0.3), hardware=other)
-    found = lines(compare(*pair, QUICK))["generation"]
-    assert (found.verdict, found.change) == ("not measured", None)
-    assert "Some CPU" in found.reason
-    assert "--across-hardware" in found.reason
+    pair = evidence(star()), evidence(star(slower=0.3), hardware=other)
+    generation = lines(compare(*pair, QUICK))["generation"]
+    assert (generation.verdict, generation.change) == ("not measured", None)
+    assert "Some CPU" in generation.reason
+    assert "--across-hardware" in generation.reason
     asked = Options(across_hardware=True, sampling=SAMPLING)
-    found = lines(compare(*pair, asked))["generation"]
-    assert (found.verdict, found.change.change) == ("not measured", pytest.approx(np.exp(0.3)))
+    generation = lines(compare(*pair, asked))["generation"]
+    assert (generation.verdict, generation.change.change) == (
+        "not measured",
+        pytest.approx(np.exp(0.3)),
+    )
 
 
 @pytest.mark.parametrize("what", ["dataset", "seed", "provenance of kl"])
 def test_other_provenance_is_refused_and_marked_when_forced(what: str) -> None:
-    old, new = evidence(one()), evidence(one(slower=0.1))
+    old, new = evidence(star()), evidence(star(slower=0.1))
     if what == "dataset":
         new = new.model_copy(update={"dataset_version": "v2"})
     elif what == "seed":
@@ -159,33 +162,33 @@ def test_other_provenance_is_refused_and_marked_when_forced(what: str) -> None:
         new = new.model_copy(update={"settings": seeded})
     else:
         kl = mean(KL).model_copy(update={"digest": "e"})
-        new = evidence(one(columns={"kl": kl}))
+        new = evidence(star(columns={"kl": kl}))
     with pytest.raises(StabenchError, match=f"{what} was .*not comparable.*--force") as caught:
         compare(old, new, QUICK)
     assert caught.value.exit_code == 2
-    found = compare(old, new, Options(force=True, sampling=SAMPLING))
-    assert f"forced although {what} was" in lines(found)["kl"].note
-    assert (lines(found)["generation"].note == "") == (what == "provenance of kl")
+    comparison = compare(old, new, Options(force=True, sampling=SAMPLING))
+    assert f"forced although {what} was" in lines(comparison)["kl"].note
+    assert (lines(comparison)["generation"].note == "") == (what == "provenance of kl")
 
 
 def test_names_that_differ_and_names_that_are_not_there() -> None:
-    old, new = evidence(one("cascade"), one("gone")), evidence(one("star"), one("fresh"))
+    old, new = evidence(star("cascade"), star("gone")), evidence(star("star"), star("fresh"))
     with pytest.raises(StabenchError, match=r"no system in common.*--system OLD=NEW"):
         compare(old, new, QUICK)
     with pytest.raises(
         StabenchError, match=r"new run: unknown system 'sttar'; did you mean 'star'"
     ):
         compare(old, new, Options(names={"cascade": "sttar"}))
-    found = compare(old, new, Options(names={"cascade": "star"}, sampling=SAMPLING))
-    assert (found.systems[0].old, found.systems[0].new) == ("cascade", "star")
-    assert (found.only_old, found.only_new) == (("gone",), ("fresh",))
+    comparison = compare(old, new, Options(names={"cascade": "star"}, sampling=SAMPLING))
+    assert (comparison.systems[0].old, comparison.systems[0].new) == ("cascade", "star")
+    assert (comparison.only_old, comparison.only_new) == (("gone",), ("fresh",))
 
 
 def test_words_of_the_command_line() -> None:
-    run = evidence(one())
+    run = evidence(star())
     assert named_pairs(["a=b", "c"]) == {"a": "b", "c": "c"}
-    found = named_bounds(["kl=0.1", "generation=0.2"], ["kl=0.3"], run, run)
-    assert found == {"kl": Bounds(0.1, 0.3), "generation": Bounds(0.2, 0.2)}
+    bounds = named_bounds(["kl=0.1", "generation=0.2"], ["kl=0.3"], run, run)
+    assert bounds == {"kl": Bounds(0.1, 0.3), "generation": Bounds(0.2, 0.2)}
     for wrong, message in (
         ("klx=1", "did you mean 'kl'"),
         ("kl=-1", "0 or more"),
@@ -199,27 +202,27 @@ def test_words_of_the_command_line() -> None:
 
 def test_hostile_names_come_out_plain(tmp_path) -> None:
     bad = "\x1b[31m<script>|`x`"
-    run = evidence(one(label=bad, name=bad), name=bad, versions={bad: bad})
-    found = compare(run, run, QUICK)
-    text = to_markdown(page(found))
+    run = evidence(star(label=bad, name=bad), name=bad, versions={bad: bad})
+    comparison = compare(run, run, QUICK)
+    text = to_markdown(build_page(comparison))
     assert "\x1b" not in text
     assert "\\<script\\>\\|" in text
     assert "<script>" not in text.replace("\\<script\\>", "")
-    assert json.loads(json.dumps(to_json(found), allow_nan=False))["systems"][0]["old"] == bad
+    assert json.loads(json.dumps(to_json(comparison), allow_nan=False))["systems"][0]["old"] == bad
     assert plain(bad) != bad
 
 
 def test_files_page_and_exit_codes(tmp_path) -> None:
     old, new = tmp_path / "old.gz", tmp_path / "new.gz"
-    old.write_bytes(evidence(one()).to_bytes())
-    new.write_bytes(evidence(one(slower=0.3)).to_bytes())
+    old.write_bytes(evidence(star()).to_bytes())
+    new.write_bytes(evidence(star(slower=0.3)).to_bytes())
     stream = io.StringIO()
     assert compare_runs(old, new, QUICK, out=tmp_path / "out", stream=stream) == 1
     assert "Generation" in stream.getvalue()
     assert "regressed" in stream.getvalue()
     written = json.loads((tmp_path / "out" / "compare.json").read_text())
-    found = {line["key"]: line["verdict"] for line in written["systems"][0]["lines"]}
-    assert found["generation"] == "regressed"
+    verdicts = {line["key"]: line["verdict"] for line in written["systems"][0]["lines"]}
+    assert verdicts["generation"] == "regressed"
     assert "**regressed**" in (tmp_path / "out" / "compare.md").read_text()
     lost = system("star", 0, untimed="never")
     new.write_bytes(evidence(lost).to_bytes())
@@ -229,7 +232,7 @@ def test_files_page_and_exit_codes(tmp_path) -> None:
 
 def test_comparing_needs_no_torch(tmp_path) -> None:
     path = tmp_path / "run.gz"
-    path.write_bytes(evidence(one()).to_bytes())
+    path.write_bytes(evidence(star()).to_bytes())
     script = (
         "import sys\nfrom pathlib import Path\n"
         "from stabench.harness.compare.command import compare_runs\n"
@@ -241,25 +244,25 @@ def test_comparing_needs_no_torch(tmp_path) -> None:
 
 
 def test_two_runs_with_nothing_in_them_are_not_shown_to_be_equal() -> None:
-    bare = one(columns={}, samples_ns={}, stages_ns={})
-    found = compare(evidence(bare), evidence(bare), QUICK)
-    assert lines(found)["failed"].verdict == "same"
-    assert [exit_code(found, strict=strict) for strict in (False, True)] == [0, 5]
+    bare = star(columns={}, samples_ns={}, stages_ns={})
+    comparison = compare(evidence(bare), evidence(bare), QUICK)
+    assert lines(comparison)["failed"].verdict == "same"
+    assert [exit_code(comparison, strict=strict) for strict in (False, True)] == [0, 5]
 
 
 def test_a_clip_that_was_not_run_is_not_said_to_have_failed() -> None:
-    left = one(columns={}, failed_clips=("c000",))
-    found = lines(compare(evidence(one(columns={})), evidence(left), QUICK))["failed"]
-    assert (found.verdict, found.reason) == (
+    left = star(columns={}, failed_clips=("c000",))
+    failures = lines(compare(evidence(star(columns={})), evidence(left), QUICK))["failed"]
+    assert (failures.verdict, failures.reason) == (
         "regressed",
         "0 of 40 clips failed or not run, now 1",
     )
 
 
 def test_failures_of_clips_that_the_other_run_was_not_given_do_not_count() -> None:
-    left = one(columns={}, samples_ns={}, stages_ns={}, failed_clips=("elsewhere",))
-    found = lines(compare(evidence(one(columns={})), evidence(left), QUICK))["failed"]
-    assert (found.verdict, found.reason[:12]) == ("same", "0 of 40 clip")
+    left = star(columns={}, samples_ns={}, stages_ns={}, failed_clips=("elsewhere",))
+    failures = lines(compare(evidence(star(columns={})), evidence(left), QUICK))["failed"]
+    assert (failures.verdict, failures.reason[:12]) == ("same", "0 of 40 clip")
 
 
 def test_options_that_say_nothing_of_benchmarks_are_refused(tmp_path: Path) -> None:
@@ -267,9 +270,9 @@ def test_options_that_say_nothing_of_benchmarks_are_refused(tmp_path: Path) -> N
         (tmp_path / f"{name}.json").write_text('{"machine_info": {}, "benchmarks": []}')
     pair = tmp_path / "a.json", tmp_path / "b.json"
     assert compare_commands.compare(*pair) == 0
-    for given in ({"margin": ["kl=1"]}, {"out": tmp_path}, {"family": "all"}, {"force": True}):
+    for options in ({"margin": ["kl=1"]}, {"out": tmp_path}, {"family": "all"}, {"force": True}):
         with pytest.raises(StabenchError, match="no option"):
-            compare_commands.compare(*pair, **given)
+            compare_commands.compare(*pair, **options)
 
 
 def test_a_table_of_clips_without_words_is_named(tmp_path: Path) -> None:

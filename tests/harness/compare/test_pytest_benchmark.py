@@ -39,7 +39,7 @@ def rounds(rng: np.random.Generator, median: float = 0.01, n: int = 60) -> np.nd
 
 def words(old: Path, new: Path) -> dict[str, str]:
     pair = pytest_benchmark.read(old), pytest_benchmark.read(new)
-    return {one.key: one.verdict for one in pytest_benchmark.compare(*pair, sampling=QUICK)}
+    return {line.key: line.verdict for line in pytest_benchmark.compare(*pair, sampling=QUICK)}
 
 
 def test_slower_quicker_unsaved_and_missing(tmp_path: Path) -> None:
@@ -55,8 +55,8 @@ def test_slower_quicker_unsaved_and_missing(tmp_path: Path) -> None:
         entry("unsaved", rounds(rng)),
         entry("new", rounds(rng)),
     ]
-    found = words(file(tmp_path / "a.json", *old), file(tmp_path / "b.json", *new))
-    assert found == {
+    verdicts = words(file(tmp_path / "a.json", *old), file(tmp_path / "b.json", *new))
+    assert verdicts == {
         "slow": "regressed",
         "quick": "improved",
         "equal": "same",
@@ -67,19 +67,19 @@ def test_slower_quicker_unsaved_and_missing(tmp_path: Path) -> None:
 
 def test_unchanged_benchmarks_are_rarely_called_and_ten_percent_is_found() -> None:
     rng = np.random.default_rng(1)
-    called, found = 0, 0
+    called, detected = 0, 0
     for _ in range(150):
         old, same, slow = (rounds(rng, size) for size in (1.0, 1.0, 1.1))
         pair = [
-            pytest_benchmark.changed(
+            pytest_benchmark.measure_change(
                 *(Stats(median=1, rounds=60, data=tuple(x)) for x in (old, new)), QUICK
             )
             for new in (same, slow)
         ]
         called += pair[0].p_value <= 0.05 and abs(pair[0].change - 1) >= 0.05
-        found += pair[1].p_value <= 0.05 and pair[1].change >= 1.05
+        detected += pair[1].p_value <= 0.05 and pair[1].change >= 1.05
     assert called / 150 <= 0.05
-    assert found / 150 >= 0.9
+    assert detected / 150 >= 0.9
 
 
 def test_p_values_share_the_family_and_are_never_0(tmp_path: Path) -> None:
@@ -88,12 +88,12 @@ def test_p_values_share_the_family_and_are_never_0(tmp_path: Path) -> None:
     old = [entry(name, rounds(rng)) for name in "abc"]
     new = [entry(name, rounds(rng, 0.1)) for name in "abc"]
     pair = [
-        pytest_benchmark.read(file(tmp_path / f"{index}.json", *one))
-        for index, one in enumerate((old, new))
+        pytest_benchmark.read(file(tmp_path / f"{index}.json", *line))
+        for index, line in enumerate((old, new))
     ]
-    found = pytest_benchmark.compare(*pair, sampling=QUICK)
-    assert [one.change.p_value for one in found] == [1 / 500] * 3
-    assert [one.p_adjusted for one in found] == pytest.approx([3 / 500] * 3)
+    lines = pytest_benchmark.compare(*pair, sampling=QUICK)
+    assert [line.change.p_value for line in lines] == [1 / 500] * 3
+    assert [line.p_adjusted for line in lines] == pytest.approx([3 / 500] * 3)
 
 
 def test_many_rounds_that_remember_are_taken_in_blocks() -> None:
@@ -101,7 +101,7 @@ def test_many_rounds_that_remember_are_taken_in_blocks() -> None:
     rng, called = np.random.default_rng(6), 0
     for _ in range(150):
         old, new = (Stats(median=1, rounds=300, data=tuple(rounds(rng, 1.0, 300))) for _ in "ab")
-        called += pytest_benchmark.changed(old, new, QUICK).p_value <= 0.05
+        called += pytest_benchmark.measure_change(old, new, QUICK).p_value <= 0.05
     assert called / 150 <= 0.12
 
 
@@ -117,9 +117,9 @@ def test_exit_codes_and_the_page(tmp_path: Path) -> None:
     fast = file(tmp_path / "a.json", entry("test_x.py::test_a", rounds(rng)))
     slow = file(tmp_path / "b.json", entry("test_x.py::test_a", rounds(rng, 0.02)))
     bare = file(tmp_path / "c.json", entry("test_x.py::test_a", rounds(rng), data=False))
-    said = io.StringIO()
-    assert pytest_benchmark.compare_files(fast, slow, stream=said) == 1
-    assert "regressed" in said.getvalue()
+    output = io.StringIO()
+    assert pytest_benchmark.compare_files(fast, slow, stream=output) == 1
+    assert "regressed" in output.getvalue()
     for pair, strict, code in (
         ((slow, fast), True, 0),
         ((fast, bare), False, 0),
@@ -155,10 +155,10 @@ def test_a_name_twice_and_a_round_that_is_no_time_are_refused(tmp_path: Path) ->
 def test_an_interval_ends_at_the_expanded_quantiles_of_its_blocks(monkeypatch) -> None:
     rng, asked = np.random.default_rng(5), []
     pair = [Stats(median=1, rounds=60, data=tuple(rounds(rng, 1.0))) for _ in "ab"]
-    wide = pytest_benchmark.changed(*pair, QUICK)
+    wide = pytest_benchmark.measure_change(*pair, QUICK)
     monkeypatch.setattr(
         pytest_benchmark, "tails", lambda blocks: asked.append(blocks) or (0.4, 0.6)
     )
-    narrow = pytest_benchmark.changed(*pair, QUICK)
+    narrow = pytest_benchmark.measure_change(*pair, QUICK)
     assert asked == [pytest_benchmark.MOST_BLOCKS]
     assert narrow.high / narrow.low < wide.high / wide.low

@@ -35,19 +35,20 @@ def copy(run: Path, tmp_path: Path) -> Path:
 
 
 def test_every_column_has_the_value_of_metrics_json_as_its_mean(run: Path) -> None:
-    found, kinds = read(run), set()
+    evidence, kinds = read(run), set()
     cells = json.loads((run / "metrics.json").read_text())["systems"]
-    for name, system in found.systems.items():
-        for column, one in system.columns.items():
+    for name, system in evidence.systems.items():
+        for column, stored in system.columns.items():
             cell = cells[name]["cells"][column]
-            kinds.add(one.kind)
-            assert (one.value, one.n, one.reason) == (cell["value"], cell["n"], cell.get("reason"))
-            if one.value is not None:
-                mean = np.mean(list(one.per_clip.values()))
-                assert mean == pytest.approx(one.value, rel=1e-9, abs=1e-9)
+            kinds.add(stored.kind)
+            expected = cell["value"], cell["n"], cell.get("reason")
+            assert (stored.value, stored.n, stored.reason) == expected
+            if stored.value is not None:
+                mean = np.mean(list(stored.per_clip.values()))
+                assert mean == pytest.approx(stored.value, rel=1e-9, abs=1e-9)
     assert kinds == {"mean", "set", "ratio"}
-    assert found.systems["cascade"].columns["wer"].value > 0
-    assert found.systems["star"].columns["wer"].reason == "no transcripts"
+    assert evidence.systems["cascade"].columns["wer"].value > 0
+    assert evidence.systems["star"].columns["wer"].reason == "no transcripts"
 
 
 def test_shares_give_the_interval_of_metrics_json(run: Path) -> None:
@@ -73,15 +74,15 @@ def test_times_stages_failures_and_audio(run: Path) -> None:
 
 
 def test_a_baseline_is_the_same_bytes_and_the_same_evidence(run: Path, copy: Path) -> None:
-    found = read(run)
-    data = found.to_bytes()
+    evidence = read(run)
+    data = evidence.to_bytes()
     assert data == read(run).to_bytes()
-    assert Evidence.from_bytes(data) == found
+    assert Evidence.from_bytes(data) == evidence
     path = copy / "baseline.gz"
     path.write_bytes(data)
-    result = compare(read(path), found, QUICK)
+    result = compare(read(path), evidence, QUICK)
     assert result.words <= {"same", "not measured", "inconclusive"}
-    assert {one.identical for one in result.systems} == {23, 24}
+    assert {system.identical for system in result.systems} == {23, 24}
 
 
 def test_runs_scored_before_shares_were_kept(copy: Path) -> None:
@@ -119,13 +120,13 @@ def test_folders_and_clips_that_share_a_recording(run: Path, tmp_path: Path) -> 
         reference, outputs, captions, tmp_path / "out", protocol,
         columns=("fd", "kl"), sanity=(), bootstrap=100,
     )  # fmt: skip
-    found = read(tmp_path / "out")
-    assert found.groups == {"clip002": "clip001"}
-    fd, kl = (found.systems["cascade"].columns[name] for name in ("fd", "kl"))
+    evidence = read(tmp_path / "out")
+    assert evidence.groups == {"clip002": "clip001"}
+    fd, kl = (evidence.systems["cascade"].columns[name] for name in ("fd", "kl"))
     assert (len(kl.per_clip), "clip002" in fd.per_clip) == (12, False)
     assert influence_file.RECORDING + "clip002" in fd.per_clip
-    assert found.systems["cascade"].untimed == "scored from files, not timed"
-    assert compare(found, found, QUICK).systems[0].pareto == "same"
+    assert evidence.systems["cascade"].untimed == "scored from files, not timed"
+    assert compare(evidence, evidence, QUICK).systems[0].pareto == "same"
 
 
 @pytest.mark.parametrize(

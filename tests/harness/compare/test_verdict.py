@@ -3,7 +3,7 @@
 import pytest
 
 from stabench.harness.compare.paired import Change
-from stabench.harness.compare.verdict import Bounds, Line, call, pareto
+from stabench.harness.compare.verdict import Bounds, Line, call, judge_pareto
 
 
 def changed(value: float, low: float, high: float, least_p: float = 1e-4) -> Change:
@@ -64,22 +64,25 @@ def line(word: str, block: str = "quality", ends: tuple[float, ...] = (0.1, -1, 
     ],
 )
 def test_pareto(words: tuple[str, ...], expected: str) -> None:
-    assert pareto([line(word) for word in words]) == expected
+    assert judge_pareto([line(word) for word in words]) == expected
 
 
 def test_stages_take_no_part_and_failures_alone_are_no_measurement() -> None:
-    assert pareto([line("same"), line("improved", "stage")]) == "same"
-    assert pareto([line("same", "failures"), line("not measured")]) == "not measured"
-    assert pareto([line("regressed", "failures"), line("improved")]) == "trade-off"
+    assert judge_pareto([line("same"), line("improved", "stage")]) == "same"
+    assert judge_pareto([line("same", "failures"), line("not measured")]) == "not measured"
+    assert judge_pareto([line("regressed", "failures"), line("improved")]) == "trade-off"
 
 
 @pytest.mark.parametrize(("low", "expected"), [(0.96, "dominated"), (0.93, "inconclusive")])
 def test_a_time_that_could_be_shorter_by_more_than_its_margin(low: float, expected: str) -> None:
     """Of 5 %: by a twentieth of 1.05 at most, so a ratio of 0.952."""
     time = line("inconclusive", "latency", (1.01, low, 1.1))._replace(bounds=Bounds(0.05, 0.05))
-    assert pareto([line("regressed"), time]) == expected
+    assert judge_pareto([line("regressed"), time]) == expected
 
 
 def test_no_better_within_the_margin_is_enough_to_be_dominated() -> None:
     """The interval reaches 0.4 below: better by less than the margin of 0.5 at most."""
-    assert pareto([line("regressed"), line("inconclusive", ends=(0.3, -0.4, 1.0))]) == "dominated"
+    assert (
+        judge_pareto([line("regressed"), line("inconclusive", ends=(0.3, -0.4, 1.0))])
+        == "dominated"
+    )

@@ -94,10 +94,10 @@ def test_no_baseline(tmp_path: Path, judge: Judge) -> None:
         assert caught.value.exit_code == 3
 
 
-@pytest.mark.parametrize("given", [{}, {"suite": "pocket"}, {"base": ROOT}])
-def test_neither_a_run_nor_what_to_run(given: dict) -> None:
+@pytest.mark.parametrize("options", [{}, {"suite": "pocket"}, {"base": ROOT}])
+def test_neither_a_run_nor_what_to_run(options: dict) -> None:
     with pytest.raises(StabenchError, match="gate takes RUN"):
-        gate_command(None, ROOT / "results" / "baselines" / "gate.toml", **given)
+        gate_command(None, ROOT / "results" / "baselines" / "gate.toml", **options)
 
 
 def test_a_baseline_needs_all_clips_and_metrics(tmp_path: Path) -> None:
@@ -146,23 +146,23 @@ def test_clips_are_counted_whatever_their_repeats(tmp_path: Path, judge: Judge) 
     kept = [row for row in more if row is not star[-1]]
     star[0] |= {"status": "failed", "error": {"kind": "timeout", "message": "late"}}
     folder.journal_path.write_text("".join(json.dumps(row) + "\n" for row in kept))
-    found = reading.read(folder.path)
-    assert {lacking, broken} >= set(found.systems["star"].failed_clips)
+    evidence = reading.read(folder.path)
+    assert {lacking, broken} >= set(evidence.systems["star"].failed_clips)
     base = tmp_path / "b.gz"
-    base.write_bytes(found.to_bytes())
+    base.write_bytes(evidence.to_bytes())
     assert judge(folder, base) == 4
-    said = (folder.path / "gate.md").read_text()
-    assert "1 of 24 clips failed, allowed 0, 1 not run" in said
-    assert "0 of 24 clips failed" in said
+    report = (folder.path / "gate.md").read_text()
+    assert "1 of 24 clips failed, allowed 0, 1 not run" in report
+    assert "0 of 24 clips failed" in report
 
 
 def test_failures_of_scored_folders_count(tmp_path: Path, judge: Judge) -> None:
     made = FakeRun(tmp_path / "new").make()
     made.audio_path("star", "clip001").write_bytes(b"RIFF")
     score_run(made.path)
-    found = reading.read(made.path)
+    evidence = reading.read(made.path)
     scores = Results(made.path, None, Results.read(made.path).metrics)
-    assert gate_run_module._counts(scores, found)["star"] == Counts(1, 0, 24)
+    assert gate_run_module._count_clips(scores, evidence)["star"] == Counts(1, 0, 24)
 
 
 def test_a_baseline_that_would_not_guard_what_its_run_shows(tmp_path: Path) -> None:
@@ -175,11 +175,11 @@ def test_a_baseline_that_would_not_guard_what_its_run_shows(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "given", [{"base_python": ROOT}, {"request": Request(limit=3)}, {"suite": "pocket"}]
+    "options", [{"base_python": ROOT}, {"request": Request(limit=3)}, {"suite": "pocket"}]
 )
-def test_what_a_run_that_is_there_cannot_be_asked(tmp_path: Path, given: dict) -> None:
+def test_what_a_run_that_is_there_cannot_be_asked(tmp_path: Path, options: dict) -> None:
     with pytest.raises(StabenchError, match="only then --base-python, --system, --limit"):
-        gate_command(tmp_path, ROOT / "results" / "baselines" / "gate.toml", **given)
+        gate_command(tmp_path, ROOT / "results" / "baselines" / "gate.toml", **options)
 
 
 def test_a_baseline_that_is_not_there_is_said_before_the_run(
@@ -196,15 +196,15 @@ def test_a_policy_that_guards_nothing(tmp_path: Path) -> None:
     (rules := tmp_path / "gate.toml").write_text("systems = []\n[latency]\nphases = []\n")
     base = tmp_path / "b.gz"
     base.write_bytes(evidence(system("other")).model_copy(update=_place(folder)).to_bytes())
-    said = io.StringIO()
-    assert gate_run(folder.path, base, rules, strict=True, stream=said) == 5
-    assert "guards nothing" in said.getvalue()
+    output = io.StringIO()
+    assert gate_run(folder.path, base, rules, strict=True, stream=output) == 5
+    assert "guards nothing" in output.getvalue()
 
 
 def _place(folder: RunFolder) -> dict:
     """What makes evidence comparable with a run."""
-    found = reading.read(folder.path)
-    return {name: getattr(found, name) for name in ("dataset", "dataset_version", "settings")}
+    evidence = reading.read(folder.path)
+    return {name: getattr(evidence, name) for name in ("dataset", "dataset_version", "settings")}
 
 
 SIDES = (("star+base", "end-to-end", "STAR"), ("star+head", "end-to-end", "STAR"))
@@ -235,7 +235,7 @@ def test_quality_of_a_run_by_turns_is_judged_by_the_baseline(
     (rules := tmp_path / "gate.toml").write_text("[quality.effects]\nkl = 0.1\n")
     out = tmp_path / "out"
     gate_run(folder.path, baseline, rules, out=out, stream=io.StringIO())
-    said = (out / "gate.md").read_text()
-    assert "not a column of the new run" in said
-    assert "base (quality)" not in said
-    assert f"{folder.path.name}+base (times)" in said
+    report = (out / "gate.md").read_text()
+    assert "not a column of the new run" in report
+    assert "base (quality)" not in report
+    assert f"{folder.path.name}+base (times)" in report

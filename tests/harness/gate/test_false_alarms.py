@@ -30,13 +30,13 @@ class World:
     def run(self, latency: dict[str, np.ndarray], worse: float = 0.0) -> SystemEvidence:
         """FD, and means that go with it: skewed, bounded, and of a few steps."""
         outputs = self.recordings + self.rng.normal(size=(N, WIDTH)) * 0.7 + worse
-        found = frechet_two_sample(fit("generated", outputs), self.reference)
+        distance = frechet_two_sample(fit("generated", outputs), self.reference)
         error = np.mean((outputs - self.recordings) ** 2, axis=1)
         kl = self.hardness * error * self.rng.lognormal(0, 0.3, N)
         clap = np.tanh(1 - 0.4 * error + self.rng.normal(0, 0.1, N))
         recall = np.clip(np.round(2 - error + self.rng.normal(0, 0.5, N)), 0, 2) / 2
         columns = {
-            "fd": whole(found.value, (found.gen + found.ref) / N),
+            "fd": whole(distance.value, (distance.gen + distance.ref) / N),
             "kl": mean(kl),
             "clap": mean(clap, "higher"),
             "recall": mean(recall, "higher"),
@@ -80,7 +80,7 @@ def test_where_only_times_are_tested_false_alarms_are_few_too() -> None:
     assert 0 < regressed / 500 <= 0.05
 
 
-def _found(share: float, runs: int, apart: bool, rng: np.random.Generator) -> float:
+def _count_detected(share: float, runs: int, apart: bool, rng: np.random.Generator) -> float:
     """How often a slowdown of the generation by a share is called regressed."""
     world = World(1)
     if apart:
@@ -88,24 +88,24 @@ def _found(share: float, runs: int, apart: bool, rng: np.random.Generator) -> fl
     else:
         old, new = worlds.interleaved(rng, runs, N)
     steady = {"represent": np.zeros(N)}
-    found = 0
+    detected = 0
     for before, now in zip(old, new + np.log1p(share), strict=True):
         pair = [evidence(world.run({**steady, "generate": logs})) for logs in (before, now)]
-        words = {one.key: one.verdict for one in compare(*pair, QUICK).systems[0].lines}
-        found += words["generation"] == words["generate/sampler"] == "regressed"
-    return found / runs
+        words = {line.key: line.verdict for line in compare(*pair, QUICK).systems[0].lines}
+        detected += words["generation"] == words["generate/sampler"] == "regressed"
+    return detected / runs
 
 
 def test_ten_percent_slower_is_found_where_old_and_new_take_turns() -> None:
     """n = 144, the pocket's noise, one run that takes each clip by both: phase and stage named."""
-    assert _found(0.10, 60, apart=False, rng=np.random.default_rng(2)) >= 0.9
+    assert _count_detected(0.10, 60, apart=False, rng=np.random.default_rng(2)) >= 0.9
 
 
 def test_runs_one_after_the_other_on_a_busy_machine_show_twenty_percent() -> None:
     """Bursts hit the runs apart: 10 % is found two times in three (0.67 of 200), 20 % always."""
     rng = np.random.default_rng(3)
-    assert _found(0.10, 60, apart=True, rng=rng) >= 0.35
-    assert _found(0.20, 60, apart=True, rng=rng) >= 0.9
+    assert _count_detected(0.10, 60, apart=True, rng=rng) >= 0.35
+    assert _count_detected(0.20, 60, apart=True, rng=rng) >= 0.9
 
 
 def test_a_quality_regression_is_found_and_named() -> None:
@@ -114,7 +114,7 @@ def test_a_quality_regression_is_found_and_named() -> None:
     lines = compare(
         evidence(world.run(steady)), evidence(world.run(steady, worse=1.0)), QUICK
     ).systems[0]
-    assert {one.key for one in lines.having("regressed")} == {"fd", "kl", "clap", "recall"}
+    assert {line.key for line in lines.having("regressed")} == {"fd", "kl", "clap", "recall"}
     assert lines.pareto == "dominated"
 
 
@@ -131,7 +131,9 @@ def test_the_interval_of_a_ratio_covers_it(kind: str) -> None:
         )
     inside = 0
     for before, now in zip(old, new + np.log(1.1), strict=True):
-        found = paired_latency.change(times(before), times(now), Sampling(resamples=300, draws=99))
-        inside += found.low <= 1.1 <= found.high
+        change = paired_latency.measure_change(
+            times(before), times(now), Sampling(resamples=300, draws=99)
+        )
+        inside += change.low <= 1.1 <= change.high
     least = 0.92 if kind != "separate" else 0.90
     assert least <= inside / runs <= 0.98

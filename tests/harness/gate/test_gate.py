@@ -10,7 +10,7 @@ from stabench.harness.compare.paired import STANDARD, Sampling
 from stabench.harness.errors import StabenchError
 from stabench.harness.gate.gate import Counts, Gate, gate
 from stabench.harness.gate.noise import Noise, PhaseNoise
-from stabench.harness.gate.page import answer, page
+from stabench.harness.gate.page import build_page, name_answer
 from stabench.harness.gate.policy import Policy, parse
 from stabench.harness.render.markdown import to_markdown
 from tests.harness import worlds
@@ -58,8 +58,8 @@ def judged(old: Evidence, new: Evidence, policy: Policy = POLICY, **known: objec
     return gate(old, new, policy, {}, sampling=QUICK, **known)
 
 
-def words(found: Gate) -> dict[str, str]:
-    return {one.metric: one.verdict for one in found.checks}
+def words(outcome: Gate) -> dict[str, str]:
+    return {check.metric: check.verdict for check in outcome.checks}
 
 
 def test_an_unchanged_tree_passes_and_fifteen_percent_in_a_stage_is_found_and_named() -> None:
@@ -73,28 +73,32 @@ def test_an_unchanged_tree_passes_and_fifteen_percent_in_a_stage_is_found_and_na
     assert sum(code == 0 for code in codes) >= 79
     named = 0
     for a, b in zip(olds[:50], news[:50], strict=True):
-        found = judged(run(a, rng), run(b, rng, stage=1.15))
-        generation = next(one for one in found.checks if one.metric == "generation")
-        stages = [one.key for one in generation.stages]
-        named += found.exit_code == 1 and stages[:1] == ["generate/sampler"]
+        outcome = judged(run(a, rng), run(b, rng, stage=1.15))
+        generation = next(check for check in outcome.checks if check.metric == "generation")
+        stages = [check.key for check in generation.stages]
+        named += outcome.exit_code == 1 and stages[:1] == ["generate/sampler"]
     assert named >= 40
 
 
 def test_fifteen_percent_of_the_phase_in_one_stage_is_found() -> None:
     rng = np.random.default_rng(1)
     olds, news = worlds.interleaved(rng, 50, N)
-    found = [judged(run(a, rng), run(b, rng, stage=1.25)) for a, b in zip(olds, news, strict=True)]
-    assert sum(one.exit_code == 1 for one in found) >= 48
-    assert all(one.checks[-2].stages == () for one in found), "the other phase is not slower"
-    named = [one.checks[-1].stages[:1] for one in found]
+    outcomes = [
+        judged(run(a, rng), run(b, rng, stage=1.25)) for a, b in zip(olds, news, strict=True)
+    ]
+    assert sum(outcome.exit_code == 1 for outcome in outcomes) >= 48
+    assert all(outcome.checks[-2].stages == () for outcome in outcomes), (
+        "the other phase is not slower"
+    )
+    named = [outcome.checks[-1].stages[:1] for outcome in outcomes]
     assert sum([s.key for s in stages] == ["generate/sampler"] for stages in named) >= 48
 
 
 def test_worse_quality_fails_and_names_the_metrics() -> None:
     rng, still = np.random.default_rng(2), np.zeros(N)
-    found = judged(run(still, rng), run(still, rng, worse=0.2))
-    assert found.exit_code == 1
-    assert {key for key, word in words(found).items() if word == "regressed"} == {
+    outcome = judged(run(still, rng), run(still, rng, worse=0.2))
+    assert outcome.exit_code == 1
+    assert {key for key, word in words(outcome).items() if word == "regressed"} == {
         *("fad", "kl", "clap")
     }
 
@@ -102,17 +106,17 @@ def test_worse_quality_fails_and_names_the_metrics() -> None:
 def test_a_significant_change_below_the_effect_passes() -> None:
     rng, still = np.random.default_rng(3), np.zeros(N)
     loose = parse("policy", {"quality": {"effects": {"clap": 0.5, "kl": "900 %"}}})
-    found = judged(run(still, rng), run(still, rng, worse=0.2), loose)
-    assert found.exit_code == 0
-    assert "regressed" not in words(found).values()
+    outcome = judged(run(still, rng), run(still, rng, worse=0.2), loose)
+    assert outcome.exit_code == 0
+    assert "regressed" not in words(outcome).values()
 
 
 def test_a_stage_that_is_slower_in_a_phase_that_is_quicker_passes() -> None:
     """Work that moved from one stage to another is no regression."""
     rng = np.random.default_rng(4)
     old, new = run(np.zeros(N), rng), run(np.full(N, np.log(0.7)), rng, stage=1.5)
-    one = new.systems["star"]
-    assert sum(one.samples_ns["generate"]["c000"]) < 240e6
+    star = new.systems["star"]
+    assert sum(star.samples_ns["generate"]["c000"]) < 240e6
     assert judged(old, new).exit_code == 0
 
 
@@ -120,10 +124,10 @@ def test_other_hardware_is_not_measured_and_never_a_regression() -> None:
     rng = np.random.default_rng(5)
     there = Hardware(device="cpu", cpu_model="Other CPU", gpu=None, threads=1)
     slow = run(np.full(N, 1.0), rng).model_copy(update={"hardware": there})
-    found = judged(run(np.zeros(N), rng), slow)
-    assert words(found)["generation"] == "not measured"
-    assert "hardware was" in found.checks[-1].reason
-    assert found.exit_code == 0
+    outcome = judged(run(np.zeros(N), rng), slow)
+    assert words(outcome)["generation"] == "not measured"
+    assert "hardware was" in outcome.checks[-1].reason
+    assert outcome.exit_code == 0
     assert judged(run(np.zeros(N), rng), slow, strict=True).exit_code == 5
 
 
@@ -140,20 +144,20 @@ def test_numbers_of_another_provenance_are_refused() -> None:
 def test_what_is_not_guarded_costs_no_power() -> None:
     rng = np.random.default_rng(7)
     only = parse("policy", {"quality": {"effects": {"kl": 0.01}}, "latency": {"phases": []}})
-    found = judged(run(np.zeros(N), rng), run(np.ones(N), rng), only)
-    assert set(words(found)) == {"kl"}
-    assert found.checks[0].line.p_adjusted == found.checks[0].line.change.p_value
+    outcome = judged(run(np.zeros(N), rng), run(np.ones(N), rng), only)
+    assert set(words(outcome)) == {"kl"}
+    assert outcome.checks[0].line.p_adjusted == outcome.checks[0].line.change.p_value
 
 
 def test_systems_of_the_policy() -> None:
     rng = np.random.default_rng(8)
-    one = run(np.zeros(N), rng)
+    still = run(np.zeros(N), rng)
     with pytest.raises(StabenchError, match="did you mean 'star'"):
-        judged(one, one, POLICY.model_copy(update={"systems": ("sttar",)}))
-    lacking = one.model_copy(update={"systems": {}})
-    found = judged(one, lacking, strict=True)
-    assert set(words(found).values()) == {"not measured"}
-    assert found.exit_code == 5
+        judged(still, still, POLICY.model_copy(update={"systems": ("sttar",)}))
+    lacking = still.model_copy(update={"systems": {}})
+    outcome = judged(still, lacking, strict=True)
+    assert set(words(outcome).values()) == {"not measured"}
+    assert outcome.exit_code == 5
 
 
 @pytest.mark.parametrize(
@@ -168,10 +172,12 @@ def test_systems_of_the_policy() -> None:
 def test_failed_clips_and_those_not_run(
     counts: Counts, allowed: float, code: int, strict_code: int
 ) -> None:
-    one = run(np.zeros(N), np.random.default_rng(9))
+    still = run(np.zeros(N), np.random.default_rng(9))
     policy = POLICY.model_copy(update={"max_failed_share": allowed})
-    found = [gate(one, one, policy, {"star": counts}, strict=s).exit_code for s in (False, True)]
-    assert found == [code, strict_code]
+    codes = [
+        gate(still, still, policy, {"star": counts}, strict=s).exit_code for s in (False, True)
+    ]
+    assert codes == [code, strict_code]
 
 
 def _noise(threshold: float, cpu: str) -> Noise:
@@ -197,24 +203,24 @@ def test_the_threshold_of_the_machine_counts_where_it_is_this_machine() -> None:
     here = judged(old, new, policy, noise=_noise(0.3, "Some CPU"))
     there = judged(old, new, policy, noise=_noise(0.3, "Other CPU"))
     none = judged(old, new, policy)
-    assert [one.exit_code for one in (here, there, none)] == [0, 1, 1]
+    assert [outcome.exit_code for outcome in (here, there, none)] == [0, 1, 1]
     assert "this machine's own noise: generation 30.0%" in here.notes[0]
     assert "not measured" in there.notes[0]
 
 
 def test_no_failures_alone_are_no_measurement() -> None:
-    one = evidence(system(n=N, untimed="never"))
+    untimed = evidence(system(n=N, untimed="never"))
     for strict, code in ((False, 0), (True, 5)):
-        found = gate(one, one, POLICY, {"star": Counts(0, 0, N)}, strict=strict)
-        assert (found.exit_code, answer(found)) == (code, "not measured")
+        outcome = gate(untimed, untimed, POLICY, {"star": Counts(0, 0, N)}, strict=strict)
+        assert (outcome.exit_code, name_answer(outcome)) == (code, "not measured")
 
 
 def test_the_checks_of_all_systems_are_one_family() -> None:
     rng = np.random.default_rng(11)
     old, new = run(np.zeros(N), rng), run(np.zeros(N), rng, worse=0.2)
     pair = [
-        evidence(*(one.systems["star"].model_copy(update={"name": name}) for name in "ab"))
-        for one in (old, new)
+        evidence(*(star_run.systems["star"].model_copy(update={"name": name}) for name in "ab"))
+        for star_run in (old, new)
     ]
     line = judged(*pair).checks[1].line
     assert line.p_adjusted == pytest.approx(10 * line.change.p_value), "5 tests, 2 systems"
@@ -233,10 +239,15 @@ def test_the_stage_that_lost_most_is_named_first() -> None:
             "samples_ns": {**star.samples_ns, **walls},
         }
     )
-    found = judged(old, new.model_copy(update={"systems": {"star": star}}))
-    assert [one.key for one in found.checks[-1].stages] == ["generate/sampler", "generate/decoder"]
+    outcome = judged(old, new.model_copy(update={"systems": {"star": star}}))
+    assert [stage.key for stage in outcome.checks[-1].stages] == [
+        "generate/sampler",
+        "generate/decoder",
+    ]
     (row,) = (
-        line for line in to_markdown(page(found)).splitlines() if "| generate/sampler" in line
+        line
+        for line in to_markdown(build_page(outcome)).splitlines()
+        if "| generate/sampler" in line
     )
     assert "| slower |" in row
     assert "| 5 % |" in row, "from where a change counts"

@@ -18,12 +18,12 @@ from stabench.harness.gate.interleaved import (
     HEAD,
     START,
     Side,
-    check,
-    interleaved,
+    check_side,
+    interleave,
     is_interleaved,
-    launcher,
-    side,
-    with_times,
+    replace_times,
+    take_side,
+    write_launcher,
     write_suite,
 )
 from stabench.harness.runner.engine import Engine, Interrupted
@@ -71,30 +71,30 @@ def earlier(tmp_path: Path) -> Path:
 
 
 def test_every_system_twice_a_clip_at_a_time() -> None:
-    found = interleaved(load("pocket"), "/b/python", "/h/python")
-    names = [(one.name, one.python) for one in found.systems]
+    suite = interleave(load("pocket"), "/b/python", "/h/python")
+    names = [(use.name, use.python) for use in suite.systems]
     assert names[:2] == [("cascade+base", "/b/python"), ("cascade+head", "/h/python")]
     assert len(names) == 2 * len(load("pocket").systems)
     two = [f"star{suffix}" for suffix in (BASE, HEAD)]
     turns = [block[0].system for block in blocks(two, list("abcd"), repeats=1, block=1, seed=0)]
-    assert found.protocol.block == 1
+    assert suite.protocol.block == 1
     assert turns[:2] == turns[3:1:-1] == turns[4:6], "A B B A A B B A"
 
 
 def test_systems_with_an_interpreter_and_batches_are_refused() -> None:
     value = load("pocket").resolved()
-    next(one for one in value["system"] if one["name"] == "star")["python"] = "/opt/python"
+    next(use for use in value["system"] if use["name"] == "star")["python"] = "/opt/python"
     with pytest.raises(StabenchError, match="'star' has an interpreter of its own"):
-        interleaved(parse("suite", value), "a", "b")
+        interleave(parse("suite", value), "a", "b")
     value = load("pocket").resolved()
     value["protocol"] |= {"scenario": "offline", "batch_size": 4}
     with pytest.raises(StabenchError, match="batch_size is 4"):
-        interleaved(parse("suite", value), "a", "b")
+        interleave(parse("suite", value), "a", "b")
 
 
 @pytest.mark.parametrize("name", sorted(registry.entries("suites")))
 def test_a_suite_written_is_the_suite(name: str, tmp_path: Path) -> None:
-    suite = interleaved(load(name), "/b/python", "/h/python")
+    suite = interleave(load(name), "/b/python", "/h/python")
     write_suite(tmp_path / "suite.toml", suite)
     assert load(str(tmp_path / "suite.toml")) == suite
 
@@ -111,7 +111,7 @@ def test_odd_texts_in_a_suite(tmp_path: Path) -> None:
 
 def test_a_launcher_runs_the_source_of_its_side(tmp_path: Path, checkout: Path) -> None:
     """Although the engine names its own start."""
-    path = launcher(tmp_path, "base", Side(checkout))
+    path = write_launcher(tmp_path, "base", Side(checkout))
     done = subprocess.run(
         [path, ROOT / START, "stabench.harness.runner.worker"],
         env={"PYTHONSAFEPATH": "1"},
@@ -125,7 +125,7 @@ def test_a_launcher_runs_the_source_of_its_side(tmp_path: Path, checkout: Path) 
 def test_a_launcher_runs_an_earlier_tree_whose_names_are_shorter(
     tmp_path: Path, earlier: Path
 ) -> None:
-    path = launcher(tmp_path, "base", Side(earlier))
+    path = write_launcher(tmp_path, "base", Side(earlier))
     done = subprocess.run(
         [path, ROOT / START, "stabench.harness.runner.worker"],
         env={"PYTHONSAFEPATH": "1"},
@@ -138,10 +138,10 @@ def test_a_launcher_runs_an_earlier_tree_whose_names_are_shorter(
 
 def test_a_side_that_is_not_there(tmp_path: Path, checkout: Path) -> None:
     with pytest.raises(MissingError, match="no checkout of stabench"):
-        check(Side(tmp_path))
+        check_side(Side(tmp_path))
     for wrong in (tmp_path / "python", tmp_path):
         with pytest.raises(MissingError, match="cannot be run"):
-            check(Side(checkout, wrong))
+            check_side(Side(checkout, wrong))
     for sides in ((Side(tmp_path), Side(checkout)), (Side(checkout), Side(tmp_path))):
         with pytest.raises(MissingError):
             run_interleaved("pocket", *sides, Request(), tmp_path / "runs")
@@ -166,8 +166,8 @@ def test_an_interrupted_run_says_how_it_goes_on(
 def test_a_run_is_taken_apart() -> None:
     both = evidence(system("star+base", n=1), system("star+head", n=2))
     assert is_interleaved(both)
-    assert side(both, BASE).systems["star"].n == 1
-    assert side(both, HEAD).systems["star"].n == 2
+    assert take_side(both, BASE).systems["star"].n == 1
+    assert take_side(both, HEAD).systems["star"].n == 2
     for names in (["star"], ["star+head"], ["star+head", "star+base", "b"]):
         assert not is_interleaved(evidence(*map(system, names)))
 
@@ -181,12 +181,12 @@ def test_stored_quality_with_the_times_of_the_base() -> None:
         hardware=None,
     )
     base = evidence(system(samples_ns={"generate": times(np.ones(3))}))
-    found = with_times(stored, base)
-    assert found.systems["star"].columns == stored.systems["star"].columns
-    assert found.systems["star"].samples_ns == base.systems["star"].samples_ns
-    assert found.systems["other"].samples_ns == {}
-    assert found.hardware == base.hardware
-    assert list(found.systems) == ["star", "other"]
+    merged = replace_times(stored, base)
+    assert merged.systems["star"].columns == stored.systems["star"].columns
+    assert merged.systems["star"].samples_ns == base.systems["star"].samples_ns
+    assert merged.systems["other"].samples_ns == {}
+    assert merged.hardware == base.hardware
+    assert list(merged.systems) == ["star", "other"]
 
 
 def test_this_tree_against_itself(tmp_path: Path, suite: Callable[..., Path]) -> None:
@@ -197,8 +197,8 @@ def test_this_tree_against_itself(tmp_path: Path, suite: Callable[..., Path]) ->
     run = run_interleaved(str(path), here, here, request, tmp_path / "runs", score=False)
     folder = RunFolder.open(run)
     assert folder.counts() == {"a+base": (4, 0, 4), "a+head": (4, 0, 4)}
-    found = reading.read(run)
-    assert side(found, BASE).systems["a"].audio == side(found, HEAD).systems["a"].audio
+    both = reading.read(run)
+    assert take_side(both, BASE).systems["a"].audio == take_side(both, HEAD).systems["a"].audio
     rules = tmp_path / "gate.toml"
     rules.write_text('[latency]\nthreshold = "900 %"\n')
     assert gate_run(run, None, rules, stream=io.StringIO()) == 0

@@ -6,7 +6,7 @@ import pytest
 
 from stabench.harness.compare.verdict import Word
 from stabench.harness.gate.gate import Check, Gate
-from stabench.harness.gate.page import clean, to_junit
+from stabench.harness.gate.page import clean_text, to_junit
 from tests.harness.worlds import evidence, system
 
 BAD = "a\x00\x1b[31m<b>&\"'\ufffe\uffff\ud800]]>\nline\u202e"
@@ -34,13 +34,13 @@ def check(name: str, word: Word, closed: bool = True, reason: str = "why") -> Ch
 
 
 def gate(*checks: Check, strict: bool = False) -> Gate:
-    one = evidence(system())
-    return Gate(one, one, checks, (), (), strict)
+    run = evidence(system())
+    return Gate(run, run, checks, (), (), strict)
 
 
-def parsed(found: Gate) -> ElementTree.Element:
+def parsed(outcome: Gate) -> ElementTree.Element:
     """The file's root, every element held against the schema."""
-    root = ElementTree.fromstring(to_junit(found))
+    root = ElementTree.fromstring(to_junit(outcome))
     assert root.tag == "testsuites"
     for element in root.iter():
         assert set(element.attrib) <= ATTRIBUTES[element.tag]
@@ -78,8 +78,8 @@ def test_what_is_open_fails_when_strict() -> None:
 @pytest.mark.parametrize("word", ["regressed", "not measured", "same"])
 def test_texts_that_xml_cannot_hold(word: Word) -> None:
     root = parsed(gate(check(BAD, word, reason=BAD)))
-    assert root[0].get("name") == clean(BAD)
-    assert clean(BAD) == "a[31m<b>&\"']]> line"
+    assert root[0].get("name") == clean_text(BAD)
+    assert clean_text(BAD) == "a[31m<b>&\"']]> line"
 
 
 def test_no_check_at_all_is_still_a_file() -> None:
@@ -89,7 +89,7 @@ def test_no_check_at_all_is_still_a_file() -> None:
 def test_a_gate_that_measured_nothing_fails_when_strict() -> None:
     """As its exit code does, although nothing was expected of the new run."""
     checks = (check("star", "not measured"), check("star", "not measured"))
-    found = gate(*checks, strict=True)
-    assert found.exit_code == 5
-    assert len(list(parsed(found).iter("failure"))) == 2
+    outcome = gate(*checks, strict=True)
+    assert outcome.exit_code == 5
+    assert len(list(parsed(outcome).iter("failure"))) == 2
     assert len(list(parsed(gate(*checks)).iter("skipped"))) == 2

@@ -13,29 +13,29 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_policy_of_the_pocket_suite() -> None:
-    found = policy.load(ROOT / "results" / "baselines" / "gate.toml")
-    assert found.systems == ("cascade", "star")
-    assert {"fad", "fd", "kl", "is", "clap", "recall"} <= set(found.quality.effects)
-    assert found.latency.threshold is None
-    assert found.latency.unmeasured == pytest.approx(0.05)
+    rules = policy.load(ROOT / "results" / "baselines" / "gate.toml")
+    assert rules.systems == ("cascade", "star")
+    assert {"fad", "fd", "kl", "is", "clap", "recall"} <= set(rules.quality.effects)
+    assert rules.latency.threshold is None
+    assert rules.latency.unmeasured == pytest.approx(0.05)
 
 
 def test_effects_in_the_unit_and_in_percent() -> None:
     value = {"quality": {"effects": {"kl": 0.1, "fad": "2 %"}}, "latency": {"threshold": "12.5 %"}}
-    found = policy.parse("policy", value)
-    assert found.quality.effects["kl"].bounds(old=3.0) == Bounds(0.1, 0.1)
-    assert found.quality.effects["fad"].bounds(old=-5.0) == pytest.approx(Bounds(0.1, 0.1))
-    assert found.latency.threshold == pytest.approx(0.125)
+    rules = policy.parse("policy", value)
+    assert rules.quality.effects["kl"].bounds(old=3.0) == Bounds(0.1, 0.1)
+    assert rules.quality.effects["fad"].bounds(old=-5.0) == pytest.approx(Bounds(0.1, 0.1))
+    assert rules.latency.threshold == pytest.approx(0.125)
 
 
 def test_nothing_said_guards_both_latencies_and_no_failures() -> None:
-    found = policy.parse("policy", {})
-    assert found.latency.guarded(TASK) == ("processing", "generation")
-    assert (found.max_failed_share, found.quality.effects) == (0.0, {})
+    rules = policy.parse("policy", {})
+    assert rules.latency.guarded(TASK) == ("processing", "generation")
+    assert (rules.max_failed_share, rules.quality.effects) == (0.0, {})
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         ({"sistems": []}, "unknown key 'sistems'; did you mean 'systems'?"),
         ({"latency": {"treshold": "5 %"}}, "latency: unknown key 'treshold'; did you mean"),
@@ -50,10 +50,10 @@ def test_nothing_said_guards_both_latencies_and_no_failures() -> None:
         ({"max_failed_share": 2}, "max_failed_share is 2"),
     ],
 )
-def test_slips_are_named(value: dict, said: str) -> None:
+def test_slips_are_named(value: dict, message: str) -> None:
     with pytest.raises(StabenchError, match=r"^policy: ") as caught:
         policy.parse("policy", value)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

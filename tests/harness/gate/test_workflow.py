@@ -35,9 +35,9 @@ def _stabench() -> list[list[str]]:
 
 
 def test_it_runs_for_pull_requests_and_may_only_read() -> None:
-    found = _workflow()
-    assert found[True] == {"pull_request": None}, "YAML 1.1 reads the key `on` as true"
-    assert found["permissions"] == {"contents": "read"}
+    workflow = _workflow()
+    assert workflow[True] == {"pull_request": None}, "YAML 1.1 reads the key `on` as true"
+    assert workflow["permissions"] == {"contents": "read"}
 
 
 def test_steps_use_official_actions_by_major_version() -> None:
@@ -79,10 +79,10 @@ def test_the_command_line_takes_its_commands(words: list[str]) -> None:
         pytest.skip(f"stabench {name} is not wired yet")
     context = command.make_context(name, options, resilient_parsing=False)
     if name == "gate":
-        given = context.params
-        assert given["suite"] == "pocket"
-        assert str(given["policy"]) == "$policy"
-        assert str(given["base"]) == "../base"
+        params = context.params
+        assert params["suite"] == "pocket"
+        assert str(params["policy"]) == "$policy"
+        assert str(params["base"]) == "../base"
 
 
 def _asked_policy(place: Path) -> str:
@@ -112,6 +112,6 @@ def test_the_policy_is_the_one_of_the_base_which_a_pull_request_cannot_loosen(
 
 
 def test_the_first_pull_request_brings_its_policy(tmp_path: Path) -> None:
-    found = _asked_policy(tmp_path)
-    assert (ROOT / found).is_file()
-    assert (tmp_path / "head" / found).resolve().is_relative_to(tmp_path / "head")
+    path = _asked_policy(tmp_path)
+    assert (ROOT / path).is_file()
+    assert (tmp_path / "head" / path).resolve().is_relative_to(tmp_path / "head")

@@ -104,11 +104,11 @@ def test_systems_of_suites_are_those_of_the_suites(name):
     suite = tomllib.loads(registry.toml_path("suites", name).read_text("utf-8"))
     known = {system["name"] for system in suite["system"]}
     paper = read(RESULTS / "star-table2.toml")
-    assert {own for row in paper.rows for own in row.suites.get(name, ())} <= known
+    assert {system for row in paper.rows for system in row.suites.get(name, ())} <= known
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("schema = 1", "schema = 2", "schema"),
         ("clap = { value = 0.422 }", "clapp = { value = 0.422 }", "unknown column 'clapp'; did"),
@@ -126,13 +126,13 @@ def test_systems_of_suites_are_those_of_the_suites(name):
         ("schema = 1", "schema = ", "not a TOML file"),
     ],
 )
-def test_a_table_with_a_fault_is_refused_in_one_line(tmp_path, old, new, said):
+def test_a_table_with_a_fault_is_refused_in_one_line(tmp_path, old, new, message):
     path = tmp_path / "table.toml"
     assert old in TEXT
     path.write_text(TEXT.replace(old, new, 1))
     with pytest.raises(StabenchError) as error:
         read(path)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 

@@ -17,7 +17,7 @@ from stabench.harness.errors import Inconclusive
 from stabench.harness.formatting import NOTHING
 from stabench.harness.render.markdown import to_markdown
 from stabench.harness.report.table import tabulate
-from stabench.harness.reproduce.figures import NOT_RATED, Verdict, verdicts
+from stabench.harness.reproduce.figures import NOT_RATED, Verdict, judge_paper
 from stabench.harness.reproduce.paper import Paper, read_all
 from stabench.harness.reproduce.reproduce import reproduce, reproduce_run
 from stabench.harness.runs.results import Results
@@ -87,7 +87,7 @@ def _conditions() -> Any:
 
 def judged(folder: Path, paper: Paper = TABLE2) -> list[Verdict]:
     results = Results.read(folder)
-    return verdicts(paper, results, tabulate(results))
+    return judge_paper(paper, results, tabulate(results))
 
 
 def cell(folder: Path, group: str, figure: str) -> Verdict:
@@ -95,10 +95,10 @@ def cell(folder: Path, group: str, figure: str) -> Verdict:
 
 
 def test_every_cell_has_a_verdict_and_a_run_of_other_systems_is_not_run(made):
-    found = judged(made)
-    assert Counter(verdict.kind for verdict in found) == CELLS
-    assert Counter(verdict.outcome for verdict in found) == NOTHING_RUN
-    assert all(verdict.reasons for verdict in found)
+    figures = judged(made)
+    assert Counter(verdict.kind for verdict in figures) == CELLS
+    assert Counter(verdict.outcome for verdict in figures) == NOTHING_RUN
+    assert all(verdict.reasons for verdict in figures)
     assert [v.outcome for v in judged(made, TABLE1)] == ["not run"] * 10
 
 
@@ -112,9 +112,9 @@ def test_scores_of_a_run_as_published_are_compared(as_published):
 
 
 def test_times_themselves_are_never_compared_and_listeners_never_asked(as_published):
-    found = [v for v in judged(as_published) if v.figure in ("Processing", "Generation")]
-    assert {v.outcome for v in found if v.systems} == {"not comparable"}
-    assert all("hardware" in v.reasons[0] for v in found if v.systems)
+    times = [v for v in judged(as_published) if v.figure in ("Processing", "Generation")]
+    assert {v.outcome for v in times if v.systems} == {"not comparable"}
+    assert all("hardware" in v.reasons[0] for v in times if v.systems)
     unheard = [v for v in judged(as_published) if v.figure in ("OVL", "REL")]
     assert Counter((v.outcome, v.reasons[0]) for v in unheard) == {
         ("not run", "needs listeners"): 8,
@@ -124,10 +124,10 @@ def test_times_themselves_are_never_compared_and_listeners_never_asked(as_publis
 
 
 def test_a_miniature_stands_for_its_row_and_is_not_comparable(as_published):
-    found = cell(as_published, "DAC encoder", "FAD")
-    assert (found.outcome, found.systems) == ("not comparable", ("small",))
-    assert any("pocket-size" in reason for reason in found.reasons)
-    assert found.published.value == 5.49
+    verdict = cell(as_published, "DAC encoder", "FAD")
+    assert (verdict.outcome, verdict.systems) == ("not comparable", ("small",))
+    assert any("pocket-size" in reason for reason in verdict.reasons)
+    assert verdict.published.value == 5.49
 
 
 def test_in_a_run_of_miniatures_every_published_figure_is_shown_and_none_compared(made, tmp_path):
@@ -138,14 +138,14 @@ def test_in_a_run_of_miniatures_every_published_figure_is_shown_and_none_compare
         for system, use in zip(value["suite"]["system"], MINIATURES, strict=True):
             system["use"] = use
 
-    found = judged(edit(folder, run))
-    assert Counter(v.outcome for v in found) == {
+    figures = judged(edit(folder, run))
+    assert Counter(v.outcome for v in figures) == {
         "not comparable": 21 + 4,
         "not run": 37,
         "not rated": 4,
     }
-    assert {v.figure for v in found if v.published.value is None} == {"OVL", "REL"}
-    assert {v.outcome for v in found if v.published.value is None} == {"not rated"}
+    assert {v.figure for v in figures if v.published.value is None} == {"OVL", "REL"}
+    assert {v.outcome for v in figures if v.published.value is None} == {"not rated"}
     dash = cell(folder, "DAC encoder", "OVL")
     assert (dash.outcome, dash.systems, dash.reasons) == ("not rated", (), (NOT_RATED,))
     assert dash.run.value is None
@@ -191,7 +191,7 @@ def precision(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("run", "scores", "said"),
+    ("run", "scores", "message"),
     [
         (random, None, "random weights"),
         (bridgeless, None, "star: without_bridge is True"),
@@ -204,18 +204,21 @@ def precision(value: Any) -> None:
     ],
 )
 def test_each_departure_from_the_paper_alone_forbids_the_comparison(
-    as_published, run, scores, said
+    as_published, run, scores, message
 ):
-    found = cell(edit(as_published, run, scores), "STAR", "FAD")
-    assert found.outcome == "not comparable"
-    assert len(found.reasons) == 1
-    assert said in found.reasons[0]
+    verdict = cell(edit(as_published, run, scores), "STAR", "FAD")
+    assert verdict.outcome == "not comparable"
+    assert len(verdict.reasons) == 1
+    assert message in verdict.reasons[0]
 
 
 def test_random_weights_are_the_reason_before_scoring_too(as_published):
     (as_published / "metrics.json").unlink()
-    found = cell(edit(as_published, random), "STAR", "FAD")
-    assert (found.outcome, found.reasons) == ("not comparable", ("random weights: latency only",))
+    verdict = cell(edit(as_published, random), "STAR", "FAD")
+    assert (verdict.outcome, verdict.reasons) == (
+        "not comparable",
+        ("random weights: latency only",),
+    )
     assert cell(as_published, "Whisper + TANGO 2", "FAD").outcome == "not run"
 
 
@@ -225,12 +228,12 @@ def test_a_ratio_of_times_is_that_of_the_means_on_common_clips(as_published):
         np.mean([row.phase_ns["represent"] for row in results.timed(name)])
         for name in ("star", "cascade")
     ]
-    found = cell(as_published, "Ratios: STAR", "Processing, over Whisper + TANGO 2")
+    verdict = cell(as_published, "Ratios: STAR", "Processing, over Whisper + TANGO 2")
     ends = (35.93 / 156.33, 35.925 / 156.335, 35.935 / 156.325)
-    assert found.published[:3] == pytest.approx(ends)
-    assert found.run.value == pytest.approx(means[0] / means[1])
-    assert found.run.low < found.run.value < found.run.high
-    assert (found.outcome, found.systems) == ("off", ("star", "cascade"))
+    assert verdict.published[:3] == pytest.approx(ends)
+    assert verdict.run.value == pytest.approx(means[0] / means[1])
+    assert verdict.run.low < verdict.run.value < verdict.run.high
+    assert (verdict.outcome, verdict.systems) == ("off", ("star", "cascade"))
 
 
 def test_the_claim_is_shown_as_worded_and_as_the_table_gives_it(as_published):
@@ -262,14 +265,14 @@ def as_fast_as_published(folder: Path) -> Path:
 
 def test_the_published_ratio_and_its_claim_are_reproduced_by_times_in_that_ratio(as_published):
     folder = as_fast_as_published(as_published)
-    found = [v for v in judged(folder) if v.kind != "cell" and v.systems == ("star", "cascade")]
-    fast = [v for v in found if v.figure.startswith(("Processing", "the same", "“"))]
+    figures = [v for v in judged(folder) if v.kind != "cell" and v.systems == ("star", "cascade")]
+    fast = [v for v in figures if v.figure.startswith(("Processing", "the same", "“"))]
     assert len(fast) == 3
     assert {v.outcome for v in fast} == {"reproduced"}
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "message"),
     [
         ("device", "cpu", "timed on cpu"),
         ("dataset", "audiocaps-mine", "speech of audiocaps-mine, not of audiocaps or"),
@@ -278,7 +281,9 @@ def test_the_published_ratio_and_its_claim_are_reproduced_by_times_in_that_ratio
         ("asr", {"variant": "half"}, "cascade: asr.variant is half"),
     ],
 )
-def test_a_ratio_needs_the_systems_as_published_and_an_accelerator(as_published, key, value, said):
+def test_a_ratio_needs_the_systems_as_published_and_an_accelerator(
+    as_published, key, value, message
+):
     def run(record: Any) -> None:
         cascade, star, _ = record["suite"]["system"]
         if key == "device":
@@ -290,10 +295,10 @@ def test_a_ratio_needs_the_systems_as_published_and_an_accelerator(as_published,
         else:
             (cascade if key == "asr" else star)["options"] = {key: value}
 
-    found = cell(edit(as_published, run), "Ratios: STAR", "Processing, over Whisper + TANGO 2")
-    assert found.outcome == "not comparable"
-    assert len(found.reasons) == 1
-    assert said in found.reasons[0]
+    verdict = cell(edit(as_published, run), "Ratios: STAR", "Processing, over Whisper + TANGO 2")
+    assert verdict.outcome == "not comparable"
+    assert len(verdict.reasons) == 1
+    assert message in verdict.reasons[0]
 
 
 def test_suites_name_their_own_systems_and_what_is_offline_was_not_timed(as_published):
@@ -303,19 +308,19 @@ def test_suites_name_their_own_systems_and_what_is_offline_was_not_timed(as_publ
         record["suite"]["system"][0] |= {"name": "tango2", "use": "recorded"}
 
     folder = edit(as_published, run)
-    found = judged(folder)
-    assert {v.systems for v in found if v.group == "Whisper + TANGO 2" and v.systems} == {
+    figures = judged(folder)
+    assert {v.systems for v in figures if v.group == "Whisper + TANGO 2" and v.systems} == {
         ("tango2",)
     }
-    times = [v for v in found if v.kind != "cell"]
+    times = [v for v in figures if v.kind != "cell"]
     assert {v.outcome for v in times} == {"not run"}
 
 
 def test_scores_of_folders_stand_for_no_system(made, tmp_path):
     shutil.copy(made / "metrics.json", tmp_path / "metrics.json")
-    found = judged(tmp_path)
-    assert Counter(verdict.kind for verdict in found) == CELLS
-    assert Counter(verdict.outcome for verdict in found) == NOTHING_RUN
+    figures = judged(tmp_path)
+    assert Counter(verdict.kind for verdict in figures) == CELLS
+    assert Counter(verdict.outcome for verdict in figures) == NOTHING_RUN
 
 
 def test_the_command_writes_page_and_json_and_loads_nothing_heavy(as_published):
@@ -328,13 +333,13 @@ def test_the_command_writes_page_and_json_and_loads_nothing_heavy(as_published):
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "reproduced" in done.stdout
-    found = json.loads((as_published / "reproduce.json").read_text())
-    assert found["counts"]["reproduced"] == sum(
+    written = json.loads((as_published / "reproduce.json").read_text())
+    assert written["counts"]["reproduced"] == sum(
         verdict["outcome"] == "reproduced"
-        for paper in found["papers"]
+        for paper in written["papers"]
         for verdict in paper["verdicts"]
     )
-    assert sum(found["counts"].values()) == sum(CELLS.values()) + 10
+    assert sum(written["counts"].values()) == sum(CELLS.values()) + 10
     page = (as_published / "reproduce.md").read_text()
     assert page.count("| ") > 64
     assert "156.33 ± 62.16 ms" in page
