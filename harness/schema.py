@@ -20,13 +20,14 @@ class Strict(BaseModel):
 
 def first_wrong(error: ValidationError, model: type[BaseModel]) -> str:
     """What is wrong in a file that a person writes: the key, its value, what is allowed."""
-    found = error.errors(include_url=False)
-    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
+    errors = error.errors(include_url=False)
+    # A misspelt key is also a missing one: the misspelling is the cause.
+    first = next((fault for fault in errors if fault["type"] == "extra_forbidden"), errors[0])
     key = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
         *place, name = first["loc"]
         where = f"{'.'.join(map(str, place))}: " if place else ""
-        return f"{where}{unknown('key', str(name), _keys(model, place))}"
+        return f"{where}{unknown('key', str(name), _list_keys(model, place))}"
     if first["type"] == "missing":
         return f"key '{key}' is missing; add it"
     if first["type"] == "value_error":
@@ -47,18 +48,18 @@ def json_schema(model: type[BaseModel], name: str) -> str:
     return json.dumps({**head, **model.model_json_schema()}, indent=1) + "\n"
 
 
-def _keys(model: type[BaseModel], place: Sequence[Any]) -> list[str]:
+def _list_keys(model: type[BaseModel], place: Sequence[Any]) -> list[str]:
     """The keys that are known at `place`, a path of keys and indices."""
     for key in place:
         fields = {field.alias or name: field for name, field in model.model_fields.items()}
         if key in fields:
-            model = next(_models(fields[key].annotation), model)
+            model = next(_list_models(fields[key].annotation), model)
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+def _list_models(annotation: Any) -> Iterator[type[BaseModel]]:
     """The models in an annotation such as dict[str, Model] or tuple[Model, ...] | None."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for inner in get_args(annotation):
-        yield from _models(inner)
+        yield from _list_models(inner)

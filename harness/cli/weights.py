@@ -26,7 +26,11 @@ class Row(NamedTuple):
 
 def status() -> list[Row]:
     """Every entry of the catalogue; files that changed since the last time are hashed."""
-    return [_row(entry) for entry in catalogue.entries().values()]
+    rows: list[Row] = []
+    for entry in catalogue.entries().values():
+        state, where = _check_entry(entry)
+        rows.append(Row(entry.name, entry.licence, size(entry), state, where))
+    return rows
 
 
 def show(rows: Sequence[Row], stream: TextIO | None = None) -> None:
@@ -47,8 +51,8 @@ def fetch(names: Sequence[str], everything: bool = False, stream: TextIO | None 
     Raises StabenchError for names that are not known, MissingError when one could not be had.
     """
     stream = stream or sys.stderr
-    entries = _chosen(names, everything)
-    failed = [entry.name for entry in entries if not _fetched(entry, stream)]
+    entries = _choose_entries(names, everything)
+    failed = [entry.name for entry in entries if not _fetch_entry(entry, stream)]
     if failed:
         raise MissingError(
             f"{len(failed)} of {len(entries)} weights not fetched: {', '.join(failed)}; "
@@ -85,6 +89,7 @@ class Downloads:
 
         def tell(done: int, total: int | None) -> None:
             nonlocal told
+            # Per percent; where the length is not known, per 10 MB.
             step = 100 * done // total if total else done // 10**7
             if step == told:
                 return
@@ -103,12 +108,7 @@ class Downloads:
             print(f"  {name}: {readable(done)}", file=self._stream, flush=True)
 
 
-def _row(entry: Entry) -> Row:
-    state, where = _state(entry)
-    return Row(entry.name, entry.licence, size(entry), state, where)
-
-
-def _state(entry: Entry) -> tuple[str, str]:
+def _check_entry(entry: Entry) -> tuple[str, str]:
     try:
         place = store.locate(entry.name)
         store.verify(place, entry)
@@ -123,7 +123,7 @@ def _state(entry: Entry) -> tuple[str, str]:
     return LOOSE if store.unpinned(place, entry) else VERIFIED, str(place)
 
 
-def _chosen(names: Sequence[str], everything: bool) -> list[Entry]:
+def _choose_entries(names: Sequence[str], everything: bool) -> list[Entry]:
     known = catalogue.entries()
     for name in names:
         if name not in known:
@@ -135,7 +135,7 @@ def _chosen(names: Sequence[str], everything: bool) -> list[Entry]:
     return list(known.values()) if everything else [known[name] for name in dict.fromkeys(names)]
 
 
-def _fetched(entry: Entry, stream: TextIO) -> bool:
+def _fetch_entry(entry: Entry, stream: TextIO) -> bool:
     """Fetch one entry, its licence told first; says what came of it."""
     terms = f": {entry.restricts}" if entry.restricts else ""
     print(f"{entry.name}: {size(entry)}, licence {entry.licence}{terms}", file=stream, flush=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from stabench.harness.compare.evidence import Samples
 from stabench.harness.compare.paired import STANDARD, Change, Sampling, standardised
-from stabench.harness.stats.bootstrap import block_length, block_means, drawn, tails
+from stabench.harness.stats.bootstrap import block_length, block_means, draw_blocks, tails
 from stabench.harness.stats.permutation import sign_flip
 
 
@@ -36,7 +36,7 @@ def change(old: Samples, new: Samples, sampling: Sampling = STANDARD) -> Change 
     length = block_length(logs)
     ranks = signed_ranks(block_means(logs, length))
     test = sign_flip(ranks, draws=sampling.draws, seed=sampling.seed)
-    index = drawn(len(logs), length, resamples=sampling.resamples, seed=sampling.seed)
+    index = draw_blocks(len(logs), length, resamples=sampling.resamples, seed=sampling.seed)
     low, high = np.quantile(np.median(logs[index], axis=1), tails(max(2, len(ranks))))
     value = float(np.median(logs))
     against = value * ranks.sum() < 0

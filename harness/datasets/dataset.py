@@ -72,9 +72,11 @@ def folder(
     is looked up only. `version` is the sha256 of the ids and captions (first 12 digits).
     Raises MissingError for a folder that is not there, StabenchError for a bad CSV.
     """
-    speech = _folder(speech, "speech")
-    reference = None if reference is None else _folder(reference, "reference")
-    wavs = _wavs(speech)
+    speech = _check_folder(speech, "speech")
+    reference = None if reference is None else _check_folder(reference, "reference")
+    wavs = [entry for entry in speech.iterdir() if entry.suffix.lower() == ".wav"]
+    if not wavs:
+        raise MissingError(f"folder '{speech}' holds no .wav file; give a folder of WAV files")
     check_ids(f"speech folder '{speech}'", [path.stem for path in wavs])
     spoken = {path.stem: path for path in wavs}
     texts = {} if captions is None else read_captions(Path(captions))
@@ -88,7 +90,8 @@ def folder(
         )
         for name in ids
     )
-    return Dataset("folder", _version(clips), clips)
+    text = "".join(f"{clip.id}\0{clip.caption}\n" for clip in clips)
+    return Dataset("folder", hashlib.sha256(text.encode()).hexdigest()[:12], clips)
 
 
 def spoken_folder(speech: Path, captions: Path | None) -> Dataset:
@@ -96,8 +99,9 @@ def spoken_folder(speech: Path, captions: Path | None) -> Dataset:
     if captions is not None:
         return folder(speech, captions=captions)
     nearby = [speech / "captions.csv", speech.resolve().parent / "captions.csv"]
-    found = next((path for path in nearby if path.is_file()), None)
-    return folder(speech, captions=found, captioned_only=False)
+    captions = next((path for path in nearby if path.is_file()), None)
+    # A table that was not asked for may hold other clips too: it makes none.
+    return folder(speech, captions=captions, captioned_only=False)
 
 
 def read_captions(path: Path) -> dict[str, str]:
@@ -154,23 +158,11 @@ def check_ids(what: str, ids: list[str], *, repeated: bool = False) -> None:
             )
 
 
-def _folder(path: str | Path, what: str) -> Path:
+def _check_folder(path: str | Path, what: str) -> Path:
     path = Path(path)
     if not path.is_dir():
         raise MissingError(f"{what} folder '{path}' is not there; give a folder of WAV files")
     return path
-
-
-def _wavs(path: Path) -> list[Path]:
-    found = [entry for entry in path.iterdir() if entry.suffix.lower() == ".wav"]
-    if not found:
-        raise MissingError(f"folder '{path}' holds no .wav file; give a folder of WAV files")
-    return found
-
-
-def _version(clips: tuple[Clip, ...]) -> str:
-    text = "".join(f"{clip.id}\0{clip.caption}\n" for clip in clips)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def clip_seed(seed: int, clip: str, repeat: int) -> int:

@@ -123,9 +123,9 @@ def noise(levels: tuple[float, ...]) -> Damage:
 
     def apply(known: Known, level: float) -> Audio:
         samples, rate_hz = known.audio()
-        drawn = _generator(known.id).standard_normal(samples.shape)
+        white = _seed_generator(known.id).standard_normal(samples.shape)
         scale = np.sqrt(np.mean(np.square(samples, dtype=np.float64))) * 10 ** (level / 20)
-        return Audio((samples + scale * drawn).astype(np.float32), rate_hz)
+        return Audio((samples + scale * white).astype(np.float32), rate_hz)
 
     return Damage("noise", "dB over the sound", levels, apply)
 
@@ -158,10 +158,10 @@ def white_noise(known: Known) -> Audio:
     """Return Gaussian noise of the sound's length, rate and rms in its place."""
     samples, rate_hz = known.audio()
     rms = np.sqrt(np.mean(np.square(samples, dtype=np.float64)))
-    drawn = _generator(f"white {known.id}").standard_normal(samples.shape) * rms
-    return Audio(drawn.astype(np.float32), rate_hz)
+    noise_samples = _seed_generator(f"white {known.id}").standard_normal(samples.shape) * rms
+    return Audio(noise_samples.astype(np.float32), rate_hz)
 
 
-def _generator(name: str) -> np.random.Generator:
+def _seed_generator(name: str) -> np.random.Generator:
     digest = hashlib.sha256(f"gradings:{name}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))

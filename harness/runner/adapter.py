@@ -53,17 +53,18 @@ def load(order: Order) -> Loaded:
     """
     what = f"system '{order.system}' ({order.target})"
     try:
-        return _load(order)
+        return _load_system(order)
     except StabenchError as error:
         raise type(error)(f"{what}: {error}") from error
     except (ImportError, FileNotFoundError) as error:
         raise MissingError(f"{what}: {one_line(error)}") from error
     except (Exception, SystemExit) as error:
+        # The traceback goes to the system's log; the user sees the line below.
         traceback.print_exception(error)
         raise LoadFailed(f"{what}: {one_line(error)}") from error
 
 
-def _load(order: Order) -> Loaded:
+def _load_system(order: Order) -> Loaded:
     factory = registry.attribute(order.target)
     registry.check_options("options", factory, order.options)
     system = factory(**order.options)
@@ -73,17 +74,14 @@ def _load(order: Order) -> Loaded:
     system.load(order.device, order.dtype)
     if order.phase == "all" and hasattr(system, "load_generator"):
         system.load_generator()
-    _release_memory()
-    if not isinstance(getattr(system, "sample_rate", None), int):
-        raise StabenchError("it has no integer 'sample_rate' (Hz); see systems/contract.py")
-    describe = getattr(system, "provenance", dict)
-    return Loaded(system, json.loads(json.dumps(describe())))
-
-
-def _release_memory() -> None:
-    """Give back what loading needed on the way; glibc keeps it otherwise, where there is glibc."""
+    # glibc keeps what loading needed on the way, unless it is told to give it back.
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
+    if not isinstance(getattr(system, "sample_rate", None), int):
+        raise StabenchError("it has no integer 'sample_rate' (Hz); see systems/contract.py")
+    # Through JSON and back: what cannot be stored fails here, before the first clip.
+    describe = getattr(system, "provenance", dict)
+    return Loaded(system, json.loads(json.dumps(describe())))
 
 
 class Refused(Exception):
@@ -155,13 +153,11 @@ def read_speech(path: Path | None, rate_hz: int) -> np.ndarray:
     try:
         channels, from_hz = decode(path)
         samples = mono(channels, "mean")
-        _check_scale(path, samples)
+        peak = float(np.abs(samples).max())
+        if peak > 1:
+            raise SpeechError(
+                f"{path}: its peak is {peak:.4g}, allowed is 1 (full scale); scale it"
+            )
         return np.clip(resample(samples, from_hz, rate_hz), -1, 1)
     except (AudioError, ValueError) as error:
         raise SpeechError(f"speech {error}") from error
-
-
-def _check_scale(path: Path, samples: np.ndarray) -> None:
-    peak = float(np.abs(samples).max())
-    if peak > 1:
-        raise SpeechError(f"{path}: its peak is {peak:.4g}, allowed is 1 (full scale); scale it")

@@ -53,15 +53,16 @@ class Lines:
     def add(self, rows: Sequence[Row]) -> None:
         for row in rows:
             self._tell_failure(row)
-        before = self._tenth()
+        # A batch may pass several tenths, and most rows pass none.
+        before = self._count_tenths()
         self._done += sum(not row.warmup for row in rows)
-        if self._tenth() > before:
+        if self._count_tenths() > before:
             self._say(f"{self._done} of {self._planned} done, {self._failed.total()} failed")
 
     def stop(self) -> None:
         pass
 
-    def _tenth(self) -> int:
+    def _count_tenths(self) -> int:
         return 10 * self._done // max(self._planned, 1)
 
     def _tell_failure(self, row: Row) -> None:
@@ -82,6 +83,7 @@ class Bar(Lines):
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
+        # Here, since a run whose output is no terminal goes without rich.
         from rich.console import Console
         from rich.progress import (
             BarColumn,

@@ -41,10 +41,12 @@ def of_recordings(
 
     Names do not count: the same recordings elsewhere are the same.
     """
+    # No clip's id has a slash, so that these keys cannot meet those of clips.
     every = {f"/{index}": sound for index, sound in enumerate(sorted(recordings.values()))}
-    own = {
+    # A recording that is left out or broken changes the digest of the clips that it belongs to.
+    compared = {
         clip: " ".join(recordings.get(name, BROKEN) for name in names)
         for clip, names in references.items()
         if names
     }
-    return of_clips({**own, **every}) if recordings else None
+    return of_clips({**compared, **every}) if recordings else None

@@ -123,7 +123,7 @@ class RunFolder:
         folder = cls(place.resolve() if place.is_symlink() else place)
         if not (folder.path / "run.json").is_file():
             raise MissingError(f"run '{path}': no run.json in '{folder.path}'; give a run folder")
-        _ = folder.record
+        _ = folder.record  # raises here, not at the first use
         return folder
 
     @cached_property
@@ -196,12 +196,12 @@ class RunFolder:
         """
         path = self.path / "systems.json"
         try:
-            found = json.loads(path.read_text("utf-8")) if path.exists() else {}
+            about = json.loads(path.read_text("utf-8")) if path.exists() else {}
         except ValueError as error:
             raise StabenchError(f"{path}: not JSON ({error}); remove it and run again") from None
-        if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):
+        if not isinstance(about, dict) or not all(isinstance(v, dict) for v in about.values()):
             raise StabenchError(f"{path}: not a table of systems; remove it and run again")
-        return found
+        return about
 
     def add_system(self, name: str, about: dict[str, Any]) -> None:
         """Keep what a worker said of its system."""
@@ -211,6 +211,7 @@ class RunFolder:
         """Replace run.json."""
         value = record.model_dump(mode="json", by_alias=True)
         files.write_json(self.path / "run.json", value)
+        # The dataclass is frozen; `record` is a cached property, whose cache is this entry.
         self.__dict__["record"] = record
 
     def sweep(self) -> None:

@@ -35,20 +35,21 @@ def groups(references: Mapping[str, tuple[str, ...]], recordings: tuple[str, ...
     def root(node: tuple[str, str]) -> tuple[str, str]:
         parent.setdefault(node, node)
         while parent[node] != node:
+            # Halving the path keeps later look-ups short (union-find).
             parent[node] = parent[parent[node]]
             node = parent[node]
         return node
 
-    for clip, own in references.items():
+    for clip, names in references.items():
         first = root(("clip", clip))
-        for recording in own:
+        for recording in names:
             parent[root(("recording", recording))] = first
     numbers: dict[tuple[str, str], int] = {}
     clips = {clip: numbers.setdefault(root(("clip", clip)), len(numbers)) for clip in references}
-    found = {
+    recording_groups = {
         name: numbers.setdefault(root(("recording", name)), len(numbers)) for name in recordings
     }
-    return Groups(clips, found, len(numbers))
+    return Groups(clips, recording_groups, len(numbers))
 
 
 T = TypeVar("T")
@@ -128,9 +129,10 @@ class Exam:
     @cached_property
     def groups(self) -> Groups:
         """Which clips and recordings are drawn together."""
-        own = {name: self.items[name].references for name in self.ids}
-        every = {name for references in own.values() for name in references}
-        return groups(own, tuple(sorted(every | set(self.references.keys))))
+        references = {name: self.items[name].references for name in self.ids}
+        # Recordings that no clip names were heard all the same: they are groups of their own.
+        every = {name for names in references.values() for name in names}
+        return groups(references, tuple(sorted(every | set(self.references.keys))))
 
     @cached_property
     def draws(self) -> Draws:
@@ -176,6 +178,7 @@ class Exam:
                 return f"no {role} network is named"
             if refusal := self.networks[role].refusal:
                 return refusal
+        # An event counts as heard above the threshold of its class.
         if "labels" in metric.needs and not len(self.networks["tagger"].embedder.thresholds):
             return "the tagger has no thresholds"
         when = {"sequence", "together"} & {*metric.needs}

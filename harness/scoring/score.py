@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from stabench.checkpoints.cache import cache_folder
 from stabench.harness import files, registry
@@ -19,7 +19,7 @@ from stabench.harness.scoring.evaluation_set import Exam, Item
 from stabench.harness.scoring.evaluator import needed_roles
 from stabench.harness.scoring.features import Network, Progress, Sounds, hear, network
 from stabench.harness.scoring.folders import REFERENCE, pair, read_items, sounds, wav_folder
-from stabench.harness.scoring.score_systems import Choice, Entrant, Sheet, sheet
+from stabench.harness.scoring.score_systems import Choice, Entrant, sheet
 from stabench.harness.suites import protocols
 from stabench.harness.suites.suite import Metrics, SystemUse
 from stabench.harness.tasks.task import DEFAULT, UNSTATED, load_task
@@ -63,10 +63,10 @@ def score_run(run: Path, progress: Progress = silent, device: str = "cpu") -> Pa
     items = {clip.id: item_of(clip, names) for clip in folder.clips}
     heard = hear("references", references, networks, progress)
     exam = Exam(items, protocol, networks, heard, suite.protocol.seed, suite.protocol.bootstrap)
-    choice = _choice(metrics, suite.task)
-    entrants = [_entrant(folder, use) for use in suite.systems]
+    choice = _read_choice(metrics, suite.task)
+    entrants = [_read_entrant(folder, use) for use in suite.systems]
     trials = {(row.system, row.clip): row for row in folder.rows() if not row.repeat}
-    return _write(folder.metrics_path, exam, entrants, references, choice, progress, trials)
+    return _write_scores(folder.metrics_path, exam, entrants, references, choice, progress, trials)
 
 
 def check_networks(run: Path) -> None:
@@ -75,9 +75,10 @@ def check_networks(run: Path) -> None:
     metrics = suite.metrics
     hearing = Hearing(threads=suite.protocol.threads, weights=metrics.weights)
     protocol = protocols.load(metrics.protocol, metrics.networks)
-    for one in networks_of(protocol, tuple(metrics.columns), hearing).values():
-        _ = one.identity, one.examination
-    _choice(metrics, suite.task)
+    for judge in networks_of(protocol, tuple(metrics.columns), hearing).values():
+        # Both are read when they are first asked for, and raise for files that are not there.
+        _ = judge.identity, judge.examination
+    _read_choice(metrics, suite.task)
 
 
 def score_folders(
@@ -120,7 +121,7 @@ def score_folders(
     out.mkdir(parents=True, exist_ok=True)
     rows = load_task(DEFAULT).sanity if sanity is None else sanity
     choice = Choice(wanted, rows, notes=pairs.notes)
-    return _write(out / "metrics.json", exam, entrants, references, choice, progress)
+    return _write_scores(out / "metrics.json", exam, entrants, references, choice, progress)
 
 
 def networks_of(
@@ -160,7 +161,7 @@ def item_of(clip: Clip, names: Mapping[Path, str]) -> Item:
     return Item(captions, references, clip.labels, clip.caption, clip.steps)
 
 
-def _choice(metrics: Metrics, task: str) -> Choice:
+def _read_choice(metrics: Metrics, task: str) -> Choice:
     """What a suite asks for, with the functions behind the names of its ceiling and floor."""
     ceiling, floor = (
         registry.attribute(name) if name else None for name in (metrics.ceiling, metrics.floor)
@@ -169,14 +170,16 @@ def _choice(metrics: Metrics, task: str) -> Choice:
     return Choice(tuple(metrics.columns), rows, ceiling, floor, task=task)
 
 
-def _entrant(folder: RunFolder, use: SystemUse) -> Entrant:
+def _read_entrant(folder: RunFolder, use: SystemUse) -> Entrant:
     """What the journal says of one system's first repeat of each clip.
 
     Of a system on random weights nothing is heard: its sounds say nothing.
     """
     rows = {row.clip: row for row in folder.rows() if row.system == use.name and not row.repeat}
     done = {clip: row for clip, row in rows.items() if row.ok}
-    failures = {clip.id: _reason(rows.get(clip.id)) for clip in folder.clips if clip.id not in done}
+    failures = {
+        clip.id: _explain_failure(rows.get(clip.id)) for clip in folder.clips if clip.id not in done
+    }
     return Entrant(
         use.name,
         use.label or use.name,
@@ -194,6 +197,7 @@ def _entrant(folder: RunFolder, use: SystemUse) -> Entrant:
         {
             clip: row.text
             for clip, row in done.items()
+            # What a system was told it did not hear: that is no transcript.
             if row.text is not None and use.paradigm not in folder.task.told
         },
         len(done),
@@ -201,7 +205,7 @@ def _entrant(folder: RunFolder, use: SystemUse) -> Entrant:
     )
 
 
-def _reason(row: Row | None) -> str:
+def _explain_failure(row: Row | None) -> str:
     if row is None:
         return "not run; resume the run"
     return f"{row.error.kind}: {row.error.message}" if row.error else row.status
@@ -217,7 +221,7 @@ def output_of(path: Path, sha256: str, rate_hz: int | None) -> Audio:
     return audio
 
 
-def _write(
+def _write_scores(
     path: Path,
     exam: Exam,
     entrants: list[Entrant],
@@ -226,20 +230,16 @@ def _write(
     progress: Progress,
     trials: Mapping[tuple[str, str], Row] | None = None,
 ) -> Path:
-    found = _one_line(exam, entrants, references, choice, progress)
-    table = clip_table(exam, found.content.systems, trials or {}, load_task(choice.task))
-    files.write_bytes(path.with_name(CLIP_TABLE), table)
-    shares = influence_file.to_bytes(found.influences)
-    files.write_bytes(path.with_name(influence_file.NAME), shares)
-    files.write_json(path, found.content.model_dump(mode="json", by_alias=True))
-    return path
-
-
-def _one_line(exam: Exam, *given: Any) -> Sheet:
-    """The scores; what a metric refuses ends in one line."""
     try:
-        return sheet(exam, *given)
+        scores = sheet(exam, entrants, references, choice, progress)
     except ValueError as error:
         raise StabenchError(f"scoring: {error}") from error
     except FileNotFoundError as error:
         raise MissingError(f"scoring: {error}") from error
+    table = clip_table(exam, scores.content.systems, trials or {}, load_task(choice.task))
+    files.write_bytes(path.with_name(CLIP_TABLE), table)
+    shares = influence_file.to_bytes(scores.influences)
+    files.write_bytes(path.with_name(influence_file.NAME), shares)
+    # Last: a new metrics.json never lies beside older tables.
+    files.write_json(path, scores.content.model_dump(mode="json", by_alias=True))
+    return path

@@ -120,9 +120,9 @@ def mean(values: np.ndarray, group: np.ndarray, groups: int) -> Statistic:
             f"bootstrap: {present.sum()} of {len(values)} clips have a value, expected at least "
             "2; score more clips"
         )
-    found = values[present]
-    value = float(found.mean())
-    return Statistic(value, shares(found - value, group[present], groups), len(found))
+    kept = values[present]
+    value = float(kept.mean())
+    return Statistic(value, shares(kept - value, group[present], groups), len(kept))
 
 
 def difference(a: Statistic, b: Statistic) -> Statistic:
@@ -155,6 +155,7 @@ def interval(statistic: Statistic, draws: Draws) -> Estimate:
     value = statistic.value
     ends = tails(len(statistic.shares))
     low, high = value + np.quantile(draws.counts @ statistic.shares, ends)
+    # The mean of the replicates is not the value: an interval holds it all the same.
     return Estimate(value, min(float(low), value), max(float(high), value), statistic.n)
 
 
@@ -229,7 +230,7 @@ def block_means(series: np.ndarray, length: int) -> np.ndarray:
     return np.add.reduceat(series, starts) / np.diff(starts, append=len(series))
 
 
-def drawn(clips: int, length: int, *, resamples: int, seed: int) -> np.ndarray:
+def draw_blocks(clips: int, length: int, *, resamples: int, seed: int) -> np.ndarray:
     """Indices [resamples, clips] of blocks that begin anywhere, the end followed by the start.
 
     The circular block bootstrap (Politis and Romano, 1992); of length 1, that of single clips.

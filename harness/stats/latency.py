@@ -90,6 +90,7 @@ class Latency:
             return Estimate.missing(
                 f"p{percent:g} needs {needed} clips, there are {self.n_clips}", self.n_clips
             )
+        # The same numbers either way; the variant that skips NaN is far slower.
         ragged = np.isnan(self._by_clip).any()
         quantile = np.nanpercentile if ragged else np.percentile
         return self._estimate(lambda samples: quantile(samples, percent, axis=-1))
@@ -101,9 +102,10 @@ class Latency:
         value = float(statistic(np.asarray(self.samples_ns, dtype=float)))
         if self.n_clips < 2:
             return Estimate(value, n=self.n_clips, reason="one clip: no interval")
-        drawn = self._by_clip[self._draws].reshape(self.resamples, -1)
+        samples = self._by_clip[self._draws].reshape(self.resamples, -1)
+        # Blocks, not clips, are the independent things, and an interval needs two of them.
         count = -(-self.n_clips // self._block_length)
-        low, high = np.quantile(statistic(drawn), tails(max(2, count)))
+        low, high = np.quantile(statistic(samples), tails(max(2, count)))
         return Estimate(value, float(low), float(high), self.n_clips)
 
     @cached_property
@@ -122,9 +124,10 @@ class Latency:
     def _draws(self) -> np.ndarray:
         """Clips drawn with replacement [resamples, clips]; the same for every statistic."""
         length = self._block_length
-        return bootstrap.drawn(self.n_clips, length, resamples=self.resamples, seed=self.seed)
+        return bootstrap.draw_blocks(self.n_clips, length, resamples=self.resamples, seed=self.seed)
 
     @cached_property
     def _block_length(self) -> int:
         """Clips that are drawn together."""
+        # Of logarithms, in which one long time does not outweigh all others.
         return bootstrap.block_length(np.log(np.maximum(np.nanmean(self._by_clip, axis=1), 1)))

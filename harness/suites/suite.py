@@ -179,11 +179,11 @@ class Suite(Strict):
         """Only the systems of `wanted`: names of the suite, or "path.py:Class", named `Class`."""
         if not wanted:
             return self
-        own = {system.name: system for system in self.systems}
-        chosen = [_from_file(name) if registry.is_file(name) else own.get(name) for name in wanted]
+        known = {system.name: system for system in self.systems}
+        chosen = [_use_file(name) if registry.is_file(name) else known.get(name) for name in wanted]
         if None in chosen:
             name = wanted[chosen.index(None)]
-            raise StabenchError(f"suite '{self.name}': {unknown('system', name, own)}")
+            raise StabenchError(f"suite '{self.name}': {unknown('system', name, known)}")
         return parse(f"suite '{self.name}'", {**self.resolved(), "system": chosen})
 
 
@@ -220,10 +220,10 @@ def difference(then: object, now: object, key: str = "") -> str | None:
         pairs = [(str(index), *pair) for index, pair in enumerate(zip(then, now, strict=True))]
     else:
         return None if then == now else f"{key} was {then!r} and is {now!r}"
-    found = (difference(a, b, f"{key}.{name}" if key else name) for name, a, b in pairs)
-    return next((line for line in found if line), None)
+    differences = (difference(a, b, f"{key}.{name}" if key else name) for name, a, b in pairs)
+    return next((line for line in differences if line), None)
 
 
-def _from_file(name: str) -> SystemUse:
+def _use_file(name: str) -> SystemUse:
     target = registry.target("systems", name)
     return SystemUse(name=target.rsplit(":", 1)[1], use=target)
