@@ -57,7 +57,10 @@ class Environment:
 
 
 def record(threads: int) -> Environment:
-    """The environment now; `threads` is what systems are allowed. Imports no heavy package."""
+    """Return the environment now; `threads` is what systems are allowed.
+
+    Imports no heavy package.
+    """
     packages = installed()
     return Environment(
         python=platform.python_version(),
@@ -79,7 +82,7 @@ def record(threads: int) -> Environment:
 
 @cache
 def installed() -> dict[str, str]:
-    """Version of every installed distribution, by lower-case name."""
+    """Return the version of every installed distribution, by lower-case name."""
     versions_by_name = {
         dist.name.lower(): dist.version for dist in metadata.distributions() if dist.name
     }
@@ -87,7 +90,7 @@ def installed() -> dict[str, str]:
 
 
 def versions(names: Iterable[str]) -> dict[str, str]:
-    """Versions of those distributions among `names` that are installed."""
+    """Return versions of those distributions among `names` that are installed."""
     present = {}
     for name in names:
         with suppress(metadata.PackageNotFoundError):
@@ -96,24 +99,24 @@ def versions(names: Iterable[str]) -> dict[str, str]:
 
 
 def cpu_model() -> str:
-    """The processor's own name, or its architecture."""
+    """Return the processor's own name, or its architecture."""
     return next(iter(_read_cpuinfo("model name")), platform.processor() or platform.machine())
 
 
 def cpu_mhz() -> tuple[float, ...]:
-    """The clock of each core now, MHz."""
+    """Return the clock of each core now, MHz."""
     return tuple(float(value) for value in _read_cpuinfo("cpu MHz"))
 
 
 def usable_cores() -> int:
-    """Cores this process may run on."""
+    """Return cores this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def load_average() -> tuple[float, float, float] | None:
-    """Processes waiting for a core over 1, 5 and 15 minutes."""
+    """Return processes waiting for a core over 1, 5 and 15 minutes."""
     try:
         return os.getloadavg()
     except OSError:
@@ -121,7 +124,7 @@ def load_average() -> tuple[float, float, float] | None:
 
 
 def memory_bytes() -> int | None:
-    """Physical memory."""
+    """Return physical memory."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):
@@ -129,7 +132,7 @@ def memory_bytes() -> int | None:
 
 
 def gpus() -> tuple[Gpu, ...]:
-    """Every NVIDIA GPU; none when nvidia-smi is not there."""
+    """Return every NVIDIA GPU; none when nvidia-smi is not there."""
     query = "name,driver_version,memory.total,clocks.sm,clocks.max.sm"
     out = _run_command("nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits")
     rows = [line.split(", ") for line in (out or "").splitlines()]
@@ -141,7 +144,7 @@ def gpus() -> tuple[Gpu, ...]:
 
 
 def git() -> Git | None:
-    """State of the tree this source is tracked in; None when it is tracked in none."""
+    """Return the state of the tree this source is tracked in; None when it is tracked in none."""
     here = ("git", "-C", str(SOURCE))
     # An installed copy may lie inside a repository that does not track it.
     if _run_command(*here, "ls-files", "--error-unmatch", Path(__file__).name) is None:
@@ -171,7 +174,7 @@ def _parse_int(text: str) -> int | None:
 
 
 def _run_command(*command: str) -> str | None:
-    """Standard output of a command; None when it fails or is not installed."""
+    """Return standard output of a command; None when it fails or is not installed."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):

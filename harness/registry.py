@@ -73,7 +73,7 @@ class Entry(NamedTuple):
 
 
 def entries(kind: str) -> dict[str, Entry]:
-    """Everything registered under `kind`, by name, without importing any of it.
+    """Return everything registered under `kind`, by name, without importing any of it.
 
     Raises StabenchError when two sources give one name to different things.
     """
@@ -91,7 +91,7 @@ def entries(kind: str) -> dict[str, Entry]:
 
 
 def target(kind: str, name: str) -> str:
-    """The string behind a name; "path.py:Attribute" stands for itself, made absolute."""
+    """Return the string behind a name; "path.py:Attribute" is its own, made absolute."""
     if is_file(name):
         path, inner = name.rsplit(":", 1)
         return f"{_check_file(Path(path)).resolve()}:{inner}"
@@ -102,7 +102,7 @@ def target(kind: str, name: str) -> str:
 
 
 def is_file(name: str) -> bool:
-    """Whether `name` is of the form "path.py:Attribute"."""
+    """Return whether `name` is of the form "path.py:Attribute"."""
     return name.rpartition(":")[0].endswith(".py")
 
 
@@ -120,7 +120,7 @@ def attribute(target: str) -> Any:
 
 
 def check_options(what: str, function: Callable[..., Any], options: dict[str, Any]) -> None:
-    """Raises StabenchError when `function` does not take these keywords, or needs others."""
+    """Raise StabenchError when `function` does not take these keywords, or needs others."""
     parameters = inspect.signature(function).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
@@ -135,7 +135,7 @@ def check_options(what: str, function: Callable[..., Any], options: dict[str, An
 
 
 def toml_path(kind: str, name: str) -> Path:
-    """The TOML file of a suite or protocol: a path that ends in .toml, or a registered name."""
+    """Return the TOML file of a suite or protocol: a path ending in .toml, or a registered name."""
     if name.endswith(".toml"):
         return Path(name)
     package = target(kind, name)
@@ -182,7 +182,7 @@ def _check_file(path: Path) -> Path:
 
 
 def _import_file(path: Path) -> Any:
-    """The module of a file, imported once; the files beside it can be imported by it."""
+    """Import the module of a file, once; it can import the files beside it."""
     name = (
         "stabench_file_"
         + hashlib.sha256(str(_check_file(path).resolve()).encode()).hexdigest()[:12]

@@ -19,7 +19,7 @@ class Strict(BaseModel):
 
 
 def first_wrong(error: ValidationError, model: type[BaseModel]) -> str:
-    """What is wrong in a file that a person writes: the key, its value, what is allowed."""
+    """Return what is wrong in a file that a person writes: the key, its value, what is allowed."""
     errors = error.errors(include_url=False)
     # A misspelt key is also a missing one: the misspelling is the cause.
     first = next((fault for fault in errors if fault["type"] == "extra_forbidden"), errors[0])
@@ -36,20 +36,20 @@ def first_wrong(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def first_key(error: ValidationError) -> str:
-    """What is wrong in a file that this program writes: the key, and why."""
+    """Return what is wrong in a file that this program writes: the key, and why."""
     first = error.errors(include_url=False)[0]
     key = ".".join(map(str, first["loc"]))
     return f"key '{key}': {first['msg']}" if key else first["msg"]
 
 
 def json_schema(model: type[BaseModel], name: str) -> str:
-    """The published schema of a file, as `name` in docs/ holds it."""
+    """Return the published schema of a file, as `name` in docs/ holds it."""
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": name}
     return json.dumps({**head, **model.model_json_schema()}, indent=1) + "\n"
 
 
 def _list_keys(model: type[BaseModel], place: Sequence[Any]) -> list[str]:
-    """The keys that are known at `place`, a path of keys and indices."""
+    """Return the keys that are known at `place`, a path of keys and indices."""
     for key in place:
         fields = {field.alias or name: field for name, field in model.model_fields.items()}
         if key in fields:
@@ -58,7 +58,7 @@ def _list_keys(model: type[BaseModel], place: Sequence[Any]) -> list[str]:
 
 
 def _list_models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models in an annotation such as dict[str, Model] or tuple[Model, ...] | None."""
+    """Yield the models in an annotation such as dict[str, Model] or tuple[Model, ...] | None."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for inner in get_args(annotation):

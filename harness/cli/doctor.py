@@ -43,7 +43,7 @@ class Finding(NamedTuple):
 
 
 def examine(runs: Path) -> list[Finding]:
-    """Python, torch, devices, threads, what is registered, weights, write access to `runs`."""
+    """Return what this machine offers: Python, torch, devices, threads, names, weights, disk."""
     busy = environment.load_average()
     load = f", load average {busy[0]:.2f}" if busy else ""
     cores = f"{environment.usable_cores()} of {os.cpu_count()} cores usable"
@@ -73,7 +73,7 @@ def _check_torch() -> Iterator[Finding]:
 
 
 def _check_registered() -> Iterator[Finding]:
-    """One line a kind; names whose module is not there are missing."""
+    """Yield one line a kind; names whose module is not there are missing."""
     for kind in registry.BUILT_IN:
         entries = registry.entries(kind)
         absent = [entry.name for entry in entries.values() if not _is_present(entry.target)]
@@ -84,7 +84,7 @@ def _check_registered() -> Iterator[Finding]:
 
 
 def _is_present(target: str) -> bool:
-    """Whether the module is there; of its packages only the parents are imported."""
+    """Return whether the module is there; of its packages only the parents are imported."""
     try:
         return importlib.util.find_spec(target.split(":")[0]) is not None
     except ModuleNotFoundError:
@@ -92,7 +92,7 @@ def _is_present(target: str) -> bool:
 
 
 def _check_weights() -> Iterator[Finding]:
-    """Weights that registered packages carry in a folder `weights` of theirs."""
+    """Yield weights that registered packages carry in a folder `weights` of theirs."""
     targets = [
         entry.target for kind in registry.BUILT_IN for entry in registry.entries(kind).values()
     ]
@@ -174,7 +174,7 @@ HEADS = ("Network", "Role", "Accuracy", "Axes", "Follows", "Floor", "Agrees", "V
 
 
 def judge_lines(verdicts: Verdicts) -> Iterator[str]:
-    """The verdicts as a table of at most WIDTH columns, then faults, loudness, and the missing."""
+    """Yield the verdicts as a table of at most WIDTH columns, then faults, loudness and errors."""
     rows = [HEADS, *(_print_row(record) for record in verdicts.records)]
     if verdicts.records:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -211,7 +211,7 @@ def _print_row(record: Record) -> tuple[str, ...]:
 
 
 def _explain_loudness(records: Iterable[Record]) -> Iterator[str]:
-    """What the same sounds get when they are only quieter or louder."""
+    """Yield what the same sounds get when they are only quieter or louder."""
     lines = [
         f"  {METRICS[column].label}: {figure(loudness.plain, digits)}; {LOUDNESS_DB} dB quieter "
         f"{figure(loudness.quieter, digits)}, louder {figure(loudness.louder, digits)}"

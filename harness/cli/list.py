@@ -12,7 +12,7 @@ KINDS = ("tasks", "systems", "suites", "datasets", "embedders", "protocols", "me
 
 
 def listing(kind: str | None) -> dict[str, list[Entry]]:
-    """The entries of one kind, or of all. Raises StabenchError for another word."""
+    """Return the entries of one kind, or of all. Raises StabenchError for another word."""
     if kind is not None and kind not in KINDS:
         raise StabenchError(unknown("list", kind, KINDS))
     lists: dict[str, list[Entry]] = {}
@@ -32,7 +32,7 @@ def listing(kind: str | None) -> dict[str, list[Entry]]:
 
 
 def show(lists: dict[str, list[Entry]], stream: TextIO | None = None) -> None:
-    """A table of each list on a terminal, aligned lines elsewhere."""
+    """Print a table of each list on a terminal, aligned lines elsewhere."""
     stream = stream or sys.stdout
     if stream.isatty():
         _show_tables(lists, stream)

@@ -171,7 +171,7 @@ def _hearing(device: Any, bf16: bool, threads: int | None, weights: str) -> Any:
 
 
 def _parse_columns(text: str | None) -> tuple[str, ...] | None:
-    """The columns of --columns. Raises StabenchError for one that nothing measures."""
+    """Return the columns of --columns. Raises StabenchError for one that nothing measures."""
     from stabench.metrics.registry import METRICS
 
     if text is None:
@@ -184,7 +184,7 @@ def _parse_columns(text: str | None) -> tuple[str, ...] | None:
 
 
 def _parse_folders(texts: list[str]) -> dict[str, Path]:
-    """NAME=DIR of each --outputs. Raises StabenchError for another form or a name twice."""
+    """Return NAME=DIR of each --outputs. Raises StabenchError for another form or a name twice."""
     folders: dict[str, Path] = {}
     for text in texts:
         name, equals, path = text.partition("=")
@@ -294,7 +294,7 @@ def _examine_judges(
 
 
 def _parse_judges(texts: list[str]) -> dict[str, str]:
-    """ROLE=NAME of each --judge. Raises StabenchError for another form or role."""
+    """Return ROLE=NAME of each --judge. Raises StabenchError for another form or role."""
     from stabench.metrics.protocol import ROLES
 
     judges: dict[str, str] = {}
@@ -313,7 +313,7 @@ board.register(app)
 
 
 def main() -> int:
-    """The console script: one line on standard error and an exit code, whatever goes wrong."""
+    """Run the console script: one line on standard error and an exit code, whatever goes wrong."""
     debug = "--debug" in sys.argv[1:]
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     try:
@@ -331,7 +331,7 @@ def main() -> int:
 
 
 def _explain_ending(error: BaseException) -> tuple[str, int]:
-    """What to print and the exit code to end with."""
+    """Return what to print and the exit code to end with."""
     if isinstance(error, StabenchError):
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt | typer.Abort):

@@ -25,7 +25,7 @@ class Row(NamedTuple):
 
 
 def status() -> list[Row]:
-    """Every entry of the catalogue; files that changed since the last time are hashed."""
+    """Return every entry of the catalogue; files that changed since the last time are hashed."""
     rows: list[Row] = []
     for entry in catalogue.entries().values():
         state, where = _check_entry(entry)
@@ -34,7 +34,7 @@ def status() -> list[Row]:
 
 
 def show(rows: Sequence[Row], stream: TextIO | None = None) -> None:
-    """A table on a terminal, aligned lines elsewhere."""
+    """Print a table on a terminal, aligned lines elsewhere."""
     stream = stream or sys.stdout
     if stream.isatty():
         _show_table(rows, stream)
@@ -61,14 +61,14 @@ def fetch(names: Sequence[str], everything: bool = False, stream: TextIO | None 
 
 
 def size(entry: Entry) -> str:
-    """For the eye: "359 MB", "~3.1 GB" where only a rounded size is published, "?" for none."""
+    """Return "359 MB", "~3.1 GB" where only a rounded size is published, "?" for none."""
     known = entry.size_bytes
     number = known or entry.roughly_bytes
     return "?" if number is None else ("" if known else "~") + readable(number)
 
 
 def readable(number: int) -> str:
-    """Bytes in decimal units with three digits at most: "898 kB", "12 MB", "1.9 GB"."""
+    """Return bytes in decimal units with three digits at most: "898 kB", "12 MB", "1.9 GB"."""
     for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if number >= factor:
             value = number / factor
@@ -84,7 +84,7 @@ class Downloads:
         self._counts = stream.isatty()
 
     def __call__(self, name: str) -> Progress:
-        """A Progress of the file `name`; the bytes are told once per percent."""
+        """Return a Progress of the file `name`; the bytes are told once per percent."""
         told = -1
 
         def tell(done: int, total: int | None) -> None:

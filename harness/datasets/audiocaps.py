@@ -27,7 +27,7 @@ def audiocaps(
     voice: str | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """Every recording of `csv` (audiocap_id, youtube_id, start_time, caption), in its order.
+    """Return every recording of `csv` (audiocap_id, youtube_id, start_time, caption), in its order.
 
     Its first caption is spoken: by a WAV of the folder `speech`, else by `voice` (a folder of VITS
     or weights of the catalogue, seeded by `seed`). Outputs are judged by that caption, by "all"
@@ -84,7 +84,7 @@ def _check_options(
 
 
 def _choose_items(items: list[Item], subset: str) -> list[Item]:
-    """The items of a subset, in the order of the CSV. Raises for an unknown name or id."""
+    """Return the items of a subset, in the order of the CSV. Raises for an unknown name or id."""
     if subset == "first-captions":
         return items
     if subset == "tango":
@@ -104,14 +104,14 @@ def _choose_items(items: list[Item], subset: str) -> list[Item]:
 def _choose_captions(
     item: Item, captions: str, judges: Mapping[str, tuple[str, ...]] | None
 ) -> tuple[str, ...]:
-    """The captions that outputs are judged by."""
+    """Return the captions that outputs are judged by."""
     if judges is not None:
         return judges.get(item.youtube_id, ())
     return item.captions if captions == "all" else item.captions[:1]
 
 
 def _explain_flaw(item: Item, judged: tuple[str, ...]) -> str | None:
-    """Why captions cannot be used, or None."""
+    """Return why captions cannot be used, or None."""
     if not item.captions[0]:
         return f"its first caption (audiocap_id {item.numbers[0]}) is empty"
     if not judged:
@@ -120,7 +120,7 @@ def _explain_flaw(item: Item, judged: tuple[str, ...]) -> str | None:
 
 
 def _find_speech(items: list[Item], speech: str | None, voice: Voice | None) -> Found:
-    """Given files first; the voice speaks where there is none, not where one cannot be used.
+    """Return given files first; the voice speaks where there is none, not where one cannot be used.
 
     Of files named by the number of a caption only that of the first caption will do.
     """

@@ -41,7 +41,7 @@ class Item(NamedTuple):
 
 
 def read(path: Path) -> list[Item]:
-    """Recordings in the order of their first rows; a flawed one says so.
+    """Return recordings in the order of their first rows; a flawed one says so.
 
     Raises MissingError without the file, StabenchError for another table.
     """
@@ -55,7 +55,7 @@ def read(path: Path) -> list[Item]:
 
 
 def read_captions(path: Path) -> dict[str, tuple[str, ...]]:
-    """Captions by YouTube id: a CSV of youtube_id and caption, or TANGO's JSON lines.
+    """Return captions by YouTube id: a CSV of youtube_id and caption, or TANGO's JSON lines.
 
     TANGO names a recording by `location` (.../<id>_<start>.wav), its caption by `captions`. Raises
     MissingError without the file, StabenchError for another format.
@@ -77,7 +77,7 @@ def read_captions(path: Path) -> dict[str, tuple[str, ...]]:
 
 
 def read_ids(path: Path) -> set[str]:
-    """YouTube ids of a file with one a line (or a file's name that holds it), or TANGO's JSON."""
+    """Return the YouTube ids of a file: one a line (or a name that holds it), or TANGO's JSON."""
     if path.suffix.lower() in (".json", ".jsonl"):
         return {_parse_youtube_id(path, row["location"]) for row in _read_json_lines(path)}
     return {_parse_youtube_id(path, line) for line in _read_text(path).split()}
@@ -103,7 +103,7 @@ def _make_item(youtube_id: str, rows: Sequence[dict[str, Any]], numbers: Mapping
 
 
 def _read_rows(path: Path, columns: Sequence[str] = COLUMNS) -> list[dict[str, Any]]:
-    """Rows of a CSV with these columns, each with the number of its last `line`."""
+    """Return rows of a CSV with these columns, each with the number of its last `line`."""
     text = _read_text(path)
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
@@ -141,7 +141,7 @@ def _read_text(path: Path) -> str:
 
 
 def _parse_youtube_id(path: Path, name: str) -> str:
-    """The id in an id or a file's name: <id>, Y<id>, <id>_<start>, with or without .wav."""
+    """Return the id in an id or a file's name: <id>, Y<id>, <id>_<start>, with or without .wav."""
     stem = re.sub(r"\.[a-z]\w+$", "", name.strip().rsplit("/", 1)[-1])
     # An id may begin with Y itself: the shorter reading goes first.
     match = _NAMED.fullmatch(stem) or _NAMED.fullmatch(stem.removeprefix("Y"))

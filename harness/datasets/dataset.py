@@ -55,7 +55,7 @@ class Dataset:
         check_ids(f"dataset '{self.name}'", [clip.id for clip in self.clips])
 
     def limited(self, count: int | None) -> "Dataset":
-        """The first `count` clips, or all of them."""
+        """Return the first `count` clips, or all of them."""
         return self if count is None else replace(self, clips=self.clips[:count])
 
 
@@ -65,7 +65,7 @@ def folder(
     captions: str | Path | None = None,
     captioned_only: bool = True,
 ) -> Dataset:
-    """The WAVs of the folder `speech` (id: file name without .wav), sorted by id.
+    """Return the WAVs of the folder `speech` (id: file name without .wav), sorted by id.
 
     `reference` is a folder of WAVs of the same names, `captions` a CSV with columns id, caption.
     A caption without WAV is a clip too, and fails in the run; with `captioned_only=False` the CSV
@@ -95,7 +95,7 @@ def folder(
 
 
 def spoken_folder(speech: Path, captions: Path | None) -> Dataset:
-    """The folder of `--speech`: captions from `captions`, or from a captions.csv found nearby."""
+    """Return the folder of `--speech`, captions from `captions` or from a captions.csv nearby."""
     if captions is not None:
         return folder(speech, captions=captions)
     nearby = [speech / "captions.csv", speech.resolve().parent / "captions.csv"]
@@ -105,7 +105,7 @@ def spoken_folder(speech: Path, captions: Path | None) -> Dataset:
 
 
 def read_captions(path: Path) -> dict[str, str]:
-    """Captions by clip id, from a CSV with columns `id` and `caption` (others are ignored)."""
+    """Return captions by clip id, from a CSV with columns `id` and `caption`, perhaps others."""
     rows = read_rows(path).rows
     check_ids(f"captions '{path}'", [row["id"] or "" for row in rows])
     return {row["id"] or "": (row["caption"] or "").strip() for row in rows}
@@ -119,7 +119,7 @@ class Rows(NamedTuple):
 
 
 def read_rows(path: Path) -> Rows:
-    """A CSV with columns `id` and `caption`, and any others.
+    """Return a CSV with columns `id` and `caption`, and any others.
 
     Raises StabenchError for a bad CSV, MissingError without the file.
     """
@@ -141,7 +141,7 @@ def read_rows(path: Path) -> Rows:
 
 
 def check_ids(what: str, ids: list[str], *, repeated: bool = False) -> None:
-    """Raises StabenchError for an id that stands twice (unless `repeated`) or names no file."""
+    """Raise StabenchError for an id that occurs twice (unless `repeated`) or names no file."""
     twice = [name for name, count in Counter(ids).items() if count > 1]
     if twice and not repeated:
         raise StabenchError(f"{what}: clip id '{twice[0]}' is used twice; every id must be unique")
@@ -166,6 +166,6 @@ def _check_folder(path: str | Path, what: str) -> Path:
 
 
 def clip_seed(seed: int, clip: str, repeat: int) -> int:
-    """The seed of one clip's noise, 0 to 2**63 - 1: the same in any order, batch and system."""
+    """Return the seed of a clip's noise, 0 to 2**63 - 1: one for any order, batch and system."""
     digest = hashlib.sha256(f"{seed}:{clip}:{repeat}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

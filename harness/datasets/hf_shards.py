@@ -21,13 +21,13 @@ class Row(NamedTuple):
     cell: Any
 
     def audio(self) -> tuple[bytes | None, str | None]:
-        """The bytes of an audio file, or its name."""
+        """Return the bytes of an audio file, or its name."""
         value = self.cell.as_py() or {}
         return value.get("bytes"), value.get("path")
 
 
 def list_shards(place: Path, split: str) -> list[Path]:
-    """The shards of a folder and of the folders in it: those of the split, if any is named so."""
+    """Return the shards of a folder and of those in it: only the split's, if any is named so."""
     files = sorted(
         path
         for pattern in ("*", "*/*")
@@ -45,7 +45,7 @@ def list_shards(place: Path, split: str) -> list[Path]:
 
 
 def rows(shard: Path) -> Iterator[Row]:
-    """The rows of one shard. Raises StabenchError when it is damaged or has other columns."""
+    """Yield the rows of one shard. Raises StabenchError when it is damaged or has other columns."""
     import pyarrow as pa
 
     try:
@@ -59,7 +59,7 @@ def rows(shard: Path) -> Iterator[Row]:
 
 
 def _read_batches(shard: Path) -> Iterator[Any]:
-    """Record batches of two columns, id and audio, a few rows at a time."""
+    """Yield record batches of two columns, id and audio, a few rows at a time."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -76,7 +76,7 @@ def _read_batches(shard: Path) -> Iterator[Any]:
 
 
 def _open_reader(source: Any) -> Any:
-    """Batches of an Arrow file: the stream format, which the package writes, or the file format."""
+    """Open an Arrow file: the stream format, which the package writes, or the file format."""
     import pyarrow as pa
 
     is_file = source.read(6) == b"ARROW1"
@@ -89,7 +89,7 @@ def _open_reader(source: Any) -> Any:
 
 
 def _find_columns(shard: Path, schema: Any) -> list[str]:
-    """The names of the id column and of the first column that holds audio."""
+    """Return the names of the id column and of the first column that holds audio."""
     import pyarrow as pa
 
     audio = [

@@ -47,7 +47,7 @@ class Utterance(NamedTuple):
 
 
 def latency_speech(clips: int = 144, seed: int = 0) -> Dataset:
-    """`clips` utterances at 16 kHz without references, rendered into the cache folder.
+    """Return `clips` utterances at 16 kHz without references, rendered into the cache folder.
 
     The first clips of a longer list are not those of a shorter one: each list has the whole
     distribution. Raises StabenchError for fewer than 2 clips.
@@ -75,7 +75,7 @@ def latency_speech(clips: int = 144, seed: int = 0) -> Dataset:
 
 
 def utterances(count: int, seed: int) -> list[Utterance]:
-    """Captions and durations; every `count` covers the distribution of lengths evenly."""
+    """Return captions and durations; every `count` covers the distribution of lengths evenly."""
     rng = np.random.default_rng([seed, count])
     # One draw from each of `count` equal shares of the distribution, in any order.
     shares = (rng.permutation(count) + rng.random(count)) / count
@@ -90,7 +90,7 @@ def utterances(count: int, seed: int) -> list[Utterance]:
 
 
 def caption(words: int, rng: np.random.Generator) -> str:
-    """A sentence of exactly `words` words (3 or more) from a small grammar."""
+    """Return a sentence of exactly `words` words (3 or more) from a small grammar."""
     parts = [_draw_clause(rng)]
     left = words - FEWEST_WORDS
     while left:
@@ -104,7 +104,7 @@ def caption(words: int, rng: np.random.Generator) -> str:
 
 
 def speech_like(duration_s: float, syllables: int, rng: np.random.Generator) -> np.ndarray:
-    """Noise with the long-term spectrum of speech and a rise and fall for each syllable.
+    """Return noise with the long-term spectrum of speech and a rise and fall for each syllable.
 
     Float32 [T] at 16 kHz: -9 dB an octave above 500 Hz, nothing below 80 Hz, peak 0.5.
     """
@@ -117,7 +117,7 @@ def speech_like(duration_s: float, syllables: int, rng: np.random.Generator) -> 
 
 
 def _draw_envelope(count: int, syllables: int, rng: np.random.Generator) -> np.ndarray:
-    """Half sines of unequal length and height, one after another."""
+    """Return half sines of unequal length and height, one after another."""
     edges = np.cumsum(rng.uniform(0.6, 1.4, syllables))
     ends = np.round(edges / edges[-1] * count).astype(int)
     envelope = np.zeros(count)

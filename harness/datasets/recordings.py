@@ -45,7 +45,7 @@ class Found(NamedTuple):
 
 
 def find(place: Path, wanted: Mapping[str, Names], split: str = "test") -> Found:
-    """The recording of every clip of `wanted`, in whichever layout `place` has.
+    """Return the recording of every clip of `wanted`, in whichever layout `place` has.
 
     A folder of audio files; what aac-datasets downloads (AUDIOCAPS/audio_<rate>Hz/<split>/); or a
     folder of the Hugging Face datasets package (.arrow or .parquet shards). Raises MissingError
@@ -58,7 +58,7 @@ def find(place: Path, wanted: Mapping[str, Names], split: str = "test") -> Found
 
 
 def in_folder(folder: Path, wanted: Mapping[str, Names]) -> Found:
-    """Files of one folder, by their names."""
+    """Return files of one folder, by their names."""
     files: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in (".wav", *CONVERTED, *OTHER):
@@ -74,7 +74,7 @@ def in_folder(folder: Path, wanted: Mapping[str, Names]) -> Found:
 
 
 def in_tables(tables: list[Path], wanted: Mapping[str, Names]) -> Found:
-    """Rows of Arrow or Parquet tables by their column `youtube_id`; the first row of an id counts.
+    """Return rows of tables by their column `youtube_id`; the first row of an id counts.
 
     A row without bytes names a file beside its table.
     """
@@ -99,7 +99,7 @@ def in_tables(tables: list[Path], wanted: Mapping[str, Names]) -> Found:
 
 
 def _keep_file(outcome: Found, clip: str, files: list[Path], folder: Path) -> None:
-    """One of the paths or reasons for a clip whose files are these."""
+    """Keep the path of a clip whose files are these, or the reason why it has none."""
     if not files:
         outcome.reasons[clip] = f"no recording in '{folder}'"
         outcome.absent.add(clip)
@@ -117,7 +117,7 @@ def _keep_file(outcome: Found, clip: str, files: list[Path], folder: Path) -> No
 
 
 def _explain_refusal(path: Path) -> str | None:
-    """Why a file of name .wav is none."""
+    """Return why a file of name .wav is none, or None."""
     try:
         with path.open("rb") as file:
             head = file.read(12)
@@ -133,7 +133,7 @@ def _is_wav(head: bytes) -> bool:
 
 
 def _keep_copy(outcome: Found, clip: str, source: Path | bytes, what: str) -> None:
-    """The WAV copy of a sound that is in another format, or in no file."""
+    """Keep the WAV copy of a sound that is in another format, or in no file."""
     try:
         # Under the digest of its content: the same sound is converted once, wherever it lies.
         digest = (
@@ -152,7 +152,10 @@ def _keep_copy(outcome: Found, clip: str, source: Path | bytes, what: str) -> No
 
 
 def _convert_to_wav(content: bytes) -> bytes:
-    """The sound of a file that libsndfile reads, all channels, as PCM. Raises RuntimeError."""
+    """Return the sound of a file that libsndfile reads, all channels, as PCM.
+
+    Raises RuntimeError.
+    """
     import soundfile
 
     with soundfile.SoundFile(io.BytesIO(content)) as file:
@@ -168,7 +171,7 @@ def _convert_to_wav(content: bytes) -> bytes:
 
 
 def _find_innermost(place: Path, split: str) -> Path:
-    """The folder of audio files itself, in what aac-datasets leaves."""
+    """Return the folder of audio files itself, in what aac-datasets leaves."""
     roots = [base for base in (place / "AUDIOCAPS", place) if base.is_dir()]
     folders = [path / split for root in roots for path in sorted(root.glob("audio_*Hz"))]
     folders = [path for path in folders if path.is_dir()]

@@ -47,7 +47,7 @@ class Voice:
             raise StabenchError(f"voice: {error}") from error
 
     def refusal(self, text: str) -> str | None:
-        """Why this voice cannot speak a text, or None."""
+        """Return why this voice cannot speak a text, or None."""
         try:
             self._model.check(text)
         except ValueError as error:
@@ -55,7 +55,7 @@ class Voice:
         return None
 
     def path(self, clip_id: str, text: str) -> Path:
-        """Where the clip's speech lies once it is rendered."""
+        """Return where the clip's speech lies once it is rendered."""
         key = f"{self.digest}\0{clip_seed(self.seed, clip_id, 0)}\0{text}"
         name = hashlib.sha256(key.encode()).hexdigest()[:32]
         return cache_folder() / "speech" / self.digest[:16] / f"{name}.wav"
@@ -80,7 +80,7 @@ class Voice:
 
 
 def _locate_weights(weights: str) -> Path:
-    """The folder itself, or that of the catalogue's entry, every file of it checked."""
+    """Return the folder itself, or that of the catalogue's entry, every file of it checked."""
     if Path(weights).is_dir():
         return Path(weights)
     try:

@@ -116,7 +116,7 @@ def load(name: str) -> Gradings:
 
 
 def noise(levels: tuple[float, ...]) -> Damage:
-    """White Gaussian noise under each sound; a level is noise minus signal in dB of the rms.
+    """Return white Gaussian noise under each sound; a level is noise minus signal in dB of the rms.
 
     The same noise at every level, only louder.
     """
@@ -131,7 +131,7 @@ def noise(levels: tuple[float, ...]) -> Damage:
 
 
 def low_pass(levels: tuple[float, ...]) -> Damage:
-    """Everything above a frequency taken away; a level is the cut-off in Hz."""
+    """Return a damage that takes away all above a frequency; a level is the cut-off in Hz."""
 
     def apply(known: Known, level: float) -> Audio:
         samples, rate_hz = known.audio()
@@ -144,7 +144,7 @@ def low_pass(levels: tuple[float, ...]) -> Damage:
 
 
 def gain(levels: tuple[float, ...]) -> Damage:
-    """The sound made quieter or louder; a level is the gain in dB. Nothing is clipped."""
+    """Return a damage that makes sounds quieter or louder; a level is in dB. Nothing is clipped."""
     return Damage("gain", "dB", levels, louder)
 
 

@@ -86,7 +86,7 @@ class Candidate:
         return not self.classes and not self.network.role.startswith("clap")
 
     def needs(self, name: str) -> bool:
-        """Whether a figure of it rests on a set."""
+        """Return whether a figure of it rests on a set."""
         if name == TRAIN:
             return self.probed
         if name == NOISE:
@@ -99,12 +99,12 @@ class Candidate:
         return sum(len(heard.broken) for heard in self.heard.values())
 
     def embeddings(self, name: str) -> list[np.ndarray]:
-        """Rows [F, D] of each sound of a set, in the order of its sounds."""
+        """Return rows [F, D] of each sound of a set, in the order of its sounds."""
         heard, role = self.heard[name], self.network.role
         return [part.embeddings for part in heard.features(role, list(heard.keys))]
 
     def pooled(self, name: str) -> np.ndarray:
-        """The mean row of each sound of a set [N, D]."""
+        """Return the mean row of each sound of a set [N, D]."""
         return np.array([rows.mean(axis=0, dtype=np.float64) for rows in self.embeddings(name)])
 
 
@@ -250,7 +250,7 @@ def _measure_figures(candidate: Candidate, protocol: Protocol) -> Figures:
 
 
 def _make_exam(candidate: Candidate, protocol: Protocol, sounds: Sequence[Known]) -> Exam:
-    """Some of the known sounds as recordings, each a clip of its own."""
+    """Return some of the known sounds as recordings, each a clip of its own."""
     items = {
         known.id: Item((known.caption,), (known.id,), known.labels, steps=known.steps)
         for known in sounds
@@ -260,7 +260,10 @@ def _make_exam(candidate: Candidate, protocol: Protocol, sounds: Sequence[Known]
 
 
 def _measure_value(exam: Exam, column: str, heard: Heard) -> float:
-    """The column of what was heard. Raises StabenchError where the sounds do not allow it."""
+    """Return the column of what was heard.
+
+    Raises StabenchError where the sounds do not allow it.
+    """
     answers = Answers(exam, exam.items, heard)
     clips = answers.clips(column)
     if not clips:
@@ -305,12 +308,12 @@ def accuracy_of(candidate: Candidate) -> tuple[Measure, float]:
 
 
 def _mark_events(sounds: Sequence[Known], labels: Sequence[str]) -> np.ndarray:
-    """Which events each sound holds: booleans [N, C]."""
+    """Return which events each sound holds: booleans [N, C]."""
     return np.array([[label in known.labels for label in labels] for known in sounds])
 
 
 def _measure_floor(candidate: Candidate) -> Floor:
-    """The mean distance between random halves of the recordings, and that of white noise."""
+    """Return the mean distance between random halves of the recordings, and that of white noise."""
     clips = candidate.embeddings(PLAIN)
     rng, distances = np.random.default_rng(0), []
     for _ in range(HALVINGS):
@@ -324,7 +327,7 @@ def _measure_floor(candidate: Candidate) -> Floor:
 
 
 def _add_agreement(records: dict[str, Record]) -> dict[str, Record]:
-    """The records with the agreement of those two judges that measure distances of sets."""
+    """Add the agreement of those two judges that measure distances of sets to their records."""
     pair = [records[role] for role in DISTANCES if role in records and records[role].figures]
     if len(pair) < 2:
         return records
@@ -344,7 +347,7 @@ def _add_agreement(records: dict[str, Record]) -> dict[str, Record]:
 
 
 def _list_distances(record: Record) -> np.ndarray:
-    """The distance of every damaged set, in the order of kinds and levels; gain apart."""
+    """Return the distance of every damaged set, in the order of kinds and levels; gain apart."""
     curves = record.figures.curves[DISTANCES[record.role]] if record.figures else {}
     return np.array(
         [value for kind, curve in curves.items() if kind != UNORDERED for value in curve.values]
@@ -352,7 +355,7 @@ def _list_distances(record: Record) -> np.ndarray:
 
 
 def _judge(**fields: Any) -> Record:
-    """The record with the verdict that follows from what it holds."""
+    """Return the record with the verdict that follows from what it holds."""
     # Without validation: a record is refused while its verdict and its figures disagree.
     passed = not Record.model_construct(**fields).faults
     return Record(**{**fields, "passed": passed})

@@ -46,7 +46,7 @@ class Loaded(NamedTuple):
 
 
 def load(order: Order) -> Loaded:
-    """The system, ready to run, with what its optional method `provenance() -> dict` returns.
+    """Load a system and return it with what its optional `provenance() -> dict` returns.
 
     Raises MissingError for a module or file that is not there, StabenchError for wrong options or
     an incomplete class, LoadFailed for whatever else its code raises.
@@ -93,7 +93,7 @@ class Refused(Exception):
 
 
 def transcript(representation: Any, phase: str) -> tuple[str | None, int | None]:
-    """Text and token count of a Representation. Raises Refused for anything else."""
+    """Return text and token count of a Representation. Raises Refused for anything else."""
     if not hasattr(representation, "payload"):
         kind = type(representation).__name__
         raise Refused("bad-output", f"{phase} returned {kind}, expected a Representation")
@@ -104,7 +104,7 @@ def transcript(representation: Any, phase: str) -> tuple[str | None, int | None]
 
 
 def check_count(outputs: Any, expected: int, phase: str) -> None:
-    """Raises Refused unless a phase returned a list of `expected` outputs."""
+    """Raise Refused unless a phase returned a list of `expected` outputs."""
     if not isinstance(outputs, list | tuple):
         kind = type(outputs).__name__
         raise Refused("bad-output", f"{phase} returned {kind}, expected a list, one for each clip")
@@ -113,7 +113,10 @@ def check_count(outputs: Any, expected: int, phase: str) -> None:
 
 
 def checked(waveform: Any, rate_hz: int) -> np.ndarray:
-    """Samples float32 [T] of a Waveform; Refused unless 1-d, finite, not empty, at `rate_hz`."""
+    """Return samples float32 [T] of a Waveform.
+
+    Raises Refused unless they are 1-d, finite, not empty and at `rate_hz`.
+    """
     samples, found_hz = getattr(waveform, "samples", None), getattr(waveform, "rate_hz", None)
     if not isinstance(samples, np.ndarray) or samples.dtype.kind != "f":
         kind = getattr(samples, "dtype", type(samples).__name__)
@@ -139,7 +142,7 @@ class SpeechError(ValueError):
 
 
 def read_speech(path: Path | None, rate_hz: int) -> np.ndarray:
-    """Samples float32 [T] at `rate_hz`, within +-1; several channels are averaged.
+    """Return samples float32 [T] at `rate_hz`, within +-1; several channels are averaged.
 
     Raises SpeechError for a file that is missing, empty, not WAV, truncated, without samples, not
     finite or beyond full scale. Peaks that resampling lifts over full scale are cut to it.

@@ -65,7 +65,7 @@ class Engine:
         self._folder.write_record(record)
 
     def _list_pending(self) -> list[Batch]:
-        """The batches of the schedule without what is done, in its order."""
+        """Return the batches of the schedule without what is done, in its order."""
         protocol = self._suite.protocol
         size = protocol.batch_size
         done = {row.key for row in self._folder.rows() if row.ok}
@@ -82,7 +82,7 @@ class Engine:
 
     @contextmanager
     def _start_supervisors(self, pending: list[Batch]) -> Iterator[dict[str, Supervisor]]:
-        """A started worker for each system with work to do; all are ended on the way out."""
+        """Yield a started worker for each system with work to do; all are ended on the way out."""
         wanted = {batch[0].system for batch in pending} | {*self._profiles.wanted()}
         crew = {
             use.name: self._make_supervisor(use)
@@ -138,7 +138,7 @@ class Engine:
         return Job(turn.clip, turn.repeat, turn.warmup, turn.seed, speech, clip.caption)
 
     def _make_profile_job(self, clip: str) -> Job:
-        """The clip as its first repeat runs it."""
+        """Return the clip as its first repeat runs it."""
         seed = clip_seed(self._suite.protocol.seed, clip, 0)
         return self._make_job(Turn("", clip, 0, False, seed))
 
@@ -150,7 +150,7 @@ class Engine:
 
 
 def check_failures(folder: RunFolder) -> None:
-    """Raises TooManyFailures for a system with a larger share of failed clips than allowed."""
+    """Raise TooManyFailures for a system with a larger share of failed clips than allowed."""
     allowed = folder.suite.protocol.max_failed_share
     for name, (ok, _, planned) in folder.counts().items():
         failed = planned - ok

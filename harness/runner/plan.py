@@ -21,7 +21,7 @@ class Plan(NamedTuple):
 
 
 def begin(name: str, request: Request, runs: Path) -> RunFolder:
-    """A new run folder in `runs` for the suite `name`. Raises StabenchError, MissingError."""
+    """Make a new run folder in `runs` for the suite `name`. Raises StabenchError, MissingError."""
     plan = resolve(name, request)
     record = Record(
         suite=plan.suite,
@@ -34,7 +34,7 @@ def begin(name: str, request: Request, runs: Path) -> RunFolder:
 
 
 def resume(name: str, folder: RunFolder, asked: dict[str, Any]) -> RunFolder:
-    """The same run, to be taken up again; `asked` holds the options given now.
+    """Take up the same run again; `asked` holds the options given now.
 
     Raises StabenchError with the first key in which suite, options or clips differ from the run's.
     """
@@ -54,7 +54,7 @@ def resume(name: str, folder: RunFolder, asked: dict[str, Any]) -> RunFolder:
 
 
 def resolve(name: str, request: Request) -> Plan:
-    """The suite as requested, and its clips."""
+    """Return the suite as requested, and its clips."""
     chosen = suite.load(name).selected(request.systems)
     if request.speech is not None:
         options = {"use": "folder", "speech": request.speech, "captions": request.captions}

@@ -27,7 +27,7 @@ class Profiles:
         self._request = folder.record.request
 
     def wanted(self) -> list[str]:
-        """The systems without a profile, in the suite's order; failed ones are tried again."""
+        """Return the systems without a profile, in the suite's order; failed ones are retried."""
         if not self._protocol.profile:
             return []
         done = {name for name, profile in self._read_costs().systems.items() if profile.done}
@@ -67,7 +67,7 @@ class Profiles:
         self._write_costs(costs.model_copy(update=update))
 
     def _find_median_clip(self, system: str) -> str | None:
-        """The clip with the (upper) median duration of speech of those the system managed."""
+        """Return the clip with the (upper) median duration of speech among those that are done."""
         durations_s = {row.clip: row.speech_s or 0.0 for row in timed(self._folder.rows(), system)}
         clips = sorted(durations_s, key=lambda clip: (durations_s[clip], clip))
         return clips[len(clips) // 2] if clips else None

@@ -91,7 +91,7 @@ class Supervisor:
                 self._bury(WorkerLost("worker-died", "the worker died while idle"))
 
     def run(self, jobs: Sequence[Job]) -> Iterator[list[Row]]:
-        """The rows of the jobs, in lists to be journalled whole; warm-ups of a new worker first."""
+        """Yield the rows of the jobs, in lists to be journalled whole; a new worker's warm-ups first."""
         self._restart()
         while self._cold > 0 and self._given_up is None:
             self._cold -= 1
@@ -100,7 +100,7 @@ class Supervisor:
         yield self._attempt(jobs)
 
     def profile(self, job: Job) -> Profile:
-        """What one clip costs beyond time; of a worker that dies, why it is not known."""
+        """Return what one clip costs beyond time; of a worker that dies, why it is not known."""
         self._restart()
         if self._given_up is not None:
             return unprofiled(self._given_up.message, job.clip)

@@ -98,7 +98,7 @@ class Worker:
         self._threads = limit_threads(order.threads)
 
     def about(self) -> dict[str, Any]:
-        """What the run folder keeps of the system: provenance, rates, versions, threads."""
+        """Return what the run folder keeps of the system: provenance, rates, versions, threads."""
         return {
             "provenance": self._provenance,
             "sample_rate_hz": self._system.sample_rate,
@@ -122,7 +122,7 @@ class Worker:
         return [draft.finish(self._order.system, peak_bytes) for draft in drafts]
 
     def profile(self, job: Job) -> Profile:
-        """What the clip costs beyond time; a system that fails leaves the reason alone."""
+        """Return what the clip costs beyond time; a system that fails leaves the reason alone."""
         try:
             utterance = self._read_utterance(job)
             work = Work(self._system, utterance, job.seed, self._phases)
@@ -131,7 +131,7 @@ class Worker:
             return unprofiled(_explain(error).message, job.clip)
 
     def usable(self) -> bool:
-        """False when the device is broken for good, as CUDA is after an illegal access."""
+        """Return False when the device is broken for good, as CUDA is after an illegal access."""
         try:
             self._device.synchronize()
         except RuntimeError:

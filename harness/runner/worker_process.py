@@ -76,14 +76,14 @@ class WorkerProcess:
         self._send({"task": value.pop("task"), "order": value})
 
     def ready(self, timeout_s: float) -> dict[str, Any]:
-        """What the worker says of its loaded system.
+        """Return what the worker says of its loaded system.
 
         Raises MissingError, StabenchError, LoadFailed or WorkerLost.
         """
         return self._read_reply(timeout_s)["about"]
 
     def run(self, jobs: Sequence[Job], timeout_s: float) -> list[Row]:
-        """One row a job. Raises WorkerLost, or OSError when an output cannot be written."""
+        """Return one row a job. Raises WorkerLost, or OSError when an output cannot be written."""
         self._send({"jobs": jobs})
         reply = self._read_reply(timeout_s)
         # The device is broken for good: the next clips get a new worker.
@@ -92,7 +92,7 @@ class WorkerProcess:
         return [journal.from_json(row) for row in reply["rows"]]
 
     def profile(self, job: Job, timeout_s: float) -> Profile:
-        """What one clip costs beyond time. Raises WorkerLost."""
+        """Return what one clip costs beyond time. Raises WorkerLost."""
         self._send({"profile": job})
         reply = self._read_reply(timeout_s)
         if not reply["usable"]:
@@ -139,7 +139,10 @@ class WorkerProcess:
         return reply
 
     def _read_line(self, deadline_s: float) -> bytes:
-        """The next line of the worker. Raises TimeoutError, or WorkerLost at the pipe's end."""
+        """Return the next line of the worker.
+
+        Raises TimeoutError, or WorkerLost at the pipe's end.
+        """
         while b"\n" not in self._received:
             left_s = max(0.0, deadline_s - time.monotonic())
             if not select.select([self._output], [], [], left_s)[0]:

@@ -31,7 +31,7 @@ class Influences(NamedTuple):
 
 
 def to_bytes(influences: Influences) -> bytes:
-    """The file: columns system, column, clip, share; values and groups in its metadata."""
+    """Return the file: columns system, column, clip, share; values and groups in its metadata."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -51,7 +51,10 @@ def to_bytes(influences: Influences) -> bytes:
 
 
 def read(folder: Path) -> Influences | None:
-    """The shares kept in `folder`, or None without any. Raises StabenchError for another file."""
+    """Return the shares kept in `folder`, or None without any.
+
+    Raises StabenchError for another file.
+    """
     path = folder / NAME
     if not path.exists():
         return None
@@ -76,7 +79,7 @@ def read(folder: Path) -> Influences | None:
 
 
 def keys(clips: Mapping[str, int], recordings: Mapping[str, int], count: int) -> list[str]:
-    """The key of each group 0 to `count` - 1: its first clip in sorted order, or its recording."""
+    """Return the key of each group 0 to `count` - 1: its first clip by name, or its recording."""
     names: dict[int, str] = {}
     for clip in sorted(clips):
         names.setdefault(clips[clip], clip)

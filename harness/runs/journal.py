@@ -85,7 +85,7 @@ class Row:
         return self.status == "ok"
 
     def remainder_ns(self, phase: str) -> int | None:
-        """What a phase took beyond its stages; None when it was not timed."""
+        """Return what a phase took beyond its stages; None when it was not timed."""
         if phase not in self.phase_ns:
             return None
         return self.phase_ns[phase] - sum(
@@ -94,12 +94,12 @@ class Row:
 
 
 def timestamp() -> str:
-    """The time in UTC, ISO 8601, to the millisecond."""
+    """Return the time in UTC, ISO 8601, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def to_json(row: Row) -> dict[str, Any]:
-    """The row as the journal and the worker's pipe hold it."""
+    """Return the row as the journal and the worker's pipe hold it."""
     value = asdict(row)
     value["error"] = row.error._asdict() if row.error else None
     value["spans"] = [span._asdict() for span in row.spans]
@@ -107,7 +107,7 @@ def to_json(row: Row) -> dict[str, Any]:
 
 
 def from_json(value: dict[str, Any]) -> Row:
-    """The inverse of `to_json`. Raises TypeError or KeyError for a row of another shape."""
+    """Return the inverse of `to_json`. Raises TypeError or KeyError for a row of another shape."""
     value = with_phases(value)
     error = Failure(**value["error"]) if value["error"] else None
     spans = tuple(Span(**span) for span in value["spans"])
@@ -138,7 +138,7 @@ def _upgrade(line: bytes) -> bytes:
 
 
 def read(path: Path) -> list[Row]:
-    """The rows of a journal; the last line of a key wins, a torn last line does not count.
+    """Return the rows of a journal; the last line of a key wins, a torn last line does not count.
 
     Raises StabenchError with the line's number when a whole line is not a row.
     """
@@ -168,7 +168,7 @@ def _parse_line(path: Path, number: int, line: bytes) -> Row:
 
 @cache
 def reader() -> Any:
-    """What reads one line of JSON as a Row, strictly (a pydantic TypeAdapter)."""
+    """Return what reads one line of JSON as a Row, strictly (a pydantic TypeAdapter)."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(Row)

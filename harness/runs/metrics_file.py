@@ -197,7 +197,10 @@ class MetricsFile(Strict):
 
 
 def read(folder: Path) -> MetricsFile | None:
-    """The scores in `folder`, or None before scoring. Raises StabenchError for another shape."""
+    """Return the scores in `folder`, or None before scoring.
+
+    Raises StabenchError for another shape.
+    """
     path = folder / NAME
     if not path.exists():
         return None

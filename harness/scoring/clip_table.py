@@ -19,7 +19,7 @@ def clip_table(
     trials: Mapping[tuple[str, str], Row],
     task: Task,
 ) -> bytes:
-    """clips.parquet from `systems` of metrics.json and the measured rows of a run, if any.
+    """Return clips.parquet from `systems` of metrics.json and the measured rows of a run, if any.
 
     Columns: system, clip, ok, reason, caption, transcript, word_errors, words, one for each
     metric that is a mean over clips, <phase>_ns for each phase of the `task`. What is not known is

@@ -25,7 +25,7 @@ class Groups:
 
 
 def groups(references: Mapping[str, tuple[str, ...]], recordings: tuple[str, ...]) -> Groups:
-    """Connected sets of clips and recordings; `references` are the recordings of each clip.
+    """Return connected clips and recordings; `references` are the recordings of each clip.
 
     One of either alone is a group of its own. They are numbered in the order of clips, then of
     recordings.
@@ -140,7 +140,7 @@ class Exam:
         return Draws.of(self.groups.count, replicates=self.bootstrap, seed=self.seed)
 
     def counts(self, clips: Sequence[str]) -> np.ndarray:
-        """How often each of some clips is drawn in each replicate, int [B, N]."""
+        """Return how often each of some clips is drawn in each replicate, int [B, N]."""
         return self.draws.counts[:, [self.groups.clips[clip] for clip in clips]]
 
     @cached_property
@@ -151,7 +151,7 @@ class Exam:
         return {role: self.networks[role].text(texts) for role in roles} if texts else {}
 
     def events(self, items: list[Item]) -> np.ndarray:
-        """Which of the tagger's classes each item should hold: booleans [N, C]."""
+        """Return which of the tagger's classes each item should hold: booleans [N, C]."""
         names = self.networks["tagger"].embedder.labels
         _check_labels((label for item in items for label in item.labels), names)
         return np.array([[name in item.labels for name in names] for item in items])
@@ -166,13 +166,13 @@ class Exam:
         ]
 
     def once(self, key: str, make: Callable[[], T]) -> T:
-        """What depends on the recordings alone, made for the first system."""
+        """Return what depends on the recordings alone, made for the first system."""
         if key not in self._kept:
             self._kept[key] = make()
         return self._kept[key]
 
     def lack(self, metric: Metric) -> str | None:
-        """Why no system can have this metric here, or None."""
+        """Return why no system can have this metric here, or None."""
         for role in (need for need in metric.needs if need in ROLES):
             if role not in self.networks:
                 return f"no {role} network is named"

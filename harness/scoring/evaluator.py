@@ -54,7 +54,7 @@ class Answers:
         self._measured: dict[tuple[str, tuple[str, ...]], Measured] = {}
 
     def clips(self, column: str) -> list[str]:
-        """Clips with everything the column needs, sorted by id."""
+        """Return clips with everything the column needs, sorted by id."""
         needs, recordings = METRICS[column].needs, self._exam.references.keys
         # A transcript needs no sound: WER also counts clips of `--phase represent`.
         present = self._transcripts if "transcript" in needs else self._heard.keys
@@ -72,7 +72,7 @@ class Answers:
         return clips
 
     def estimate(self, column: str) -> Estimate:
-        """The column's value and interval, or why there is none."""
+        """Return the column's value and interval, or why there is none."""
         clips = self.clips(column)
         if reason := self._lack(column, clips):
             return Estimate.missing(reason, len(clips))
@@ -90,7 +90,7 @@ class Answers:
         return estimate._replace(p_value=measured.p_value)
 
     def per_clip(self, column: str) -> dict[str, float]:
-        """The value of each clip; nothing for a column that belongs to a set as a whole."""
+        """Return the value of each clip; nothing for a column that belongs to a set as a whole."""
         clips = self.clips(column)
         if self._lack(column, clips):
             return {}
@@ -100,7 +100,7 @@ class Answers:
             return {}
 
     def shares(self, column: str) -> np.ndarray | None:
-        """The share of each group in a column of the set as a whole; None for other columns."""
+        """Return the share of each group in a column of the set as a whole; None for others."""
         clips = self.clips(column)
         if self._lack(column, clips):
             return None
@@ -111,7 +111,7 @@ class Answers:
         return None if measured.per_clip or measured.ratio else measured.statistic.shares
 
     def minus(self, other: "Answers", column: str) -> Estimate:
-        """This minus the other, over the clips that both have."""
+        """Return this minus the other, over the clips that both have."""
         clips = sorted({*self.clips(column)} & {*other.clips(column)})
         if reason := self._lack(column, clips):
             return Estimate.missing(reason, len(clips))
@@ -122,7 +122,7 @@ class Answers:
         return bootstrap.interval(bootstrap.difference(mine, theirs), self._exam.draws)
 
     def frames(self) -> dict[str, int]:
-        """How many rows of embeddings each network gave for these sounds."""
+        """Return how many rows of embeddings each network gave for these sounds."""
         return {
             role: sum(
                 len(features.embeddings)
@@ -132,7 +132,7 @@ class Answers:
         }
 
     def measured(self, column: str, clips: list[str]) -> Measured:
-        """The column over `clips`, measured once. Raises NotMeasurable with the reason."""
+        """Return the column over `clips`, measured once. Raises NotMeasurable with the reason."""
         key = (column, tuple(clips))
         if key not in self._measured:
             metric = METRICS[column]
@@ -247,12 +247,12 @@ class _Sets:
 
 
 def too_few(column: str, clips: int) -> str | None:
-    """Why `clips` are not enough for the column, or None."""
+    """Return why `clips` are not enough for the column, or None."""
     least = METRICS[column].least
     return None if clips >= least else f"needs at least {least} clips, has {clips}"
 
 
 def needed_roles(columns: tuple[str, ...]) -> list[str]:
-    """The networks that columns need, in the order of roles."""
+    """Return the networks that columns need, in the order of roles."""
     needs = {need for column in columns for need in METRICS[column].needs}
     return [role for role in ROLES if role in needs]

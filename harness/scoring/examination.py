@@ -241,12 +241,12 @@ def find(embedder: Any, role: str, identity: str) -> Record | None:
 
 
 def shipped_at(folder: Path, role: str) -> Path:
-    """Where weights bring along the record of a network in a role."""
+    """Return where weights bring along the record of a network in a role."""
     return folder / f"examination-{role}.json"
 
 
 def kept_at(role: str, identity: str) -> Path:
-    """Where the record of a network lies in the cache folder."""
+    """Return where the record of a network lies in the cache folder."""
     # An identity holds names and settings of any length; a file name may not.
     digest = hashlib.sha256(identity.encode()).hexdigest()[:32]
     return cache_folder() / FOLDER / f"{role}-{digest}.json"

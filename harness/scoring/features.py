@@ -54,7 +54,7 @@ class FeatureCache:
         return self._fetch_row("SELECT 1 FROM features WHERE key = ?", key) is not None
 
     def __getitem__(self, key: str) -> Features:
-        """Raises KeyError for a sound that was not heard."""
+        """Return the features of a sound. Raises KeyError for one that was not heard."""
         row = self._fetch_row("SELECT frames, rows, logits FROM features WHERE key = ?", key)
         if row is None:
             raise KeyError(key)
@@ -200,7 +200,10 @@ class Network:
         return refused
 
     def text(self, captions: set[str]) -> dict[str, np.ndarray]:
-        """Embedding [D] of each caption. Raises StabenchError when the network reads no text."""
+        """Return the embedding [D] of each caption.
+
+        Raises StabenchError when the network reads no text.
+        """
         if not hasattr(self.embedder, "embed_text"):
             raise StabenchError(f"embedder '{self.name}' reads no text; name a CLAP in [metrics]")
         new = sorted(caption for caption in captions if f"text {caption}" not in self.cache)
@@ -232,7 +235,7 @@ def network(
     threads: int = 1,
     options: Mapping[str, Any] | None = None,
 ) -> Network:
-    """The registered embedder of a rule, in its role; features are kept in `folder`."""
+    """Return the registered embedder of a rule, in its role; features are kept in `folder`."""
     name, options = rule.network, dict(options or {})
     target = registry.target("embedders", name)
     make = registry.attribute(target)
@@ -284,7 +287,7 @@ class Heard:
     broken: Mapping[str, str] = field(default_factory=dict)
 
     def features(self, role: str, clips: list[str]) -> list[Features]:
-        """What one network made of these clips."""
+        """Return what one network made of these clips."""
         cache = self.networks[role].cache
         return [cache[self.keys[clip]] for clip in clips]
 
@@ -294,11 +297,11 @@ class Heard:
         return of_clips({**self.keys, **dict.fromkeys(self.broken, BROKEN)})
 
     def some(self, clips: list[str]) -> "Heard":
-        """Only these clips."""
+        """Return only these clips."""
         return Heard(self.networks, {clip: self.keys[clip] for clip in clips})
 
     def renamed(self, names: Mapping[str, str]) -> "Heard":
-        """The same sounds under other clips: `names` is new clip -> clip that was heard."""
+        """Return the same sounds under other clips: `names` is new clip -> clip that was heard."""
         return Heard(self.networks, {new: self.keys[old] for new, old in names.items()})
 
 
@@ -336,7 +339,7 @@ def _decode_batch(
 
 
 def _average_windows(parts: list[Features]) -> Features:
-    """One clip's features from those of its windows: means, which a CLAP brings to unit length."""
+    """Return a clip's features from those of its windows: means, at unit length for a CLAP."""
     if len(parts) == 1:
         return parts[0]
     rows = np.mean([part.embeddings for part in parts], axis=0)

@@ -27,7 +27,7 @@ class WavFolder(NamedTuple):
 
 
 def wav_folder(name: str, path: Path) -> WavFolder:
-    """The WAV files of a folder. Raises MissingError for none, StabenchError for a stem twice."""
+    """Return the WAVs of a folder. Raises MissingError for none, StabenchError for a stem twice."""
     if not path.is_dir():
         raise MissingError(f"{name}: folder '{path}' is not there; give a folder of WAV files")
     files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".wav")
@@ -43,7 +43,7 @@ def wav_folder(name: str, path: Path) -> WavFolder:
 
 
 def sounds(folder: WavFolder, clips: Iterable[str]) -> Sounds:
-    """What decodes each clip; a clip without a file raises AudioError like a broken one."""
+    """Return what decodes each clip; a clip without a file raises AudioError like a broken one."""
     return {
         clip: partial(_decode_file, folder.files.get(clip, folder.path / f"{clip}.wav"))
         for clip in clips
@@ -70,9 +70,9 @@ class Pairs(NamedTuple):
 
 
 def read_items(path: Path) -> dict[str, Item]:
-    """Items by output from a CSV with columns id, caption and, if wanted, reference.
+    """Return items by output from a CSV with columns id, caption and, if wanted, reference.
 
-    Without `reference` an id stands once and names its recording too. With it an id may stand in
+    Without `reference` an id occurs once and names its recording too. With it an id may occur in
     several rows, for other captions or recordings. Raises StabenchError for a bad CSV or the same
     row twice, MissingError without the file.
     """
@@ -105,7 +105,7 @@ def pair(
     named: bool,
     unpaired: bool,
 ) -> Pairs:
-    """Items for folders of outputs. `named` says that the table names each clip's recordings.
+    """Return items for folders of outputs; `named`: the table names each clip's recordings.
 
     Otherwise the clips are the recordings, by file stem. A system that shares no stem with the
     clips, or all of them when `unpaired`, is a set of its own, judged without recordings.
@@ -145,6 +145,6 @@ def pair(
 
 
 def _name_first(names: list[str]) -> str:
-    """The first few of many names."""
+    """Return the first few of many names."""
     more = ", ..." if len(names) > MOST_NAMED else ""
     return ", ".join(names[:MOST_NAMED]) + more

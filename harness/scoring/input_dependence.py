@@ -77,7 +77,7 @@ def permutation_p(
 
 
 def _sum_groups(better: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Sums over the outputs of a group of their mean fit to the clips of another [G, G]."""
+    """Sum over the outputs of a group their mean fit to the clips of another [G, G]."""
     order = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.diff(groups[order], prepend=groups.min() - 1))
     sizes = np.diff(starts, append=len(groups))
@@ -147,7 +147,7 @@ def fit_tables(exam: Exam, items: Mapping[str, Item], heard: Heard) -> dict[str,
 def _measure_divergences(
     exam: Exam, heard: Heard, clips: list[str], chosen: list[Item]
 ) -> np.ndarray:
-    """KL(recordings of clip j || output i) [N, N] in nats, as metrics/kl.py has it."""
+    """Return KL(recordings of clip j || output i) [N, N] in nats, as metrics/kl.py has it."""
     role, epsilon = METRICS["kl"].needs[0], exam.protocol.kl_epsilon
     logits = class_logits(heard.features(role, clips)).astype(np.float64)
     log_q = log_softmax(logits)
@@ -164,7 +164,7 @@ def _measure_divergences(
 
 
 def _measure_cosines(exam: Exam, heard: Heard, clips: list[str], chosen: list[Item]) -> np.ndarray:
-    """CLAP score of output i with the captions of clip j [N, N], as metrics/clap.py has it."""
+    """Return the CLAP score of output i with the captions of clip j [N, N], as metrics/clap.py."""
     role = METRICS["clap"].needs[0]
     texts = exam.heard_captions[role]
     sounds = np.concatenate([part.embeddings for part in heard.features(role, clips)])
@@ -175,6 +175,6 @@ def _measure_cosines(exam: Exam, heard: Heard, clips: list[str], chosen: list[It
 
 
 def _to_unit_length(rows: np.ndarray) -> np.ndarray:
-    """Rows at length 1, in float64."""
+    """Return rows at length 1, in float64."""
     wide = rows.astype(np.float64)
     return wide / np.linalg.norm(wide, axis=1, keepdims=True)

@@ -47,7 +47,7 @@ def _describe_metric(exam: Exam, name: str) -> ColumnRecord:
 
 
 def embedder(exam: Exam, network: Network) -> EmbedderRecord:
-    """Which network heard the sounds, and how they were brought to it."""
+    """Return which network heard the sounds, and how they were brought to it."""
     rule = network.rule
     first = exam.references.features(network.role, exam.recordings[:1])
     return EmbedderRecord(
@@ -108,7 +108,7 @@ def provenance(exam: Exam) -> ProvenanceRecord:
 
 
 def comparability(exam: Exam) -> list[str]:
-    """What keeps the numbers from being compared with others', the gravest first."""
+    """Return what keeps the numbers from being compared with others', the gravest first."""
     networks = exam.networks.values()
     random = sorted({net.name for net in networks if _is_random(net)})
     packages = sorted({net.package for net in networks if net.package})
@@ -123,7 +123,7 @@ def comparability(exam: Exam) -> list[str]:
 
 
 def _warn_of_judges(exam: Exam) -> Iterator[str]:
-    """What the reader must know of judges that failed, or that nobody examined."""
+    """Yield what the reader must know of judges that failed, or that nobody examined."""
     # Random weights have a note of their own, which says more.
     networks = [net for net in exam.networks.values() if not _is_random(net)]
     for net in networks:
@@ -138,7 +138,7 @@ def _warn_of_judges(exam: Exam) -> Iterator[str]:
 
 
 def command(protocol: Protocol) -> str:
-    """The command that examines the networks of a protocol, with those put in place of its own."""
+    """Return the command that examines a protocol's networks, and those put in place of its own."""
     names: dict[str, str] = {role: rule.network for role, rule in protocol.networks.items()}
     others = (f" --judge {role}={names[role]}" for role in protocol.replaced)
     return f"{COMMAND} --protocol {protocol.name}{''.join(others)}"
@@ -149,5 +149,5 @@ def _is_random(network: Network) -> bool:
 
 
 def package_versions() -> dict[str, str]:
-    """The packages that can change a number, with their versions."""
+    """Return the packages that can change a number, with their versions."""
     return environment.versions(VERSIONS)

@@ -79,7 +79,7 @@ class Sanity:
     def _score_heard(
         self, label: str, heard: Heard, known: dict[str, Estimate] | None = None
     ) -> SanityRow:
-        """The row of these sounds; the cells that are `known` are not measured again."""
+        """Return the row of these sounds; the cells that are `known` are not measured again."""
         answers = Answers(self.exam, self.exam.probes, heard)
         known = known or {}
         cells = {
@@ -89,7 +89,7 @@ class Sanity:
         return SanityRow(label, cells, len(heard.keys), answers)
 
     def _compare_halves(self) -> SanityRow:
-        """Distances of sets between two halves of the recordings; the rest of all recordings."""
+        """Compare two halves of the recordings where sets are compared; else score all of them."""
         order = shuffled(self.exam.recordings, self.exam.seed)
         first, second = order[: len(order) // 2], order[len(order) // 2 :]
         few = f"needs at least 2 recordings in each half, has {len(first)}"
@@ -111,7 +111,7 @@ class Sanity:
         return self._score_heard("Recordings, half and half", references, known)
 
     def _score_shuffled(self) -> SanityRow:
-        """Each recording in the place of another: wrong captions, wrong labels, same set."""
+        """Put each recording in the place of another: wrong captions, wrong labels, same set."""
         order = shuffled(self.exam.recordings, self.exam.seed)
         # Each takes the place of the next in a random order: none can stay where it was.
         place = dict(zip(order, [*order[1:], order[0]], strict=True))
@@ -138,7 +138,7 @@ class Sanity:
         return [column for column in self.columns if "pair" in METRICS[column].needs]
 
     def _make_sounds(self, make: Callable[[str, Audio], Audio]) -> Sounds:
-        """A sound made of each recording, when it is asked for."""
+        """Return a sound made of each recording, when it is asked for."""
 
         def make_later(clip: str) -> Callable[[], Audio]:
             return lambda: make(clip, self.references[clip]())
@@ -146,23 +146,23 @@ class Sanity:
         return {clip: make_later(clip) for clip in self.exam.recordings}
 
     def _make_noise(self, clip: str, audio: Audio) -> Audio:
-        """Gaussian noise of the recording's length, rate and rms."""
+        """Return Gaussian noise of the recording's length, rate and rms."""
         rms = np.sqrt(np.mean(np.square(audio.samples, dtype=np.float64)))
         samples = generator(self.exam.seed, clip).standard_normal(len(audio.samples)) * rms
         return Audio(samples.astype(np.float32), audio.rate_hz)
 
 
 def silence(_clip: str, audio: Audio) -> Audio:
-    """Zeros of the recording's length and rate."""
+    """Return zeros of the recording's length and rate."""
     return Audio(np.zeros_like(audio.samples), audio.rate_hz)
 
 
 def generator(seed: int, name: str) -> np.random.Generator:
-    """Random numbers for one clip: the same whatever the other clips are."""
+    """Return random numbers for one clip: the same whatever the other clips are."""
     digest = hashlib.sha256(f"sanity:{seed}:{name}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
 def shuffled(clips: list[str], seed: int) -> list[str]:
-    """The clips in an order of the seed."""
+    """Return the clips in an order of the seed."""
     return [clips[index] for index in generator(seed, "order").permutation(len(clips))]

@@ -43,7 +43,7 @@ ON_CPU = Hearing()
 
 
 def silent(_what: str, _done: int, _of: int) -> None:
-    """Progress for nobody."""
+    """Tell nobody of progress."""
 
 
 def score_run(run: Path, progress: Progress = silent, device: str = "cpu") -> Path:
@@ -127,7 +127,7 @@ def score_folders(
 def networks_of(
     protocol: Protocol, columns: tuple[str, ...], hearing: Hearing
 ) -> dict[str, Network]:
-    """The networks that the columns need, by role."""
+    """Return the networks that the columns need, by role."""
     return {
         role: network_of(role, protocol.networks[role], hearing)
         for role in needed_roles(columns)
@@ -136,7 +136,7 @@ def networks_of(
 
 
 def network_of(role: str, rule: Listening, hearing: Hearing, *, kept: bool = True) -> Network:
-    """The network of a role; what it hears is `kept` in the cache folder, else in memory only."""
+    """Return the network of a role; what it hears is `kept` in the cache folder, else in memory."""
     return network(
         role,
         rule,
@@ -149,7 +149,7 @@ def network_of(role: str, rule: Listening, hearing: Hearing, *, kept: bool = Tru
 
 
 def recording_names(clips: tuple[Clip, ...]) -> dict[Path, str]:
-    """A name for every recording of a dataset: its stem, or its path where stems repeat."""
+    """Return a name for every recording of a dataset: its stem, or its path where stems repeat."""
     paths = list(dict.fromkeys(clip.reference for clip in clips if clip.reference))
     stems = Counter(path.stem for path in paths)
     return {path: path.stem if stems[path.stem] == 1 else str(path) for path in paths}
@@ -162,7 +162,7 @@ def item_of(clip: Clip, names: Mapping[Path, str]) -> Item:
 
 
 def _read_choice(metrics: Metrics, task: str) -> Choice:
-    """What a suite asks for, with the functions behind the names of its ceiling and floor."""
+    """Return what a suite asks for, with the functions that its ceiling and floor name."""
     ceiling, floor = (
         registry.attribute(name) if name else None for name in (metrics.ceiling, metrics.floor)
     )
@@ -171,7 +171,7 @@ def _read_choice(metrics: Metrics, task: str) -> Choice:
 
 
 def _read_entrant(folder: RunFolder, use: SystemUse) -> Entrant:
-    """What the journal says of one system's first repeat of each clip.
+    """Return what the journal says of one system's first repeat of each clip.
 
     Of a system on random weights nothing is heard: its sounds say nothing.
     """
@@ -212,7 +212,10 @@ def _explain_failure(row: Row | None) -> str:
 
 
 def output_of(path: Path, sha256: str, rate_hz: int | None) -> Audio:
-    """A system's output. Raises AudioError when it is not the sound that the run returned."""
+    """Return a system's output.
+
+    Raises AudioError when it is not the sound that the run returned.
+    """
     audio = decode(path)
     if content_sha256(audio.samples) != sha256:
         raise AudioError(f"{path}: not the audio of the run (its sha256 differs); run again")

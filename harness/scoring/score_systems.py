@@ -78,7 +78,7 @@ class Sheet(NamedTuple):
 def sheet(
     exam: Exam, entrants: list[Entrant], references: Sounds, choice: Choice, progress: Progress
 ) -> Sheet:
-    """The scores of all systems, and what each clip adds to those of a set as a whole.
+    """Return the scores of all systems, and what each clip adds to those of a set as a whole.
 
     The same bytes for the same sounds, weights and seed.
     """
@@ -122,7 +122,7 @@ def sheet(
 
 
 def _collect_influences(exam: Exam, scored: list[Scored], columns: tuple[str, ...]) -> Influences:
-    """The shares of each system whose quality is measured, under the keys of their groups."""
+    """Return the shares of each system whose quality is measured, under the keys of groups."""
     groups = exam.groups
     names = keys(groups.clips, groups.recordings, groups.count)
     shares: Shares = {}
@@ -179,7 +179,7 @@ def _score_system(
 
 
 def _share_ceiling(exam: Exam, answers: Answers, ceiling: Answers) -> Estimate:
-    """Event recall of a system over that of the ceiling, on the clips that both have."""
+    """Return event recall of a system over that of the ceiling, on the clips that both have."""
     if reason := exam.lack(METRICS["recall"]):
         return Estimate.missing(reason)
     recall, top = answers.per_clip("recall"), ceiling.per_clip("recall")

@@ -40,7 +40,7 @@ class ChangePoint:
 def change_points(
     values: Sequence[float], *, seed: int = 0, level: float = LEVEL
 ) -> list[ChangePoint]:
-    """Where the level of `values`, in order of time, moved; nothing below 8 of them.
+    """Return where the level of `values`, in order of time, moved; nothing below 8 of them.
 
     A series without a change shows one with probability `level` at most. Raises ValueError for a
     value that is not finite.
@@ -66,7 +66,7 @@ def change_points(
 def _find_splits(
     values: np.ndarray, start: int, level: float, rng: np.random.Generator
 ) -> Iterator[tuple[int, float]]:
-    """(index, p) of every split of a stretch that begins at `start`."""
+    """Yield (index, p) of every split of a stretch that begins at `start`."""
     if len(values) < LEAST_RUNS:
         return
     sizes = _compute_cusum(values)
@@ -80,7 +80,7 @@ def _find_splits(
 
 
 def _compute_cusum(values: np.ndarray) -> np.ndarray:
-    """Weighted CUSUM [..., n - 2 LEAST_SIDE + 1] of values [..., n], by the size of the left."""
+    """Return weighted CUSUM [..., n - 2 LEAST_SIDE + 1] of values [..., n], by the left's size."""
     n = values.shape[-1]
     left = np.arange(LEAST_SIDE, n - LEAST_SIDE + 1)
     sums = np.cumsum(values - values.mean(axis=-1, keepdims=True), axis=-1)[..., left - 1]
@@ -88,7 +88,7 @@ def _compute_cusum(values: np.ndarray) -> np.ndarray:
 
 
 def _measure_p_value(values: np.ndarray, size: float, rng: np.random.Generator) -> float:
-    """How often a random order has a split as large, the order itself counted."""
+    """Return how often a random order has a split as large, the order itself counted."""
     orders = rng.permuted(np.broadcast_to(values, (PERMUTATIONS, len(values))), axis=1)
     # The same values in another order may differ by rounding; they count as equal.
     as_large = _compute_cusum(orders).max(axis=1) >= size * (1 - 1e-9)

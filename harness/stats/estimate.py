@@ -74,7 +74,7 @@ class Estimate(NamedTuple):
 
 @cache
 def _cell_record() -> type:
-    """The model of a stored cell; made late, since workers go without pydantic."""
+    """Return the model of a stored cell; made late, since workers go without pydantic."""
     from pydantic import Field, FiniteFloat
 
     from stabench.harness.schema import Strict

@@ -17,7 +17,7 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 
 
 def least_n(percent: float) -> int:
-    """Samples needed before a percentile is printed.
+    """Return how many samples are needed before a percentile is printed.
 
     The smallest n for which at least two samples lie beyond the percentile with 99 % probability
     (binomial: n of p50 is 11, of p90 64, of p95 130, of p99 662).
@@ -84,7 +84,7 @@ class Latency:
         return float(np.std(self.samples_ns, ddof=1)) if self.n > 1 else None
 
     def percentile(self, percent: float) -> Estimate:
-        """The percentile (linear between samples), ns; a reason when clips are too few for it."""
+        """Return the percentile (linear between samples), ns; a reason where clips are too few."""
         needed = least_n(percent)
         if self.n_clips < needed:
             return Estimate.missing(
@@ -96,7 +96,7 @@ class Latency:
         return self._estimate(lambda samples: quantile(samples, percent, axis=-1))
 
     def _estimate(self, statistic: Statistic) -> Estimate:
-        """The statistic with its bootstrap interval over clips."""
+        """Return the statistic with its bootstrap interval over clips."""
         if not self.n:
             return Estimate.missing("no timed clips")
         value = float(statistic(np.asarray(self.samples_ns, dtype=float)))

@@ -57,14 +57,14 @@ def sign_flip(parts: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> Permut
 
 @lru_cache(maxsize=4)
 def _list_patterns(units: int) -> np.ndarray:
-    """Every pattern of signs, int8 [2 ** units, units]."""
+    """Return every pattern of signs, int8 [2 ** units, units]."""
     bits = np.arange(2**units)[:, None] >> np.arange(units)
     return (1 - 2 * (bits & 1)).astype(np.int8)
 
 
 @lru_cache(maxsize=4)
 def _draw_signs(units: int, draws: int, seed: int) -> np.ndarray:
-    """Signs at random, int8 [draws, units]."""
+    """Draw signs at random, int8 [draws, units]."""
     rng, signs = np.random.default_rng(seed), np.empty((draws, units), np.int8)
     for some in np.array_split(signs, -(-draws // _count_rows(units))):
         some[:] = 1 - 2 * rng.integers(0, 2, size=some.shape)
@@ -76,7 +76,7 @@ def _count_rows(units: int) -> int:
 
 
 def adjusted(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values, in the order given: the k-th smallest of m times m - k + 1, made monotone.
+    """Return p-values adjusted by Holm: of m, the k-th smallest times m - k + 1, made monotone.
 
     Calling those at or below alpha real makes any false call with probability alpha at most,
     whatever depends on what.

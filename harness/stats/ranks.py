@@ -36,7 +36,7 @@ class Rank(NamedTuple):
 
 
 def ranks(intervals: Sequence[Ends], better: Literal["lower", "higher"]) -> list[Rank]:
-    """The places of each interval among all of them, in their order.
+    """Return the places of each interval among all of them, in their order.
 
     The first two overlap, the third is behind both:
 

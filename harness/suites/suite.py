@@ -133,7 +133,7 @@ class Suite(Strict):
     @field_validator("task")
     @classmethod
     def _anywhere(cls, task: str) -> str:
-        """A file is found from any folder that the run is looked at from."""
+        """Return a file's absolute path: a run is looked at from any folder."""
         return registry.target("tasks", task) if registry.is_file(task) else task
 
     @field_validator("systems")
@@ -157,7 +157,7 @@ class Suite(Strict):
         return self
 
     def resolved(self) -> dict[str, Any]:
-        """The suite as JSON holds it, with the keys of the TOML file.
+        """Return the suite as JSON holds it, with the keys of the TOML file.
 
         Without the task where it is the usual one: digests of suites are older than tasks.
         """
@@ -167,7 +167,7 @@ class Suite(Strict):
         return value
 
     def check_names(self) -> None:
-        """Raises StabenchError with the nearest match for a name that nothing registers."""
+        """Raise StabenchError with the nearest match for a name that nothing registers."""
         registry.target("datasets", self.dataset.use)
         for system in self.systems:
             registry.target("systems", system.use)
@@ -176,7 +176,7 @@ class Suite(Strict):
             registry.target("embedders", embedder)
 
     def selected(self, wanted: tuple[str, ...]) -> "Suite":
-        """Only the systems of `wanted`: names of the suite, or "path.py:Class", named `Class`."""
+        """Return the suite with the systems of `wanted`: its names, or "path.py:Class" as `Class`."""
         if not wanted:
             return self
         known = {system.name: system for system in self.systems}
@@ -203,7 +203,7 @@ def load(name: str) -> Suite:
 
 
 def parse(what: str, value: dict[str, Any]) -> Suite:
-    """A suite from plain values; `what` begins the line of an error."""
+    """Return a suite from plain values; `what` begins the line of an error."""
     try:
         return Suite.model_validate(value)
     except ValidationError as error:
@@ -213,7 +213,7 @@ def parse(what: str, value: dict[str, Any]) -> Suite:
 
 
 def difference(then: object, now: object, key: str = "") -> str | None:
-    """The first key, dotted, in which two resolved suites differ, with both values; or None."""
+    """Return the first dotted key in which two resolved suites differ, with both values."""
     if isinstance(then, dict) and isinstance(now, dict):
         pairs = [(name, then.get(name), now.get(name)) for name in {**then, **now}]
     elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
