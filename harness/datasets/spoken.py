@@ -56,6 +56,7 @@ class Voice:
 
     def path(self, clip_id: str, text: str) -> Path:
         """Return where the clip's speech lies once it is rendered."""
+        # Named by all that decides the sound: runs share it, and a change gives another file.
         key = f"{self.digest}\0{clip_seed(self.seed, clip_id, 0)}\0{text}"
         name = hashlib.sha256(key.encode()).hexdigest()[:32]
         return cache_folder() / "speech" / self.digest[:16] / f"{name}.wav"

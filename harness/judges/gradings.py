@@ -123,6 +123,7 @@ def noise(levels: tuple[float, ...]) -> Damage:
 
     def apply(known: Known, level: float) -> Audio:
         samples, rate_hz = known.audio()
+        # From the sound's id alone: every level has the same noise, only louder.
         white = _seed_generator(known.id).standard_normal(samples.shape)
         scale = np.sqrt(np.mean(np.square(samples, dtype=np.float64))) * 10 ** (level / 20)
         return Audio((samples + scale * white).astype(np.float32), rate_hz)

@@ -41,6 +41,7 @@ def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
     """
     order = np.argsort(-scores, kind="stable")
     ranked, hits = scores[order], np.cumsum(truth[order])
+    # Of clips with equal scores none comes first: each counts down to the last of them.
     last = np.searchsorted(-ranked, -ranked, side="right") - 1
     precision = hits[last] / (last + 1)
     return float(precision[truth[order]].mean())
@@ -69,7 +70,7 @@ def probe(train: np.ndarray, truth: np.ndarray, test: np.ndarray) -> np.ndarray:
     wanted = truth - share
     values, vectors = np.linalg.eigh(known @ known.T)
     values = np.maximum(values, 0.0)
-    unit = float(values.mean()) or 1.0
+    unit = float(values.mean()) or 1.0  # rows that are all equal have no length
 
     def press(penalty: float) -> float:
         inverse = (vectors / (values + penalty * unit)) @ vectors.T

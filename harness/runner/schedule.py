@@ -51,6 +51,7 @@ def blocks(
                     Turn(system, clip, repeat, False, clip_seed(seed, clip, repeat))
                     for clip in chunk
                 )
+            # A B, then B A: a machine that slows down evenly slows all systems alike.
             turn.reverse()
 
 

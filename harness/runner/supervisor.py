@@ -91,7 +91,7 @@ class Supervisor:
                 self._bury(WorkerLost("worker-died", "the worker died while idle"))
 
     def run(self, jobs: Sequence[Job]) -> Iterator[list[Row]]:
-        """Yield the rows of the jobs, in lists to be journalled whole; a new worker's warm-ups first."""
+        """Yield the rows of the jobs, in lists to be journalled whole; first the warm-ups."""
         self._restart()
         while self._cold > 0 and self._given_up is None:
             self._cold -= 1

@@ -140,6 +140,7 @@ class Sanity:
     def _make_sounds(self, make: Callable[[str, Audio], Audio]) -> Sounds:
         """Return a sound made of each recording, when it is asked for."""
 
+        # Late: a recording is decoded when a network asks for it, not all of them at once.
         def make_later(clip: str) -> Callable[[], Audio]:
             return lambda: make(clip, self.references[clip]())
 

@@ -159,9 +159,10 @@ class Suite(Strict):
     def resolved(self) -> dict[str, Any]:
         """Return the suite as JSON holds it, with the keys of the TOML file.
 
-        Without the task where it is the usual one: digests of suites are older than tasks.
+        Without the task where it is the usual one.
         """
         value = self.model_dump(mode="json", by_alias=True)
+        # Digests of suites are older than tasks: those of stored runs must stay what they were.
         if self.task == DEFAULT:
             del value["task"]
         return value
@@ -176,7 +177,7 @@ class Suite(Strict):
             registry.target("embedders", embedder)
 
     def selected(self, wanted: tuple[str, ...]) -> "Suite":
-        """Return the suite with the systems of `wanted`: its names, or "path.py:Class" as `Class`."""
+        """Return the suite with the systems of `wanted`: by name or "path.py:Class"."""
         if not wanted:
             return self
         known = {system.name: system for system in self.systems}
