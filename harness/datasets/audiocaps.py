@@ -43,11 +43,7 @@ def audiocaps(
     items = _choose_items(read(Path(csv)), subset)
     judges = None if reference_captions is None else read_captions(Path(reference_captions))
     speaker = None if voice is None else Voice(voice, seed)
-    sounds = Found.nothing()
-    if audio is not None:
-        wanted = {item.id: Names(item.names, item.numbers) for item in items if not item.flaw}
-        sounds = recordings.find(Path(audio), wanted)
-    spoken = _find_speech(items, speech, speaker)
+    sounds, spoken = _find_sounds(items, audio), _find_speech(items, speech, speaker)
     clips, missing = [], []
     for item in items:
         judged = _choose_captions(item, captions, judges)
@@ -117,6 +113,13 @@ def _explain_flaw(item: Item, judged: tuple[str, ...]) -> str | None:
     if not judged:
         return "the reference captions have none for it"
     return None if all(judged) else f"caption {judged.index('') + 1} of {len(judged)} is empty"
+
+
+def _find_sounds(items: list[Item], audio: str | None) -> Found:
+    if audio is None:
+        return Found.nothing()
+    wanted = {item.id: Names(item.names, item.numbers) for item in items if not item.flaw}
+    return recordings.find(Path(audio), wanted)
 
 
 def _find_speech(items: list[Item], speech: str | None, voice: Voice | None) -> Found:

@@ -46,8 +46,8 @@ def latex(results: Results, table: Table) -> str:
     """report.tex of a run or of scores."""
     # Sentences under the table name systems, and are to be no longer than its cells allow.
     short = table._replace(rows=[row._replace(label=cut(row.label)) for row in table.rows])
-    given_marks = marks(short, (*results.paired, *results.paired_latencies))
-    return to_latex(short, given_marks, about(results))
+    judged = marks(short, (*results.paired, *results.paired_latencies))
+    return to_latex(short, judged, about(results))
 
 
 def to_latex(

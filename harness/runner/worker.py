@@ -128,7 +128,7 @@ class Worker:
             work = Work(self._system, utterance, job.seed, self._phases)
             return profile(job.clip, work, self._device)
         except (Exception, SystemExit) as error:
-            return unprofiled(_explain(error).message, job.clip)
+            return unprofiled(_make_failure(error).message, job.clip)
 
     def usable(self) -> bool:
         """Return False when the device is broken for good, as CUDA is after an illegal access."""
@@ -150,7 +150,7 @@ class Worker:
             draft.hand_on(representation, phase)
             draft.fields.update(phase_ns=dict(self._clock.phase_ns), spans=tuple(self._clock.spans))
         except (Exception, SystemExit) as error:
-            draft.error = _explain(error)
+            draft.error = _make_failure(error)
         return draft
 
     def _read_utterance(self, job: Job) -> Any:
@@ -174,7 +174,7 @@ class Worker:
         except (Exception, SystemExit) as error:
             # A batch fails as one: nobody knows which of its clips was at fault.
             for draft in drafts:
-                draft.error = _explain(error)
+                draft.error = _make_failure(error)
             return
         for draft, output in zip(drafts, outputs, strict=True):
             draft.fields.update(
@@ -202,7 +202,7 @@ class Worker:
             files.write_bytes(path, audio.encode(samples, rate_hz))
 
 
-def _explain(error: BaseException) -> Failure:
+def _make_failure(error: BaseException) -> Failure:
     if isinstance(error, Refused):
         return error.failure
     if isinstance(error, SpeechError):
