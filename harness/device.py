@@ -19,16 +19,16 @@ class Device(Protocol):
         """Return when everything that was launched has finished."""
 
     def mark(self) -> object | None:
-        """A point in the device's stream, or None where there is no stream."""
+        """Return a point in the device's stream, or None where there is no stream."""
 
     def between_ns(self, start: Any, end: Any) -> int | None:
-        """Device time between two marks; valid after a synchronisation."""
+        """Return device time between two marks; valid after a synchronisation."""
 
     def reset_peak(self) -> None:
         """Begin a new measurement of memory."""
 
     def peak_bytes(self) -> int | None:
-        """The most memory in use since, where it is known."""
+        """Return the most memory in use since, where it is known."""
 
 
 class Cpu:
@@ -49,7 +49,8 @@ class Cpu:
         pass
 
     def peak_bytes(self) -> int | None:
-        """VmHWM: unlike getrusage it does not count the process that started this one."""
+        """Return VmHWM."""
+        # Unlike getrusage it does not count the process that started this one.
         try:
             status = Path("/proc/self/status").read_text()
         except OSError:
@@ -93,7 +94,10 @@ class Cuda:
 
 
 def device(name: str) -> Device:
-    """The device "cpu" or "cuda". Torch is imported for CUDA only; StabenchError without a GPU."""
+    """Return the device "cpu" or "cuda".
+
+    Torch is imported for CUDA only; StabenchError without a GPU.
+    """
     return Cuda() if name == "cuda" else Cpu()
 
 

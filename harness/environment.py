@@ -57,7 +57,10 @@ class Environment:
 
 
 def record(threads: int) -> Environment:
-    """The environment now; `threads` is what systems are allowed. Imports no heavy package."""
+    """Return the environment now; `threads` is what systems are allowed.
+
+    Imports no heavy package.
+    """
     packages = installed()
     return Environment(
         python=platform.python_version(),
@@ -66,7 +69,7 @@ def record(threads: int) -> Environment:
         cpu_cores=os.cpu_count() or 1,
         cpu_usable=usable_cores(),
         cpu_mhz=cpu_mhz(),
-        cpu_governor=_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        cpu_governor=_read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         load_average=load_average(),
         memory_bytes=memory_bytes(),
         gpus=gpus(),
@@ -79,39 +82,41 @@ def record(threads: int) -> Environment:
 
 @cache
 def installed() -> dict[str, str]:
-    """Version of every installed distribution, by lower-case name."""
-    found = {dist.name.lower(): dist.version for dist in metadata.distributions() if dist.name}
-    return dict(sorted(found.items()))
+    """Return the version of every installed distribution, by lower-case name."""
+    versions_by_name = {
+        dist.name.lower(): dist.version for dist in metadata.distributions() if dist.name
+    }
+    return dict(sorted(versions_by_name.items()))
 
 
 def versions(names: Iterable[str]) -> dict[str, str]:
-    """Versions of those distributions among `names` that are installed."""
-    found = {}
+    """Return versions of those distributions among `names` that are installed."""
+    present = {}
     for name in names:
         with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+            present[name] = metadata.version(name)
+    return present
 
 
 def cpu_model() -> str:
-    """The processor's own name, or its architecture."""
-    return next(iter(_cpuinfo("model name")), platform.processor() or platform.machine())
+    """Return the processor's own name, or its architecture."""
+    return next(iter(_read_cpuinfo("model name")), platform.processor() or platform.machine())
 
 
 def cpu_mhz() -> tuple[float, ...]:
-    """The clock of each core now, MHz."""
-    return tuple(float(value) for value in _cpuinfo("cpu MHz"))
+    """Return the clock of each core now, MHz."""
+    return tuple(float(value) for value in _read_cpuinfo("cpu MHz"))
 
 
 def usable_cores() -> int:
-    """Cores this process may run on."""
+    """Return cores this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def load_average() -> tuple[float, float, float] | None:
-    """Processes waiting for a core over 1, 5 and 15 minutes."""
+    """Return processes waiting for a core over 1, 5 and 15 minutes."""
     try:
         return os.getloadavg()
     except OSError:
@@ -119,7 +124,7 @@ def load_average() -> tuple[float, float, float] | None:
 
 
 def memory_bytes() -> int | None:
-    """Physical memory."""
+    """Return physical memory."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):
@@ -127,48 +132,49 @@ def memory_bytes() -> int | None:
 
 
 def gpus() -> tuple[Gpu, ...]:
-    """Every NVIDIA GPU; none when nvidia-smi is not there."""
+    """Return every NVIDIA GPU; none when nvidia-smi is not there."""
     query = "name,driver_version,memory.total,clocks.sm,clocks.max.sm"
-    out = _output("nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits")
+    out = _run_command("nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits")
     rows = [line.split(", ") for line in (out or "").splitlines()]
     return tuple(
-        Gpu(row[0], row[1], int(row[2]), _int(row[3]), _int(row[4]))
+        Gpu(row[0], row[1], int(row[2]), _parse_int(row[3]), _parse_int(row[4]))
         for row in rows
         if len(row) == 5
     )
 
 
 def git() -> Git | None:
-    """State of the tree this source is tracked in; None when it is tracked in none."""
+    """Return the state of the tree this source is tracked in; None when it is tracked in none."""
     here = ("git", "-C", str(SOURCE))
-    if _output(*here, "ls-files", "--error-unmatch", Path(__file__).name) is None:
+    # An installed copy may lie inside a repository that does not track it.
+    if _run_command(*here, "ls-files", "--error-unmatch", Path(__file__).name) is None:
         return None
-    commit = _output(*here, "rev-parse", "HEAD")
+    commit = _run_command(*here, "rev-parse", "HEAD")
     if commit is None:
         return None
-    branch = _output(*here, "rev-parse", "--abbrev-ref", "HEAD") or ""
-    changed = _output(*here, "status", "--porcelain", "--untracked-files=no")
+    branch = _run_command(*here, "rev-parse", "--abbrev-ref", "HEAD") or ""
+    changed = _run_command(*here, "status", "--porcelain", "--untracked-files=no")
     return Git(commit, branch, bool(changed))
 
 
-def _cpuinfo(key: str) -> list[str]:
-    lines = (_read("/proc/cpuinfo") or "").splitlines()
+def _read_cpuinfo(key: str) -> list[str]:
+    lines = (_read_text("/proc/cpuinfo") or "").splitlines()
     return [line.split(":", 1)[1].strip() for line in lines if line.split(":")[0].strip() == key]
 
 
-def _read(path: str) -> str | None:
+def _read_text(path: str) -> str | None:
     try:
         return Path(path).read_text().strip()
     except OSError:
         return None
 
 
-def _int(text: str) -> int | None:
+def _parse_int(text: str) -> int | None:
     return int(text) if text.strip().isdigit() else None
 
 
-def _output(*command: str) -> str | None:
-    """Standard output of a command; None when it fails or is not installed."""
+def _run_command(*command: str) -> str | None:
+    """Return standard output of a command; None when it fails or is not installed."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):

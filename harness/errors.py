@@ -29,7 +29,7 @@ class Inconclusive(StabenchError):
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """One line for a name that is not known: the nearest match, or the whole list.
+    """Return one line for a name that is not known: the nearest match, or the whole list.
 
     >>> unknown("system", "sttar", ["star", "oracle"])
     "unknown system 'sttar'; did you mean 'star'? Known: oracle, star"
@@ -41,6 +41,6 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception in one line of at most 300 characters."""
+    """Return an exception in one line of at most 300 characters."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}"[:300].removesuffix(": ")

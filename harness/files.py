@@ -13,6 +13,7 @@ TEMPORARY = ".part"
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Put `data` at `path` in one step; two writers at once leave one whole file of either."""
+    # Beside its target: a rename is one step only within one file system.
     part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}")
     try:
         with open(part, "xb") as file:
@@ -26,7 +27,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """`value` as indented JSON, the same bytes for the same value."""
+    """Write `value` as indented JSON, the same bytes for the same value."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
     write_bytes(path, (text + "\n").encode())
 
@@ -51,6 +52,7 @@ def put(folder: Path, files: Mapping[str, bytes]) -> None:
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
+    # A folder that holds files cannot be replaced in one step, as a file can.
     if place.exists():
         place.rename(old)
     part.rename(place)

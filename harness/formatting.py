@@ -8,7 +8,7 @@ NOTHING = "\N{EN DASH}"
 
 
 def figure(value: float, digits: int) -> str:
-    """A number with `digits` decimals, a real minus sign, and never a negative zero.
+    """Return a number with `digits` decimals, a real minus sign, and never a negative zero.
 
     >>> figure(-0.001, 2), ascii(figure(-1.5, 1))
     ('0.00', "'\\\\u22121.5'")
@@ -20,19 +20,19 @@ def figure(value: float, digits: int) -> str:
 
 
 def interval(low: float | None, high: float | None, digits: int) -> str:
-    """The ends of an interval in brackets, or nothing when there is none."""
+    """Return the ends of an interval in brackets, or nothing when there is none."""
     if low is None or high is None:
         return ""
     return f"[{figure(low, digits)}, {figure(high, digits)}]"
 
 
 def is_zero(low: float, high: float, digits: int) -> bool:
-    """Whether an interval is printed as nothing but zeros: it differs from 0 by rounding only."""
+    """Return whether an interval is printed as zeros: it differs from 0 by rounding only."""
     return {figure(low, digits), figure(high, digits)} == {figure(0.0, digits)}
 
 
 def decimals(values: list[float], least_figures: int = 3, most: int = 4) -> int:
-    """Decimals that give the smallest of the values `least_figures` significant ones (0 to most).
+    """Return decimals that give the smallest value `least_figures` significant ones (0 to most).
 
     >>> decimals([265.83, 35.93]), decimals([2.76]), decimals([0.0123]), decimals([])
     (1, 2, 4, 2)
@@ -44,7 +44,7 @@ def decimals(values: list[float], least_figures: int = 3, most: int = 4) -> int:
 
 
 def plain(text: str) -> str:
-    """One line without control characters, terminal escapes or marks that reorder text.
+    """Return one line without control characters, terminal escapes or marks that reorder text.
 
     >>> plain("a\\x1b[31m red\\nline")
     'a[31m red line'
@@ -54,7 +54,7 @@ def plain(text: str) -> str:
 
 
 def counted(n: int, what: str) -> str:
-    """A number and its noun.
+    """Return a number and its noun.
 
     >>> counted(1, "clip"), counted(3, "clip")
     ('1 clip', '3 clips')

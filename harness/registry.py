@@ -73,28 +73,28 @@ class Entry(NamedTuple):
 
 
 def entries(kind: str) -> dict[str, Entry]:
-    """Everything registered under `kind`, by name, without importing any of it.
+    """Return everything registered under `kind`, by name, without importing any of it.
 
     Raises StabenchError when two sources give one name to different things.
     """
-    found = {name: Entry(name, target, "built in") for name, target in BUILT_IN[kind].items()}
+    known = {name: Entry(name, target, "built in") for name, target in BUILT_IN[kind].items()}
     for point in entry_points(group=f"stabench.{kind}"):
         source = point.dist.name if point.dist else "unknown package"
         entry = Entry(point.name, point.value, source)
-        earlier = found.setdefault(entry.name, entry)
+        earlier = known.setdefault(entry.name, entry)
         if earlier.target != entry.target:
             raise StabenchError(
                 f"{kind} '{entry.name}' is registered twice: {earlier.target} ({earlier.source}) "
                 f"and {entry.target} ({source}); uninstall or rename one"
             )
-    return dict(sorted(found.items()))
+    return dict(sorted(known.items()))
 
 
 def target(kind: str, name: str) -> str:
-    """The string behind a name; "path.py:Attribute" stands for itself, made absolute."""
+    """Return the string behind a name; "path.py:Attribute" is its own, made absolute."""
     if is_file(name):
         path, inner = name.rsplit(":", 1)
-        return f"{_file(Path(path)).resolve()}:{inner}"
+        return f"{_check_file(Path(path)).resolve()}:{inner}"
     known = entries(kind)
     if name not in known:
         raise StabenchError(unknown(kind.removesuffix("s"), name, known))
@@ -102,7 +102,7 @@ def target(kind: str, name: str) -> str:
 
 
 def is_file(name: str) -> bool:
-    """Whether `name` is of the form "path.py:Attribute"."""
+    """Return whether `name` is of the form "path.py:Attribute"."""
     return name.rpartition(":")[0].endswith(".py")
 
 
@@ -112,7 +112,7 @@ def attribute(target: str) -> Any:
     Raises MissingError when the module is not there, StabenchError when it lacks the attribute.
     """
     where, name = target.rsplit(":", 1)
-    module = _from_file(Path(where)) if is_file(target) else _from_package(where)
+    module = _import_file(Path(where)) if is_file(target) else _import_package(where)
     if not hasattr(module, name):
         public = (known for known in vars(module) if not known.startswith("_"))
         raise StabenchError(f"{where}: {unknown('attribute', name, public)}")
@@ -120,24 +120,22 @@ def attribute(target: str) -> Any:
 
 
 def check_options(what: str, function: Callable[..., Any], options: dict[str, Any]) -> None:
-    """Raises StabenchError when `function` does not take these keywords, or needs others."""
+    """Raise StabenchError when `function` does not take these keywords, or needs others."""
     parameters = inspect.signature(function).parameters
-    if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
     for name in options:
         if name not in parameters:
             raise StabenchError(f"{what}: {unknown('option', name, parameters)}")
-    for one in parameters.values():
-        if (
-            one.default is one.empty
-            and one.kind is not one.VAR_POSITIONAL
-            and one.name not in options
-        ):
-            raise StabenchError(f"{what}: option '{one.name}' is missing; add it to the suite")
+    for name, parameter in parameters.items():
+        needed = parameter.default is parameter.empty
+        needed = needed and parameter.kind is not parameter.VAR_POSITIONAL
+        if needed and name not in options:
+            raise StabenchError(f"{what}: option '{name}' is missing; add it to the suite")
 
 
 def toml_path(kind: str, name: str) -> Path:
-    """The TOML file of a suite or protocol: a path that ends in .toml, or a registered name."""
+    """Return the TOML file of a suite or protocol: a path ending in .toml, or a registered name."""
     if name.endswith(".toml"):
         return Path(name)
     package = target(kind, name)
@@ -157,17 +155,17 @@ def inside(module: str) -> str:
     """
     room = module.partition(".")[0]
     ours = f"stabench.{module}"
-    return ours if room in ROOMS and _is_there(ours) else module
+    return ours if room in ROOMS and _is_importable(ours) else module
 
 
-def _is_there(module: str) -> bool:
+def _is_importable(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
         return False
 
 
-def _from_package(name: str) -> Any:
+def _import_package(name: str) -> Any:
     name = inside(name)
     try:
         return importlib.import_module(name)
@@ -177,21 +175,26 @@ def _from_package(name: str) -> Any:
         ) from error
 
 
-def _file(path: Path) -> Path:
+def _check_file(path: Path) -> Path:
     if not path.is_file():
         raise MissingError(f"'{path}': no such file; give path.py:Class of a file that is there")
     return path
 
 
-def _from_file(path: Path) -> Any:
-    """The module of a file, imported once; the files beside it can be imported by it."""
-    name = "stabench_file_" + hashlib.sha256(str(_file(path).resolve()).encode()).hexdigest()[:12]
+def _import_file(path: Path) -> Any:
+    """Import the module of a file, once; it can import the files beside it."""
+    name = (
+        "stabench_file_"
+        + hashlib.sha256(str(_check_file(path).resolve()).encode()).hexdigest()[:12]
+    )
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None, f"{path} is no .py file"
         assert spec.loader is not None, f"{path} has no loader"
+        # Before it runs, as Python's own imports do: dataclasses look their module up there.
         sys.modules[name] = module = importlib.util.module_from_spec(spec)
         if str(path.parent) not in sys.path:
+            # At the end: a file beside it cannot take the place of a package.
             sys.path.append(str(path.parent))
         try:
             spec.loader.exec_module(module)

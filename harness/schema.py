@@ -19,14 +19,15 @@ class Strict(BaseModel):
 
 
 def first_wrong(error: ValidationError, model: type[BaseModel]) -> str:
-    """What is wrong in a file that a person writes: the key, its value, what is allowed."""
-    found = error.errors(include_url=False)
-    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
+    """Return what is wrong in a file that a person writes: the key, its value, what is allowed."""
+    errors = error.errors(include_url=False)
+    # A misspelt key is also a missing one: the misspelling is the cause.
+    first = next((fault for fault in errors if fault["type"] == "extra_forbidden"), errors[0])
     key = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
         *place, name = first["loc"]
         where = f"{'.'.join(map(str, place))}: " if place else ""
-        return f"{where}{unknown('key', str(name), _keys(model, place))}"
+        return f"{where}{unknown('key', str(name), _list_keys(model, place))}"
     if first["type"] == "missing":
         return f"key '{key}' is missing; add it"
     if first["type"] == "value_error":
@@ -35,30 +36,30 @@ def first_wrong(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def first_key(error: ValidationError) -> str:
-    """What is wrong in a file that this program writes: the key, and why."""
+    """Return what is wrong in a file that this program writes: the key, and why."""
     first = error.errors(include_url=False)[0]
     key = ".".join(map(str, first["loc"]))
     return f"key '{key}': {first['msg']}" if key else first["msg"]
 
 
 def json_schema(model: type[BaseModel], name: str) -> str:
-    """The published schema of a file, as `name` in docs/ holds it."""
+    """Return the published schema of a file, as `name` in docs/ holds it."""
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": name}
     return json.dumps({**head, **model.model_json_schema()}, indent=1) + "\n"
 
 
-def _keys(model: type[BaseModel], place: Sequence[Any]) -> list[str]:
-    """The keys that are known at `place`, a path of keys and indices."""
+def _list_keys(model: type[BaseModel], place: Sequence[Any]) -> list[str]:
+    """Return the keys that are known at `place`, a path of keys and indices."""
     for key in place:
         fields = {field.alias or name: field for name, field in model.model_fields.items()}
         if key in fields:
-            model = next(_models(fields[key].annotation), model)
+            model = next(_list_models(fields[key].annotation), model)
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models in an annotation such as dict[str, Model] or tuple[Model, ...] | None."""
+def _list_models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the models in an annotation such as dict[str, Model] or tuple[Model, ...] | None."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for inner in get_args(annotation):
-        yield from _models(inner)
+        yield from _list_models(inner)

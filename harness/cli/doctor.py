@@ -43,18 +43,21 @@ class Finding(NamedTuple):
 
 
 def examine(runs: Path) -> list[Finding]:
-    """Python, torch, devices, threads, what is registered, weights, write access to `runs`."""
+    """Return what this machine offers: Python, torch, devices, threads, names, weights, disk."""
+    busy = environment.load_average()
+    load = f", load average {busy[0]:.2f}" if busy else ""
+    cores = f"{environment.usable_cores()} of {os.cpu_count()} cores usable"
     return [
         Finding(None, "python", platform.python_version()),
-        *_torch(),
-        Finding(None, "processor", _processor()),
-        *_registered(),
-        *_weights(),
-        _writable(runs),
+        *_check_torch(),
+        Finding(None, "processor", f"{environment.cpu_model()}, {cores}{load}"),
+        *_check_registered(),
+        *_check_weights(),
+        _check_writable(runs),
     ]
 
 
-def _torch() -> Iterator[Finding]:
+def _check_torch() -> Iterator[Finding]:
     try:
         import torch
     except ImportError as error:
@@ -69,54 +72,43 @@ def _torch() -> Iterator[Finding]:
     yield Finding(None, "threads", f"{torch.get_num_threads()} by default; a suite sets its own")
 
 
-def _processor() -> str:
-    busy = environment.load_average()
-    load = f", load average {busy[0]:.2f}" if busy else ""
-    cores = f"{environment.usable_cores()} of {os.cpu_count()} cores usable"
-    return f"{environment.cpu_model()}, {cores}{load}"
-
-
-def _registered() -> Iterator[Finding]:
-    """One line a kind; names whose module is not there are missing."""
+def _check_registered() -> Iterator[Finding]:
+    """Yield one line a kind; names whose module is not there are missing."""
     for kind in registry.BUILT_IN:
         entries = registry.entries(kind)
-        absent = [entry.name for entry in entries.values() if not _present(entry.target)]
+        absent = [entry.name for entry in entries.values() if not _is_present(entry.target)]
         for name in absent:
             yield Finding(False, kind, f"'{name}': no module '{entries[name].target}'")
         present = [name for name in entries if name not in absent]
         yield Finding(True if present else None, kind, ", ".join(present) or "none")
 
 
-def _present(target: str) -> bool:
-    """Whether the module is there; of its packages only the parents are imported."""
+def _is_present(target: str) -> bool:
+    """Return whether the module is there; of its packages only the parents are imported."""
     try:
         return importlib.util.find_spec(target.split(":")[0]) is not None
     except ModuleNotFoundError:
         return False
 
 
-def _weights() -> Iterator[Finding]:
-    """Weights that registered packages carry in a folder `weights` of theirs."""
+def _check_weights() -> Iterator[Finding]:
+    """Yield weights that registered packages carry in a folder `weights` of theirs."""
     targets = [
         entry.target for kind in registry.BUILT_IN for entry in registry.entries(kind).values()
     ]
     modules = {target.split(":")[0] for target in targets}
     packages = {name.rpartition(".")[0] or name for name in modules} | modules
-    for package in sorted(filter(_present, packages)):
+    for package in sorted(filter(_is_present, packages)):
         spec = importlib.util.find_spec(package)
         for place in (spec and spec.submodule_search_locations) or ():
             folder = Path(place) / "weights"
             if folder.is_dir():
-                yield _weights_in(folder)
+                sizes = [path.stat().st_size for path in folder.rglob("*.safetensors")]
+                text = f"{folder}: {len(sizes)} files, {sum(sizes) / 2**20:.1f} MiB"
+                yield Finding(bool(sizes), "weights", text)
 
 
-def _weights_in(folder: Path) -> Finding:
-    sizes = [path.stat().st_size for path in folder.rglob("*.safetensors")]
-    text = f"{folder}: {len(sizes)} files, {sum(sizes) / 2**20:.1f} MiB"
-    return Finding(bool(sizes), "weights", text)
-
-
-def _writable(runs: Path) -> Finding:
+def _check_writable(runs: Path) -> Finding:
     place = next(path for path in (runs, *runs.absolute().parents) if path.is_dir())
     try:
         with tempfile.TemporaryFile(dir=place):
@@ -166,12 +158,13 @@ def examine_judges(
             if (role, rule.network) not in seen:
                 seen.add((role, rule.network))
                 try:
+                    # Not kept: the known sounds are heard only here.
                     networks[role] = score.network_of(role, rule, hearing, kept=False)
                 except StabenchError as error:
                     errors[rule.network] = error
-        found = examination.examine(networks, protocol, sounds, progress)
-        records += found.records.values()
-        errors |= {networks[role].name: one for role, one in found.errors.items()}
+        outcome = examination.examine(networks, protocol, sounds, progress)
+        records += outcome.records.values()
+        errors |= {networks[role].name: error for role, error in outcome.errors.items()}
     for record in records:
         write(kept_at(record.role, record.identity), record)
     return Verdicts(tuple(records), errors)
@@ -181,24 +174,27 @@ HEADS = ("Network", "Role", "Accuracy", "Axes", "Follows", "Floor", "Agrees", "V
 
 
 def judge_lines(verdicts: Verdicts) -> Iterator[str]:
-    """The verdicts as a table of at most WIDTH columns, then faults, loudness, and the missing."""
-    rows = [HEADS, *(_row(record) for record in verdicts.records)]
+    """Yield the verdicts as a table of at most WIDTH columns, then faults, loudness and errors."""
+    rows = [HEADS, *(_print_row(record) for record in verdicts.records)]
     if verdicts.records:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        # The names alone give way where the table is too wide.
         widths[0] = min(widths[0], WIDTH - sum(widths[1:]) - 2 * (len(HEADS) - 1))
         for name, role, *figures, verdict in rows:
-            words = [f"{_shortened(name, widths[0]):{widths[0]}}", f"{role:{widths[1]}}"]
-            words += [f"{one:>{width}}" for one, width in zip(figures, widths[2:-1], strict=True)]
-            yield "  ".join([*words, verdict]).rstrip()
+            # The end of a long name tells more than its beginning.
+            end = f"...{name[len(name) - widths[0] + 3 :]}" if len(name) > widths[0] else name
+            cells = [f"{end:{widths[0]}}", f"{role:{widths[1]}}"]
+            cells += [f"{cell:>{width}}" for cell, width in zip(figures, widths[2:-1], strict=True)]
+            yield "  ".join([*cells, verdict]).rstrip()
     for record in verdicts.records:
         for fault in record.faults:
-            yield from _wrapped(f"{record.network} ({record.role}) fails: {fault}")
-    yield from _loudness(verdicts.records)
+            yield from _wrap(f"{record.network} ({record.role}) fails: {fault}")
+    yield from _explain_loudness(verdicts.records)
     for name, error in verdicts.errors.items():
-        yield from _wrapped(f"{name}, not examined: {error}")
+        yield from _wrap(f"{name}, not examined: {error}")
 
 
-def _row(record: Record) -> tuple[str, ...]:
+def _print_row(record: Record) -> tuple[str, ...]:
     figures, agreement = record.figures, record.agreement
     if figures is None:
         return (record.network, record.role, *[NOTHING] * 5, record.verdict)
@@ -214,14 +210,14 @@ def _row(record: Record) -> tuple[str, ...]:
     )
 
 
-def _loudness(records: Iterable[Record]) -> Iterator[str]:
-    """What the same sounds get when they are only quieter or louder."""
+def _explain_loudness(records: Iterable[Record]) -> Iterator[str]:
+    """Yield what the same sounds get when they are only quieter or louder."""
     lines = [
-        f"  {METRICS[column].label}: {figure(one.plain, digits)}; {LOUDNESS_DB} dB quieter "
-        f"{figure(one.quieter, digits)}, louder {figure(one.louder, digits)}"
+        f"  {METRICS[column].label}: {figure(loudness.plain, digits)}; {LOUDNESS_DB} dB quieter "
+        f"{figure(loudness.quieter, digits)}, louder {figure(loudness.louder, digits)}"
         for record in records
         if record.figures
-        for column, one in record.figures.loudness.items()
+        for column, loudness in record.figures.loudness.items()
         for digits in [METRICS[column].digits]
     ]
     if lines:
@@ -229,10 +225,5 @@ def _loudness(records: Iterable[Record]) -> Iterator[str]:
         yield from lines
 
 
-def _wrapped(text: str) -> list[str]:
+def _wrap(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
-
-
-def _shortened(name: str, width: int) -> str:
-    """The end of a long name, which tells more than its beginning."""
-    return name if len(name) <= width else f"...{name[len(name) - width + 3 :]}"

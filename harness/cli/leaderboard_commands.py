@@ -147,12 +147,12 @@ def export(
     evaluator = Evaluator(organization or "unknown", relationship or "other", model_id)
     for path in export_run(run, out, system, evaluator):
         print(path)
-    given = {
+    optional = {
         "--organization": organization,
         "--relationship": relationship,
         "--model-id": model_id,
     }
-    if lacking := [name for name, value in given.items() if value is None]:
+    if lacking := [name for name, value in optional.items() if value is None]:
         print(
             f"not told: {', '.join(lacking)}; written as unknown or other, which the datastore of "
             "Every Eval Ever may refuse",

@@ -6,20 +6,33 @@ from typing import TextIO
 from stabench.harness import registry
 from stabench.harness.errors import StabenchError, unknown
 from stabench.harness.registry import Entry
-from stabench.metrics.registry import METRICS, Metric
+from stabench.metrics.registry import METRICS
 
 KINDS = ("tasks", "systems", "suites", "datasets", "embedders", "protocols", "metrics")
 
 
 def listing(kind: str | None) -> dict[str, list[Entry]]:
-    """The entries of one kind, or of all. Raises StabenchError for another word."""
+    """Return the entries of one kind, or of all. Raises StabenchError for another word."""
     if kind is not None and kind not in KINDS:
         raise StabenchError(unknown("list", kind, KINDS))
-    return {name: _entries(name) for name in ([kind] if kind else KINDS)}
+    lists: dict[str, list[Entry]] = {}
+    for name in [kind] if kind else KINDS:
+        if name == "metrics":  # they have no registry string: what they are says more
+            lists[name] = [
+                Entry(
+                    metric.name,
+                    f"{metric.label}, {metric.better} is better; needs {', '.join(metric.needs)}",
+                    "built in",
+                )
+                for metric in METRICS.values()
+            ]
+        else:
+            lists[name] = list(registry.entries(name).values())
+    return lists
 
 
 def show(lists: dict[str, list[Entry]], stream: TextIO | None = None) -> None:
-    """A table of each list on a terminal, aligned lines elsewhere."""
+    """Print a table of each list on a terminal, aligned lines elsewhere."""
     stream = stream or sys.stdout
     if stream.isatty():
         _show_tables(lists, stream)
@@ -29,16 +42,6 @@ def show(lists: dict[str, list[Entry]], stream: TextIO | None = None) -> None:
         width = max((len(entry.name) for entry in entries), default=0)
         for name, target, source in entries:
             print(f"  {name:{width}}  {target}  ({source})", file=stream)
-
-
-def _entries(kind: str) -> list[Entry]:
-    if kind == "metrics":
-        return [Entry(one.name, _described(one), "built in") for one in METRICS.values()]
-    return list(registry.entries(kind).values())
-
-
-def _described(metric: Metric) -> str:
-    return f"{metric.label}, {metric.better} is better; needs {', '.join(metric.needs)}"
 
 
 def _show_tables(lists: dict[str, list[Entry]], stream: TextIO) -> None:

@@ -58,25 +58,22 @@ def run(
     from stabench.harness.runner import plan
     from stabench.harness.runs.run_folder import Request, RunFolder
 
-    asked = _given(
-        systems=tuple(system or ()),
-        limit=limit,
-        device=device and device.value,
-        phase=phase,
-        in_process=in_process,
-        speech=speech and str(speech),
-        captions=captions and str(captions),
-    )
+    values: dict[str, Any] = {
+        "systems": tuple(system or ()),
+        "limit": limit,
+        "device": device and device.value,
+        "phase": phase,
+        "in_process": in_process,
+        "speech": speech and str(speech),
+        "captions": captions and str(captions),
+    }
+    # Only what is on the command line: a resumed run keeps the rest of what was asked first.
+    asked = {name: value for name, value in values.items() if value}
     if resume is None:
         folder = plan.begin(suite, Request(**asked), out)
     else:
         folder = plan.resume(suite, RunFolder.open(resume, out), asked)
     _execute(suite, folder)
-
-
-def _given(**options: Any) -> dict[str, Any]:
-    """The options that were given on the command line."""
-    return {name: value for name, value in options.items() if value}
 
 
 def _execute(suite: str, folder: Any) -> None:
@@ -87,6 +84,7 @@ def _execute(suite: str, folder: Any) -> None:
     from stabench.harness.scoring.score import check_networks
 
     print(f"run folder: {folder.path}", file=sys.stderr)
+    # Before the first clip: weights that are missing should not end an hour of running.
     if folder.record.request.phase == "all":
         check_networks(folder.path)
     try:
@@ -135,9 +133,9 @@ def score(
     wanted = protocols.load(protocol, {role: name for role, name in backends.items() if name})
     out = out or options.RUNS / stamped("scores")
     _score_folders(
-        (reference, _named_folders(outputs), captions, out, wanted),
+        (reference, _parse_folders(outputs), captions, out, wanted),
         _hearing(device, bf16, threads, weights),
-        columns=_columns(columns),
+        columns=_parse_columns(columns),
         sanity=sanity,
         seed=seed,
         bootstrap=bootstrap,
@@ -172,8 +170,8 @@ def _hearing(device: Any, bf16: bool, threads: int | None, weights: str) -> Any:
     return Hearing(device or "cpu", precision, threads or os.cpu_count() or 1, str(weights))
 
 
-def _columns(text: str | None) -> tuple[str, ...] | None:
-    """The columns of --columns. Raises StabenchError for one that nothing measures."""
+def _parse_columns(text: str | None) -> tuple[str, ...] | None:
+    """Return the columns of --columns. Raises StabenchError for one that nothing measures."""
     from stabench.metrics.registry import METRICS
 
     if text is None:
@@ -185,17 +183,17 @@ def _columns(text: str | None) -> tuple[str, ...] | None:
     return names
 
 
-def _named_folders(texts: list[str]) -> dict[str, Path]:
-    """NAME=DIR of each --outputs. Raises StabenchError for another form or a name twice."""
-    found: dict[str, Path] = {}
+def _parse_folders(texts: list[str]) -> dict[str, Path]:
+    """Return NAME=DIR of each --outputs. Raises StabenchError for another form or a name twice."""
+    folders: dict[str, Path] = {}
     for text in texts:
         name, equals, path = text.partition("=")
         if not (name and equals and path):
             raise StabenchError(f"--outputs '{text}': expected NAME=DIR, such as star=outputs/star")
-        if name in found:
+        if name in folders:
             raise StabenchError(f"--outputs '{text}': name '{name}' is used twice; rename one")
-        found[name] = Path(path)
-    return found
+        folders[name] = Path(path)
+    return folders
 
 
 @app.command("report")
@@ -267,22 +265,24 @@ def doctor(
     """
     if judges:
         hearing = _hearing(device, False, threads, weights)
-        _judges(protocol or ["pocket"], _replaced(judge or []), gradings, hearing)
+        _examine_judges(protocol or ["pocket"], _parse_judges(judge or []), gradings, hearing)
     elif noise:
         from stabench.harness.gate.measure_noise import lines, measure_noise
 
-        found: Iterable[object] = lines(
+        findings: Iterable[object] = lines(
             measure_noise(options.RUNS, suite=suite, system=system, clips=limit)
         )
     else:
         from stabench.harness.cli.doctor import examine
 
-        found = examine(options.RUNS)
-    for line in found:
+        findings = examine(options.RUNS)
+    for line in findings:
         print(line)
 
 
-def _judges(protocols: list[str], judges: dict[str, str], gradings: str, hearing: Any) -> None:
+def _examine_judges(
+    protocols: list[str], judges: dict[str, str], gradings: str, hearing: Any
+) -> None:
     """Examine judges, print their table, end with the exit code that it calls for."""
     from stabench.harness.cli.doctor import examine_judges, judge_lines
     from stabench.harness.runner.progress import Scoring
@@ -293,19 +293,19 @@ def _judges(protocols: list[str], judges: dict[str, str], gradings: str, hearing
     raise typer.Exit(verdicts.exit_code)
 
 
-def _replaced(texts: list[str]) -> dict[str, str]:
-    """ROLE=NAME of each --judge. Raises StabenchError for another form or role."""
+def _parse_judges(texts: list[str]) -> dict[str, str]:
+    """Return ROLE=NAME of each --judge. Raises StabenchError for another form or role."""
     from stabench.metrics.protocol import ROLES
 
-    found: dict[str, str] = {}
+    judges: dict[str, str] = {}
     for text in texts:
         role, equals, name = text.partition("=")
         if not (equals and name):
             raise StabenchError(f"--judge '{text}': expected ROLE=NAME, such as fad=vggish")
         if role not in ROLES:
             raise StabenchError(f"--judge '{text}': {unknown('role', role, ROLES)}")
-        found[role] = name
-    return found
+        judges[role] = name
+    return judges
 
 
 verdicts.register(app)
@@ -313,7 +313,7 @@ board.register(app)
 
 
 def main() -> int:
-    """The console script: one line on standard error and an exit code, whatever goes wrong."""
+    """Run the console script: one line on standard error and an exit code, whatever goes wrong."""
     debug = "--debug" in sys.argv[1:]
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     try:
@@ -324,14 +324,14 @@ def main() -> int:
     except BaseException as error:
         if debug:
             traceback.print_exc()
-        line, code = _ending(error)
+        line, code = _explain_ending(error)
         if line:
             print(f"stabench: {line}", file=sys.stderr)
         return code
 
 
-def _ending(error: BaseException) -> tuple[str, int]:
-    """What to print and the exit code to end with."""
+def _explain_ending(error: BaseException) -> tuple[str, int]:
+    """Return what to print and the exit code to end with."""
     if isinstance(error, StabenchError):
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt | typer.Abort):
@@ -344,20 +344,13 @@ def _ending(error: BaseException) -> tuple[str, int]:
         closed = isinstance(error.__context__, BrokenPipeError)
         return "", CLOSED if closed else int(error.code or 0)
     if isinstance(error, OSError) and error.errno is not None:
-        return _disk(error), 2
+        place = f" '{error.filename}'" if error.filename else ""
+        hint = "; free some space and start it again, a run with --resume"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return f"cannot read or write{place}: {error.strerror}{hint if full else ''}", 2
     kind = type(error).__name__
     return f"internal fault: {kind}: {error}; run again with --debug for the place", INTERNAL
 
-
-def _disk(error: OSError) -> str:
-    place = f" '{error.filename}'" if error.filename else ""
-    hint = (
-        "; free some space and start it again, a run with --resume" if error.errno in FULL else ""
-    )
-    return f"cannot read or write{place}: {error.strerror}{hint}"
-
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -26,12 +26,16 @@ class Row(NamedTuple):
 
 
 def status() -> list[Row]:
-    """Every entry of the catalogue; files that changed since the last time are hashed."""
-    return [_row(entry) for entry in catalogue.entries().values()]
+    """Return every entry of the catalogue; files that changed since the last time are hashed."""
+    rows: list[Row] = []
+    for entry in catalogue.entries().values():
+        state, where = _check_entry(entry)
+        rows.append(Row(entry.name, entry.licence, size(entry), state, where))
+    return rows
 
 
 def show(rows: Sequence[Row], stream: TextIO | None = None) -> None:
-    """A table on a terminal, aligned lines elsewhere."""
+    """Print a table on a terminal, aligned lines elsewhere."""
     stream = stream or sys.stdout
     if stream.isatty():
         _show_table(rows, stream)
@@ -48,8 +52,8 @@ def fetch(names: Sequence[str], everything: bool = False, stream: TextIO | None 
     Raises StabenchError for names that are not known, MissingError when one could not be had.
     """
     stream = stream or sys.stderr
-    entries = _chosen(names, everything)
-    failed = [entry.name for entry in entries if not _is_fetched(entry, stream)]
+    entries = _choose_entries(names, everything)
+    failed = [entry.name for entry in entries if not _fetch_entry(entry, stream)]
     if failed:
         raise MissingError(
             f"{len(failed)} of {len(entries)} weights not fetched: {', '.join(failed)}; "
@@ -58,14 +62,14 @@ def fetch(names: Sequence[str], everything: bool = False, stream: TextIO | None 
 
 
 def size(entry: Entry) -> str:
-    """For the eye: "359 MB", "~3.1 GB" where only a rounded size is published, "?" for none."""
+    """Return "359 MB", "~3.1 GB" where only a rounded size is published, "?" for none."""
     known = entry.size_bytes
     number = known or entry.roughly_bytes
     return "?" if number is None else ("" if known else "~") + readable(number)
 
 
 def readable(number: int) -> str:
-    """Bytes in decimal units with three digits at most: "898 kB", "12 MB", "1.9 GB"."""
+    """Return bytes in decimal units with three digits at most: "898 kB", "12 MB", "1.9 GB"."""
     for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if number >= factor:
             value = number / factor
@@ -73,12 +77,7 @@ def readable(number: int) -> str:
     return f"{number} B"
 
 
-def _row(entry: Entry) -> Row:
-    state, where = _state(entry)
-    return Row(entry.name, entry.licence, size(entry), state, where)
-
-
-def _state(entry: Entry) -> tuple[str, str]:
+def _check_entry(entry: Entry) -> tuple[str, str]:
     try:
         place = store.locate(entry.name)
         store.verify(place, entry)
@@ -93,7 +92,7 @@ def _state(entry: Entry) -> tuple[str, str]:
     return LOOSE if store.unpinned(place, entry) else VERIFIED, str(place)
 
 
-def _chosen(names: Sequence[str], everything: bool) -> list[Entry]:
+def _choose_entries(names: Sequence[str], everything: bool) -> list[Entry]:
     known = catalogue.entries()
     for name in names:
         if name not in known:
@@ -105,7 +104,7 @@ def _chosen(names: Sequence[str], everything: bool) -> list[Entry]:
     return list(known.values()) if everything else [known[name] for name in dict.fromkeys(names)]
 
 
-def _is_fetched(entry: Entry, stream: TextIO) -> bool:
+def _fetch_entry(entry: Entry, stream: TextIO) -> bool:
     """Fetch one entry, its licence told first; says what came of it."""
     terms = f": {entry.restricts}" if entry.restricts else ""
     print(f"{entry.name}: {size(entry)}, licence {entry.licence}{terms}", file=stream, flush=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from stabench.harness.compare.evidence import Samples
 from stabench.harness.compare.paired import STANDARD, Change, Sampling, standardise
-from stabench.harness.stats.bootstrap import block_length, block_means, drawn, tails
+from stabench.harness.stats.bootstrap import block_length, block_means, draw_blocks, tails
 from stabench.harness.stats.permutation import sign_flip
 
 
@@ -36,7 +36,7 @@ def measure_change(old: Samples, new: Samples, sampling: Sampling = STANDARD) ->
     # Ranks: a few clips that another process held up cannot carry them away, as they can a mean.
     ranks = signed_ranks(block_means(logs, length))
     test = sign_flip(ranks, draws=sampling.draws, seed=sampling.seed)
-    index = drawn(len(logs), length, resamples=sampling.resamples, seed=sampling.seed)
+    index = draw_blocks(len(logs), length, resamples=sampling.resamples, seed=sampling.seed)
     low, high = np.quantile(np.median(logs[index], axis=1), tails(max(2, len(ranks))))
     value = float(np.median(logs))
     # Ranks that point the other way than the median are no evidence for it.

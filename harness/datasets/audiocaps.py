@@ -27,7 +27,7 @@ def audiocaps(
     voice: str | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """Every recording of `csv` (audiocap_id, youtube_id, start_time, caption), in its order.
+    """Return every recording of `csv` (audiocap_id, youtube_id, start_time, caption), in its order.
 
     Its first caption is spoken: by a WAV of the folder `speech`, else by `voice` (a folder of VITS
     or weights of the catalogue, seeded by `seed`). Outputs are judged by that caption, by "all"
@@ -40,20 +40,29 @@ def audiocaps(
     nothing is left, StabenchError for a CSV without its columns.
     """
     _check_options(speech, captions, reference_captions, voice)
-    items = _chosen(read(Path(csv)), subset)
+    items = _choose_items(read(Path(csv)), subset)
     judges = None if reference_captions is None else read_captions(Path(reference_captions))
     speaker = None if voice is None else Voice(voice, seed)
-    sounds, spoken = _sounds(items, audio), _spoken(items, speech, speaker)
+    sounds, spoken = _find_sounds(items, audio), _find_speech(items, speech, speaker)
     clips, missing = [], []
     for item in items:
-        judged = _judged(item, captions, judges)
-        reason = item.flaw or _flaw(item, judged)
+        judged = _choose_captions(item, captions, judges)
+        reason = item.flaw or _explain_flaw(item, judged)
         reason = reason or sounds.reasons.get(item.id) or spoken.reasons.get(item.id)
         if reason:
             missing.append(Absent(item.id, reason))
-        else:
-            clips.append(_clip(item, spoken, sounds, judged))
-    return _dataset(subset, clips, missing, speaker)
+            continue
+        caption = item.captions[0]
+        clips.append(
+            Clip(
+                id=item.id,
+                caption=caption,
+                speech=spoken.paths[item.id],
+                reference=sounds.paths.get(item.id),
+                judged_by=() if judged == (caption,) else judged,
+            )
+        )
+    return _make_dataset(subset, clips, missing, speaker)
 
 
 def _check_options(
@@ -70,8 +79,8 @@ def _check_options(
         )
 
 
-def _chosen(items: list[Item], subset: str) -> list[Item]:
-    """The items of a subset, in the order of the CSV. Raises for an unknown name or id."""
+def _choose_items(items: list[Item], subset: str) -> list[Item]:
+    """Return the items of a subset, in the order of the CSV. Raises for an unknown name or id."""
     if subset == "first-captions":
         return items
     if subset == "tango":
@@ -88,17 +97,17 @@ def _chosen(items: list[Item], subset: str) -> list[Item]:
     return [item for item in items if item.youtube_id in ids]
 
 
-def _judged(
+def _choose_captions(
     item: Item, captions: str, judges: Mapping[str, tuple[str, ...]] | None
 ) -> tuple[str, ...]:
-    """The captions that outputs are judged by."""
+    """Return the captions that outputs are judged by."""
     if judges is not None:
         return judges.get(item.youtube_id, ())
     return item.captions if captions == "all" else item.captions[:1]
 
 
-def _flaw(item: Item, judged: tuple[str, ...]) -> str | None:
-    """Why captions cannot be used, or None."""
+def _explain_flaw(item: Item, judged: tuple[str, ...]) -> str | None:
+    """Return why captions cannot be used, or None."""
     if not item.captions[0]:
         return f"its first caption (audiocap_id {item.numbers[0]}) is empty"
     if not judged:
@@ -106,52 +115,45 @@ def _flaw(item: Item, judged: tuple[str, ...]) -> str | None:
     return None if all(judged) else f"caption {judged.index('') + 1} of {len(judged)} is empty"
 
 
-def _sounds(items: list[Item], audio: str | None) -> Found:
+def _find_sounds(items: list[Item], audio: str | None) -> Found:
     if audio is None:
         return Found.nothing()
     wanted = {item.id: Names(item.names, item.numbers) for item in items if not item.flaw}
     return recordings.find(Path(audio), wanted)
 
 
-def _spoken(items: list[Item], speech: str | None, voice: Voice | None) -> Found:
-    """Given files first; the voice speaks where there is none, not where one cannot be used.
+def _find_speech(items: list[Item], speech: str | None, voice: Voice | None) -> Found:
+    """Return given files first; the voice speaks where there is none, not where one cannot be used.
 
     Of files named by the number of a caption only that of the first caption will do.
     """
     usable = [item for item in items if not item.flaw and item.captions[0]]
-    found = Found({}, {}, {item.id for item in usable})
+    # Without a folder of files every clip is absent, and so left to the voice.
+    spoken = Found({}, {}, {item.id for item in usable})
     if speech is not None:
         wanted = {item.id: Names(item.names, item.numbers[:1]) for item in usable}
-        found = recordings.find(Path(speech), wanted)
+        spoken = recordings.find(Path(speech), wanted)
     if voice is None:
-        return found
+        return spoken
     for item in usable:
-        if item.id in found.absent:
-            found.reasons.pop(item.id, None)
+        if item.id in spoken.absent:
+            spoken.reasons.pop(item.id, None)
             if refusal := voice.refusal(item.captions[0]):
-                found.reasons[item.id] = refusal
+                spoken.reasons[item.id] = refusal
             else:
-                found.paths[item.id] = voice.path(item.id, item.captions[0])
-    return found
+                spoken.paths[item.id] = voice.path(item.id, item.captions[0])
+    return spoken
 
 
-def _clip(item: Item, spoken: Found, sounds: Found, judged: tuple[str, ...]) -> Clip:
-    caption = item.captions[0]
-    return Clip(
-        id=item.id,
-        caption=caption,
-        speech=spoken.paths[item.id],
-        reference=sounds.paths.get(item.id),
-        judged_by=() if judged == (caption,) else judged,
-    )
-
-
-def _dataset(subset: str, clips: list[Clip], missing: list[Absent], voice: Voice | None) -> Dataset:
+def _make_dataset(
+    subset: str, clips: list[Clip], missing: list[Absent], voice: Voice | None
+) -> Dataset:
     if not clips:
         first = f" (first: {missing[0].id}: {missing[0].reason})" if missing else ""
         raise MissingError(f"audiocaps: none of {len(missing)} clips can be had{first}")
     name = "audiocaps" if subset == "first-captions" else f"audiocaps-{Path(subset).stem}"
     lines = [f"{clip.id}\0{clip.caption}\0" + "\0".join(clip.judged_by) for clip in clips]
+    # Another voice says the same captions in other sounds: that is another version.
     if voice is not None:
         lines.append(f"{voice.digest}\0{voice.seed}")
     version = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]

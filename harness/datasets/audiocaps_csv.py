@@ -41,46 +41,53 @@ class Item(NamedTuple):
 
 
 def read(path: Path) -> list[Item]:
-    """Recordings in the order of their first rows; a flawed one says so.
+    """Return recordings in the order of their first rows; a flawed one says so.
 
     Raises MissingError without the file, StabenchError for another table.
     """
-    rows = _rows(path)
+    rows = _read_rows(path)
+    # A dict keeps the order of first rows, in which `--limit` counts clips.
     by_id: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         by_id.setdefault(row["youtube_id"] or "", []).append(row)
     numbers = Counter(row["audiocap_id"] for row in rows)
-    return [_item(youtube_id, own, numbers) for youtube_id, own in by_id.items()]
+    return [_make_item(youtube_id, group, numbers) for youtube_id, group in by_id.items()]
 
 
 def read_captions(path: Path) -> dict[str, tuple[str, ...]]:
-    """Captions by YouTube id: a CSV of youtube_id and caption, or TANGO's JSON lines.
+    """Return captions by YouTube id: a CSV of youtube_id and caption, or TANGO's JSON lines.
 
     TANGO names a recording by `location` (.../<id>_<start>.wav), its caption by `captions`. Raises
     MissingError without the file, StabenchError for another format.
     """
     if path.suffix.lower() in (".json", ".jsonl"):
-        pairs = [(_youtube_id(path, row["location"]), row["captions"]) for row in _json_lines(path)]
+        pairs = [
+            (_parse_youtube_id(path, row["location"]), row["captions"])
+            for row in _read_json_lines(path)
+        ]
     else:
-        rows = _rows(path, ("youtube_id", "caption"))
-        pairs = [(_youtube_id(path, row["youtube_id"] or ""), row["caption"] or "") for row in rows]
-    found: dict[str, list[str]] = {}
+        rows = _read_rows(path, ("youtube_id", "caption"))
+        pairs = [
+            (_parse_youtube_id(path, row["youtube_id"] or ""), row["caption"] or "") for row in rows
+        ]
+    captions: dict[str, list[str]] = {}
     for youtube_id, caption in pairs:
-        found.setdefault(youtube_id, []).append(caption.strip())
-    return {youtube_id: tuple(texts) for youtube_id, texts in found.items()}
+        captions.setdefault(youtube_id, []).append(caption.strip())
+    return {youtube_id: tuple(texts) for youtube_id, texts in captions.items()}
 
 
 def read_ids(path: Path) -> set[str]:
-    """YouTube ids of a file with one a line (or a file's name that holds it), or TANGO's JSON."""
+    """Return the YouTube ids of a file: one a line (or a name that holds it), or TANGO's JSON."""
     if path.suffix.lower() in (".json", ".jsonl"):
-        return {_youtube_id(path, row["location"]) for row in _json_lines(path)}
-    return {_youtube_id(path, line) for line in _text(path).split()}
+        return {_parse_youtube_id(path, row["location"]) for row in _read_json_lines(path)}
+    return {_parse_youtube_id(path, line) for line in _read_text(path).split()}
 
 
-def _item(youtube_id: str, rows: Sequence[dict[str, Any]], numbers: Mapping[str, int]) -> Item:
+def _make_item(youtube_id: str, rows: Sequence[dict[str, Any]], numbers: Mapping[str, int]) -> Item:
     starts = dict.fromkeys((row["start_time"] or "").strip() for row in rows)
-    own = tuple((row["audiocap_id"] or "").strip() for row in rows)
-    twice = [number for number in own if numbers[number] > 1]
+    ids = tuple((row["audiocap_id"] or "").strip() for row in rows)
+    twice = [number for number in ids if numbers[number] > 1]
+    # The csv module puts fields beyond the header under the key None.
     torn = [row["line"] for row in rows if None in row]
     flaw = None
     if not _YOUTUBE_ID.fullmatch(youtube_id):
@@ -92,12 +99,12 @@ def _item(youtube_id: str, rows: Sequence[dict[str, Any]], numbers: Mapping[str,
     elif torn:
         flaw = f"line {torn[0]} has too many fields; put a caption with commas in quotes"
     captions = tuple((row["caption"] or "").strip() for row in rows)
-    return Item(youtube_id, next(iter(starts)), captions, own, flaw)
+    return Item(youtube_id, next(iter(starts)), captions, ids, flaw)
 
 
-def _rows(path: Path, columns: Sequence[str] = COLUMNS) -> list[dict[str, Any]]:
-    """Rows of a CSV with these columns, each with the number of its last `line`."""
-    text = _text(path)
+def _read_rows(path: Path, columns: Sequence[str] = COLUMNS) -> list[dict[str, Any]]:
+    """Return rows of a CSV with these columns, each with the number of its last `line`."""
+    text = _read_text(path)
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         names = list(reader.fieldnames or [])
@@ -113,8 +120,8 @@ def _rows(path: Path, columns: Sequence[str] = COLUMNS) -> list[dict[str, Any]]:
     return rows
 
 
-def _json_lines(path: Path) -> Iterable[dict[str, str]]:
-    for number, line in enumerate(_text(path).splitlines(), 1):
+def _read_json_lines(path: Path) -> Iterable[dict[str, str]]:
+    for number, line in enumerate(_read_text(path).splitlines(), 1):
         try:
             row = json.loads(line)
             yield {key: str(row[key]) for key in ("location", "captions")}
@@ -124,7 +131,7 @@ def _json_lines(path: Path) -> Iterable[dict[str, str]]:
             ) from error
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     if not path.is_file():
         raise MissingError(f"'{path}': no such file; give AudioCaps' test.csv or a file like it")
     try:
@@ -133,11 +140,11 @@ def _text(path: Path) -> str:
         raise StabenchError(f"'{path}': not UTF-8 text ({error})") from error
 
 
-def _youtube_id(path: Path, name: str) -> str:
-    """The id in an id or a file's name: <id>, Y<id>, <id>_<start>, with or without .wav."""
+def _parse_youtube_id(path: Path, name: str) -> str:
+    """Return the id in an id or a file's name: <id>, Y<id>, <id>_<start>, with or without .wav."""
     stem = re.sub(r"\.[a-z]\w+$", "", name.strip().rsplit("/", 1)[-1])
     # An id may begin with Y itself: the shorter reading goes first.
-    found = _NAMED.fullmatch(stem) or _NAMED.fullmatch(stem.removeprefix("Y"))
-    if not found:
+    match = _NAMED.fullmatch(stem) or _NAMED.fullmatch(stem.removeprefix("Y"))
+    if not match:
         raise StabenchError(f"'{path}': {name!r} holds no YouTube id; give <id> or <id>_<start>")
-    return found[1]
+    return match[1]

@@ -55,7 +55,7 @@ class Dataset:
         check_ids(f"dataset '{self.name}'", [clip.id for clip in self.clips])
 
     def limited(self, count: int | None) -> "Dataset":
-        """The first `count` clips, or all of them."""
+        """Return the first `count` clips, or all of them."""
         return self if count is None else replace(self, clips=self.clips[:count])
 
 
@@ -65,16 +65,18 @@ def folder(
     captions: str | Path | None = None,
     captioned_only: bool = True,
 ) -> Dataset:
-    """The WAVs of the folder `speech` (id: file name without .wav), sorted by id.
+    """Return the WAVs of the folder `speech` (id: file name without .wav), sorted by id.
 
     `reference` is a folder of WAVs of the same names, `captions` a CSV with columns id, caption.
     A caption without WAV is a clip too, and fails in the run; with `captioned_only=False` the CSV
     is looked up only. `version` is the sha256 of the ids and captions (first 12 digits).
     Raises MissingError for a folder that is not there, StabenchError for a bad CSV.
     """
-    speech = _folder(speech, "speech")
-    reference = None if reference is None else _folder(reference, "reference")
-    wavs = _wavs(speech)
+    speech = _check_folder(speech, "speech")
+    reference = None if reference is None else _check_folder(reference, "reference")
+    wavs = [entry for entry in speech.iterdir() if entry.suffix.lower() == ".wav"]
+    if not wavs:
+        raise MissingError(f"folder '{speech}' holds no .wav file; give a folder of WAV files")
     check_ids(f"speech folder '{speech}'", [path.stem for path in wavs])
     spoken = {path.stem: path for path in wavs}
     texts = {} if captions is None else read_captions(Path(captions))
@@ -88,20 +90,22 @@ def folder(
         )
         for name in ids
     )
-    return Dataset("folder", _version(clips), clips)
+    text = "".join(f"{clip.id}\0{clip.caption}\n" for clip in clips)
+    return Dataset("folder", hashlib.sha256(text.encode()).hexdigest()[:12], clips)
 
 
 def spoken_folder(speech: Path, captions: Path | None) -> Dataset:
-    """The folder of `--speech`: captions from `captions`, or from a captions.csv found nearby."""
+    """Return the folder of `--speech`, captions from `captions` or from a captions.csv nearby."""
     if captions is not None:
         return folder(speech, captions=captions)
     nearby = [speech / "captions.csv", speech.resolve().parent / "captions.csv"]
-    found = next((path for path in nearby if path.is_file()), None)
-    return folder(speech, captions=found, captioned_only=False)
+    captions = next((path for path in nearby if path.is_file()), None)
+    # A table that was not asked for may hold other clips too: it makes none.
+    return folder(speech, captions=captions, captioned_only=False)
 
 
 def read_captions(path: Path) -> dict[str, str]:
-    """Captions by clip id, from a CSV with columns `id` and `caption` (others are ignored)."""
+    """Return captions by clip id, from a CSV with columns `id` and `caption`, perhaps others."""
     rows = read_rows(path).rows
     check_ids(f"captions '{path}'", [row["id"] or "" for row in rows])
     return {row["id"] or "": (row["caption"] or "").strip() for row in rows}
@@ -115,7 +119,7 @@ class Rows(NamedTuple):
 
 
 def read_rows(path: Path) -> Rows:
-    """A CSV with columns `id` and `caption`, and any others.
+    """Return a CSV with columns `id` and `caption`, and any others.
 
     Raises StabenchError for a bad CSV, MissingError without the file.
     """
@@ -137,7 +141,7 @@ def read_rows(path: Path) -> Rows:
 
 
 def check_ids(what: str, ids: list[str], *, repeated: bool = False) -> None:
-    """Raises StabenchError for an id that stands twice (unless `repeated`) or names no file."""
+    """Raise StabenchError for an id that occurs twice (unless `repeated`) or names no file."""
     twice = [name for name, count in Counter(ids).items() if count > 1]
     if twice and not repeated:
         raise StabenchError(f"{what}: clip id '{twice[0]}' is used twice; every id must be unique")
@@ -154,26 +158,14 @@ def check_ids(what: str, ids: list[str], *, repeated: bool = False) -> None:
             )
 
 
-def _folder(path: str | Path, what: str) -> Path:
+def _check_folder(path: str | Path, what: str) -> Path:
     path = Path(path)
     if not path.is_dir():
         raise MissingError(f"{what} folder '{path}' is not there; give a folder of WAV files")
     return path
 
 
-def _wavs(path: Path) -> list[Path]:
-    found = [entry for entry in path.iterdir() if entry.suffix.lower() == ".wav"]
-    if not found:
-        raise MissingError(f"folder '{path}' holds no .wav file; give a folder of WAV files")
-    return found
-
-
-def _version(clips: tuple[Clip, ...]) -> str:
-    text = "".join(f"{clip.id}\0{clip.caption}\n" for clip in clips)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
 def clip_seed(seed: int, clip: str, repeat: int) -> int:
-    """The seed of one clip's noise, 0 to 2**63 - 1: the same in any order, batch and system."""
+    """Return the seed of a clip's noise, 0 to 2**63 - 1: one for any order, batch and system."""
     digest = hashlib.sha256(f"{seed}:{clip}:{repeat}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

@@ -21,13 +21,13 @@ class Row(NamedTuple):
     cell: Any
 
     def audio(self) -> tuple[bytes | None, str | None]:
-        """The bytes of an audio file, or its name."""
+        """Return the bytes of an audio file, or its name."""
         value = self.cell.as_py() or {}
         return value.get("bytes"), value.get("path")
 
 
-def of(place: Path, split: str) -> list[Path]:
-    """The shards of a folder and of the folders in it: those of the split, if any is named so."""
+def list_shards(place: Path, split: str) -> list[Path]:
+    """Return the shards of a folder and of those in it: only the split's, if any is named so."""
     files = sorted(
         path
         for pattern in ("*", "*/*")
@@ -35,16 +35,21 @@ def of(place: Path, split: str) -> list[Path]:
         # The package keeps the results of its own filters beside a table.
         if path.suffix in (".arrow", ".parquet") and not path.name.startswith(("cache-", "indices"))
     )
-    named = [path for path in files if split in _words(path.relative_to(place))]
+    # As a word: "test" is in "audiocaps-test.arrow", not in "latest.arrow".
+    named = [
+        path
+        for path in files
+        if split in re.split(r"[^a-z]+", str(path.relative_to(place)).lower())
+    ]
     return named or files
 
 
 def rows(shard: Path) -> Iterator[Row]:
-    """The rows of one shard. Raises StabenchError when it is damaged or has other columns."""
+    """Yield the rows of one shard. Raises StabenchError when it is damaged or has other columns."""
     import pyarrow as pa
 
     try:
-        for batch in _batches(shard):
+        for batch in _read_batches(shard):
             ids, cells = batch.columns
             for youtube_id, cell in zip(ids, cells, strict=True):
                 yield Row(str(youtube_id.as_py()), cell)
@@ -53,29 +58,25 @@ def rows(shard: Path) -> Iterator[Row]:
         raise StabenchError(f"table '{shard}' is not whole ({first}); fetch it again") from error
 
 
-def _words(path: Path) -> list[str]:
-    return re.split(r"[^a-z]+", str(path).lower())
-
-
-def _batches(shard: Path) -> Iterator[Any]:
-    """Record batches of two columns, id and audio, a few rows at a time."""
+def _read_batches(shard: Path) -> Iterator[Any]:
+    """Yield record batches of two columns, id and audio, a few rows at a time."""
     import pyarrow as pa
     from pyarrow import parquet
 
     if shard.suffix == ".parquet":
         with parquet.ParquetFile(shard) as file:
-            columns = _columns(shard, file.schema_arrow)
+            columns = _find_columns(shard, file.schema_arrow)
             for batch in file.iter_batches(batch_size=32, columns=columns):
                 yield batch.select(columns)
         return
-    with pa.memory_map(str(shard)) as source, _reader(source) as reader:
-        columns = _columns(shard, reader.schema)
+    with pa.memory_map(str(shard)) as source, _open_reader(source) as reader:
+        columns = _find_columns(shard, reader.schema)
         for batch in reader:
             yield batch.select(columns)
 
 
-def _reader(source: Any) -> Any:
-    """Batches of an Arrow file: the stream format, which the package writes, or the file format."""
+def _open_reader(source: Any) -> Any:
+    """Open an Arrow file: the stream format, which the package writes, or the file format."""
     import pyarrow as pa
 
     is_file = source.read(6) == b"ARROW1"
@@ -87,8 +88,8 @@ def _reader(source: Any) -> Any:
     return pa.RecordBatchReader.from_batches(file.schema, batches)
 
 
-def _columns(shard: Path, schema: Any) -> list[str]:
-    """The names of the id column and of the first column that holds audio."""
+def _find_columns(shard: Path, schema: Any) -> list[str]:
+    """Return the names of the id column and of the first column that holds audio."""
     import pyarrow as pa
 
     audio = [

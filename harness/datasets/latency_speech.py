@@ -31,9 +31,11 @@ PEAK = 0.5
 
 _THINGS = ("dog", "bell", "door", "train", "bird", "clock", "river", "crowd", "motor", "kettle")
 _VERBS = ("hums", "rings", "roars", "creaks", "rattles", "echoes", "clatters", "drones", "hisses")
-_ADVERBS = ("loudly", "softly", "again", "nearby", "outside", "slowly", "faintly")
-_PLACES = ("in the distance", "behind a wall", "near the road", "under the roof", "over the water")
-_PAIRS = ("far away", "very quickly", "once more", "close by")
+_FILLERS = {
+    1: ("loudly", "softly", "again", "nearby", "outside", "slowly", "faintly"),
+    2: ("far away", "very quickly", "once more", "close by"),
+    3: ("in the distance", "behind a wall", "near the road", "under the roof", "over the water"),
+}
 _LINKS = {4: ("while", "as", "and"), 5: ("and then", "followed by")}
 
 
@@ -45,7 +47,7 @@ class Utterance(NamedTuple):
 
 
 def latency_speech(clips: int = 144, seed: int = 0) -> Dataset:
-    """`clips` utterances at 16 kHz without references, rendered into the cache folder.
+    """Return `clips` utterances at 16 kHz without references, rendered into the cache folder.
 
     The first clips of a longer list are not those of a shorter one: each list has the whole
     distribution. Raises StabenchError for fewer than 2 clips.
@@ -53,7 +55,7 @@ def latency_speech(clips: int = 144, seed: int = 0) -> Dataset:
     if clips < 2:
         raise StabenchError(f"latency-speech: clips is {clips}, allowed are 2 and more")
     listed = utterances(clips, seed)
-    text = "".join(f"{one.caption}\0{one.duration_s:.4f}\n" for one in listed)
+    text = "".join(f"{utterance.caption}\0{utterance.duration_s:.4f}\n" for utterance in listed)
     version = hashlib.sha256(f"{seed}\n{text}".encode()).hexdigest()[:12]
     folder = cache_folder() / f"latency-speech-{version}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,14 +63,19 @@ def latency_speech(clips: int = 144, seed: int = 0) -> Dataset:
         "latency-speech",
         version,
         tuple(
-            Clip(f"utterance{number:04d}", one.caption, _file(folder, number, one, seed), None)
-            for number, one in enumerate(listed)
+            Clip(
+                id=f"utterance{number:04d}",
+                caption=utterance.caption,
+                speech=_write_speech(folder, number, utterance, seed),
+                reference=None,
+            )
+            for number, utterance in enumerate(listed)
         ),
     )
 
 
 def utterances(count: int, seed: int) -> list[Utterance]:
-    """Captions and durations; every `count` covers the distribution of lengths evenly."""
+    """Return captions and durations; every `count` covers the distribution of lengths evenly."""
     rng = np.random.default_rng([seed, count])
     # One draw from each of `count` equal shares of the distribution, in any order.
     shares = (rng.permutation(count) + rng.random(count)) / count
@@ -83,18 +90,21 @@ def utterances(count: int, seed: int) -> list[Utterance]:
 
 
 def caption(words: int, rng: np.random.Generator) -> str:
-    """A sentence of exactly `words` words (3 or more) from a small grammar."""
-    parts = [_clause(rng)]
+    """Return a sentence of exactly `words` words (3 or more) from a small grammar."""
+    parts = [_draw_clause(rng)]
     left = words - FEWEST_WORDS
     while left:
         size = min(left, int(rng.integers(3, 6)))
-        parts.append(_part(size, rng))
+        if size in _LINKS:
+            parts.append(f"{_pick_word(_LINKS[size], rng)} {_draw_clause(rng)}")
+        else:
+            parts.append(_pick_word(_FILLERS[size], rng))
         left -= size
     return " ".join(parts).capitalize()
 
 
 def speech_like(duration_s: float, syllables: int, rng: np.random.Generator) -> np.ndarray:
-    """Noise with the long-term spectrum of speech and a rise and fall for each syllable.
+    """Return noise with the long-term spectrum of speech and a rise and fall for each syllable.
 
     Float32 [T] at 16 kHz: -9 dB an octave above 500 Hz, nothing below 80 Hz, peak 0.5.
     """
@@ -102,12 +112,12 @@ def speech_like(duration_s: float, syllables: int, rng: np.random.Generator) -> 
     spectrum = np.fft.rfft(rng.standard_normal(count))
     hz = np.fft.rfftfreq(count, 1 / RATE_HZ)
     tilt = np.where(hz < 80, 0.0, np.minimum(1.0, (500 / np.maximum(hz, 1)) ** 1.5))
-    voiced = np.fft.irfft(spectrum * tilt, count) * _envelope(count, syllables, rng)
+    voiced = np.fft.irfft(spectrum * tilt, count) * _draw_envelope(count, syllables, rng)
     return (PEAK * voiced / np.abs(voiced).max()).astype(np.float32)
 
 
-def _envelope(count: int, syllables: int, rng: np.random.Generator) -> np.ndarray:
-    """Half sines of unequal length and height, one after another."""
+def _draw_envelope(count: int, syllables: int, rng: np.random.Generator) -> np.ndarray:
+    """Return half sines of unequal length and height, one after another."""
     edges = np.cumsum(rng.uniform(0.6, 1.4, syllables))
     ends = np.round(edges / edges[-1] * count).astype(int)
     envelope = np.zeros(count)
@@ -117,30 +127,19 @@ def _envelope(count: int, syllables: int, rng: np.random.Generator) -> np.ndarra
     return envelope
 
 
-def _file(folder: Path, number: int, one: Utterance, seed: int) -> Path:
+def _write_speech(folder: Path, number: int, utterance: Utterance, seed: int) -> Path:
     path = folder / f"utterance{number:04d}.wav"
     if not path.is_file():
-        syllables = max(1, round(len(one.caption.split()) * SYLLABLES_PER_WORD))
+        syllables = max(1, round(len(utterance.caption.split()) * SYLLABLES_PER_WORD))
         rng = np.random.default_rng([seed, number])
-        samples = speech_like(one.duration_s, syllables, rng)
+        samples = speech_like(utterance.duration_s, syllables, rng)
         files.write_bytes(path, audio.encode(samples, RATE_HZ))
     return path
 
 
-def _part(size: int, rng: np.random.Generator) -> str:
-    """`size` words (1 to 5) that continue a sentence."""
-    if size == 1:
-        return _pick(_ADVERBS, rng)
-    if size == 2:
-        return _pick(_PAIRS, rng)
-    if size == 3:
-        return _pick(_PLACES, rng)
-    return f"{_pick(_LINKS[size], rng)} {_clause(rng)}"
+def _draw_clause(rng: np.random.Generator) -> str:
+    return f"a {_pick_word(_THINGS, rng)} {_pick_word(_VERBS, rng)}"
 
 
-def _clause(rng: np.random.Generator) -> str:
-    return f"a {_pick(_THINGS, rng)} {_pick(_VERBS, rng)}"
-
-
-def _pick(options: tuple[str, ...], rng: np.random.Generator) -> str:
+def _pick_word(options: tuple[str, ...], rng: np.random.Generator) -> str:
     return options[int(rng.integers(len(options)))]

@@ -21,11 +21,11 @@ OTHER = (".m4a", ".aac", ".mp4", ".webm", ".mkv", ".wma")
 class Names(NamedTuple):
     """What a clip's file may be called, without its ending.
 
-    Of `own` at most one file may be there; of `numbers` (one file for each caption) the first
+    Of `stems` at most one file may be there; of `numbers` (one file for each caption) the first
     that is there is taken.
     """
 
-    own: tuple[str, ...]
+    stems: tuple[str, ...]
     numbers: tuple[str, ...] = ()
 
 
@@ -45,7 +45,7 @@ class Found(NamedTuple):
 
 
 def find(place: Path, wanted: Mapping[str, Names], split: str = "test") -> Found:
-    """The recording of every clip of `wanted`, in whichever layout `place` has.
+    """Return the recording of every clip of `wanted`, in whichever layout `place` has.
 
     A folder of audio files; what aac-datasets downloads (AUDIOCAPS/audio_<rate>Hz/<split>/); or a
     folder of the Hugging Face datasets package (.arrow or .parquet shards). Raises MissingError
@@ -53,71 +53,71 @@ def find(place: Path, wanted: Mapping[str, Names], split: str = "test") -> Found
     """
     if not place.is_dir():
         raise MissingError(f"recordings '{place}': no such folder; give a folder of audio files")
-    tables = hf_shards.of(place, split)
-    return in_tables(tables, wanted) if tables else in_folder(_innermost(place, split), wanted)
+    tables = hf_shards.list_shards(place, split)
+    return in_tables(tables, wanted) if tables else in_folder(_find_innermost(place, split), wanted)
 
 
 def in_folder(folder: Path, wanted: Mapping[str, Names]) -> Found:
-    """Files of one folder, by their names."""
+    """Return files of one folder, by their names."""
     files: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in (".wav", *CONVERTED, *OTHER):
             files[path.stem].append(path)
     if not files:
         raise MissingError(f"recordings '{folder}': holds no audio file; give the folder of WAVs")
-    found = Found.nothing()
+    outcome = Found.nothing()
     for clip, names in wanted.items():
-        own = [path for name in names.own for path in files.get(name, ())]
+        paths = [path for name in names.stems for path in files.get(name, ())]
         numbered = [path for name in names.numbers for path in files.get(name, ())]
-        _keep(found, clip, own or numbered[:1], folder)
-    return found
+        _keep_file(outcome, clip, paths or numbered[:1], folder)
+    return outcome
 
 
 def in_tables(tables: list[Path], wanted: Mapping[str, Names]) -> Found:
-    """Rows of Arrow or Parquet tables by their column `youtube_id`; the first row of an id counts.
+    """Return rows of tables by their column `youtube_id`; the first row of an id counts.
 
     A row without bytes names a file beside its table.
     """
-    clips = {name: clip for clip, names in wanted.items() for name in names.own}
-    found = Found.nothing()
+    clips = {name: clip for clip, names in wanted.items() for name in names.stems}
+    outcome = Found.nothing()
     for table in tables:
         for row in hf_shards.rows(table):
             clip = clips.get(row.youtube_id)
-            if clip is None or clip in found.paths or clip in found.reasons:
+            if clip is None or clip in outcome.paths or clip in outcome.reasons:
                 continue
             content, name = row.audio()
             if content is not None:
-                _put(found, clip, content, f"the audio of '{row.youtube_id}' in '{table}'")
+                _keep_copy(outcome, clip, content, f"the audio of '{row.youtube_id}' in '{table}'")
             else:
                 path = table.parent / (name or "")
-                _keep(found, clip, [path] if path.is_file() else [], table.parent)
+                _keep_file(outcome, clip, [path] if path.is_file() else [], table.parent)
     for clip in wanted:
-        if clip not in found.paths and clip not in found.reasons:
-            found.reasons[clip] = f"no row of '{tables[0].parent}' has its id"
-            found.absent.add(clip)
-    return found
+        if clip not in outcome.paths and clip not in outcome.reasons:
+            outcome.reasons[clip] = f"no row of '{tables[0].parent}' has its id"
+            outcome.absent.add(clip)
+    return outcome
 
 
-def _keep(found: Found, clip: str, files: list[Path], folder: Path) -> None:
-    """One of the paths or reasons for a clip whose files are these."""
+def _keep_file(outcome: Found, clip: str, files: list[Path], folder: Path) -> None:
+    """Keep the path of a clip whose files are these, or the reason why it has none."""
     if not files:
-        found.reasons[clip] = f"no recording in '{folder}'"
-        found.absent.add(clip)
+        outcome.reasons[clip] = f"no recording in '{folder}'"
+        outcome.absent.add(clip)
     elif len(files) > 1:
         names = ", ".join(path.name for path in files)
-        found.reasons[clip] = f"'{folder}' holds {names}: keep one of them"
+        outcome.reasons[clip] = f"'{folder}' holds {names}: keep one of them"
     elif files[0].suffix.lower() in OTHER:
-        found.reasons[clip] = f"'{files[0]}' is {files[0].suffix}, which is not read; make it WAV"
+        outcome.reasons[clip] = f"'{files[0]}' is {files[0].suffix}, which is not read; make it WAV"
     elif files[0].suffix.lower() in CONVERTED:
-        _put(found, clip, files[0], f"'{files[0]}'")
-    elif refusal := _refusal(files[0]):
-        found.reasons[clip] = refusal
+        _keep_copy(outcome, clip, files[0], f"'{files[0]}'")
+    elif refusal := _explain_refusal(files[0]):
+        outcome.reasons[clip] = refusal
     else:
-        found.paths[clip] = files[0]
+        outcome.paths[clip] = files[0]
 
 
-def _refusal(path: Path) -> str | None:
-    """Why a file of name .wav is none."""
+def _explain_refusal(path: Path) -> str | None:
+    """Return why a file of name .wav is none, or None."""
     try:
         with path.open("rb") as file:
             head = file.read(12)
@@ -132,32 +132,34 @@ def _is_wav(head: bytes) -> bool:
     return head[:4] == b"RIFF" and head[8:12] == b"WAVE"
 
 
-def _put(found: Found, clip: str, source: Path | bytes, what: str) -> None:
-    """The WAV copy of a sound that is in another format, or in no file."""
+def _keep_copy(outcome: Found, clip: str, source: Path | bytes, what: str) -> None:
+    """Keep the WAV copy of a sound that is in another format, or in no file."""
     try:
-        found.paths[clip] = _copy(clip, source)
+        # Under the digest of its content: the same sound is converted once, wherever it lies.
+        digest = (
+            hashlib.sha256(source).hexdigest()
+            if isinstance(source, bytes)
+            else digests.digest(source)
+        )
+        path = cache_folder() / "recordings" / digest[:16] / f"{clip}.wav"
+        if not path.is_file():
+            content = source if isinstance(source, bytes) else source.read_bytes()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(path, content if _is_wav(content) else _convert_to_wav(content))
+        outcome.paths[clip] = path
     except (OSError, RuntimeError) as error:
-        found.reasons[clip] = f"{what} cannot be decoded ({error}); make it WAV"
+        outcome.reasons[clip] = f"{what} cannot be decoded ({error}); make it WAV"
 
 
-def _copy(clip: str, source: Path | bytes) -> Path:
-    """<cache>/recordings/<sha256>/<clip>.wav; 16 bits stay 16, everything else becomes 24."""
-    digest = (
-        hashlib.sha256(source).hexdigest() if isinstance(source, bytes) else digests.digest(source)
-    )
-    path = cache_folder() / "recordings" / digest[:16] / f"{clip}.wav"
-    if not path.is_file():
-        content = source if isinstance(source, bytes) else source.read_bytes()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, content if _is_wav(content) else _as_wav(content))
-    return path
+def _convert_to_wav(content: bytes) -> bytes:
+    """Return the sound of a file that libsndfile reads, all channels, as PCM.
 
-
-def _as_wav(content: bytes) -> bytes:
-    """The sound of a file that libsndfile reads, all channels, as PCM. Raises RuntimeError."""
+    Raises RuntimeError.
+    """
     import soundfile
 
     with soundfile.SoundFile(io.BytesIO(content)) as file:
+        # 16 bits stay 16; everything else becomes 24.
         exact = file.subtype in ("PCM_16", "PCM_S8", "PCM_U8")
         samples = file.read(dtype="int16" if exact else "float32", always_2d=True)
         rate_hz = file.samplerate
@@ -168,12 +170,12 @@ def _as_wav(content: bytes) -> bytes:
     return target.getvalue()
 
 
-def _innermost(place: Path, split: str) -> Path:
-    """The folder of audio files itself, in what aac-datasets leaves."""
+def _find_innermost(place: Path, split: str) -> Path:
+    """Return the folder of audio files itself, in what aac-datasets leaves."""
     roots = [base for base in (place / "AUDIOCAPS", place) if base.is_dir()]
-    found = [path / split for root in roots for path in sorted(root.glob("audio_*Hz"))]
-    found = [path for path in found if path.is_dir()]
-    if len(found) > 1:
-        names = ", ".join(f"'{path}'" for path in found)
+    folders = [path / split for root in roots for path in sorted(root.glob("audio_*Hz"))]
+    folders = [path for path in folders if path.is_dir()]
+    if len(folders) > 1:
+        names = ", ".join(f"'{path}'" for path in folders)
         raise StabenchError(f"recordings '{place}' are there at several rates; give one of {names}")
-    return found[0] if found else place
+    return folders[0] if folders else place

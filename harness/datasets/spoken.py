@@ -28,7 +28,7 @@ class Voice:
 
     def __init__(self, weights: str, seed: int = 0) -> None:
         self.seed = seed
-        self.folder = _folder(weights)
+        self.folder = _locate_weights(weights)
 
     @cached_property
     def digest(self) -> str:
@@ -47,7 +47,7 @@ class Voice:
             raise StabenchError(f"voice: {error}") from error
 
     def refusal(self, text: str) -> str | None:
-        """Why this voice cannot speak a text, or None."""
+        """Return why this voice cannot speak a text, or None."""
         try:
             self._model.check(text)
         except ValueError as error:
@@ -55,7 +55,8 @@ class Voice:
         return None
 
     def path(self, clip_id: str, text: str) -> Path:
-        """Where the clip's speech lies once it is rendered."""
+        """Return where the clip's speech lies once it is rendered."""
+        # Named by all that decides the sound: runs share it, and a change gives another file.
         key = f"{self.digest}\0{clip_seed(self.seed, clip_id, 0)}\0{text}"
         name = hashlib.sha256(key.encode()).hexdigest()[:32]
         return cache_folder() / "speech" / self.digest[:16] / f"{name}.wav"
@@ -66,22 +67,21 @@ class Voice:
         Raises StabenchError when the weights are not those of a voice.
         """
         for clip in clips:
+            # Speech that lies elsewhere came with the dataset.
             if not clip.caption or clip.speech != self.path(clip.id, clip.caption):
                 continue
-            if not clip.speech.is_file():
-                self._speak(clip.speech, clip.caption, clip_seed(self.seed, clip.id, 0))
-
-    def _speak(self, path: Path, text: str, seed: int) -> None:
-        try:
-            samples = self._model.say(text, seed)
-        except ValueError as error:
-            raise StabenchError(f"voice: {error}") from error
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, audio.encode(samples, self._model.rate_hz))
+            if clip.speech.is_file():
+                continue
+            try:
+                samples = self._model.say(clip.caption, clip_seed(self.seed, clip.id, 0))
+            except ValueError as error:
+                raise StabenchError(f"voice: {error}") from error
+            clip.speech.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(clip.speech, audio.encode(samples, self._model.rate_hz))
 
 
-def _folder(weights: str) -> Path:
-    """The folder itself, or that of the catalogue's entry, every file of it checked."""
+def _locate_weights(weights: str) -> Path:
+    """Return the folder itself, or that of the catalogue's entry, every file of it checked."""
     if Path(weights).is_dir():
         return Path(weights)
     try:

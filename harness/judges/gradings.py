@@ -116,22 +116,23 @@ def load(name: str) -> Gradings:
 
 
 def noise(levels: tuple[float, ...]) -> Damage:
-    """White Gaussian noise under each sound; a level is noise minus signal in dB of the rms.
+    """Return white Gaussian noise under each sound; a level is noise minus signal in dB of the rms.
 
     The same noise at every level, only louder.
     """
 
     def apply(known: Known, level: float) -> Audio:
         samples, rate_hz = known.audio()
-        drawn = _generator(known.id).standard_normal(samples.shape)
+        # From the sound's id alone: every level has the same noise, only louder.
+        white = _seed_generator(known.id).standard_normal(samples.shape)
         scale = np.sqrt(np.mean(np.square(samples, dtype=np.float64))) * 10 ** (level / 20)
-        return Audio((samples + scale * drawn).astype(np.float32), rate_hz)
+        return Audio((samples + scale * white).astype(np.float32), rate_hz)
 
     return Damage("noise", "dB over the sound", levels, apply)
 
 
 def low_pass(levels: tuple[float, ...]) -> Damage:
-    """Everything above a frequency taken away; a level is the cut-off in Hz."""
+    """Return a damage that takes away all above a frequency; a level is the cut-off in Hz."""
 
     def apply(known: Known, level: float) -> Audio:
         samples, rate_hz = known.audio()
@@ -144,7 +145,7 @@ def low_pass(levels: tuple[float, ...]) -> Damage:
 
 
 def gain(levels: tuple[float, ...]) -> Damage:
-    """The sound made quieter or louder; a level is the gain in dB. Nothing is clipped."""
+    """Return a damage that makes sounds quieter or louder; a level is in dB. Nothing is clipped."""
     return Damage("gain", "dB", levels, louder)
 
 
@@ -158,10 +159,10 @@ def white_noise(known: Known) -> Audio:
     """Return Gaussian noise of the sound's length, rate and rms in its place."""
     samples, rate_hz = known.audio()
     rms = np.sqrt(np.mean(np.square(samples, dtype=np.float64)))
-    drawn = _generator(f"white {known.id}").standard_normal(samples.shape) * rms
-    return Audio(drawn.astype(np.float32), rate_hz)
+    noise_samples = _seed_generator(f"white {known.id}").standard_normal(samples.shape) * rms
+    return Audio(noise_samples.astype(np.float32), rate_hz)
 
 
-def _generator(name: str) -> np.random.Generator:
+def _seed_generator(name: str) -> np.random.Generator:
     digest = hashlib.sha256(f"gradings:{name}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))

@@ -86,7 +86,7 @@ class Candidate:
         return not self.classes and not self.network.role.startswith("clap")
 
     def needs(self, name: str) -> bool:
-        """Whether a figure of it rests on a set."""
+        """Return whether a figure of it rests on a set."""
         if name == TRAIN:
             return self.probed
         if name == NOISE:
@@ -99,12 +99,12 @@ class Candidate:
         return sum(len(heard.broken) for heard in self.heard.values())
 
     def embeddings(self, name: str) -> list[np.ndarray]:
-        """Rows [F, D] of each sound of a set, in the order of its sounds."""
+        """Return rows [F, D] of each sound of a set, in the order of its sounds."""
         heard, role = self.heard[name], self.network.role
-        return [one.embeddings for one in heard.features(role, list(heard.keys))]
+        return [part.embeddings for part in heard.features(role, list(heard.keys))]
 
     def pooled(self, name: str) -> np.ndarray:
-        """The mean row of each sound of a set [N, D]."""
+        """Return the mean row of each sound of a set [N, D]."""
         return np.array([rows.mean(axis=0, dtype=np.float64) for rows in self.embeddings(name)])
 
 
@@ -125,6 +125,7 @@ def examine(
     """
     candidates: dict[str, Candidate] = {}
     errors: dict[str, StabenchError] = {}
+    # One sound first: weights that are missing are known before hundreds of sounds are made.
     first = {gradings.test[0].id: gradings.test[0].audio}
     for role, network in networks.items():
         try:
@@ -133,94 +134,95 @@ def examine(
         except StabenchError as error:
             errors[role] = error
     sets = list(known_sets(gradings)) if candidates else []
-    done, total = 0, sum(len(one.sounds) for one in sets)
-    for one in sets:
+    done, total = 0, sum(len(known_set.sounds) for known_set in sets)
+    for known_set in sets:
         ears = {
-            role: candidate for role, candidate in candidates.items() if candidate.needs(one.name)
+            role: candidate
+            for role, candidate in candidates.items()
+            if candidate.needs(known_set.name)
         }
+        # Damaging a sound takes time: a set that nobody needs is not made.
         if ears:
-            _hear(one, ears)
-        done += len(one.sounds)
+            _hear_set(known_set, ears)
+        done += len(known_set.sounds)
         progress("known sounds", done, total)
     records: dict[str, Record] = {}
     for role, candidate in candidates.items():
         try:
-            records[role] = _record(candidate, protocol)
+            records[role] = _make_record(candidate, protocol)
         except StabenchError as error:
             errors[role] = error
-    return Outcome(_agreeing(records), errors)
+    return Outcome(_add_agreement(records), errors)
 
 
 def known_sets(gradings: Gradings) -> Iterator[KnownSet]:
     """Yield every set that a network hears, the sounds of a probe first."""
-    yield KnownSet(TRAIN, gradings.train, _as_it_is)
-    yield KnownSet(PLAIN, gradings.test, _as_it_is)
+    yield KnownSet(TRAIN, gradings.train, _leave_undamaged)
+    yield KnownSet(PLAIN, gradings.test, _leave_undamaged)
     yield KnownSet(NOISE, gradings.test, white_noise)
     yield KnownSet(QUIETER, gradings.to_damage, partial(louder, level=-LOUDNESS_DB))
     yield KnownSet(LOUDER, gradings.to_damage, partial(louder, level=LOUDNESS_DB))
     for damage in gradings.damages:
         for index, level in enumerate(damage.levels):
-            make = partial(_damaged, damage, level)
-            yield KnownSet(_level(damage.kind, index), gradings.to_damage, make)
+            make = partial(_apply_damage, damage, level)
+            yield KnownSet(_name_level(damage.kind, index), gradings.to_damage, make)
 
 
-def _level(kind: str, index: int) -> str:
+def _name_level(kind: str, index: int) -> str:
     return f"{kind} {index}"
 
 
-def _damaged(damage: Damage, level: float, known: Known) -> Audio:
+def _apply_damage(damage: Damage, level: float, known: Known) -> Audio:
     return damage.apply(known, level)
 
 
-def _as_it_is(known: Known) -> Audio:
+def _leave_undamaged(known: Known) -> Audio:
     return known.audio()
 
 
-def _hear(one: KnownSet, candidates: Mapping[str, Candidate]) -> None:
+def _hear_set(known_set: KnownSet, candidates: Mapping[str, Candidate]) -> None:
     """Make each sound of a set once, and let every network hear it."""
-    sounds = {known.id: one.make(known) for known in one.sounds}
-    given = {name: partial(_itself, audio) for name, audio in sounds.items()}
+    sounds = {known.id: known_set.make(known) for known in known_set.sounds}
+    ready = {name: partial(sounds.__getitem__, name) for name in sounds}
     for role, candidate in candidates.items():
-        heard = hear(one.name, given, {role: candidate.network}, lambda *_: None)
-        candidate.heard[one.name] = heard
+        # Each by itself: what one network refuses must not be lost to the others.
+        heard = hear(known_set.name, ready, {role: candidate.network}, lambda *_: None)
+        candidate.heard[known_set.name] = heard
 
 
-def _itself(audio: Audio) -> Audio:
-    return audio
-
-
-def _record(candidate: Candidate, protocol: Protocol) -> Record:
+def _make_record(candidate: Candidate, protocol: Protocol) -> Record:
     network, gradings = candidate.network, candidate.gradings
     native = network.name in gradings.natives
-    return _judged(
+    return _judge(
         role=network.role,
         network=network.name,
         identity=network.identity,
         origin=network.embedder.origin,
         sounds=gradings.title,
         refused=candidate.refused,
-        figures=None if candidate.refused else _figures(candidate, protocol),
+        figures=None if candidate.refused else _measure_figures(candidate, protocol),
         agreement=None,
         thresholds=gradings.thresholds if native else FOREIGN,
         versions=package_versions(),
     )
 
 
-def _figures(candidate: Candidate, protocol: Protocol) -> Figures:
+def _measure_figures(candidate: Candidate, protocol: Protocol) -> Figures:
     """Measure a network that gave finite features for every sound."""
     role, gradings = candidate.network.role, candidate.gradings
-    every = _exam(candidate, protocol, gradings.test)
-    exam = _exam(candidate, protocol, gradings.to_damage)
+    every = _make_exam(candidate, protocol, gradings.test)
+    exam = _make_exam(candidate, protocol, gradings.to_damage)
 
     def value(column: str, name: str) -> float:
-        return _value(exam, column, candidate.heard[name])
+        return _measure_value(exam, column, candidate.heard[name])
 
     curves: dict[str, dict[str, Curve]] = {}
     for column in COLUMNS[role]:
+        # Damage must make every column worse, whichever side that is.
         sign = 1 if METRICS[column].better == "lower" else -1
         for damage in gradings.damages:
             order = np.arange(len(damage.levels))
-            values = [value(column, _level(damage.kind, i)) for i in range(len(damage.levels))]
+            values = [value(column, _name_level(damage.kind, i)) for i in range(len(damage.levels))]
             rho = statistics.rank_correlation(order, sign * np.array(values))
             curve = Curve(levels=damage.levels, values=tuple(values), monotony=rho)
             curves.setdefault(column, {})[damage.kind] = curve
@@ -236,18 +238,19 @@ def _figures(candidate: Candidate, protocol: Protocol) -> Figures:
         width=rows.shape[1],
         curves=curves,
         ideal={
-            column: _value(every, column, candidate.heard[PLAIN]) for column in IDEALS.get(role, ())
+            column: _measure_value(every, column, candidate.heard[PLAIN])
+            for column in IDEALS.get(role, ())
         },
         loudness={
             column: Loudness(**{key: value(column, name) for key, name in named.items()})
             for column in COLUMNS[role]
         },
-        floor=_floor(candidate) if role in DISTANCES else None,
+        floor=_measure_floor(candidate) if role in DISTANCES else None,
     )
 
 
-def _exam(candidate: Candidate, protocol: Protocol, sounds: Sequence[Known]) -> Exam:
-    """Some of the known sounds as recordings, each a clip of its own."""
+def _make_exam(candidate: Candidate, protocol: Protocol, sounds: Sequence[Known]) -> Exam:
+    """Return some of the known sounds as recordings, each a clip of its own."""
     items = {
         known.id: Item((known.caption,), (known.id,), known.labels, steps=known.steps)
         for known in sounds
@@ -256,8 +259,11 @@ def _exam(candidate: Candidate, protocol: Protocol, sounds: Sequence[Known]) -> 
     return Exam(items, protocol, {role: candidate.network}, plain.some([*items]))
 
 
-def _value(exam: Exam, column: str, heard: Heard) -> float:
-    """The column of what was heard. Raises StabenchError where the sounds do not allow it."""
+def _measure_value(exam: Exam, column: str, heard: Heard) -> float:
+    """Return the column of what was heard.
+
+    Raises StabenchError where the sounds do not allow it.
+    """
     answers = Answers(exam, exam.items, heard)
     clips = answers.clips(column)
     if not clips:
@@ -274,7 +280,7 @@ def accuracy_of(candidate: Candidate) -> tuple[Measure, float]:
     Raises StabenchError for a timeline whose classes are not the events of the sounds.
     """
     network, gradings = candidate.network, candidate.gradings
-    truth = _events(gradings.test, gradings.labels)
+    truth = _mark_events(gradings.test, gradings.labels)
     if network.role.startswith("clap"):
         texts = network.text({known.caption for known in gradings.test})
         captions = np.stack([texts[known.caption] for known in gradings.test])
@@ -296,35 +302,36 @@ def accuracy_of(candidate: Candidate) -> tuple[Measure, float]:
         logits = class_logits(heard.features(network.role, list(heard.keys)))
         scores = logits[:, candidate.classes]
         return "classes", statistics.mean_average_precision(scores, truth)
-    learned = _events(gradings.train, gradings.labels)
+    learned = _mark_events(gradings.train, gradings.labels)
     scores = statistics.probe(candidate.pooled(TRAIN), learned, candidate.pooled(PLAIN))
     return "probe", statistics.mean_average_precision(scores, truth)
 
 
-def _events(sounds: Sequence[Known], labels: Sequence[str]) -> np.ndarray:
-    """Which events each sound holds: booleans [N, C]."""
+def _mark_events(sounds: Sequence[Known], labels: Sequence[str]) -> np.ndarray:
+    """Return which events each sound holds: booleans [N, C]."""
     return np.array([[label in known.labels for label in labels] for known in sounds])
 
 
-def _floor(candidate: Candidate) -> Floor:
-    """The mean distance between random halves of the recordings, and that of white noise."""
+def _measure_floor(candidate: Candidate) -> Floor:
+    """Return the mean distance between random halves of the recordings, and that of white noise."""
     clips = candidate.embeddings(PLAIN)
-    rng, found = np.random.default_rng(0), []
+    rng, distances = np.random.default_rng(0), []
     for _ in range(HALVINGS):
         order = rng.permutation(len(clips))
         halves = (order[: len(clips) // 2], order[len(clips) // 2 :])
-        found.append(distance(*(fit_clips("half", [clips[i] for i in half]) for half in halves)))
+        fits = (fit_clips("half", [clips[index] for index in half]) for half in halves)
+        distances.append(distance(*fits))
     noise = fit_clips("noise", candidate.embeddings(NOISE))
     whole = distance(noise, fit_clips("recordings", clips))
-    return Floor(halves=float(np.mean(found)), noise=whole)
+    return Floor(halves=float(np.mean(distances)), noise=whole)
 
 
-def _agreeing(records: dict[str, Record]) -> dict[str, Record]:
-    """The records with the agreement of those two judges that measure distances of sets."""
+def _add_agreement(records: dict[str, Record]) -> dict[str, Record]:
+    """Add the agreement of those two judges that measure distances of sets to their records."""
     pair = [records[role] for role in DISTANCES if role in records and records[role].figures]
     if len(pair) < 2:
         return records
-    first, second = (_distances(record) for record in pair)
+    first, second = (_list_distances(record) for record in pair)
     value = statistics.rank_correlation(first, second)
     agreed = dict(records)
     for record, other in (pair, reversed(pair)):
@@ -335,17 +342,20 @@ def _agreeing(records: dict[str, Record]) -> dict[str, Record]:
             value=value,
             counts=other.passed,
         )
-        agreed[record.role] = _judged(**{**dict(record), "agreement": agreement})
+        agreed[record.role] = _judge(**{**dict(record), "agreement": agreement})
     return agreed
 
 
-def _distances(record: Record) -> np.ndarray:
-    """The distance of every damaged set, in the order of kinds and levels; gain apart."""
+def _list_distances(record: Record) -> np.ndarray:
+    """Return the distance of every damaged set, in the order of kinds and levels; gain apart."""
     curves = record.figures.curves[DISTANCES[record.role]] if record.figures else {}
-    return np.array([v for kind, one in curves.items() if kind != UNORDERED for v in one.values])
+    return np.array(
+        [value for kind, curve in curves.items() if kind != UNORDERED for value in curve.values]
+    )
 
 
-def _judged(**given: Any) -> Record:
-    """The record with the verdict that follows from what it holds."""
-    passed = not Record.model_construct(**given).faults
-    return Record(**{**given, "passed": passed})
+def _judge(**fields: Any) -> Record:
+    """Return the record with the verdict that follows from what it holds."""
+    # Without validation: a record is refused while its verdict and its figures disagree.
+    passed = not Record.model_construct(**fields).faults
+    return Record(**{**fields, "passed": passed})

@@ -40,9 +40,10 @@ def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
     0.8333333333333333
     """
     order = np.argsort(-scores, kind="stable")
-    ranked, found = scores[order], np.cumsum(truth[order])
+    ranked, hits = scores[order], np.cumsum(truth[order])
+    # Of clips with equal scores none comes first: each counts down to the last of them.
     last = np.searchsorted(-ranked, -ranked, side="right") - 1
-    precision = found[last] / (last + 1)
+    precision = hits[last] / (last + 1)
     return float(precision[truth[order]].mean())
 
 
@@ -69,7 +70,7 @@ def probe(train: np.ndarray, truth: np.ndarray, test: np.ndarray) -> np.ndarray:
     wanted = truth - share
     values, vectors = np.linalg.eigh(known @ known.T)
     values = np.maximum(values, 0.0)
-    unit = float(values.mean()) or 1.0
+    unit = float(values.mean()) or 1.0  # rows that are all equal have no length
 
     def press(penalty: float) -> float:
         inverse = (vectors / (values + penalty * unit)) @ vectors.T
@@ -86,8 +87,8 @@ def matched_share(similarity: np.ndarray, wrong: np.ndarray) -> float:
     `similarity` [N, N] is of sound i and caption j, `wrong` [N, N] marks captions that are not
     true of a sound; ties count half. 0.5 by chance.
     """
-    own = np.diag(similarity)[:, None]
-    wins = (own > similarity) + 0.5 * (own == similarity)
+    matched = np.diag(similarity)[:, None]
+    wins = (matched > similarity) + 0.5 * (matched == similarity)
     return float(wins[wrong].mean())
 
 
@@ -96,13 +97,11 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
 
     0 where one of them is constant, since it orders nothing.
     """
-    ranks = [_ranks(np.asarray(values, float)) for values in (first, second)]
+    ranks = []
+    for values in (np.asarray(first, float), np.asarray(second, float)):
+        ordered = np.sort(values)
+        below = np.searchsorted(ordered, values, side="left")
+        ranks.append((below + np.searchsorted(ordered, values, side="right") + 1) / 2)
     centred = [each - each.mean() for each in ranks]
     lengths = [np.sqrt(np.sum(each**2)) for each in centred]
     return float(centred[0] @ centred[1] / np.prod(lengths)) if all(lengths) else 0.0
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    ordered = np.sort(values)
-    below = np.searchsorted(ordered, values, side="left")
-    return (below + np.searchsorted(ordered, values, side="right") + 1) / 2

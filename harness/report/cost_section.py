@@ -86,7 +86,12 @@ def _print_system(
     for stage in stages:
         median_ns = _measure_median_ns(stage, trials, results)
         name = f"{stage.phase} {stage.name}" if stage.name == REMAINDER else stage.name
-        times = _print_times(bound_s(stage, ceilings), median_ns)
+        bound = bound_s(stage, ceilings)
+        times = [Printed(_format(bound, 1e-3)), _print_estimate(median_ns.scaled(1e-6))]
+        if bound and median_ns.value is not None:
+            times.append(_print_estimate(median_ns.scaled(1e-9 / bound)))
+        else:
+            times.append(Printed(ABSENT))
         yield Line((Printed(name), *_print_counts(stage), *times))
 
 
@@ -104,13 +109,6 @@ def _print_counts(stage: StageCost) -> Iterable[Printed]:
 
 def _format(value: float | None, unit: float) -> str:
     return ABSENT if value is None else figure(value / unit, decimals([value / unit]))
-
-
-def _print_times(bound: float | None, median_ns: Estimate) -> Iterable[Printed]:
-    yield Printed(_format(bound, 1e-3))
-    yield _print_estimate(median_ns.scaled(1e-6))
-    timed = median_ns.value is not None
-    yield _print_estimate(median_ns.scaled(1e-9 / bound)) if bound and timed else Printed(ABSENT)
 
 
 def _print_estimate(number: Estimate) -> Printed:

@@ -46,8 +46,8 @@ def latex(results: Results, table: Table) -> str:
     """report.tex of a run or of scores."""
     # Sentences under the table name systems, and are to be no longer than its cells allow.
     short = table._replace(rows=[row._replace(label=cut(row.label)) for row in table.rows])
-    found = marks(short, (*results.paired, *results.paired_latencies))
-    return to_latex(short, found, about(results))
+    judged = marks(short, (*results.paired, *results.paired_latencies))
+    return to_latex(short, judged, about(results))
 
 
 def to_latex(
@@ -59,23 +59,23 @@ def to_latex(
     sanity rows.
     """
     rows = [row for row in table.rows if sanity or row.paradigm != SANITY]
-    notes = _notes(rows, table.columns)
+    notes = _letter_reasons(rows, table.columns)
     lines = [
         r"\begin{table*}[t]",
         r"\centering",
-        f"\\caption{{{_caption(table, marks, about, intervals)}}}",
+        f"\\caption{{{_write_caption(table, marks, about, intervals)}}}",
         f"\\label{{tab:{re.sub('[^a-z0-9]+', '-', about.name.lower()).strip('-') or 'run'}}}",
         r"\par\smallskip\footnotesize",
         r"\setlength{\tabcolsep}{4pt}",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         f"\\begin{{tabular}}{{lc{'c' * len(table.columns)}}}",
         r"\toprule",
-        *_heads(table.columns),
+        *_write_heads(table.columns),
         r"\midrule",
-        *_body(table._replace(rows=rows), marks, notes, intervals),
+        *_write_body(table._replace(rows=rows), marks, notes, intervals),
         r"\bottomrule",
         r"\end{tabular}}",
-        *_below(rows, notes, (*marks.open, *about.sentences)),
+        *_write_notes(rows, notes, (*marks.open, *about.sentences)),
         r"\end{table*}",
     ]
     return "\n".join(lines) + "\n"
@@ -85,31 +85,24 @@ def about(results: Results) -> About:
     """Title, name and provenance of the results."""
     suite = results.run.suite if results.run else None
     title = (suite.title or suite.name) if suite else f"Scores of {results.folder.name}"
-    said = [lead(results)]
+    sentences = [lead(results)]
     if results.metrics:
         shared = results.metrics.provenance
         networks = ", ".join(
-            f"{role}: {one.name} ({one.origin}, sha256 {one.sha256[:DIGEST]})"
-            for role, one in shared.embedders.items()
+            f"{role}: {network.name} ({network.origin}, sha256 {network.sha256[:DIGEST]})"
+            for role, network in shared.embedders.items()
         )
-        said += [f"Protocol {shared.protocol.title}; {networks}.", *_ended(results.metrics.notes)]
-    said += [f"stabench {_version(results)}."]
-    return About(title, suite.name if suite else results.folder.name, tuple(said))
-
-
-def _ended(notes: Sequence[str]) -> Iterator[str]:
-    return (f"{note}." for note in notes)
-
-
-def _version(results: Results) -> str:
-    """Of stabench, and the commit where there is one."""
+        sentences += [f"Protocol {shared.protocol.title}; {networks}."]
+        sentences += [f"{note}." for note in results.metrics.notes]
     versions = results.metrics.provenance.versions if results.metrics else {}
     git = results.run.record.environment.git if results.run else None
+    # A version names a release; only the commit names the code of a run between two of them.
     commit = f", commit {git.commit[:DIGEST]}{' with changes' if git.dirty else ''}" if git else ""
-    return f"{versions.get('stabench', 'of unknown version')}{commit}"
+    sentences += [f"stabench {versions.get('stabench', 'of unknown version')}{commit}."]
+    return About(title, suite.name if suite else results.folder.name, tuple(sentences))
 
 
-def _caption(table: Table, marks: Marks, about: About, intervals: bool) -> str:
+def _write_caption(table: Table, marks: Marks, about: About, intervals: bool) -> str:
     spread = any(cell.sd is not None for row in table.rows for cell in row.cells.values())
     parts = [
         f"{about.title}.",
@@ -120,7 +113,7 @@ def _caption(table: Table, marks: Marks, about: About, intervals: bool) -> str:
     return escaped(" ".join(filter(None, parts)))
 
 
-def _heads(columns: Sequence[Column]) -> Iterator[str]:
+def _write_heads(columns: Sequence[Column]) -> Iterator[str]:
     """Blocks of columns over a rule each, then the columns."""
     blocks = [(block, len(list(group))) for block, group in groupby(c.block for c in columns)]
     names = [FURTHER if at > 2 else BLOCKS[block] for at, (block, _) in enumerate(blocks)]
@@ -136,7 +129,9 @@ def _heads(columns: Sequence[Column]) -> Iterator[str]:
     yield f"System & clips & {' & '.join(escaped(c.title) for c in columns)} \\\\"
 
 
-def _body(table: Table, marks: Marks, notes: dict[str, str], intervals: bool) -> Iterator[str]:
+def _write_body(
+    table: Table, marks: Marks, notes: dict[str, str], intervals: bool
+) -> Iterator[str]:
     """Each group under its name, a rule between groups."""
     columns = table.columns
     groups = [(p, [row for row in table.rows if row.paradigm == p]) for p in table.task.groups]
@@ -144,36 +139,36 @@ def _body(table: Table, marks: Marks, notes: dict[str, str], intervals: bool) ->
         yield from [r"\midrule"] * bool(index)
         yield f"\\multicolumn{{{len(columns) + 2}}}{{l}}{{\\textit{{{heading(paradigm)}}}}} \\\\"
         for row in group:
-            yield _line(row, columns, marks, notes)
+            yield _write_row(row, columns, marks, notes)
             if intervals:
-                yield _under(row, columns)
+                yield _write_intervals(row, columns)
 
 
-def _line(row: Row, columns: Sequence[Column], marks: Marks, notes: dict[str, str]) -> str:
+def _write_row(row: Row, columns: Sequence[Column], marks: Marks, notes: dict[str, str]) -> str:
     of = f"/{row.n + row.failed}" if row.failed else ""
-    cells = [_printed(row, column, marks, notes) for column in columns]
-    label = shortened(row.label) + _raised(r"\ddagger" if row.caveat else "")
+    cells = [_print_value(row, column, marks, notes) for column in columns]
+    label = shortened(row.label) + _raise_text(r"\ddagger" if row.caveat else "")
     return " & ".join([rf"\quad {label}", f"{row.n}{of}", *cells]) + r" \\"
 
 
-def _printed(row: Row, column: Column, marks: Marks, notes: dict[str, str]) -> str:
+def _print_value(row: Row, column: Column, marks: Marks, notes: dict[str, str]) -> str:
     """The value, bold or daggered, with its spread; or a dash. Either with the letter of a note."""
     cell = row.cells[column.key]
-    letter = notes.get(_reason(cell), "")
+    letter = notes.get(_read_reason(cell), "")
     if cell.value is None:
-        return ABSENT + _raised(letter)
+        return ABSENT + _raise_text(letter)
     mark = marks.of(row, column.key)
     value = escaped(figure(cell.value, column.digits))
     value = rf"\textbf{{{value}}}" if mark.best else value
-    value += _raised((r"\dagger" if mark.worse else "") + (letter and f" {letter}"))
+    value += _raise_text((r"\dagger" if mark.worse else "") + (letter and f" {letter}"))
     return value if cell.sd is None else rf"{value} $\pm$ {figure(cell.sd, column.digits)}"
 
 
-def _raised(text: str) -> str:
+def _raise_text(text: str) -> str:
     return f"$^{{{text.strip()}}}$" if text else ""
 
 
-def _under(row: Row, columns: Sequence[Column]) -> str:
+def _write_intervals(row: Row, columns: Sequence[Column]) -> str:
     """The intervals, small, close under their values."""
     cells = [row.cells[column.key] for column in columns]
     ends = [
@@ -184,21 +179,24 @@ def _under(row: Row, columns: Sequence[Column]) -> str:
     return f"& & {' & '.join(small)} \\\\[2pt]"
 
 
-def _reason(cell: Estimate) -> str:
+def _read_reason(cell: Estimate) -> str:
     return UNHEARD if cell.reason == NOT_MEASURED else cell.reason or ""
 
 
-def _notes(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, str]:
+def _letter_reasons(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, str]:
     """A letter for every reason why a cell is empty, in the order of the table."""
-    reasons = (_reason(row.cells[column.key]) for row in rows for column in columns)
-    found = dict.fromkeys(reason for reason in reasons if reason)
+    reasons = (_read_reason(row.cells[column.key]) for row in rows for column in columns)
+    # A dict keeps the order of the table, in which a reader meets the letters.
+    lettered = dict.fromkeys(reason for reason in reasons if reason)
     return {
         reason: LETTERS[index] if index < len(LETTERS) else str(index + 1)
-        for index, reason in enumerate(found)
+        for index, reason in enumerate(lettered)
     }
 
 
-def _below(rows: Sequence[Row], notes: dict[str, str], sentences: Sequence[str]) -> Iterator[str]:
+def _write_notes(
+    rows: Sequence[Row], notes: dict[str, str], sentences: Sequence[str]
+) -> Iterator[str]:
     """Notes and provenance, left and small."""
     reasons = [f"$^{{{letter}}}$ {escaped(reason)}." for reason, letter in notes.items()]
     caveats = [
@@ -206,7 +204,7 @@ def _below(rows: Sequence[Row], notes: dict[str, str], sentences: Sequence[str])
         for row in rows
         if row.caveat
     ]
-    said = [*caveats, *reasons, *map(escaped, sentences)]
-    if said:
+    lines = [*caveats, *reasons, *map(escaped, sentences)]
+    if lines:
         yield r"\par\smallskip"
-        yield rf"\parbox{{\linewidth}}{{\scriptsize\raggedright {' '.join(said)}}}"
+        yield rf"\parbox{{\linewidth}}{{\scriptsize\raggedright {' '.join(lines)}}}"

@@ -69,23 +69,23 @@ def marks(table: Table, paired: Sequence[DifferenceRecord]) -> Marks:
     `paired` are the differences of metrics.json and, for the latency columns, those of
     harness/report/timing_sections.py.
     """
-    known = {(one.a, one.b, one.column): one.difference for one in paired}
+    known = {(record.a, record.b, record.column): record.difference for record in paired}
     cells: dict[tuple[str, str], Mark] = {}
     untested: dict[str, list[str]] = defaultdict(list)
     unranked: dict[str, list[str]] = defaultdict(list)
     together: dict[str, list[str]] = defaultdict(list)
     beyond: list[str] = []
-    for contest in _contests(table):
+    for contest in _list_contests(table):
         label = contest.column.label
         unranked[label] += [row.label for row in contest.unranked]
-        if sentence := _beyond(contest, table):
+        if sentence := _name_beyond(contest, table):
             beyond.append(sentence)
             continue
-        untested[label] += _untested(contest, known)
+        untested[label] += _list_untested(contest, known)
         if ending := _together(contest, known):
             together[ending].append(label)
         if not _all_together(contest, known):
-            cells |= _ranking(contest, known)
+            cells |= _mark_rows(contest, known)
     return Marks(
         cells,
         (
@@ -93,7 +93,7 @@ def marks(table: Table, paired: Sequence[DifferenceRecord]) -> Marks:
             *(f"{', '.join(c)} {'do' if c[1:] else 'does'} {end}" for end, c in together.items()),
             *_sentences(untested, "Not tested", "there is no paired difference from the best"),
             *_sentences(unranked, "Not ranked", f"over {PERCENT} fewer clips than others"),
-            *_meaningless(table),
+            *_name_unranked(table),
         ),
     )
 
@@ -116,7 +116,7 @@ def legend(table: Table, marks: Marks) -> tuple[str, ...]:
     return (*explain(table, marks), *marks.open)
 
 
-def _contests(table: Table) -> Iterator[Contest]:
+def _list_contests(table: Table) -> Iterator[Contest]:
     """Every column of every field in which something was measured by networks that learned."""
     for field in table.task.fields:
         rows = [row for row in table.rows if row.paradigm in field]
@@ -124,10 +124,11 @@ def _contests(table: Table) -> Iterator[Contest]:
             measured = [row for row in rows if row.cells[column.key].value is not None]
             if measured:
                 who = "the oracles" if field == table.task.told else "these systems"
-                yield _contest(column, who, measured)
+                yield _rank_contest(column, who, measured)
 
 
-def _contest(column: Column, who: str, measured: list[Row]) -> Contest:
+def _rank_contest(column: Column, who: str, measured: list[Row]) -> Contest:
+    # A mean over far fewer clips is one of other clips: it does not compete.
     least = (1 - FEWER) * max(row.cells[column.key].n for row in measured)
     ranked = [row for row in measured if row.cells[column.key].n >= least]
     ranked.sort(key=lambda row: _sign(column) * (row.cells[column.key].value or 0.0))
@@ -139,21 +140,21 @@ def _sign(column: Column) -> int:
     return 1 if column.better == "lower" else -1
 
 
-def _figure(row: Row, column: Column) -> str:
+def _print_figure(row: Row, column: Column) -> str:
     """The value as it is printed."""
     return figure(row.cells[column.key].value or 0.0, column.digits)
 
 
-def _beyond(contest: Contest, table: Table) -> str:
+def _name_beyond(contest: Contest, table: Table) -> str:
     """A sentence that names the figures which are better, as printed, than the ceiling; or none."""
     column, sign = contest.column, _sign(contest.column)
-    ceilings = dict(_ceilings(contest, table))
+    ceilings = dict(_list_ceilings(contest, table))
     if not ceilings:
         return ""
     name = min(ceilings, key=lambda label: sign * ceilings[label])
     limit = ceilings[name]
     above = [
-        f"{row.label} ({_figure(row, column)})"
+        f"{row.label} ({_print_figure(row, column)})"
         for row in contest.ranked
         if sign * round(row.cells[column.key].value or 0.0, column.digits)
         < sign * round(limit, column.digits)
@@ -167,7 +168,7 @@ def _beyond(contest: Contest, table: Table) -> str:
     )
 
 
-def _ceilings(contest: Contest, table: Table) -> Iterator[tuple[str, float]]:
+def _list_ceilings(contest: Contest, table: Table) -> Iterator[tuple[str, float]]:
     """Labels and values of the rows that bound a column, of at least as many clips, to 2 %."""
     column = contest.column
     if column.key == SHARE:
@@ -179,7 +180,7 @@ def _ceilings(contest: Contest, table: Table) -> Iterator[tuple[str, float]]:
             yield row.label, cell.value
 
 
-def _ranking(contest: Contest, known: Known) -> Iterator[tuple[tuple[str, str], Mark]]:
+def _mark_rows(contest: Contest, known: Known) -> Iterator[tuple[tuple[str, str], Mark]]:
     """The marks of all who compete, by (system, column); none of one alone."""
     column, (best, *others) = contest.column, contest.ranked
     if others:
@@ -187,17 +188,17 @@ def _ranking(contest: Contest, known: Known) -> Iterator[tuple[tuple[str, str], 
     for row in others:
         minus = _minus(known, row.system, best.system, column.key)
         worse = minus is not None and _sign(column) * _side(minus, column) > 0
-        tied = _figure(row, column) == _figure(best, column)
+        tied = _print_figure(row, column) == _print_figure(best, column)
         yield (row.system, column.key), Mark(best=tied and not worse, worse=worse)
 
 
-def _untested(contest: Contest, known: Known) -> list[str]:
+def _list_untested(contest: Contest, known: Known) -> list[str]:
     """Who has another figure than the best and no paired difference from it."""
     column, (best, *others) = contest.column, contest.ranked
     return [
         row.label
         for row in others
-        if _figure(row, column) != _figure(best, column)
+        if _print_figure(row, column) != _print_figure(best, column)
         and _minus(known, row.system, best.system, column.key) is None
     ]
 
@@ -218,7 +219,7 @@ def _together(contest: Contest, known: Known) -> str:
     """The end of a sentence: whom the column does not separate from the best; or nothing."""
     column, (best, *others) = contest.column, contest.ranked
     tests = [(row, _minus(known, row.system, best.system, column.key)) for row in others]
-    level = [(row.label, one.n) for row, one in tests if one and not _side(one, column)]
+    level = [(row.label, minus.n) for row, minus in tests if minus and not _side(minus, column)]
     if not level:
         return ""
     counts = sorted({n for _, n in level})
@@ -249,16 +250,16 @@ def _side(minus: Estimate, column: Column) -> int:
     return int(minus.low > 0) - int(minus.high < 0)
 
 
-def _meaningless(table: Table) -> Iterator[str]:
+def _name_unranked(table: Table) -> Iterator[str]:
     """A sentence on the columns of networks with random weights."""
     if labels := [column.label for column in table.columns if column.random]:
         yield f"Not ranked: {', '.join(labels)} (heard by networks with random weights)."
 
 
-def _sentences(found: dict[str, list[str]], what: str, why: str) -> Iterator[str]:
+def _sentences(rows_by_column: dict[str, list[str]], what: str, why: str) -> Iterator[str]:
     """One sentence for all columns in which the same rows are meant."""
     alike: dict[tuple[str, ...], list[str]] = {}
-    for column, meant in found.items():
+    for column, meant in rows_by_column.items():
         if meant:
             alike.setdefault(tuple(meant), []).append(column)
     for rows, columns in alike.items():

@@ -258,19 +258,16 @@ def _explain_propagation(
             ends = interval(wer.low, wer.high, errors.digits)
             heard = f" (word error rate {f'{value_text(wer, errors)} {ends}'.strip()})"
         shared = [column for column in columns if column.key in records]
-        costs = [_name_cost(records[column.key].difference, column) for column in shared]
-        costs = [cost for cost in costs if cost]
+        costs = []
+        for column in shared:
+            cost = records[column.key].difference
+            if cost.value is not None:
+                ends = interval(cost.low, cost.high, column.digits)
+                costs.append(f"{column.label} {_sign(cost.value, column)} {ends}".strip())
         yield (
             f"Error propagation: {a} minus {b} is what the recogniser{heard} costs: "
             f"{', '.join(costs) or 'not measured'}."
         )
-
-
-def _name_cost(number: Estimate, column: Column) -> str:
-    if number.value is None:
-        return ""
-    ends = interval(number.low, number.high, column.digits)
-    return f"{column.label} {_sign(number.value, column)} {ends}".strip()
 
 
 JUDGES = ("kl", "clap")

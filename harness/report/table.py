@@ -63,14 +63,14 @@ def table(run: Path) -> list[Row]:
 
 def tabulate(results: Results) -> Table:
     """Systems in groups of their paradigm, in the suite's order within, then sanity rows."""
-    times = {name: _times(results, name) for name in _names(results)}
-    shown = _columns(results, times)
-    rows = [*_systems(results, shown, times), *_sanity(results, shown)]
+    times = {name: _measure_times(results, name) for name in _list_names(results)}
+    shown = _list_columns(results, times)
+    rows = [*_list_systems(results, shown, times), *_list_sanity(results, shown)]
     groups = results.task.groups
     return Table(shown, sorted(rows, key=lambda row: groups.index(row.paradigm)), results.task)
 
 
-def _times(results: Results, system: str) -> dict[str, Estimate]:
+def _measure_times(results: Results, system: str) -> dict[str, Estimate]:
     """Mean time of each phase by its column, in the column's unit."""
     times = {}
     for phase, column, unit_ns in results.task.phases:
@@ -82,7 +82,7 @@ def _times(results: Results, system: str) -> dict[str, Estimate]:
     return times
 
 
-def _columns(results: Results, times: dict[str, dict[str, Estimate]]) -> tuple[Column, ...]:
+def _list_columns(results: Results, times: dict[str, dict[str, Estimate]]) -> tuple[Column, ...]:
     """The task's columns in its order, then the suite's own; digits as the numbers need."""
     metrics = results.metrics
     about = metrics.columns if metrics else {}
@@ -91,9 +91,9 @@ def _columns(results: Results, times: dict[str, dict[str, Estimate]]) -> tuple[C
         means = [of[column.key].value for of in times.values()]
         timings.append(column._replace(digits=decimals([mean for mean in means if mean])))
     known = {column.key: column for column in results.task.columns}
-    own = [key for key in about if key not in known]
+    further = [key for key in about if key not in known]
     quality = []
-    for key in (*known, *own):
+    for key in (*known, *further):
         paper = known.get(key)
         if metrics and (of := about.get(key)):
             label, random = paper.label if paper else of.label, _is_random(of, metrics)
@@ -109,20 +109,20 @@ def _is_random(about: ColumnRecord, metrics: MetricsFile) -> bool:
     return network is not None and network.origin.startswith("random")
 
 
-def _names(results: Results) -> list[str]:
+def _list_names(results: Results) -> list[str]:
     if results.run:
         return [use.name for use in results.run.suite.systems]
     return list(results.metrics.systems) if results.metrics else []
 
 
-def _systems(
+def _list_systems(
     results: Results, shown: tuple[Column, ...], times: dict[str, dict[str, Estimate]]
 ) -> Iterator[Row]:
     uses = {use.name: use for use in results.run.suite.systems} if results.run else {}
     records = results.metrics.systems if results.metrics else {}
-    for name in _names(results):
+    for name in _list_names(results):
         use, record = uses.get(name), records.get(name)
-        scored = _scored(shown, record.cells if record else {}, "not scored")
+        scored = _fill_cells(shown, record.cells if record else {}, "not scored")
         if use and results.random(use):
             scored = {
                 key: cell if cell.reason == NOT_MEASURED else Estimate.missing(RANDOM, cell.n)
@@ -130,7 +130,7 @@ def _systems(
             }
         label = (use.label if use else record.label if record else "") or name
         paradigm = use.paradigm if use else record.paradigm if record else UNSTATED
-        n, failed = (record.n, record.failed) if record else _counted(results, name)
+        n, failed = (record.n, record.failed) if record else _count_clips(results, name)
         cells = {**times[name], **scored}
         doubt = "" if record is None or (use and results.random(use)) else caveat(record)
         yield Row(name, label, paradigm, n, failed, cells, doubt)
@@ -150,20 +150,20 @@ def caveat(record: SystemRecord) -> str:
     return f"nothing shows that its output depends on its input ({'; '.join(tests)})."
 
 
-def _counted(results: Results, system: str) -> tuple[int, int]:
+def _count_clips(results: Results, system: str) -> tuple[int, int]:
     """Clips that are ok and clips that are not, before scoring."""
     done = [row for row in results.trials if row.system == system and row.ok and not row.repeat]
     return len(done), (len(results.run.clips) if results.run else 0) - len(done)
 
 
-def _sanity(results: Results, shown: tuple[Column, ...]) -> Iterator[Row]:
+def _list_sanity(results: Results, shown: tuple[Column, ...]) -> Iterator[Row]:
     for name, record in results.metrics.sanity.items() if results.metrics else ():
-        cells = _scored(shown, record.cells, "")
+        cells = _fill_cells(shown, record.cells, "")
         untimed = {c.key: Estimate.missing("") for c in shown if c.block == "latency"}
         yield Row(name, record.label, SANITY, record.n, record.failed, {**untimed, **cells})
 
 
-def _scored(
+def _fill_cells(
     shown: tuple[Column, ...], cells: dict[str, Estimate], otherwise: str
 ) -> dict[str, Estimate]:
     """The cells of the quality columns, and of those that need listeners."""

@@ -3,7 +3,7 @@
 Each function returns a section or, where nothing was timed, None.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from stabench.harness.formatting import NOTHING, decimals, figure, interval
 from stabench.harness.render.page import Grid, Head, Line, Printed, Section
@@ -33,7 +33,8 @@ def describe_latencies(results: Results, table: Table) -> Section | None:
         for name in ("median" if percent == 50 else f"p{percent}" for percent in shown)
     ]
     lines = tuple(_print_system(label, phases, shown, results.task) for label, phases in timed)
-    points = tuple(_explain_refusals(shown, most))
+    refused = [f"p{p} needs {least_n(p)}" for p in PERCENTS if p not in shown]
+    points = (f"Not shown: {', '.join(refused)} clips; there are {most}.",) if refused else ()
     return Section("latency", "Latency", grid=Grid(tuple(heads), lines), points=points)
 
 
@@ -63,13 +64,6 @@ def _print_time(number: Estimate, unit_ns: float) -> Printed:
     # Each number with its own digits: a p99 may be ten times a median.
     digits = decimals([value or 0.0])
     return Printed(figure(value or 0.0, digits), interval(low, high, digits))
-
-
-def _explain_refusals(shown: Sequence[int], clips: int) -> Iterable[str]:
-    """Yield a point that says which percentiles are not shown, and when they would be."""
-    refused = [f"p{p} needs {least_n(p)}" for p in PERCENTS if p not in shown]
-    if refused:
-        yield f"Not shown: {', '.join(refused)} clips; there are {clips}."
 
 
 def describe_shares(results: Results, table: Table) -> Section | None:

@@ -46,24 +46,25 @@ class Loaded(NamedTuple):
 
 
 def load(order: Order) -> Loaded:
-    """The system, ready to run, with what its optional method `provenance() -> dict` returns.
+    """Load a system and return it with what its optional `provenance() -> dict` returns.
 
     Raises MissingError for a module or file that is not there, StabenchError for wrong options or
     an incomplete class, LoadFailed for whatever else its code raises.
     """
     what = f"system '{order.system}' ({order.target})"
     try:
-        return _load(order)
+        return _load_system(order)
     except StabenchError as error:
         raise type(error)(f"{what}: {error}") from error
     except (ImportError, FileNotFoundError) as error:
         raise MissingError(f"{what}: {one_line(error)}") from error
     except (Exception, SystemExit) as error:
+        # The traceback goes to the system's log; the user sees the line below.
         traceback.print_exception(error)
         raise LoadFailed(f"{what}: {one_line(error)}") from error
 
 
-def _load(order: Order) -> Loaded:
+def _load_system(order: Order) -> Loaded:
     factory = registry.attribute(order.target)
     registry.check_options("options", factory, order.options)
     system = factory(**order.options)
@@ -73,17 +74,14 @@ def _load(order: Order) -> Loaded:
     system.load(order.device, order.dtype)
     if order.phase == "all" and hasattr(system, "load_generator"):
         system.load_generator()
-    _release_memory()
-    if not isinstance(getattr(system, "sample_rate", None), int):
-        raise StabenchError("it has no integer 'sample_rate' (Hz); see systems/contract.py")
-    describe = getattr(system, "provenance", dict)
-    return Loaded(system, json.loads(json.dumps(describe())))
-
-
-def _release_memory() -> None:
-    """Give back what loading needed on the way; glibc keeps it otherwise, where there is glibc."""
+    # glibc keeps what loading needed on the way, unless it is told to give it back.
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
+    if not isinstance(getattr(system, "sample_rate", None), int):
+        raise StabenchError("it has no integer 'sample_rate' (Hz); see systems/contract.py")
+    # Through JSON and back: what cannot be stored fails here, before the first clip.
+    describe = getattr(system, "provenance", dict)
+    return Loaded(system, json.loads(json.dumps(describe())))
 
 
 class Refused(Exception):
@@ -95,7 +93,7 @@ class Refused(Exception):
 
 
 def transcript(representation: Any, phase: str) -> tuple[str | None, int | None]:
-    """Text and token count of a Representation. Raises Refused for anything else."""
+    """Return text and token count of a Representation. Raises Refused for anything else."""
     if not hasattr(representation, "payload"):
         kind = type(representation).__name__
         raise Refused("bad-output", f"{phase} returned {kind}, expected a Representation")
@@ -106,7 +104,7 @@ def transcript(representation: Any, phase: str) -> tuple[str | None, int | None]
 
 
 def check_count(outputs: Any, expected: int, phase: str) -> None:
-    """Raises Refused unless a phase returned a list of `expected` outputs."""
+    """Raise Refused unless a phase returned a list of `expected` outputs."""
     if not isinstance(outputs, list | tuple):
         kind = type(outputs).__name__
         raise Refused("bad-output", f"{phase} returned {kind}, expected a list, one for each clip")
@@ -115,7 +113,10 @@ def check_count(outputs: Any, expected: int, phase: str) -> None:
 
 
 def checked(waveform: Any, rate_hz: int) -> np.ndarray:
-    """Samples float32 [T] of a Waveform; Refused unless 1-d, finite, not empty, at `rate_hz`."""
+    """Return samples float32 [T] of a Waveform.
+
+    Raises Refused unless they are 1-d, finite, not empty and at `rate_hz`.
+    """
     samples, found_hz = getattr(waveform, "samples", None), getattr(waveform, "rate_hz", None)
     if not isinstance(samples, np.ndarray) or samples.dtype.kind != "f":
         kind = getattr(samples, "dtype", type(samples).__name__)
@@ -141,7 +142,7 @@ class SpeechError(ValueError):
 
 
 def read_speech(path: Path | None, rate_hz: int) -> np.ndarray:
-    """Samples float32 [T] at `rate_hz`, within +-1; several channels are averaged.
+    """Return samples float32 [T] at `rate_hz`, within +-1; several channels are averaged.
 
     Raises SpeechError for a file that is missing, empty, not WAV, truncated, without samples, not
     finite or beyond full scale. Peaks that resampling lifts over full scale are cut to it.
@@ -155,13 +156,11 @@ def read_speech(path: Path | None, rate_hz: int) -> np.ndarray:
     try:
         channels, from_hz = decode(path)
         samples = mono(channels, "mean")
-        _check_scale(path, samples)
+        peak = float(np.abs(samples).max())
+        if peak > 1:
+            raise SpeechError(
+                f"{path}: its peak is {peak:.4g}, allowed is 1 (full scale); scale it"
+            )
         return np.clip(resample(samples, from_hz, rate_hz), -1, 1)
     except (AudioError, ValueError) as error:
         raise SpeechError(f"speech {error}") from error
-
-
-def _check_scale(path: Path, samples: np.ndarray) -> None:
-    peak = float(np.abs(samples).max())
-    if peak > 1:
-        raise SpeechError(f"{path}: its peak is {peak:.4g}, allowed is 1 (full scale); scale it")

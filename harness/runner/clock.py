@@ -47,20 +47,25 @@ class Clock:
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
         """Time one stage of the running phase. Raises RuntimeError when used out of place."""
-        phase = self._check(name)
+        phase = self._check_place(name)
         self._stage = name
         start_ns, start = self._now(), self._device.mark()
         try:
             yield
+            # Marked before the wait, which is no work of the device.
             end = self._device.mark()
             self._device.synchronize()
             wall_ns = self._now() - start_ns
         finally:
             self._stage = None
-        span = Span(phase, name, wall_ns, self._device.between_ns(start, end))
-        self._stages[name] = _sum(self._stages.get(name), span)
+        device_ns = self._device.between_ns(start, end)
+        earlier = self._stages.get(name)
+        if earlier is not None:
+            wall_ns += earlier.wall_ns
+            device_ns = None if device_ns is None else device_ns + (earlier.device_ns or 0)
+        self._stages[name] = Span(phase, name, wall_ns, device_ns)
 
-    def _check(self, name: str) -> str:
+    def _check_place(self, name: str) -> str:
         if self._phase is None:
             raise RuntimeError(f"stage '{name}' is outside represent and generate; move it inside")
         if self._stage is not None:
@@ -68,10 +73,3 @@ class Clock:
                 f"stage '{name}' is inside stage '{self._stage}'; close the outer one first"
             )
         return self._phase
-
-
-def _sum(earlier: Span | None, span: Span) -> Span:
-    if earlier is None:
-        return span
-    device_ns = None if span.device_ns is None else span.device_ns + (earlier.device_ns or 0)
-    return span._replace(wall_ns=span.wall_ns + earlier.wall_ns, device_ns=device_ns)

@@ -44,24 +44,28 @@ class Engine:
         journal = Journal(self._folder.journal_path)
         try:
             self._folder.sweep()
-            pending = self._pending()
-            self._progress.start(self._done(), self._planned())
-            with self._supervisors(pending) as supervisors:
+            pending = self._list_pending()
+            self._progress.start(self._count_done(), self._count_planned())
+            with self._start_supervisors(pending) as supervisors:
                 for batch in pending:
-                    for rows in supervisors[batch[0].system].run(self._jobs(batch)):
+                    jobs = [self._make_job(turn) for turn in batch]
+                    for rows in supervisors[batch[0].system].run(jobs):
                         journal.append(rows)
                         self._progress.add(rows)
-                self._profiles.run(supervisors, self._profiled)
+                self._profiles.run(supervisors, self._make_profile_job)
             self._profiles.measure_ceilings()
         except KeyboardInterrupt:
-            raise Interrupted(f"interrupted: {self._done()} of {self._planned()} done") from None
+            raise Interrupted(
+                f"interrupted: {self._count_done()} of {self._count_planned()} done"
+            ) from None
         finally:
             self._progress.stop()
             journal.close()
-        self._finish()
+        record = self._folder.record.model_copy(update={"finished_at": timestamp()})
+        self._folder.write_record(record)
 
-    def _pending(self) -> list[Batch]:
-        """The batches of the schedule without what is done, in its order."""
+    def _list_pending(self) -> list[Batch]:
+        """Return the batches of the schedule without what is done, in its order."""
         protocol = self._suite.protocol
         size = protocol.batch_size
         done = {row.key for row in self._folder.rows() if row.ok}
@@ -69,6 +73,7 @@ class Engine:
             [system.name for system in self._suite.systems],
             list(self._clips),
             repeats=protocol.repeats,
+            # Rounded up, so that a block is whole batches.
             block=-(-protocol.block // size) * size,
             seed=protocol.seed,
         )
@@ -76,13 +81,16 @@ class Engine:
         return [batch for block in left for batch in batches(block, size)]
 
     @contextmanager
-    def _supervisors(self, pending: list[Batch]) -> Iterator[dict[str, Supervisor]]:
-        """A started worker for each system with work to do; all are ended on the way out."""
+    def _start_supervisors(self, pending: list[Batch]) -> Iterator[dict[str, Supervisor]]:
+        """Yield a started worker for each system with work to do; all are ended on the way out."""
         wanted = {batch[0].system for batch in pending} | {*self._profiles.wanted()}
         crew = {
-            use.name: self._supervisor(use) for use in self._suite.systems if use.name in wanted
+            use.name: self._make_supervisor(use)
+            for use in self._suite.systems
+            if use.name in wanted
         }
         try:
+            # All begin before the first is waited for: they load at the same time.
             for supervisor in crew.values():
                 supervisor.begin()
             for name, supervisor in crew.items():
@@ -95,7 +103,7 @@ class Engine:
             for supervisor in crew.values():
                 supervisor.kill()
 
-    def _supervisor(self, use: SystemUse) -> Supervisor:
+    def _make_supervisor(self, use: SystemUse) -> Supervisor:
         protocol = self._suite.protocol
         audio = self._folder.audio_path(use.name, "").parent
         log = self._folder.log_path(use.name)
@@ -119,36 +127,30 @@ class Engine:
             return WorkerProcess(use.python, protocol.threads, log)
 
         limits = Limits(protocol.startup_timeout_s, protocol.timeout_s, protocol.warmups)
+        # Warm-ups of a resumed run are numbered on: no two rows share a key.
         first = sum(row.system == use.name for row in self._folder.rows(warmup=True))
-        warming = map(self._job, warmups(use.name, list(self._clips), protocol.seed, first))
+        warming = map(self._make_job, warmups(use.name, list(self._clips), protocol.seed, first))
         return Supervisor(order, connect, warming, limits)
 
-    def _jobs(self, batch: Batch) -> list[Job]:
-        return [self._job(turn) for turn in batch]
-
-    def _job(self, turn: Turn) -> Job:
+    def _make_job(self, turn: Turn) -> Job:
         clip = self._clips[turn.clip]
         speech = None if clip.speech is None else str(clip.speech)
         return Job(turn.clip, turn.repeat, turn.warmup, turn.seed, speech, clip.caption)
 
-    def _profiled(self, clip: str) -> Job:
-        """The clip as its first repeat runs it."""
+    def _make_profile_job(self, clip: str) -> Job:
+        """Return the clip as its first repeat runs it."""
         seed = clip_seed(self._suite.protocol.seed, clip, 0)
-        return self._job(Turn("", clip, 0, False, seed))
+        return self._make_job(Turn("", clip, 0, False, seed))
 
-    def _done(self) -> int:
+    def _count_done(self) -> int:
         return sum(row.ok for row in self._folder.rows())
 
-    def _planned(self) -> int:
+    def _count_planned(self) -> int:
         return sum(count.planned for count in self._folder.counts().values())
-
-    def _finish(self) -> None:
-        record = self._folder.record.model_copy(update={"finished_at": timestamp()})
-        self._folder.write_record(record)
 
 
 def check_failures(folder: RunFolder) -> None:
-    """Raises TooManyFailures for a system with a larger share of failed clips than allowed."""
+    """Raise TooManyFailures for a system with a larger share of failed clips than allowed."""
     allowed = folder.suite.protocol.max_failed_share
     for name, (ok, _, planned) in folder.counts().items():
         failed = planned - ok

@@ -21,12 +21,12 @@ class Plan(NamedTuple):
 
 
 def begin(name: str, request: Request, runs: Path) -> RunFolder:
-    """A new run folder in `runs` for the suite `name`. Raises StabenchError, MissingError."""
+    """Make a new run folder in `runs` for the suite `name`. Raises StabenchError, MissingError."""
     plan = resolve(name, request)
     record = Record(
         suite=plan.suite,
         request=request,
-        dataset=_recorded(plan.dataset),
+        dataset=_record_dataset(plan.dataset),
         environment=environment.record(plan.suite.protocol.threads),
         started_at=timestamp(),
     )
@@ -34,17 +34,19 @@ def begin(name: str, request: Request, runs: Path) -> RunFolder:
 
 
 def resume(name: str, folder: RunFolder, asked: dict[str, Any]) -> RunFolder:
-    """The same run, to be taken up again; `asked` holds the options given now.
+    """Take up the same run again; `asked` holds the options given now.
 
     Raises StabenchError with the first key in which suite, options or clips differ from the run's.
     """
     record = folder.record
     request = Request(**{**record.request.model_dump(), **asked})
-    _refuse(folder, "option", record.request.model_dump(), request.model_dump())
+    _refuse_difference(folder, "option", record.request.model_dump(), request.model_dump())
     plan = resolve(name, request)
-    _refuse(folder, "suite", record.suite.resolved(), plan.suite.resolved())
+    _refuse_difference(folder, "suite", record.suite.resolved(), plan.suite.resolved())
     then = record.dataset.model_dump(mode="json")
-    _refuse(folder, "dataset", then, _recorded(plan.dataset).model_dump(mode="json"))
+    _refuse_difference(
+        folder, "dataset", then, _record_dataset(plan.dataset).model_dump(mode="json")
+    )
     now = environment.record(record.suite.protocol.threads)
     resumed = (*record.resumed, Resumption(at=timestamp(), environment=now))
     folder.write_record(record.model_copy(update={"resumed": resumed, "finished_at": None}))
@@ -52,7 +54,7 @@ def resume(name: str, folder: RunFolder, asked: dict[str, Any]) -> RunFolder:
 
 
 def resolve(name: str, request: Request) -> Plan:
-    """The suite as requested, and its clips."""
+    """Return the suite as requested, and its clips."""
     chosen = suite.load(name).selected(request.systems)
     if request.speech is not None:
         options = {"use": "folder", "speech": request.speech, "captions": request.captions}
@@ -63,33 +65,31 @@ def resolve(name: str, request: Request) -> Plan:
     phases = (*load_task(chosen.task).phase_names[:-1], "all")
     if request.phase not in phases:
         raise StabenchError(f"--phase: {unknown('phase', request.phase, phases)}")
-    dataset = _dataset(chosen, request).limited(request.limit)
+    dataset = _load_dataset(chosen, request).limited(request.limit)
+    # After the limit: files of clips that nobody runs are not made.
     if dataset.prepare is not None:
         dataset.prepare(dataset.clips)
     return Plan(chosen, dataset)
 
 
-def _dataset(chosen: Suite, request: Request) -> Dataset:
+def _load_dataset(chosen: Suite, request: Request) -> Dataset:
     if request.speech is not None:
         captions = None if request.captions is None else Path(request.captions)
-        found = spoken_folder(Path(request.speech), captions)
+        dataset = spoken_folder(Path(request.speech), captions)
     else:
-        found = _registered(chosen.dataset)
-    if not found.clips:
-        raise MissingError(f"dataset '{found.name}' has no clips")
-    return found
+        name, options = chosen.dataset.use, chosen.dataset.options
+        function = registry.attribute(registry.target("datasets", name))
+        registry.check_options(f"dataset '{name}'", function, options)
+        try:
+            dataset = function(**options)
+        except FileNotFoundError as error:
+            raise MissingError(f"dataset '{name}': {error}") from error
+    if not dataset.clips:
+        raise MissingError(f"dataset '{dataset.name}' has no clips")
+    return dataset
 
 
-def _registered(use: DatasetUse) -> Dataset:
-    function = registry.attribute(registry.target("datasets", use.use))
-    registry.check_options(f"dataset '{use.use}'", function, use.options)
-    try:
-        return function(**use.options)
-    except FileNotFoundError as error:
-        raise MissingError(f"dataset '{use.use}': {error}") from error
-
-
-def _recorded(dataset: Dataset) -> DatasetRecord:
+def _record_dataset(dataset: Dataset) -> DatasetRecord:
     return DatasetRecord(
         name=dataset.name,
         version=dataset.version,
@@ -100,9 +100,9 @@ def _recorded(dataset: Dataset) -> DatasetRecord:
     )
 
 
-def _refuse(folder: RunFolder, what: str, then: Any, now: Any) -> None:
-    found = suite.difference(then, now)
-    if found:
+def _refuse_difference(folder: RunFolder, what: str, then: Any, now: Any) -> None:
+    difference = suite.difference(then, now)
+    if difference:
         raise StabenchError(
-            f"run '{folder.path}' cannot be resumed: {what} key {found}; start a new run"
+            f"run '{folder.path}' cannot be resumed: {what} key {difference}; start a new run"
         )

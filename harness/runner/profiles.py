@@ -27,50 +27,53 @@ class Profiles:
         self._request = folder.record.request
 
     def wanted(self) -> list[str]:
-        """The systems without a profile, in the suite's order; failed ones are tried again."""
+        """Return the systems without a profile, in the suite's order; failed ones are retried."""
         if not self._protocol.profile:
             return []
-        done = {name for name, profile in self._costs().systems.items() if profile.done}
+        done = {name for name, profile in self._read_costs().systems.items() if profile.done}
         return [use.name for use in self._folder.suite.systems if use.name not in done]
 
     def run(self, supervisors: dict[str, Supervisor], job: Callable[[str], Job]) -> None:
         """Profile what is wanted, a system after the other; `job` makes a clip's job."""
         for name in self.wanted():
-            clip = self._median_clip(name)
-            found = unprofiled(NO_CLIP) if clip is None else supervisors[name].profile(job(clip))
-            costs = self._costs()
-            systems = {**costs.systems, name: found}
-            self._write(costs.model_copy(update={"systems": systems}))
+            clip = self._find_median_clip(name)
+            profile = unprofiled(NO_CLIP) if clip is None else supervisors[name].profile(job(clip))
+            # Written after each: what an interrupted run has profiled is not done again.
+            costs = self._read_costs()
+            systems = {**costs.systems, name: profile}
+            self._write_costs(costs.model_copy(update={"systems": systems}))
 
     def measure_ceilings(self) -> None:
         """Measure what the device can do, once a run, in the precisions that systems used."""
-        costs = self._costs()
+        costs = self._read_costs()
         known = costs.ceilings.precisions if costs.ceilings else set()
         if not costs.precisions - known:
             return
         update: dict[str, roofline.Ceilings | str | None]
+        device, threads = self._request.device, self._protocol.threads
+        precisions = sorted(costs.precisions)
         try:
-            update = {"ceilings": self._ceilings(sorted(costs.precisions)), "no_ceilings": None}
+            if self._request.in_process:
+                ceilings = roofline.measure(device, precisions, threads)
+            else:
+                ceilings = roofline.measured_apart(
+                    device, precisions, threads, environment(threads)
+                )
+            update = {"ceilings": ceilings, "no_ceilings": None}
         except StabenchError as error:
             update = {"no_ceilings": str(error)}
         except Exception as error:  # Such as too little memory, in the engine's own process.
             update = {"no_ceilings": one_line(error)}
-        self._write(costs.model_copy(update=update))
+        self._write_costs(costs.model_copy(update=update))
 
-    def _ceilings(self, precisions: list[str]) -> roofline.Ceilings:
-        device, threads = self._request.device, self._protocol.threads
-        if self._request.in_process:
-            return roofline.measure(device, precisions, threads)
-        return roofline.measured_apart(device, precisions, threads, environment(threads))
-
-    def _median_clip(self, system: str) -> str | None:
-        """The clip with the (upper) median duration of speech of those the system managed."""
+    def _find_median_clip(self, system: str) -> str | None:
+        """Return the clip with the (upper) median duration of speech among those that are done."""
         durations_s = {row.clip: row.speech_s or 0.0 for row in timed(self._folder.rows(), system)}
         clips = sorted(durations_s, key=lambda clip: (durations_s[clip], clip))
         return clips[len(clips) // 2] if clips else None
 
-    def _costs(self) -> CostsFile:
+    def _read_costs(self) -> CostsFile:
         return costs_file.read(self._folder.path) or CostsFile()
 
-    def _write(self, costs: CostsFile) -> None:
+    def _write_costs(self, costs: CostsFile) -> None:
         costs_file.write(self._folder.path, costs)

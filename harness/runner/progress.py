@@ -15,13 +15,13 @@ class Progress(Protocol):
     """What the engine tells of itself."""
 
     def start(self, done: int, planned: int) -> None:
-        """The run begins, with `done` clips kept from an earlier one."""
+        """Tell that the run begins, with `done` clips kept from an earlier one."""
 
     def add(self, rows: Sequence[Row]) -> None:
-        """These rows are in the journal."""
+        """Tell that these rows are in the journal."""
 
     def stop(self) -> None:
-        """The run ends or is interrupted."""
+        """Tell that the run ends or is interrupted."""
 
 
 class Silent:
@@ -53,15 +53,16 @@ class Lines:
     def add(self, rows: Sequence[Row]) -> None:
         for row in rows:
             self._tell_failure(row)
-        before = self._tenth()
+        # A batch may pass several tenths, and most rows pass none.
+        before = self._count_tenths()
         self._done += sum(not row.warmup for row in rows)
-        if self._tenth() > before:
+        if self._count_tenths() > before:
             self._say(f"{self._done} of {self._planned} done, {self._failed.total()} failed")
 
     def stop(self) -> None:
         pass
 
-    def _tenth(self) -> int:
+    def _count_tenths(self) -> int:
         return 10 * self._done // max(self._planned, 1)
 
     def _tell_failure(self, row: Row) -> None:
@@ -82,6 +83,7 @@ class Bar(Lines):
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
+        # Here, since a run whose output is no terminal goes without rich.
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -119,7 +121,7 @@ class Bar(Lines):
 
 
 def progress_on(stream: TextIO = sys.stderr) -> Progress:
-    """A bar when the stream is a terminal, lines when it is not."""
+    """Return a bar when the stream is a terminal, lines when it is not."""
     return Bar(stream) if stream.isatty() else Lines(stream)
 
 
@@ -131,7 +133,7 @@ class Scoring:
         self._counts = stream.isatty()
 
     def __call__(self, what: str, done: int, of: int) -> None:
-        """`done` of the `of` sounds of `what` have been heard."""
+        """Tell that `done` of the `of` sounds of `what` have been heard."""
         if self._counts:
             end = "\n" if done >= of else ""
             print(f"\r\033[Kscoring {what}: {done} of {of}", end=end, file=self._stream, flush=True)

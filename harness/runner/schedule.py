@@ -31,7 +31,7 @@ Batch = tuple[Turn, ...]
 
 
 def order(names: Sequence[str], seed: int, what: str) -> list[str]:
-    """`names` shuffled by the seed; `what` keeps the shuffles of two kinds apart."""
+    """Return `names` shuffled by the seed; `what` keeps the shuffles of two kinds apart."""
     shuffled = list(names)
     random.Random(f"{seed}:{what}").shuffle(shuffled)
     return shuffled
@@ -40,7 +40,7 @@ def order(names: Sequence[str], seed: int, what: str) -> list[str]:
 def blocks(
     systems: Sequence[str], clips: Sequence[str], *, repeats: int, block: int, seed: int
 ) -> Iterator[tuple[Turn, ...]]:
-    """Every (system, clip, repeat) once, in blocks of one system each."""
+    """Yield every (system, clip, repeat) once, in blocks of one system each."""
     turn = order(systems, seed, "systems")
     shuffled = order(clips, seed, "clips")
     for repeat in range(repeats):
@@ -51,17 +51,18 @@ def blocks(
                     Turn(system, clip, repeat, False, clip_seed(seed, clip, repeat))
                     for clip in chunk
                 )
+            # A B, then B A: a machine that slows down evenly slows all systems alike.
             turn.reverse()
 
 
 def batches(block: Sequence[Turn], size: int) -> Iterator[Batch]:
-    """The tasks of a block in their order, `size` at a time."""
+    """Yield the turns of a block in their order, `size` at a time."""
     for start in range(0, len(block), size):
         yield tuple(block[start : start + size])
 
 
 def warmups(system: str, clips: Sequence[str], seed: int, first: int = 0) -> Iterator[Turn]:
-    """An endless line of warm-up tasks, numbered from `first` so that no two share a key."""
+    """Yield an endless line of warm-up tasks, numbered from `first` so that no two share a key."""
     shuffled = order(clips, seed, "clips")
     for number in count(first):
         clip = shuffled[number % len(shuffled)]

@@ -84,14 +84,14 @@ class Supervisor:
             if self._worker is None:
                 self.begin()
             elif self._loading:
-                self._await()
+                self._await_loading()
             elif self._worker.alive():
                 return
             else:
                 self._bury(WorkerLost("worker-died", "the worker died while idle"))
 
     def run(self, jobs: Sequence[Job]) -> Iterator[list[Row]]:
-        """The rows of the jobs, in lists to be journalled whole; warm-ups of a new worker first."""
+        """Yield the rows of the jobs, in lists to be journalled whole; first the warm-ups."""
         self._restart()
         while self._cold > 0 and self._given_up is None:
             self._cold -= 1
@@ -100,7 +100,7 @@ class Supervisor:
         yield self._attempt(jobs)
 
     def profile(self, job: Job) -> Profile:
-        """What one clip costs beyond time; of a worker that dies, why it is not known."""
+        """Return what one clip costs beyond time; of a worker that dies, why it is not known."""
         self._restart()
         if self._given_up is not None:
             return unprofiled(self._given_up.message, job.clip)
@@ -134,7 +134,7 @@ class Supervisor:
         except StabenchError as error:
             self._give_up(Failure("load-failed", str(error)))
 
-    def _await(self) -> None:
+    def _await_loading(self) -> None:
         self._loading = False
         try:
             self.about = self._running.ready(self._limits.startup_s)
@@ -146,12 +146,13 @@ class Supervisor:
 
     def _attempt(self, jobs: Sequence[Job]) -> list[Row]:
         if self._given_up is not None:
-            return [self._failed(job, self._given_up) for job in jobs]
+            return [self._make_failed_row(job, self._given_up) for job in jobs]
         try:
             rows = self._running.run(jobs, self._limits.clip_s * len(jobs))
         except WorkerLost as death:
             self._bury(death)
-            return [self._failed(job, Failure(death.kind, str(death))) for job in jobs]
+            return [self._make_failed_row(job, Failure(death.kind, str(death))) for job in jobs]
+        # A warm-up proves nothing: a worker may die of every clip that counts.
         if any(row.ok and not row.warmup for row in rows):
             self._deaths = 0
         return rows
@@ -169,7 +170,7 @@ class Supervisor:
         self._worker = None
         self._given_up = failure
 
-    def _failed(self, job: Job, failure: Failure) -> Row:
+    def _make_failed_row(self, job: Job, failure: Failure) -> Row:
         return Row(
             system=self._order.system,
             clip=job.clip,

@@ -98,7 +98,7 @@ class Worker:
         self._threads = limit_threads(order.threads)
 
     def about(self) -> dict[str, Any]:
-        """What the run folder keeps of the system: provenance, rates, versions, threads."""
+        """Return what the run folder keeps of the system: provenance, rates, versions, threads."""
         return {
             "provenance": self._provenance,
             "sample_rate_hz": self._system.sample_rate,
@@ -122,16 +122,16 @@ class Worker:
         return [draft.finish(self._order.system, peak_bytes) for draft in drafts]
 
     def profile(self, job: Job) -> Profile:
-        """What the clip costs beyond time; a system that fails leaves the reason alone."""
+        """Return what the clip costs beyond time; a system that fails leaves the reason alone."""
         try:
-            utterance = self._utterance(job)
+            utterance = self._read_utterance(job)
             work = Work(self._system, utterance, job.seed, self._phases)
             return profile(job.clip, work, self._device)
         except (Exception, SystemExit) as error:
-            return unprofiled(_failure(error).message, job.clip)
+            return unprofiled(_make_failure(error).message, job.clip)
 
     def usable(self) -> bool:
-        """False when the device is broken for good, as CUDA is after an illegal access."""
+        """Return False when the device is broken for good, as CUDA is after an illegal access."""
         try:
             self._device.synchronize()
         except RuntimeError:
@@ -143,17 +143,17 @@ class Worker:
         self._clock.reset()
         try:
             self._device.reset_peak()
-            utterance = self._utterance(job)
+            utterance = self._read_utterance(job)
             draft.fields["speech_s"] = len(utterance.samples) / utterance.rate_hz
             with self._clock.phase(phase):
                 representation = getattr(self._system, phase)(utterance, self._clock)
             draft.hand_on(representation, phase)
             draft.fields.update(phase_ns=dict(self._clock.phase_ns), spans=tuple(self._clock.spans))
         except (Exception, SystemExit) as error:
-            draft.error = _failure(error)
+            draft.error = _make_failure(error)
         return draft
 
-    def _utterance(self, job: Job) -> Any:
+    def _read_utterance(self, job: Job) -> Any:
         if self._reads_caption and job.caption is None:
             raise Refused("no-caption", "the system reads captions, and the clip has none")
         path = None if job.speech is None else Path(job.speech)
@@ -172,8 +172,9 @@ class Worker:
                 outputs = getattr(self._system, phase)(representations, seeds, self._clock)
             check_count(outputs, len(drafts), phase)
         except (Exception, SystemExit) as error:
+            # A batch fails as one: nobody knows which of its clips was at fault.
             for draft in drafts:
-                draft.error = _failure(error)
+                draft.error = _make_failure(error)
             return
         for draft, output in zip(drafts, outputs, strict=True):
             draft.fields.update(
@@ -183,16 +184,17 @@ class Worker:
             )
             try:
                 if phase == self._last:
-                    self._keep(draft, output)
+                    self._keep_output(draft, output)
                 else:
                     draft.hand_on(output, phase)
             except Refused as refused:
                 draft.error = refused.failure
 
-    def _keep(self, draft: _Draft, waveform: Any) -> None:
+    def _keep_output(self, draft: _Draft, waveform: Any) -> None:
         """Check one output, hash it, and write that of the first repeat. May raise Refused."""
         samples = checked(waveform, self._system.sample_rate)
         rate_hz = int(waveform.rate_hz)
+        # Before it is written: scoring compares the file with what the system returned.
         sha256 = content_sha256(samples)
         draft.fields.update(samples=len(samples), rate_hz=rate_hz, audio_sha256=sha256)
         if draft.job.repeat == 0 and not draft.job.warmup:
@@ -200,7 +202,7 @@ class Worker:
             files.write_bytes(path, audio.encode(samples, rate_hz))
 
 
-def _failure(error: BaseException) -> Failure:
+def _make_failure(error: BaseException) -> Failure:
     if isinstance(error, Refused):
         return error.failure
     if isinstance(error, SpeechError):
@@ -222,8 +224,8 @@ class Service:
                 self._worker = Worker(order._replace(task=request.get("task", DEFAULT)))
                 return {"about": self._worker.about()}
             if "profile" in request:
-                found = self._worker.profile(Job(*request["profile"]))
-                return {"profile": asdict(found), "usable": self._worker.usable()}
+                costs = self._worker.profile(Job(*request["profile"]))
+                return {"profile": asdict(costs), "usable": self._worker.usable()}
             rows = self._worker.run([Job(*job) for job in request["jobs"]])
             return {"rows": [journal.to_json(row) for row in rows], "usable": self._worker.usable()}
         except (StabenchError, adapter.LoadFailed) as error:
@@ -235,7 +237,12 @@ class Service:
 
 def main() -> None:
     """Serve until the engine closes the pipe or dies, which ends this process at once."""
-    requests = os.fdopen(_private(0, os.O_RDONLY), "rb")
+    # The system must not read our requests, nor print among our replies: both pipes move to
+    # descriptors that it does not know, /dev/null and the log take their places.
+    requests = os.fdopen(os.dup(0), "rb")
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     sys.stdout = sys.stderr
@@ -248,19 +255,10 @@ def main() -> None:
         replies.flush()
 
 
-def _private(descriptor: int, flags: int) -> int:
-    """Move a standard stream out of the reach of the system; /dev/null takes its place."""
-    kept = os.dup(descriptor)
-    null = os.open(os.devnull, flags)
-    os.dup2(null, descriptor)
-    os.close(null)
-    return kept
-
-
 def _listen(requests: BinaryIO, inbox: "queue.SimpleQueue[bytes]") -> None:
     for line in requests:
         inbox.put(line)
-    os._exit(0)
+    os._exit(0)  # at once: the main thread may be deep in a clip that nobody waits for
 
 
 if __name__ == "__main__":

@@ -76,24 +76,25 @@ class WorkerProcess:
         self._send({"task": value.pop("task"), "order": value})
 
     def ready(self, timeout_s: float) -> dict[str, Any]:
-        """What the worker says of its loaded system.
+        """Return what the worker says of its loaded system.
 
         Raises MissingError, StabenchError, LoadFailed or WorkerLost.
         """
-        return self._reply(timeout_s)["about"]
+        return self._read_reply(timeout_s)["about"]
 
     def run(self, jobs: Sequence[Job], timeout_s: float) -> list[Row]:
-        """One row a job. Raises WorkerLost, or OSError when an output cannot be written."""
+        """Return one row a job. Raises WorkerLost, or OSError when an output cannot be written."""
         self._send({"jobs": jobs})
-        reply = self._reply(timeout_s)
+        reply = self._read_reply(timeout_s)
+        # The device is broken for good: the next clips get a new worker.
         if not reply["usable"]:
             self.kill()
         return [journal.from_json(row) for row in reply["rows"]]
 
     def profile(self, job: Job, timeout_s: float) -> Profile:
-        """What one clip costs beyond time. Raises WorkerLost."""
+        """Return what one clip costs beyond time. Raises WorkerLost."""
         self._send({"profile": job})
-        reply = self._reply(timeout_s)
+        reply = self._read_reply(timeout_s)
         if not reply["usable"]:
             self.kill()
         return TypeAdapter(Profile).validate_python(reply["profile"])
@@ -109,6 +110,7 @@ class WorkerProcess:
         """End the process and all that it started."""
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
+                # The whole group: a system may have started processes of its own.
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._input.close()
@@ -121,9 +123,9 @@ class WorkerProcess:
             while data:
                 data = data[self._input.write(data) :]
 
-    def _reply(self, timeout_s: float) -> dict[str, Any]:
+    def _read_reply(self, timeout_s: float) -> dict[str, Any]:
         try:
-            reply = json.loads(self._line(time.monotonic() + timeout_s))
+            reply = json.loads(self._read_line(time.monotonic() + timeout_s))
         except TimeoutError:
             self.kill()
             raise WorkerLost(
@@ -136,23 +138,24 @@ class WorkerProcess:
             raise OSError(*reply["disk"])
         return reply
 
-    def _line(self, deadline_s: float) -> bytes:
-        """The next line of the worker. Raises TimeoutError, or WorkerLost at the pipe's end."""
+    def _read_line(self, deadline_s: float) -> bytes:
+        """Return the next line of the worker.
+
+        Raises TimeoutError, or WorkerLost at the pipe's end.
+        """
         while b"\n" not in self._received:
             left_s = max(0.0, deadline_s - time.monotonic())
             if not select.select([self._output], [], [], left_s)[0]:
                 raise TimeoutError
             part = self._output.read(1 << 16)
             if not part:
-                raise self._lost()
+                # The pipes of a process close when it ends: its exit status is known already.
+                self.kill()
+                ending = _describe_ending(self._process.returncode)
+                raise WorkerLost("worker-died", f"the worker died: {ending}")
             self._received += part
         line, _, self._received = self._received.partition(b"\n")
         return bytes(line)
-
-    def _lost(self) -> WorkerLost:
-        """What ended the process: its pipes are closed, so its exit status stands already."""
-        self.kill()
-        return WorkerLost("worker-died", f"the worker died: {_ending(self._process.returncode)}")
 
 
 class InProcess:
@@ -193,7 +196,7 @@ def environment(threads: int) -> dict[str, str]:
     return {**os.environ, **fixed, **FLAGS}
 
 
-def _ending(returncode: int) -> str:
+def _describe_ending(returncode: int) -> str:
     if returncode >= 0:
         return f"exit code {returncode}"
     name = signal.Signals(-returncode).name

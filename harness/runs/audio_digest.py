@@ -10,12 +10,12 @@ BROKEN = "broken"
 
 
 def of_sound(content_sha256: str, rate_hz: int) -> str:
-    """One sound: its samples (metrics.audio.content_sha256) and their rate."""
+    """Return what one sound is: its samples (metrics.audio.content_sha256) and their rate."""
     return f"{content_sha256} {rate_hz}"
 
 
 def of_clips(sounds: Mapping[str, str]) -> str | None:
-    """The sounds of clips, by id: sha256 of their lines "clip sound", sorted; None without any."""
+    """Return the sha256 of the sorted lines "clip sound" of clips, by id; None without any."""
     if not sounds:
         return None
     lines = "".join(f"{clip} {sound}\n" for clip, sound in sorted(sounds.items()))
@@ -23,7 +23,7 @@ def of_clips(sounds: Mapping[str, str]) -> str | None:
 
 
 def of_outputs(rows: Iterable[Row], broken: Iterable[str]) -> str | None:
-    """A system's outputs as its journal names them, `broken` clips being those not heard."""
+    """Return the digest of a system's outputs, by its journal; `broken` clips were not heard."""
     broken = set(broken)
     return of_clips(
         {
@@ -37,14 +37,16 @@ def of_outputs(rows: Iterable[Row], broken: Iterable[str]) -> str | None:
 def of_recordings(
     recordings: Mapping[str, str], references: Mapping[str, Sequence[str]]
 ) -> str | None:
-    """The `recordings` that were heard, by name, and which of them each clip is compared with.
+    """Return the digest of the `recordings` that were heard and of what each clip is compared with.
 
     Names do not count: the same recordings elsewhere are the same.
     """
+    # No clip's id has a slash, so that these keys cannot meet those of clips.
     every = {f"/{index}": sound for index, sound in enumerate(sorted(recordings.values()))}
-    own = {
+    # A recording that is left out or broken changes the digest of the clips that it belongs to.
+    compared = {
         clip: " ".join(recordings.get(name, BROKEN) for name in names)
         for clip, names in references.items()
         if names
     }
-    return of_clips({**own, **every}) if recordings else None
+    return of_clips({**compared, **every}) if recordings else None

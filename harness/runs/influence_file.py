@@ -30,28 +30,31 @@ class Influences(NamedTuple):
     groups: dict[str, str]
 
 
-def to_bytes(found: Influences) -> bytes:
-    """The file: columns system, column, clip, share; values and groups in its metadata."""
+def to_bytes(influences: Influences) -> bytes:
+    """Return the file: columns system, column, clip, share; values and groups in its metadata."""
     import pyarrow as pa
     from pyarrow import parquet
 
     rows = [
         {"system": system, "column": column, "clip": clip, "share": share}
-        for system, columns in found.shares.items()
+        for system, columns in influences.shares.items()
         for column, shares in columns.items()
         for clip, share in shares.items()
     ]
     text = pa.string()
     types = {"system": text, "column": text, "clip": text, "share": pa.float64()}
-    said = {"values": json.dumps(found.values), "groups": json.dumps(found.groups)}
-    table = pa.Table.from_pylist(rows, schema=pa.schema(types.items(), metadata=said))
+    texts = {"values": json.dumps(influences.values), "groups": json.dumps(influences.groups)}
+    table = pa.Table.from_pylist(rows, schema=pa.schema(types.items(), metadata=texts))
     buffer = io.BytesIO()
     parquet.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
 
 
 def read(folder: Path) -> Influences | None:
-    """The shares kept in `folder`, or None without any. Raises StabenchError for another file."""
+    """Return the shares kept in `folder`, or None without any.
+
+    Raises StabenchError for another file.
+    """
     path = folder / NAME
     if not path.exists():
         return None
@@ -62,8 +65,8 @@ def read(folder: Path) -> Influences | None:
         # By its path: with a buffer of Python's, Arrow's threads can abort the end of the process.
         with parquet.ParquetFile(path) as file:
             table = file.read()
-        said = table.schema.metadata or {}
-        values, groups = (json.loads(said[key]) for key in (b"values", b"groups"))
+        texts = table.schema.metadata or {}
+        values, groups = (json.loads(texts[key]) for key in (b"values", b"groups"))
         shares: Shares = {}
         for system, column, clip, share in zip(
             *(table[name].to_pylist() for name in ("system", "column", "clip", "share")),
@@ -76,10 +79,11 @@ def read(folder: Path) -> Influences | None:
 
 
 def keys(clips: Mapping[str, int], recordings: Mapping[str, int], count: int) -> list[str]:
-    """The key of each group 0 to `count` - 1: its first clip in sorted order, or its recording."""
-    found: dict[int, str] = {}
+    """Return the key of each group 0 to `count` - 1: its first clip by name, or its recording."""
+    names: dict[int, str] = {}
     for clip in sorted(clips):
-        found.setdefault(clips[clip], clip)
+        names.setdefault(clips[clip], clip)
+    # After the clips: only a group without any takes the name of its recording.
     for name in sorted(recordings):
-        found.setdefault(recordings[name], RECORDING + name)
-    return [found[index] for index in range(count)]
+        names.setdefault(recordings[name], RECORDING + name)
+    return [names[index] for index in range(count)]

@@ -85,7 +85,7 @@ class Row:
         return self.status == "ok"
 
     def remainder_ns(self, phase: str) -> int | None:
-        """What a phase took beyond its stages; None when it was not timed."""
+        """Return what a phase took beyond its stages; None when it was not timed."""
         if phase not in self.phase_ns:
             return None
         return self.phase_ns[phase] - sum(
@@ -94,12 +94,12 @@ class Row:
 
 
 def timestamp() -> str:
-    """The time in UTC, ISO 8601, to the millisecond."""
+    """Return the time in UTC, ISO 8601, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def to_json(row: Row) -> dict[str, Any]:
-    """The row as the journal and the worker's pipe hold it."""
+    """Return the row as the journal and the worker's pipe hold it."""
     value = asdict(row)
     value["error"] = row.error._asdict() if row.error else None
     value["spans"] = [span._asdict() for span in row.spans]
@@ -107,7 +107,7 @@ def to_json(row: Row) -> dict[str, Any]:
 
 
 def from_json(value: dict[str, Any]) -> Row:
-    """The inverse of `to_json`. Raises TypeError or KeyError for a row of another shape."""
+    """Return the inverse of `to_json`. Raises TypeError or KeyError for a row of another shape."""
     value = with_phases(value)
     error = Failure(**value["error"]) if value["error"] else None
     spans = tuple(Span(**span) for span in value["spans"])
@@ -127,7 +127,7 @@ def with_phases(value: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "phase_ns": {name: ns for name, ns in times.items() if ns is not None}}
 
 
-def _in_todays_form(line: bytes) -> bytes:
+def _upgrade(line: bytes) -> bytes:
     if b'"represent_ns"' not in line:
         return line
     try:
@@ -138,7 +138,7 @@ def _in_todays_form(line: bytes) -> bytes:
 
 
 def read(path: Path) -> list[Row]:
-    """The rows of a journal; the last line of a key wins, a torn last line does not count.
+    """Return the rows of a journal; the last line of a key wins, a torn last line does not count.
 
     Raises StabenchError with the line's number when a whole line is not a row.
     """
@@ -147,19 +147,19 @@ def read(path: Path) -> list[Row]:
     *whole, _torn = path.read_bytes().split(b"\n")
     rows: dict[Key, Row] = {}
     for number, line in enumerate(whole, 1):
-        row = _parse(path, number, line)
-        rows.pop(row.key, None)
+        row = _parse_line(path, number, line)
+        rows.pop(row.key, None)  # so that rows stay in the order of their last lines
         rows[row.key] = row
     return list(rows.values())
 
 
-def _parse(path: Path, number: int, line: bytes) -> Row:
+def _parse_line(path: Path, number: int, line: bytes) -> Row:
     from pydantic import ValidationError  # a worker, which reads no journal, goes without it
 
     from stabench.harness.schema import first_key
 
     try:
-        return reader().validate_json(_in_todays_form(line))
+        return reader().validate_json(_upgrade(line))
     except ValidationError as error:
         raise StabenchError(
             f"{path}, line {number}: not a row of this journal ({first_key(error)}); remove it"
@@ -168,7 +168,7 @@ def _parse(path: Path, number: int, line: bytes) -> Row:
 
 @cache
 def reader() -> Any:
-    """What reads one line of JSON as a Row, strictly (a pydantic TypeAdapter)."""
+    """Return what reads one line of JSON as a Row, strictly (a pydantic TypeAdapter)."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(Row)
@@ -189,16 +189,14 @@ class Journal:
             raise StabenchError(
                 f"run '{path.parent}' is being written by another process; wait for it or stop it"
             ) from None
-        self._cut_torn_line(path)
-
-    def _cut_torn_line(self, path: Path) -> None:
-        data = path.read_bytes()
-        self._file.truncate(data.rfind(b"\n") + 1)
+        # What a killed writer left after its last whole line would join the next one.
+        self._file.truncate(path.read_bytes().rfind(b"\n") + 1)
 
     def append(self, rows: Iterable[Row]) -> None:
         """Write the rows of one batch in one go, on the disk when this returns."""
         lines = (json.dumps(to_json(row), allow_nan=False) for row in rows)
         data = "".join(line + "\n" for line in lines).encode()
+        # An unbuffered file may take a part of the bytes only.
         while data:
             data = data[self._file.write(data) :]
         os.fsync(self._file.fileno())

@@ -127,8 +127,9 @@ class SystemRecord(RowRecord):
     @property
     def dependence_p(self) -> float | None:
         """The p-value of all tests together: the least times their number (Bonferroni), or None."""
-        tests = [one.p_value for one in self.input_dependence.values() if one.p_value is not None]
-        return min(1.0, len(tests) * min(tests)) if tests else None
+        tests = self.input_dependence.values()
+        p_values = [test.p_value for test in tests if test.p_value is not None]
+        return min(1.0, len(p_values) * min(p_values)) if p_values else None
 
 
 class DifferenceRecord(Strict):
@@ -226,17 +227,20 @@ class MetricsFile(Strict):
 
 
 def read(folder: Path) -> MetricsFile | None:
-    """The scores in `folder`, or None before scoring. Raises StabenchError for another shape."""
+    """Return the scores in `folder`, or None before scoring.
+
+    Raises StabenchError for another shape.
+    """
     path = folder / NAME
     if not path.exists():
         return None
     try:
-        return MetricsFile.model_validate_json(_in_todays_form(path.read_bytes()))
+        return MetricsFile.model_validate_json(_upgrade(path.read_bytes()))
     except ValidationError as error:
         raise StabenchError(f"{path}: {first_key(error)}; score the run again") from None
 
 
-def _in_todays_form(data: bytes) -> bytes:
+def _upgrade(data: bytes) -> bytes:
     """Return schema 4, whose differences lay flat beside their names, as schema 5."""
     try:
         value = json.loads(data)

@@ -23,7 +23,7 @@ from stabench.harness.runs.metrics_file import (
     SystemRecord,
 )
 from stabench.harness.runs.run_folder import RunFolder, on_random_weights
-from stabench.harness.stats.bootstrap import block_length, drawn, ratio, tails
+from stabench.harness.stats.bootstrap import block_length, draw_blocks, ratio, tails
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.stats.latency import Latency
 from stabench.harness.suites.suite import Protocol, SystemUse
@@ -36,28 +36,33 @@ def current(rows: Sequence[Row], metrics: MetricsFile | None) -> MetricsFile | N
     """Return the scores, emptied for systems whose sounds in `rows` are other ones by now."""
     if metrics is None:
         return None
-    stale = {name for name, scored in metrics.systems.items() if _stale(name, scored, rows)}
+    stale = {name for name, scored in metrics.systems.items() if _is_stale(name, scored, rows)}
     if not stale:
         return metrics
     systems = {
-        name: _emptied(scored) if name in stale else scored
+        name: scored.model_copy(
+            update={
+                "cells": {
+                    column: Estimate.missing(STALE, cell.n) for column, cell in scored.cells.items()
+                },
+                "per_clip": {},
+                "input_dependence": {},
+            }
+        )
+        if name in stale
+        else scored
         for name, scored in metrics.systems.items()
     }
     paired = tuple(record for record in metrics.paired if not {record.a, record.b} & stale)
     return metrics.model_copy(update={"systems": systems, "paired": paired})
 
 
-def _stale(name: str, scored: SystemRecord, rows: Sequence[Row]) -> bool:
+def _is_stale(name: str, scored: SystemRecord, rows: Sequence[Row]) -> bool:
     """Return whether the journal names other sounds; of a system not heard, other clips."""
     outputs = [row for row in rows if row.system == name and row.ok and not row.repeat]
     if scored.audio_sha256 is None:
         return scored.n != len(outputs)
     return scored.audio_sha256 != audio_digest.of_outputs(outputs, scored.failures)
-
-
-def _emptied(scored: SystemRecord) -> SystemRecord:
-    cells = {column: Estimate.missing(STALE, cell.n) for column, cell in scored.cells.items()}
-    return scored.model_copy(update={"cells": cells, "per_clip": {}, "input_dependence": {}})
 
 
 @dataclass(frozen=True)
@@ -168,7 +173,7 @@ class Results:
                 clips = [clip for clip in times[a] if clip in times[b]]
                 if len(clips) > 1:
                     minus = np.array([times[a][clip] - times[b][clip] for clip in clips]) / unit_ns
-                    records.append(_difference(a, b, column.key, minus, protocol))
+                    records.append(_measure_difference(a, b, column.key, minus, protocol))
         return tuple(records)
 
     def latency_ratio(self, a: str, b: str, phase: str) -> Estimate:
@@ -190,7 +195,7 @@ class Results:
     def paired(self) -> tuple[DifferenceRecord, ...]:
         """Paired differences, but for systems on random weights: they have no quality."""
         records = self.metrics.paired if self.metrics else ()
-        return tuple(one for one in records if not {one.a, one.b} & self.random_systems)
+        return tuple(record for record in records if not {record.a, record.b} & self.random_systems)
 
     @cached_property
     def random_systems(self) -> frozenset[str]:
@@ -214,7 +219,7 @@ def clip_times(rows: Iterable[Row], phase: str) -> dict[str, float]:
     return {clip: sum(walls) / len(walls) for clip, walls in times.items()}
 
 
-def _difference(
+def _measure_difference(
     a: str, b: str, column: str, minus: np.ndarray, protocol: Protocol
 ) -> DifferenceRecord:
     """Return the mean of the differences `minus` [N] with its interval."""
@@ -241,7 +246,8 @@ def _resample(series: np.ndarray, protocol: Protocol) -> _Resamples:
 @lru_cache(maxsize=4)
 def _count_blocks(n: int, length: int, replicates: int, seed: int) -> np.ndarray:
     """Return counts [B, n] of clips in resampled blocks; most pairs share all clips."""
-    index = drawn(n, length, resamples=replicates, seed=seed)
+    index = draw_blocks(n, length, resamples=replicates, seed=seed)
+    # One count over all replicates: each has n cells of its own.
     cells = index + n * np.arange(replicates)[:, None]
     return np.bincount(cells.ravel(), minlength=n * replicates).reshape(replicates, n)
 
@@ -269,27 +275,26 @@ def stages(rows: Sequence[Row]) -> list[Stage]:
     """
     wall_ns: dict[tuple[str, str], int] = defaultdict(int)
     device_ns: dict[tuple[str, str], list[int | None]] = defaultdict(list)
-    for phase, name, wall, device in (part for row in rows for part in _parts(row)):
+    for phase, name, wall, device in (part for row in rows for part in _list_spans(row)):
         wall_ns[phase, name] += wall
         device_ns[phase, name].append(device)
     total_ns = sum(wall_ns.values()) or 1
     phases = list(dict.fromkeys(phase for row in rows for phase in row.phase_ns))
-    return [
-        Stage(*key, wall_ns[key] / len(rows), wall_ns[key] / total_ns, _mean(device_ns[key], rows))
-        # In the order of the clock, the remainder last in each phase.
-        for key in sorted(wall_ns, key=lambda key: (phases.index(key[0]), key[1] == REMAINDER))
-    ]
+    means: list[Stage] = []
+    # In the order of the clock, the remainder last in each phase.
+    for key in sorted(wall_ns, key=lambda key: (phases.index(key[0]), key[1] == REMAINDER)):
+        known = [time_ns for time_ns in device_ns[key] if time_ns is not None]
+        whole = len(known) == len(device_ns[key])
+        mean_device_ns = sum(known) / len(rows) if whole else None
+        mean_ns, share = wall_ns[key] / len(rows), wall_ns[key] / total_ns
+        means.append(Stage(*key, mean_ns, share, mean_device_ns))
+    return means
 
 
-def _parts(row: Row) -> Iterable[Span]:
+def _list_spans(row: Row) -> Iterable[Span]:
     """Yield the row's stages, and what is left of each phase that ran."""
     yield from row.spans
     for phase in row.phase_ns:
         remainder_ns = row.remainder_ns(phase)
         if remainder_ns is not None:
             yield Span(phase, REMAINDER, remainder_ns)
-
-
-def _mean(device_ns: list[int | None], rows: Sequence[Row]) -> float | None:
-    known = [time_ns for time_ns in device_ns if time_ns is not None]
-    return sum(known) / len(rows) if len(known) == len(device_ns) else None

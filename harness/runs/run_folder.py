@@ -33,7 +33,7 @@ SCHEMA = 1
 
 
 def stamped(name: str) -> str:
-    """The name of a new folder: <name>-<UTC stamp>-<random>."""
+    """Return the name of a new folder: <name>-<UTC stamp>-<random>."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     return f"{name}-{stamp}-{secrets.token_hex(3)}"
 
@@ -114,7 +114,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path | str, runs: Path = RUNS) -> "RunFolder":
-        """The run at `path`, or the last one made in `runs` for "latest".
+        """Open the run at `path`, or the last one made in `runs` for "latest".
 
         A link is followed once, here: it may point to another run before this one ends.
         Raises MissingError when there is none, StabenchError when its run.json is not one.
@@ -123,7 +123,7 @@ class RunFolder:
         folder = cls(place.resolve() if place.is_symlink() else place)
         if not (folder.path / "run.json").is_file():
             raise MissingError(f"run '{path}': no run.json in '{folder.path}'; give a run folder")
-        _ = folder.record
+        _ = folder.record  # raises here, not at the first use
         return folder
 
     @cached_property
@@ -165,19 +165,19 @@ class RunFolder:
         return self.path / "metrics.json"
 
     def audio_path(self, system: str, clip: str) -> Path:
-        """Where the first repeat's output lies: float32 WAV as the system returned it."""
+        """Return where the first repeat's output lies: float32 WAV as the system returned it."""
         return self.path / "audio" / system / f"{clip}.wav"
 
     def log_path(self, system: str) -> Path:
-        """What the system's worker printed."""
+        """Return where lies what the system's worker printed."""
         return self.path / "logs" / f"{system}.log"
 
     def rows(self, *, warmup: bool = False) -> list[journal.Row]:
-        """The measured rows (or the warm-ups), last line of a key; ok and failed ones alike."""
+        """Return the measured rows (or the warm-ups), last line of a key; failed ones too."""
         return [row for row in journal.read(self.journal_path) if row.warmup == warmup]
 
     def counts(self) -> dict[str, Counts]:
-        """ok / failed / planned of each system, in the suite's order."""
+        """Return ok / failed / planned of each system, in the suite's order."""
         planned = len(self.clips) * self.suite.protocol.repeats
         rows = self.rows()
         return {
@@ -190,18 +190,18 @@ class RunFolder:
         }
 
     def about_systems(self) -> dict[str, dict[str, Any]]:
-        """systems.json: what each worker said of its system (provenance, rates, versions).
+        """Return systems.json: what each worker said of its system (provenance, rates, versions).
 
         Raises StabenchError when it is not one.
         """
         path = self.path / "systems.json"
         try:
-            found = json.loads(path.read_text("utf-8")) if path.exists() else {}
+            about = json.loads(path.read_text("utf-8")) if path.exists() else {}
         except ValueError as error:
             raise StabenchError(f"{path}: not JSON ({error}); remove it and run again") from None
-        if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):
+        if not isinstance(about, dict) or not all(isinstance(v, dict) for v in about.values()):
             raise StabenchError(f"{path}: not a table of systems; remove it and run again")
-        return found
+        return about
 
     def add_system(self, name: str, about: dict[str, Any]) -> None:
         """Keep what a worker said of its system."""
@@ -211,6 +211,7 @@ class RunFolder:
         """Replace run.json."""
         value = record.model_dump(mode="json", by_alias=True)
         files.write_json(self.path / "run.json", value)
+        # The dataclass is frozen; `record` is a cached property, whose cache is this entry.
         self.__dict__["record"] = record
 
     def sweep(self) -> None:
@@ -223,13 +224,13 @@ REFUSED = "random weights: latency only"
 
 
 def on_random_weights(run: RunFolder, use: SystemUse) -> bool:
-    """Whether a system ran on random weights, by the suite's options or by its own word."""
+    """Return whether a system ran on random weights, by the suite's options or by its own word."""
     about = run.about_systems().get(use.name, {})
     return "random" in {*weights_of(use.options), *weights_of(about.get("provenance"))}
 
 
 def weights_of(value: Any) -> Iterator[str]:
-    """Every text under a key `weights`, however deep: "random" is one of them, or none is."""
+    """Yield every text under a key `weights`, however deep: "random" is one of them, or none is."""
     if isinstance(value, list):
         for item in value:
             yield from weights_of(item)

@@ -6,7 +6,7 @@ from typing import Any
 
 from stabench.harness.runs.journal import Row
 from stabench.harness.runs.metrics_file import SystemRecord
-from stabench.harness.scoring.evaluation_set import Exam
+from stabench.harness.scoring.evaluation_set import Exam, Item
 from stabench.harness.tasks.task import Task
 from stabench.metrics.wer import word_errors
 
@@ -19,7 +19,7 @@ def clip_table(
     trials: Mapping[tuple[str, str], Row],
     task: Task,
 ) -> bytes:
-    """clips.parquet from `systems` of metrics.json and the measured rows of a run, if any.
+    """Return clips.parquet from `systems` of metrics.json and the measured rows of a run, if any.
 
     Columns: system, clip, ok, reason, caption, transcript, word_errors, words, one for each
     metric that is a mean over clips, <phase>_ns for each phase of the `task`. What is not known is
@@ -35,9 +35,11 @@ def clip_table(
         for column in values
     }
     rows = [
-        _row(exam, name, clip, part, trials.get((name, clip)), tuple(measured))
+        _make_row(exam, name, clip, part, trials.get((name, clip)), tuple(measured))
         for name, part in systems.items()
-        for clip in sorted({*part.per_clip, *part.failures, *_run(trials, name)})
+        for clip in sorted(
+            {*part.per_clip, *part.failures, *(clip for system, clip in trials if system == name)}
+        )
     ]
     types = {"system": pa.string(), "clip": pa.string(), "ok": pa.bool_(), "reason": pa.string()}
     types |= {"caption": pa.string(), "transcript": pa.string()}
@@ -50,11 +52,7 @@ def clip_table(
     return buffer.getvalue()
 
 
-def _run(trials: Mapping[tuple[str, str], Row], system: str) -> list[str]:
-    return [clip for name, clip in trials if name == system]
-
-
-def _row(
+def _make_row(
     exam: Exam,
     system: str,
     clip: str,
@@ -62,17 +60,17 @@ def _row(
     trial: Row | None,
     columns: tuple[str, ...],
 ) -> dict[str, Any]:
-    captions = exam.items[clip].captions if clip in exam.items else ()
-    said = exam.items[clip].said if clip in exam.items else None
+    # A clip of the journal may be none of the exam: it has a row, and nothing is known of it.
+    item = exam.items.get(clip, Item())
     text = trial.text if trial else None
-    wrong = word_errors(said, text) if said and text is not None else (None, None)
+    wrong = word_errors(item.said, text) if item.said and text is not None else (None, None)
     values = part.per_clip.get(clip, {})
     return {
         "system": system,
         "clip": clip,
         "ok": clip not in part.failures,
         "reason": part.failures.get(clip),
-        "caption": " | ".join(captions) or None,
+        "caption": " | ".join(item.captions) or None,
         "transcript": text,
         "word_errors": wrong[0],
         "words": wrong[1],

@@ -25,7 +25,7 @@ class Groups:
 
 
 def groups(references: Mapping[str, tuple[str, ...]], recordings: tuple[str, ...]) -> Groups:
-    """Connected sets of clips and recordings; `references` are the recordings of each clip.
+    """Return connected clips and recordings; `references` are the recordings of each clip.
 
     One of either alone is a group of its own. They are numbered in the order of clips, then of
     recordings.
@@ -35,20 +35,21 @@ def groups(references: Mapping[str, tuple[str, ...]], recordings: tuple[str, ...
     def root(node: tuple[str, str]) -> tuple[str, str]:
         parent.setdefault(node, node)
         while parent[node] != node:
+            # Halving the path keeps later look-ups short (union-find).
             parent[node] = parent[parent[node]]
             node = parent[node]
         return node
 
-    for clip, own in references.items():
+    for clip, names in references.items():
         first = root(("clip", clip))
-        for recording in own:
+        for recording in names:
             parent[root(("recording", recording))] = first
     numbers: dict[tuple[str, str], int] = {}
     clips = {clip: numbers.setdefault(root(("clip", clip)), len(numbers)) for clip in references}
-    found = {
+    recording_groups = {
         name: numbers.setdefault(root(("recording", name)), len(numbers)) for name in recordings
     }
-    return Groups(clips, found, len(numbers))
+    return Groups(clips, recording_groups, len(numbers))
 
 
 T = TypeVar("T")
@@ -128,9 +129,10 @@ class Exam:
     @cached_property
     def groups(self) -> Groups:
         """Which clips and recordings are drawn together."""
-        own = {name: self.items[name].references for name in self.ids}
-        every = {name for references in own.values() for name in references}
-        return groups(own, tuple(sorted(every | set(self.references.keys))))
+        references = {name: self.items[name].references for name in self.ids}
+        # Recordings that no clip names were heard all the same: they are groups of their own.
+        every = {name for names in references.values() for name in names}
+        return groups(references, tuple(sorted(every | set(self.references.keys))))
 
     @cached_property
     def draws(self) -> Draws:
@@ -138,7 +140,7 @@ class Exam:
         return Draws.of(self.groups.count, replicates=self.bootstrap, seed=self.seed)
 
     def counts(self, clips: Sequence[str]) -> np.ndarray:
-        """How often each of some clips is drawn in each replicate, int [B, N]."""
+        """Return how often each of some clips is drawn in each replicate, int [B, N]."""
         return self.draws.counts[:, [self.groups.clips[clip] for clip in clips]]
 
     @cached_property
@@ -149,7 +151,7 @@ class Exam:
         return {role: self.networks[role].text(texts) for role in roles} if texts else {}
 
     def events(self, items: list[Item]) -> np.ndarray:
-        """Which of the tagger's classes each item should hold: booleans [N, C]."""
+        """Return which of the tagger's classes each item should hold: booleans [N, C]."""
         names = self.networks["tagger"].embedder.labels
         _check_labels((label for item in items for label in item.labels), names)
         return np.array([[name in item.labels for name in names] for item in items])
@@ -164,18 +166,19 @@ class Exam:
         ]
 
     def once(self, key: str, make: Callable[[], T]) -> T:
-        """What depends on the recordings alone, made for the first system."""
+        """Return what depends on the recordings alone, made for the first system."""
         if key not in self._kept:
             self._kept[key] = make()
         return self._kept[key]
 
     def lack(self, metric: Metric) -> str | None:
-        """Why no system can have this metric here, or None."""
+        """Return why no system can have this metric here, or None."""
         for role in (need for need in metric.needs if need in ROLES):
             if role not in self.networks:
                 return f"no {role} network is named"
             if refusal := self.networks[role].refusal:
                 return refusal
+        # An event counts as heard above the threshold of its class.
         if "labels" in metric.needs and not len(self.networks["tagger"].embedder.thresholds):
             return "the tagger has no thresholds"
         when = {"sequence", "together"} & {*metric.needs}

@@ -54,11 +54,12 @@ class Answers:
         self._measured: dict[tuple[str, tuple[str, ...]], Measured] = {}
 
     def clips(self, column: str) -> list[str]:
-        """Clips with everything the column needs, sorted by id."""
+        """Return clips with everything the column needs, sorted by id."""
         needs, recordings = METRICS[column].needs, self._exam.references.keys
-        given = self._transcripts if "transcript" in needs else self._heard.keys
+        # A transcript needs no sound: WER also counts clips of `--phase represent`.
+        present = self._transcripts if "transcript" in needs else self._heard.keys
         clips = []
-        for clip in sorted(self._items.keys() & given.keys()):
+        for clip in sorted(self._items.keys() & present.keys()):
             item = self._items[clip]
             whole = (
                 ("pair" not in needs or any(name in recordings for name in item.references))
@@ -71,24 +72,25 @@ class Answers:
         return clips
 
     def estimate(self, column: str) -> Estimate:
-        """The column's value and interval, or why there is none."""
+        """Return the column's value and interval, or why there is none."""
         clips = self.clips(column)
         if reason := self._lack(column, clips):
             return Estimate.missing(reason, len(clips))
         try:
-            found = self.measured(column, clips)
+            measured = self.measured(column, clips)
         except NotMeasurable as error:
             return Estimate.missing(str(error), len(clips))
-        if found.ratio:
-            return ratio(*found.ratio, self._exam.counts(clips))
-        estimate = bootstrap.interval(found.statistic, self._exam.draws)
+        if measured.ratio:
+            return ratio(*measured.ratio, self._exam.counts(clips))
+        estimate = bootstrap.interval(measured.statistic, self._exam.draws)
+        # Resampled values can lie below what the column can be; its interval may not.
         lowest = METRICS[column].lowest
         if lowest is not None and estimate.low is not None:
             estimate = estimate._replace(low=max(estimate.low, lowest))
-        return estimate._replace(p_value=found.p_value)
+        return estimate._replace(p_value=measured.p_value)
 
     def per_clip(self, column: str) -> dict[str, float]:
-        """The value of each clip; nothing for a column that belongs to a set as a whole."""
+        """Return the value of each clip; nothing for a column that belongs to a set as a whole."""
         clips = self.clips(column)
         if self._lack(column, clips):
             return {}
@@ -98,84 +100,84 @@ class Answers:
             return {}
 
     def shares(self, column: str) -> np.ndarray | None:
-        """The share of each group in a column of the set as a whole; None for other columns."""
+        """Return the share of each group in a column of the set as a whole; None for others."""
         clips = self.clips(column)
         if self._lack(column, clips):
             return None
         try:
-            found = self.measured(column, clips)
+            measured = self.measured(column, clips)
         except NotMeasurable:
             return None
-        return None if found.per_clip or found.ratio else found.statistic.shares
+        return None if measured.per_clip or measured.ratio else measured.statistic.shares
 
     def minus(self, other: "Answers", column: str) -> Estimate:
-        """This minus the other, over the clips that both have."""
+        """Return this minus the other, over the clips that both have."""
         clips = sorted({*self.clips(column)} & {*other.clips(column)})
         if reason := self._lack(column, clips):
             return Estimate.missing(reason, len(clips))
         try:
-            mine, theirs = (one.measured(column, clips).statistic for one in (self, other))
+            mine, theirs = (answers.measured(column, clips).statistic for answers in (self, other))
         except NotMeasurable as error:
             return Estimate.missing(str(error), len(clips))
         return bootstrap.interval(bootstrap.difference(mine, theirs), self._exam.draws)
 
     def frames(self) -> dict[str, int]:
-        """How many rows of embeddings each network gave for these sounds."""
+        """Return how many rows of embeddings each network gave for these sounds."""
         return {
             role: sum(
-                len(one.embeddings) for one in self._heard.features(role, [*self._heard.keys])
+                len(features.embeddings)
+                for features in self._heard.features(role, [*self._heard.keys])
             )
             for role in self._exam.networks
         }
 
     def measured(self, column: str, clips: list[str]) -> Measured:
-        """The column over `clips`, measured once. Raises NotMeasurable with the reason."""
+        """Return the column over `clips`, measured once. Raises NotMeasurable with the reason."""
         key = (column, tuple(clips))
         if key not in self._measured:
             metric = METRICS[column]
             measure = registry.attribute(metric.measure)
             sets = _Sets(self._exam, self._items, self._heard, clips, self._transcripts)
-            self._measured[key] = self._stated(measure(metric, sets), clips)
+            self._measured[key] = self._state(measure(metric, sets), clips)
         return self._measured[key]
 
-    def _stated(self, found: Tested | TwoSample | Ratio | np.ndarray, clips: list[str]) -> Measured:
-        if isinstance(found, Tested):
-            return self._stated(found.sample, clips)._replace(p_value=found.p_value)
+    def _state(self, result: Tested | TwoSample | Ratio | np.ndarray, clips: list[str]) -> Measured:
+        if isinstance(result, Tested):
+            return self._state(result.sample, clips)._replace(p_value=result.p_value)
         groups = self._exam.groups
-        own = np.array([self._group(clip) for clip in clips])
-        if isinstance(found, np.ndarray):
-            per_clip = dict(zip(clips, found.tolist(), strict=True))
-            return Measured(bootstrap.mean(found, own, groups.count), per_clip)
-        if isinstance(found, Ratio):
-            return self._as_ratio(found, own)
-        total = shares(found.gen, own, groups.count)
-        if len(found.ref):
+        # The clips of a sanity row are the recordings themselves.
+        numbers = groups.clips if self._items is self._exam.items else groups.recordings
+        members = np.array([numbers[clip] for clip in clips])
+        if isinstance(result, np.ndarray):
+            per_clip = dict(zip(clips, result.tolist(), strict=True))
+            return Measured(bootstrap.mean(result, members, groups.count), per_clip)
+        if isinstance(result, Ratio):
+            return self._divide(result, members)
+        total = shares(result.gen, members, groups.count)
+        if len(result.ref):
+            # The reference set is resampled too: its recordings move the distance as clips do.
             theirs = np.array([groups.recordings[name] for name in self._exam.recordings])
-            total = total + shares(found.ref, theirs, groups.count)
-        return Measured(Statistic(found.value, total, len(clips)), {})
+            total = total + shares(result.ref, theirs, groups.count)
+        return Measured(Statistic(result.value, total, len(clips)), {})
 
-    def _as_ratio(self, found: Ratio, own: np.ndarray) -> Measured:
-        below = float(found.denominators.sum())
+    def _divide(self, terms: Ratio, members: np.ndarray) -> Measured:
+        """Return a ratio of sums with the influence of each clip to first order."""
+        below = float(terms.denominators.sum())
         if not below:
             raise NotMeasurable("nothing to divide by: the denominator is 0")
-        value = float(found.numerators.sum()) / below
-        influence = (found.numerators - value * found.denominators) * len(own) / below
-        parts = shares(influence, own, self._exam.groups.count)
-        return Measured(Statistic(value, parts, len(own)), {}, ratio=found)
-
-    def _group(self, clip: str) -> int:
-        """A sanity row's clip is a recording."""
-        known = self._exam.groups
-        return known.clips[clip] if self._items is self._exam.items else known.recordings[clip]
+        value = float(terms.numerators.sum()) / below
+        influence = (terms.numerators - value * terms.denominators) * len(members) / below
+        parts = shares(influence, members, self._exam.groups.count)
+        return Measured(Statistic(value, parts, len(members)), {}, ratio=terms)
 
     def _lack(self, column: str, clips: list[str]) -> str | None:
         metric = METRICS[column]
         if reason := self._exam.lack(metric):
             return reason
-        own = [self._items[clip] for clip in self._heard.keys if clip in self._items]
-        if "pair" in metric.needs and own and not any(item.references for item in own):
+        items = [self._items[clip] for clip in self._heard.keys if clip in self._items]
+        if "pair" in metric.needs and items and not any(item.references for item in items):
             return "the outputs are not paired with the recordings"
-        if "caption" in metric.needs and own and not any(item.captions for item in own):
+        if "caption" in metric.needs and items and not any(item.captions for item in items):
             return "the outputs have no captions"
         if "transcript" in metric.needs and not clips:
             return "no transcripts"
@@ -195,12 +197,12 @@ class _Sets:
     ) -> None:
         self._exam, self._heard, self._clips = exam, heard, clips
         self._transcripts = transcripts
-        self._own = [items[clip] for clip in clips]
+        self._chosen = [items[clip] for clip in clips]
         self.rules = exam.protocol
 
     @property
     def labels(self) -> np.ndarray:
-        return self._exam.events(self._own)
+        return self._exam.events(self._chosen)
 
     @property
     def thresholds(self) -> np.ndarray:
@@ -208,7 +210,7 @@ class _Sets:
 
     @property
     def steps(self) -> list[tuple[tuple[int, ...], ...]]:
-        return self._exam.steps(self._own)
+        return self._exam.steps(self._chosen)
 
     @property
     def window_thresholds(self) -> np.ndarray:
@@ -218,7 +220,7 @@ class _Sets:
     def texts(self) -> list[tuple[str, str]]:
         return [
             (item.said or "", self._transcripts[clip])
-            for clip, item in zip(self._clips, self._own, strict=True)
+            for clip, item in zip(self._clips, self._chosen, strict=True)
         ]
 
     def gen(self, role: str) -> list[Features]:
@@ -233,24 +235,24 @@ class _Sets:
             Pair(
                 gen, references.features(role, [name for name in item.references if name in known])
             )
-            for gen, item in zip(self.gen(role), self._own, strict=True)
+            for gen, item in zip(self.gen(role), self._chosen, strict=True)
         ]
 
     def captions(self, role: str) -> list[np.ndarray]:
         rows = self._exam.heard_captions[role]
-        return [np.stack([rows[caption] for caption in item.captions]) for item in self._own]
+        return [np.stack([rows[caption] for caption in item.captions]) for item in self._chosen]
 
     def once(self, key: str, make: Callable[[], T]) -> T:
         return self._exam.once(key, make)
 
 
 def too_few(column: str, clips: int) -> str | None:
-    """Why `clips` are not enough for the column, or None."""
+    """Return why `clips` are not enough for the column, or None."""
     least = METRICS[column].least
     return None if clips >= least else f"needs at least {least} clips, has {clips}"
 
 
 def needed_roles(columns: tuple[str, ...]) -> list[str]:
-    """The networks that columns need, in the order of roles."""
+    """Return the networks that columns need, in the order of roles."""
     needs = {need for column in columns for need in METRICS[column].needs}
     return [role for role in ROLES if role in needs]

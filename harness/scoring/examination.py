@@ -177,7 +177,7 @@ class Record(Strict):
     @property
     def faults(self) -> tuple[str, ...]:
         """Why it fails, a phrase each with the value and what is needed; none where it passes."""
-        return tuple(_faults(self))
+        return tuple(_list_faults(self))
 
     @property
     def reason(self) -> str:
@@ -187,7 +187,7 @@ class Record(Strict):
         return f"the network failed its examination: {first}; see {COMMAND}"
 
 
-def _faults(record: Record) -> Iterator[str]:
+def _list_faults(record: Record) -> Iterator[str]:
     needed, figures, agreement = record.thresholds, record.figures, record.agreement
     if record.refused or figures is None:
         yield f"NaN or infinity for {counted(record.refused, 'known sound')}"
@@ -196,6 +196,7 @@ def _faults(record: Record) -> Iterator[str]:
     if figures.accuracy < least:
         what = MEASURES[figures.accuracy_of]
         yield f"{what} {figure(figures.accuracy, 2)}, at least {least:g} is needed"
+    # Only a network whose embeddings a distance compares has a floor, and needs many axes.
     if figures.floor and figures.dimensions < needed.dimensions:
         dimensions = figure(figures.dimensions, 1)
         yield f"{dimensions} effective dimensions, at least {needed.dimensions:g} are needed"
@@ -240,12 +241,13 @@ def find(embedder: Any, role: str, identity: str) -> Record | None:
 
 
 def shipped_at(folder: Path, role: str) -> Path:
-    """Where weights bring along the record of a network in a role."""
+    """Return where weights bring along the record of a network in a role."""
     return folder / f"examination-{role}.json"
 
 
 def kept_at(role: str, identity: str) -> Path:
-    """Where the record of a network lies in the cache folder."""
+    """Return where the record of a network lies in the cache folder."""
+    # An identity holds names and settings of any length; a file name may not.
     digest = hashlib.sha256(identity.encode()).hexdigest()[:32]
     return cache_folder() / FOLDER / f"{role}-{digest}.json"
 
@@ -258,6 +260,7 @@ def read(path: Path) -> Record | None:
     try:
         content = path.read_bytes()
         head = json.loads(content)
+        # Before the strict reading: a record of another version is none, not a damaged one.
         if isinstance(head, dict) and head.get("version") != VERSION:
             return None
         return Record.model_validate_json(content)

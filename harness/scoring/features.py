@@ -44,28 +44,29 @@ class FeatureCache:
             if folder:
                 folder.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(self.path or ":memory:", timeout=WAIT_S)
+            # Nobody closes a cache: its file is closed with the last reference to it.
             weakref.finalize(self, self._database.close)
             self._database.execute(TABLE)
         except (sqlite3.Error, OSError) as error:
-            raise self._refused(error) from error
+            raise self._explain_refusal(error) from error
 
     def __contains__(self, key: str) -> bool:
-        return self._row("SELECT 1 FROM features WHERE key = ?", key) is not None
+        return self._fetch_row("SELECT 1 FROM features WHERE key = ?", key) is not None
 
     def __getitem__(self, key: str) -> Features:
-        """Raises KeyError for a sound that was not heard."""
-        row = self._row("SELECT frames, rows, logits FROM features WHERE key = ?", key)
+        """Return the features of a sound. Raises KeyError for one that was not heard."""
+        row = self._fetch_row("SELECT frames, rows, logits FROM features WHERE key = ?", key)
         if row is None:
             raise KeyError(key)
         frames, embeddings, logits = row
         table = np.frombuffer(embeddings, "<f4").reshape(frames, -1)
         return Features(table, None if logits is None else np.frombuffer(logits, "<f4"))
 
-    def update(self, found: dict[str, Features]) -> None:
+    def update(self, features: dict[str, Features]) -> None:
         """Keep features, all or none of them."""
         lines = [
-            (key, len(one.embeddings), _blob(one.embeddings), _blob(one.logits))
-            for key, one in found.items()
+            (key, len(heard.embeddings), _to_blob(heard.embeddings), _to_blob(heard.logits))
+            for key, heard in features.items()
         ]
         try:
             with self._database:
@@ -73,22 +74,22 @@ class FeatureCache:
                     "INSERT OR REPLACE INTO features VALUES (?,?,?,?)", lines
                 )
         except sqlite3.Error as error:
-            raise self._refused(error) from error
+            raise self._explain_refusal(error) from error
 
-    def _row(self, query: str, key: str) -> tuple | None:
+    def _fetch_row(self, query: str, key: str) -> tuple | None:
         try:
             return self._database.execute(query, (key,)).fetchone()
         except sqlite3.Error as error:
-            raise self._refused(error) from error
+            raise self._explain_refusal(error) from error
 
-    def _refused(self, error: Exception) -> StabenchError:
+    def _explain_refusal(self, error: Exception) -> StabenchError:
         return StabenchError(
             f"kept features '{self.path}' cannot be read or written ({error}); remove the file, or "
             "set STABENCH_CACHE to a folder with room"
         )
 
 
-def _blob(array: np.ndarray | None) -> bytes | None:
+def _to_blob(array: np.ndarray | None) -> bytes | None:
     return None if array is None else np.ascontiguousarray(array, "<f4").tobytes()
 
 
@@ -136,6 +137,8 @@ class Network:
         import torch
 
         limit_threads(self.threads)
+        # Whatever can change the last digit of a feature is in the name of the file: the rule, the
+        # processor's instructions and the number of threads too.
         rule = self.rule.model_dump_json(exclude={"network"})
         processor = torch.backends.cpu.get_cpu_capability()
         parts = (VERSION, type(self.embedder).__qualname__, self.identity, rule, RESAMPLER)
@@ -145,12 +148,12 @@ class Network:
     @cached_property
     def sha256(self) -> str:
         """Of the weights. Raises MissingError when they are not there."""
-        return self._whole(lambda: self.embedder.sha256)
+        return self._read_weights(lambda: self.embedder.sha256)
 
     @cached_property
     def identity(self) -> str:
         """Of everything in the embedder that decides a feature."""
-        return self._whole(lambda: self.embedder.identity)
+        return self._read_weights(lambda: self.embedder.identity)
 
     @cached_property
     def examination(self) -> Record | None:
@@ -164,7 +167,7 @@ class Network:
 
     @cached_property
     def _loaded(self) -> Embedder:
-        self._whole(lambda: self.embedder.load(self.device, self.precision))
+        self._read_weights(lambda: self.embedder.load(self.device, self.precision))
         return self.embedder
 
     def hear(self, ears: Mapping[str, Ear]) -> dict[str, str]:
@@ -178,16 +181,29 @@ class Network:
             except ValueError as error:  # a rate that cannot be resampled
                 refused[key] = str(error)
         if windows:
-            found = iter(self._loaded.embed([part for parts in windows.values() for part in parts]))
-            features = {key: _mean([next(found) for _ in parts]) for key, parts in windows.items()}
-            whole = {key: one for key, one in features.items() if _finite(one)}
+            # All windows of all sounds go through the network in one call.
+            embedded = iter(
+                self._loaded.embed([part for parts in windows.values() for part in parts])
+            )
+            features = {
+                key: _average_windows([next(embedded) for _ in parts])
+                for key, parts in windows.items()
+            }
+            whole = {
+                key: heard
+                for key, heard in features.items()
+                if all(np.isfinite(array).all() for array in heard if array is not None)
+            }
             self.cache.update(whole)
             nan = f"the {self.role} network gives NaN or infinity for this sound"
             refused |= dict.fromkeys(features.keys() - whole.keys(), nan)
         return refused
 
     def text(self, captions: set[str]) -> dict[str, np.ndarray]:
-        """Embedding [D] of each caption. Raises StabenchError when the network reads no text."""
+        """Return the embedding [D] of each caption.
+
+        Raises StabenchError when the network reads no text.
+        """
         if not hasattr(self.embedder, "embed_text"):
             raise StabenchError(f"embedder '{self.name}' reads no text; name a CLAP in [metrics]")
         new = sorted(caption for caption in captions if f"text {caption}" not in self.cache)
@@ -200,7 +216,7 @@ class Network:
             self.cache.update(kept)
         return {caption: self.cache[f"text {caption}"].embeddings[0] for caption in captions}
 
-    def _whole(self, read: Callable[[], Any]) -> Any:
+    def _read_weights(self, read: Callable[[], Any]) -> Any:
         try:
             return read()
         except FileNotFoundError as error:
@@ -219,30 +235,31 @@ def network(
     threads: int = 1,
     options: Mapping[str, Any] | None = None,
 ) -> Network:
-    """The registered embedder of a rule, in its role; features are kept in `folder`."""
-    target = registry.target("embedders", rule.network)
+    """Return the registered embedder of a rule, in its role; features are kept in `folder`."""
+    name, options = rule.network, dict(options or {})
+    target = registry.target("embedders", name)
     make = registry.attribute(target)
-    _check_weights(rule.network, make, options or {})
     try:
-        embedder = make(**(options or {}))
-    except FileNotFoundError as error:
-        raise MissingError(f"embedder '{rule.network}': {error}") from error
-    except ValueError as error:
-        raise StabenchError(f"embedder '{rule.network}': {error}") from error
-    embedder.precision = precision
-    package = _package(rule.network, target)
-    return Network(role, rule, embedder, folder, device, precision, threads, package)
-
-
-def _check_weights(name: str, make: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    """Raises StabenchError for an embedder that has no weights but its own."""
-    try:
-        registry.check_options(f"embedder '{name}'", make, dict(options))
+        registry.check_options(f"embedder '{name}'", make, options)
     except StabenchError:
+        # `weights` is the only option there is: an embedder without it has no weights to choose.
         raise StabenchError(
             f"embedder '{name}' has only its own weights, not '{options.get('weights')}'; use a "
             "protocol with published networks, or leave --weights out"
         ) from None
+    try:
+        embedder = make(**options)
+    except FileNotFoundError as error:
+        raise MissingError(f"embedder '{name}': {error}") from error
+    except ValueError as error:
+        raise StabenchError(f"embedder '{name}': {error}") from error
+    embedder.precision = precision
+    package = ""
+    if name not in registry.BUILT_IN["embedders"]:
+        where = target.rpartition(":")[0]
+        room = where.removeprefix("stabench.").partition(".")[0]
+        package = Path(where).stem if registry.is_file(target) else room
+    return Network(role, rule, embedder, folder, device, precision, threads, package)
 
 
 class Lookup(Protocol):
@@ -270,7 +287,7 @@ class Heard:
     broken: Mapping[str, str] = field(default_factory=dict)
 
     def features(self, role: str, clips: list[str]) -> list[Features]:
-        """What one network made of these clips."""
+        """Return what one network made of these clips."""
         cache = self.networks[role].cache
         return [cache[self.keys[clip]] for clip in clips]
 
@@ -280,11 +297,11 @@ class Heard:
         return of_clips({**self.keys, **dict.fromkeys(self.broken, BROKEN)})
 
     def some(self, clips: list[str]) -> "Heard":
-        """Only these clips."""
+        """Return only these clips."""
         return Heard(self.networks, {clip: self.keys[clip] for clip in clips})
 
     def renamed(self, names: Mapping[str, str]) -> "Heard":
-        """The same sounds under other clips: `names` is new clip -> clip that was heard."""
+        """Return the same sounds under other clips: `names` is new clip -> clip that was heard."""
         return Heard(self.networks, {new: self.keys[old] for new, old in names.items()})
 
 
@@ -295,8 +312,9 @@ def hear(what: str, sounds: Sounds, networks: Mapping[str, Network], progress: P
     clips = list(sounds) if networks else []
     for start in range(0, len(clips), BATCH):
         batch = clips[start : start + BATCH]
-        ears = dict(_ears({clip: sounds[clip] for clip in batch}, networks, keys, broken))
+        ears = dict(_decode_batch({clip: sounds[clip] for clip in batch}, networks, keys, broken))
         for net in networks.values():
+            # What one network refuses is broken for all: every column has the same clips.
             refused = net.hear({key: ear for key, ear in ears.items() if key not in net.cache})
             for clip in [clip for clip, key in keys.items() if key in refused]:
                 broken[clip] = refused[keys.pop(clip)]
@@ -305,7 +323,7 @@ def hear(what: str, sounds: Sounds, networks: Mapping[str, Network], progress: P
     return Heard(networks, keys, broken)
 
 
-def _ears(
+def _decode_batch(
     sounds: Sounds, networks: Mapping[str, Network], keys: dict[str, str], broken: dict[str, str]
 ) -> Iterator[tuple[str, Ear]]:
     """Decode a batch, note the key of each sound, yield those that some network has not heard."""
@@ -320,22 +338,9 @@ def _ears(
             yield key, Ear(audio)
 
 
-def _finite(features: Features) -> bool:
-    return all(np.isfinite(array).all() for array in features if array is not None)
-
-
-def _mean(parts: list[Features]) -> Features:
-    """One clip's features from those of its windows: means, which a CLAP brings to unit length."""
+def _average_windows(parts: list[Features]) -> Features:
+    """Return a clip's features from those of its windows: means, at unit length for a CLAP."""
     if len(parts) == 1:
         return parts[0]
     rows = np.mean([part.embeddings for part in parts], axis=0)
     return Features(rows / np.linalg.norm(rows, axis=1, keepdims=True))
-
-
-def _package(name: str, target: str) -> str:
-    if name in registry.BUILT_IN["embedders"]:
-        return ""
-    where = target.rpartition(":")[0]
-    if registry.is_file(target):
-        return Path(where).stem
-    return where.removeprefix("stabench.").partition(".")[0]

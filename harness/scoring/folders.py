@@ -27,7 +27,7 @@ class WavFolder(NamedTuple):
 
 
 def wav_folder(name: str, path: Path) -> WavFolder:
-    """The WAV files of a folder. Raises MissingError for none, StabenchError for a stem twice."""
+    """Return the WAVs of a folder. Raises MissingError for none, StabenchError for a stem twice."""
     if not path.is_dir():
         raise MissingError(f"{name}: folder '{path}' is not there; give a folder of WAV files")
     files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".wav")
@@ -43,14 +43,14 @@ def wav_folder(name: str, path: Path) -> WavFolder:
 
 
 def sounds(folder: WavFolder, clips: Iterable[str]) -> Sounds:
-    """What decodes each clip; a clip without a file raises AudioError like a broken one."""
+    """Return what decodes each clip; a clip without a file raises AudioError like a broken one."""
     return {
-        clip: partial(_decode, folder.files.get(clip, folder.path / f"{clip}.wav"))
+        clip: partial(_decode_file, folder.files.get(clip, folder.path / f"{clip}.wav"))
         for clip in clips
     }
 
 
-def _decode(path: Path) -> Audio:
+def _decode_file(path: Path) -> Audio:
     if not path.exists():
         raise AudioError(f"{path}: no such file; the clip counts as failed")
     return decode(path)
@@ -70,13 +70,14 @@ class Pairs(NamedTuple):
 
 
 def read_items(path: Path) -> dict[str, Item]:
-    """Items by output from a CSV with columns id, caption and, if wanted, reference.
+    """Return items by output from a CSV with columns id, caption and, if wanted, reference.
 
-    Without `reference` an id stands once and names its recording too. With it an id may stand in
+    Without `reference` an id occurs once and names its recording too. With it an id may occur in
     several rows, for other captions or recordings. Raises StabenchError for a bad CSV or the same
     row twice, MissingError without the file.
     """
     columns, rows = read_rows(path)
+    # Tables of keys alone: they keep the order of the rows and hold each text once.
     captions: dict[str, dict[str, None]] = defaultdict(dict)
     references: dict[str, dict[str, None]] = defaultdict(dict)
     seen: set[tuple[str, str, str]] = set()
@@ -104,7 +105,7 @@ def pair(
     named: bool,
     unpaired: bool,
 ) -> Pairs:
-    """Items for folders of outputs. `named` says that the table names each clip's recordings.
+    """Return items for folders of outputs; `named`: the table names each clip's recordings.
 
     Otherwise the clips are the recordings, by file stem. A system that shares no stem with the
     clips, or all of them when `unpaired`, is a set of its own, judged without recordings.
@@ -124,31 +125,26 @@ def pair(
         stems = sorted(system.files)
         if paired.keys() & set(stems):
             asked[system.name] = sorted(paired)
-            notes += _extra(system.name, sorted(set(stems) - paired.keys()))
+            extra = sorted(set(stems) - paired.keys())
+            if extra:
+                files = counted(len(extra), "file")
+                notes.append(
+                    f"{system.name}: {files} without a reference left out ({_name_first(extra)})"
+                )
             continue
+        # No name in common says that the folders are not paired, not that every clip failed.
         asked[system.name] = stems
         for stem in stems:
             items[stem] = Item(table[stem].captions if stem in table else ())
         why = "as asked" if unpaired else "no file name in common with the recordings"
         notes.append(f"{system.name}: {why}, scored as a set; KL needs pairs")
-    return Pairs(items, asked, (*notes, *_mute(items, table)))
-
-
-def _extra(name: str, extra: list[str]) -> list[str]:
-    if not extra:
-        return []
-    files = counted(len(extra), "file")
-    return [f"{name}: {files} without a reference left out ({_first(extra)})"]
-
-
-def _mute(items: Mapping[str, Item], table: Mapping[str, Item]) -> list[str]:
     mute = sorted(name for name, item in items.items() if not item.captions)
-    if not (table and mute):
-        return []
-    return [f"{counted(len(mute), 'clip')} without a caption ({_first(mute)})"]
+    if table and mute:
+        notes.append(f"{counted(len(mute), 'clip')} without a caption ({_name_first(mute)})")
+    return Pairs(items, asked, tuple(notes))
 
 
-def _first(names: list[str]) -> str:
-    """The first few of many names."""
+def _name_first(names: list[str]) -> str:
+    """Return the first few of many names."""
     more = ", ..." if len(names) > MOST_NAMED else ""
     return ", ".join(names[:MOST_NAMED]) + more

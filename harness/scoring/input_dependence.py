@@ -61,7 +61,7 @@ def permutation_p(
     and p = (b + 1) / (draws + 1), b those that fit as well as the data: never 0 (Phipson and
     Smyth, 2010).
     """
-    table = better if groups is None else _by_group(better, groups)
+    table = better if groups is None else _sum_groups(better, groups)
     size = len(table)
     exact = factorial(size) <= draws
     if exact:
@@ -76,8 +76,8 @@ def permutation_p(
     return extreme / len(orders) if exact else (extreme + 1) / (draws + 1)
 
 
-def _by_group(better: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Sums over the outputs of a group of their mean fit to the clips of another [G, G]."""
+def _sum_groups(better: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Sum over the outputs of a group their mean fit to the clips of another [G, G]."""
     order = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.diff(groups[order], prepend=groups.min() - 1))
     sizes = np.diff(starts, append=len(groups))
@@ -110,6 +110,7 @@ def dependences(exam: Exam, items: Mapping[str, Item], heard: Heard) -> dict[str
     tests: dict[str, DependenceRecord] = {}
     for column, fits in fit_tables(exam, items, heard).items():
         network = exam.networks[METRICS[column].needs[0]]
+        # Random weights hear nothing: that outputs do not depend on the input would mean nothing.
         if network.embedder.origin.startswith("random"):
             tests[column] = DependenceRecord(n=len(fits.values), reason="random weights")
         else:
@@ -123,21 +124,30 @@ def fit_tables(exam: Exam, items: Mapping[str, Item], heard: Heard) -> dict[str,
     A metric is left out where its network, its recordings or its captions are not there.
     """
     answers, tables = Answers(exam, items, heard), {}
-    for column, table in zip(COLUMNS, (_divergences, _cosines), strict=True):
+    for column, table in zip(COLUMNS, (_measure_divergences, _measure_cosines), strict=True):
         clips = [] if exam.lack(METRICS[column]) else answers.clips(column)
         if clips:
             places = np.linspace(0, len(clips) - 1, min(len(clips), MOST)).round().astype(int)
             clips = [clips[place] for place in places]
             chosen = [items[clip] for clip in clips]
             groups = np.array([exam.groups.clips[clip] for clip in clips])
-            contents = _codes([frozenset(item.labels or item.captions) for item in chosen])
+            # A number for each content, the same for the same; their order means nothing.
+            known: dict[frozenset[str], int] = {}
+            contents = np.array(
+                [
+                    known.setdefault(frozenset(item.labels or item.captions), len(known))
+                    for item in chosen
+                ]
+            )
             values = table(exam, heard, clips, chosen)
             tables[column] = Fits(values, METRICS[column].better == "higher", groups, contents)
     return tables
 
 
-def _divergences(exam: Exam, heard: Heard, clips: list[str], chosen: list[Item]) -> np.ndarray:
-    """KL(recordings of clip j || output i) [N, N] in nats, as metrics/kl.py has it."""
+def _measure_divergences(
+    exam: Exam, heard: Heard, clips: list[str], chosen: list[Item]
+) -> np.ndarray:
+    """Return KL(recordings of clip j || output i) [N, N] in nats, as metrics/kl.py has it."""
     role, epsilon = METRICS["kl"].needs[0], exam.protocol.kl_epsilon
     logits = class_logits(heard.features(role, clips)).astype(np.float64)
     log_q = log_softmax(logits)
@@ -153,22 +163,18 @@ def _divergences(exam: Exam, heard: Heard, clips: list[str], chosen: list[Item])
     return np.array(surprise) - log_q @ np.stack(p).T
 
 
-def _cosines(exam: Exam, heard: Heard, clips: list[str], chosen: list[Item]) -> np.ndarray:
-    """CLAP score of output i with the captions of clip j [N, N], as metrics/clap.py has it."""
+def _measure_cosines(exam: Exam, heard: Heard, clips: list[str], chosen: list[Item]) -> np.ndarray:
+    """Return the CLAP score of output i with the captions of clip j [N, N], as metrics/clap.py."""
     role = METRICS["clap"].needs[0]
     texts = exam.heard_captions[role]
-    sounds = np.concatenate([one.embeddings for one in heard.features(role, clips)])
-    captions = [_unit(np.stack([texts[c] for c in item.captions])).mean(axis=0) for item in chosen]
-    return _unit(sounds) @ np.stack(captions).T
+    sounds = np.concatenate([part.embeddings for part in heard.features(role, clips)])
+    captions = [
+        _to_unit_length(np.stack([texts[c] for c in item.captions])).mean(axis=0) for item in chosen
+    ]
+    return _to_unit_length(sounds) @ np.stack(captions).T
 
 
-def _unit(rows: np.ndarray) -> np.ndarray:
-    """Rows at length 1, in float64."""
+def _to_unit_length(rows: np.ndarray) -> np.ndarray:
+    """Return rows at length 1, in float64."""
     wide = rows.astype(np.float64)
     return wide / np.linalg.norm(wide, axis=1, keepdims=True)
-
-
-def _codes(contents: list[frozenset[str]]) -> np.ndarray:
-    """A number for each content [N], the same for the same."""
-    known: dict[frozenset[str], int] = {}
-    return np.array([known.setdefault(content, len(known)) for content in contents])

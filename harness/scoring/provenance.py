@@ -1,8 +1,8 @@
 """Provenance: what each column of metrics.json is, and how its numbers were made."""
 
 from collections.abc import Iterator, Sequence
-from importlib import metadata
 
+from stabench.harness import environment
 from stabench.harness.runs.metrics_file import (
     ColumnRecord,
     EmbedderRecord,
@@ -28,10 +28,10 @@ DERIVED = {
 
 def columns_about(exam: Exam, columns: Sequence[str]) -> dict[str, ColumnRecord]:
     """Return of each column: label, direction, unit, digits, version, protocol, network, rules."""
-    return {name: DERIVED.get(name) or _metric(exam, name) for name in columns}
+    return {name: DERIVED.get(name) or _describe_metric(exam, name) for name in columns}
 
 
-def _metric(exam: Exam, name: str) -> ColumnRecord:
+def _describe_metric(exam: Exam, name: str) -> ColumnRecord:
     metric = METRICS[name]
     return ColumnRecord(
         label=metric.label,
@@ -47,7 +47,7 @@ def _metric(exam: Exam, name: str) -> ColumnRecord:
 
 
 def embedder(exam: Exam, network: Network) -> EmbedderRecord:
-    """Which network heard the sounds, and how they were brought to it."""
+    """Return which network heard the sounds, and how they were brought to it."""
     rule = network.rule
     first = exam.references.features(network.role, exam.recordings[:1])
     return EmbedderRecord(
@@ -89,6 +89,7 @@ def examination(network: Network) -> ExaminationRecord:
 def provenance(exam: Exam) -> ProvenanceRecord:
     """Return what all columns share. It holds no date: scoring again writes the same bytes."""
     protocol = exam.protocol
+    # Networks and columns have records of their own.
     rules = protocol.model_dump(mode="json", exclude={"networks", "columns"})
     return ProvenanceRecord(
         protocol=ProtocolRecord.model_validate({**rules, "digest": protocol.digest}),
@@ -107,7 +108,7 @@ def provenance(exam: Exam) -> ProvenanceRecord:
 
 
 def comparability(exam: Exam) -> list[str]:
-    """What keeps the numbers from being compared with others', the gravest first."""
+    """Return what keeps the numbers from being compared with others', the gravest first."""
     networks = exam.networks.values()
     random = sorted({net.name for net in networks if _is_random(net)})
     packages = sorted({net.package for net in networks if net.package})
@@ -118,11 +119,12 @@ def comparability(exam: Exam) -> list[str]:
         f"{package} embedders: numbers comparable only with each other, not with any paper's"
         for package in packages
     ]
-    return [*notes, *_examined(exam)]
+    return [*notes, *_warn_of_judges(exam)]
 
 
-def _examined(exam: Exam) -> Iterator[str]:
-    """What the reader must know of judges that failed, or that nobody examined."""
+def _warn_of_judges(exam: Exam) -> Iterator[str]:
+    """Yield what the reader must know of judges that failed, or that nobody examined."""
+    # Random weights have a note of their own, which says more.
     networks = [net for net in exam.networks.values() if not _is_random(net)]
     for net in networks:
         if net.refusal:
@@ -136,7 +138,7 @@ def _examined(exam: Exam) -> Iterator[str]:
 
 
 def command(protocol: Protocol) -> str:
-    """The command that examines the networks of a protocol, with those put in place of its own."""
+    """Return the command that examines a protocol's networks, and those put in place of its own."""
     names: dict[str, str] = {role: rule.network for role, rule in protocol.networks.items()}
     others = (f" --judge {role}={names[role]}" for role in protocol.replaced)
     return f"{COMMAND} --protocol {protocol.name}{''.join(others)}"
@@ -147,12 +149,5 @@ def _is_random(network: Network) -> bool:
 
 
 def package_versions() -> dict[str, str]:
-    """The packages that can change a number, with their versions."""
-    return {name: found for name in VERSIONS if (found := _version(name))}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+    """Return the packages that can change a number, with their versions."""
+    return environment.versions(VERSIONS)

@@ -54,75 +54,78 @@ class Sanity:
         if len(self.exam.recordings) < 2:
             return
         if ceiling:
-            sounds = self._made(
+            sounds = self._make_sounds(
                 lambda _clip, audio: ceiling(Audio(mono(audio.samples, "mean"), audio.rate_hz))
             )
-            yield CEILING, self._of_sounds("Recordings, autoencoded", sounds)
+            yield CEILING, self._score_sounds("Recordings, autoencoded", sounds)
         if floor:
             clips = self._clips
             sounds = {name: partial(floor, clips[name]) for name in self.exam.recordings}
-            yield FLOOR, self._of_sounds("Perfect generator (same scenes, new seeds)", sounds)
+            yield FLOOR, self._score_sounds("Perfect generator (same scenes, new seeds)", sounds)
         for name in names:
-            yield name, self._row(name)
+            if name == "other-half":
+                yield name, self._compare_halves()
+            elif name == "shuffled":
+                yield name, self._score_shuffled()
+            elif name == "noise":
+                noise = self._make_sounds(self._make_noise)
+                yield name, self._score_sounds("White noise", noise)
+            else:
+                yield name, self._score_sounds("Silence", self._make_sounds(silence))
 
-    def _row(self, name: str) -> SanityRow:
-        if name == "other-half":
-            return self._other_half()
-        if name == "shuffled":
-            return self._shuffled()
-        if name == "noise":
-            return self._of_sounds("White noise", self._made(self._noise))
-        return self._of_sounds("Silence", self._made(silence))
+    def _score_sounds(self, label: str, sounds: Sounds) -> SanityRow:
+        return self._score_heard(label, hear(label, sounds, self.exam.networks, self.progress))
 
-    def _of_sounds(self, label: str, sounds: Sounds) -> SanityRow:
-        return self._of_heard(label, hear(label, sounds, self.exam.networks, self.progress))
-
-    def _of_heard(
+    def _score_heard(
         self, label: str, heard: Heard, known: dict[str, Estimate] | None = None
     ) -> SanityRow:
-        """The row of these sounds; the cells that are `known` are not measured again."""
+        """Return the row of these sounds; the cells that are `known` are not measured again."""
         answers = Answers(self.exam, self.exam.probes, heard)
-        given = known or {}
+        known = known or {}
         cells = {
-            column: given[column] if column in given else answers.estimate(column)
+            column: known[column] if column in known else answers.estimate(column)
             for column in self.columns
         }
         return SanityRow(label, cells, len(heard.keys), answers)
 
-    def _other_half(self) -> SanityRow:
-        """Distances of sets between two halves of the recordings; the rest of all recordings."""
+    def _compare_halves(self) -> SanityRow:
+        """Compare two halves of the recordings where sets are compared; else score all of them."""
         order = shuffled(self.exam.recordings, self.exam.seed)
-        one, other = order[: len(order) // 2], order[len(order) // 2 :]
-        few = f"needs at least 2 recordings in each half, has {len(one)}"
+        first, second = order[: len(order) // 2], order[len(order) // 2 :]
+        few = f"needs at least 2 recordings in each half, has {len(first)}"
         references = self.exam.references
         halves = Exam(
-            dict.fromkeys(other, Item()),
+            dict.fromkeys(second, Item()),
             self.exam.protocol,
             self.exam.networks,
-            references.some(sorted(one)),
+            references.some(sorted(first)),
             self.exam.seed,
             self.exam.bootstrap,
         )
-        answers = Answers(halves, halves.items, references.some(sorted(other)))
-        note = f"{len(other)} clips against {len(one)}: higher than with all {len(order)}"
+        answers = Answers(halves, halves.items, references.some(sorted(second)))
+        note = f"{len(second)} clips against {len(first)}: higher than with all {len(order)}"
         known = dict.fromkeys(self._paired, Estimate.missing("a recording against itself is 0"))
         for column in self._distances:
-            found = Estimate.missing(few) if len(one) < 2 else answers.estimate(column)
-            known[column] = found if found.value is None else found._replace(reason=note)
-        return self._of_heard("Recordings, half and half", references, known)
+            distance = Estimate.missing(few) if len(first) < 2 else answers.estimate(column)
+            known[column] = distance if distance.value is None else distance._replace(reason=note)
+        return self._score_heard("Recordings, half and half", references, known)
 
-    def _shuffled(self) -> SanityRow:
-        """Each recording in the place of another: wrong captions, wrong labels, same set."""
+    def _score_shuffled(self) -> SanityRow:
+        """Put each recording in the place of another: wrong captions, wrong labels, same set."""
         order = shuffled(self.exam.recordings, self.exam.seed)
+        # Each takes the place of the next in a random order: none can stay where it was.
         place = dict(zip(order, [*order[1:], order[0]], strict=True))
         same = Estimate.missing("the same set of recordings: 0 by definition")
         heard = self.exam.references.renamed(place)
-        return self._of_heard("Recordings, shuffled", heard, dict.fromkeys(self._distances, same))
+        return self._score_heard(
+            "Recordings, shuffled", heard, dict.fromkeys(self._distances, same)
+        )
 
     @property
     def _clips(self) -> dict[str, str]:
         """The first clip of each recording, by the recording's id."""
         items = self.exam.items
+        # From the last to the first: of the clips of a recording the first one stays.
         return {name: clip for clip in reversed(self.exam.ids) for name in items[clip].references}
 
     @property
@@ -134,31 +137,33 @@ class Sanity:
     def _paired(self) -> list[str]:
         return [column for column in self.columns if "pair" in METRICS[column].needs]
 
-    def _made(self, make: Callable[[str, Audio], Audio]) -> Sounds:
-        """A sound made of each recording, when it is asked for."""
-        return {clip: self._maker(clip, make) for clip in self.exam.recordings}
+    def _make_sounds(self, make: Callable[[str, Audio], Audio]) -> Sounds:
+        """Return a sound made of each recording, when it is asked for."""
 
-    def _maker(self, clip: str, make: Callable[[str, Audio], Audio]) -> Callable[[], Audio]:
-        return lambda: make(clip, self.references[clip]())
+        # Late: a recording is decoded when a network asks for it, not all of them at once.
+        def make_later(clip: str) -> Callable[[], Audio]:
+            return lambda: make(clip, self.references[clip]())
 
-    def _noise(self, clip: str, audio: Audio) -> Audio:
-        """Gaussian noise of the recording's length, rate and rms."""
+        return {clip: make_later(clip) for clip in self.exam.recordings}
+
+    def _make_noise(self, clip: str, audio: Audio) -> Audio:
+        """Return Gaussian noise of the recording's length, rate and rms."""
         rms = np.sqrt(np.mean(np.square(audio.samples, dtype=np.float64)))
         samples = generator(self.exam.seed, clip).standard_normal(len(audio.samples)) * rms
         return Audio(samples.astype(np.float32), audio.rate_hz)
 
 
 def silence(_clip: str, audio: Audio) -> Audio:
-    """Zeros of the recording's length and rate."""
+    """Return zeros of the recording's length and rate."""
     return Audio(np.zeros_like(audio.samples), audio.rate_hz)
 
 
 def generator(seed: int, name: str) -> np.random.Generator:
-    """Random numbers for one clip: the same whatever the other clips are."""
+    """Return random numbers for one clip: the same whatever the other clips are."""
     digest = hashlib.sha256(f"sanity:{seed}:{name}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
 def shuffled(clips: list[str], seed: int) -> list[str]:
-    """The clips in an order of the seed."""
+    """Return the clips in an order of the seed."""
     return [clips[index] for index in generator(seed, "order").permutation(len(clips))]

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from stabench.checkpoints.cache import cache_folder
 from stabench.harness import files, registry
@@ -19,7 +19,7 @@ from stabench.harness.scoring.evaluation_set import Exam, Item
 from stabench.harness.scoring.evaluator import needed_roles
 from stabench.harness.scoring.features import Network, Progress, Sounds, hear, network
 from stabench.harness.scoring.folders import REFERENCE, pair, read_items, sounds, wav_folder
-from stabench.harness.scoring.score_systems import Choice, Entrant, Sheet, sheet
+from stabench.harness.scoring.score_systems import Choice, Entrant, sheet
 from stabench.harness.suites import protocols
 from stabench.harness.suites.suite import Metrics, SystemUse
 from stabench.harness.tasks.task import DEFAULT, UNSTATED, load_task
@@ -43,7 +43,7 @@ ON_CPU = Hearing()
 
 
 def silent(_what: str, _done: int, _of: int) -> None:
-    """Progress for nobody."""
+    """Tell nobody of progress."""
 
 
 def score_run(run: Path, progress: Progress = silent, device: str = "cpu") -> Path:
@@ -63,10 +63,10 @@ def score_run(run: Path, progress: Progress = silent, device: str = "cpu") -> Pa
     items = {clip.id: item_of(clip, names) for clip in folder.clips}
     heard = hear("references", references, networks, progress)
     exam = Exam(items, protocol, networks, heard, suite.protocol.seed, suite.protocol.bootstrap)
-    choice = _choice(metrics, suite.task)
-    entrants = [_entrant(folder, use) for use in suite.systems]
+    choice = _read_choice(metrics, suite.task)
+    entrants = [_read_entrant(folder, use) for use in suite.systems]
     trials = {(row.system, row.clip): row for row in folder.rows() if not row.repeat}
-    return _write(folder.metrics_path, exam, entrants, references, choice, progress, trials)
+    return _write_scores(folder.metrics_path, exam, entrants, references, choice, progress, trials)
 
 
 def check_networks(run: Path) -> None:
@@ -75,9 +75,10 @@ def check_networks(run: Path) -> None:
     metrics = suite.metrics
     hearing = Hearing(threads=suite.protocol.threads, weights=metrics.weights)
     protocol = protocols.load(metrics.protocol, metrics.networks)
-    for one in networks_of(protocol, tuple(metrics.columns), hearing).values():
-        _ = one.identity, one.examination
-    _choice(metrics, suite.task)
+    for judge in networks_of(protocol, tuple(metrics.columns), hearing).values():
+        # Both are read when they are first asked for, and raise for files that are not there.
+        _ = judge.identity, judge.examination
+    _read_choice(metrics, suite.task)
 
 
 def score_folders(
@@ -120,13 +121,13 @@ def score_folders(
     out.mkdir(parents=True, exist_ok=True)
     rows = load_task(DEFAULT).sanity if sanity is None else sanity
     choice = Choice(wanted, rows, notes=pairs.notes)
-    return _write(out / "metrics.json", exam, entrants, references, choice, progress)
+    return _write_scores(out / "metrics.json", exam, entrants, references, choice, progress)
 
 
 def networks_of(
     protocol: Protocol, columns: tuple[str, ...], hearing: Hearing
 ) -> dict[str, Network]:
-    """The networks that the columns need, by role."""
+    """Return the networks that the columns need, by role."""
     return {
         role: network_of(role, protocol.networks[role], hearing)
         for role in needed_roles(columns)
@@ -135,7 +136,7 @@ def networks_of(
 
 
 def network_of(role: str, rule: Listening, hearing: Hearing, *, kept: bool = True) -> Network:
-    """The network of a role; what it hears is `kept` in the cache folder, else in memory only."""
+    """Return the network of a role; what it hears is `kept` in the cache folder, else in memory."""
     return network(
         role,
         rule,
@@ -148,7 +149,7 @@ def network_of(role: str, rule: Listening, hearing: Hearing, *, kept: bool = Tru
 
 
 def recording_names(clips: tuple[Clip, ...]) -> dict[Path, str]:
-    """A name for every recording of a dataset: its stem, or its path where stems repeat."""
+    """Return a name for every recording of a dataset: its stem, or its path where stems repeat."""
     paths = list(dict.fromkeys(clip.reference for clip in clips if clip.reference))
     stems = Counter(path.stem for path in paths)
     return {path: path.stem if stems[path.stem] == 1 else str(path) for path in paths}
@@ -160,8 +161,8 @@ def item_of(clip: Clip, names: Mapping[Path, str]) -> Item:
     return Item(captions, references, clip.labels, clip.caption, clip.steps)
 
 
-def _choice(metrics: Metrics, task: str) -> Choice:
-    """What a suite asks for, with the functions behind the names of its ceiling and floor."""
+def _read_choice(metrics: Metrics, task: str) -> Choice:
+    """Return what a suite asks for, with the functions that its ceiling and floor name."""
     ceiling, floor = (
         registry.attribute(name) if name else None for name in (metrics.ceiling, metrics.floor)
     )
@@ -169,14 +170,16 @@ def _choice(metrics: Metrics, task: str) -> Choice:
     return Choice(tuple(metrics.columns), rows, ceiling, floor, task=task)
 
 
-def _entrant(folder: RunFolder, use: SystemUse) -> Entrant:
-    """What the journal says of one system's first repeat of each clip.
+def _read_entrant(folder: RunFolder, use: SystemUse) -> Entrant:
+    """Return what the journal says of one system's first repeat of each clip.
 
     Of a system on random weights nothing is heard: its sounds say nothing.
     """
     rows = {row.clip: row for row in folder.rows() if row.system == use.name and not row.repeat}
     done = {clip: row for clip, row in rows.items() if row.ok}
-    failures = {clip.id: _reason(rows.get(clip.id)) for clip in folder.clips if clip.id not in done}
+    failures = {
+        clip.id: _explain_failure(rows.get(clip.id)) for clip in folder.clips if clip.id not in done
+    }
     return Entrant(
         use.name,
         use.label or use.name,
@@ -194,6 +197,7 @@ def _entrant(folder: RunFolder, use: SystemUse) -> Entrant:
         {
             clip: row.text
             for clip, row in done.items()
+            # What a system was told it did not hear: that is no transcript.
             if row.text is not None and use.paradigm not in folder.task.told
         },
         len(done),
@@ -201,14 +205,17 @@ def _entrant(folder: RunFolder, use: SystemUse) -> Entrant:
     )
 
 
-def _reason(row: Row | None) -> str:
+def _explain_failure(row: Row | None) -> str:
     if row is None:
         return "not run; resume the run"
     return f"{row.error.kind}: {row.error.message}" if row.error else row.status
 
 
 def output_of(path: Path, sha256: str, rate_hz: int | None) -> Audio:
-    """A system's output. Raises AudioError when it is not the sound that the run returned."""
+    """Return a system's output.
+
+    Raises AudioError when it is not the sound that the run returned.
+    """
     audio = decode(path)
     if content_sha256(audio.samples) != sha256:
         raise AudioError(f"{path}: not the audio of the run (its sha256 differs); run again")
@@ -217,7 +224,7 @@ def output_of(path: Path, sha256: str, rate_hz: int | None) -> Audio:
     return audio
 
 
-def _write(
+def _write_scores(
     path: Path,
     exam: Exam,
     entrants: list[Entrant],
@@ -226,20 +233,16 @@ def _write(
     progress: Progress,
     trials: Mapping[tuple[str, str], Row] | None = None,
 ) -> Path:
-    found = _one_line(exam, entrants, references, choice, progress)
-    table = clip_table(exam, found.content.systems, trials or {}, load_task(choice.task))
-    files.write_bytes(path.with_name(CLIP_TABLE), table)
-    shares = influence_file.to_bytes(found.influences)
-    files.write_bytes(path.with_name(influence_file.NAME), shares)
-    files.write_json(path, found.content.model_dump(mode="json", by_alias=True))
-    return path
-
-
-def _one_line(exam: Exam, *given: Any) -> Sheet:
-    """The scores; what a metric refuses ends in one line."""
     try:
-        return sheet(exam, *given)
+        scores = sheet(exam, entrants, references, choice, progress)
     except ValueError as error:
         raise StabenchError(f"scoring: {error}") from error
     except FileNotFoundError as error:
         raise MissingError(f"scoring: {error}") from error
+    table = clip_table(exam, scores.content.systems, trials or {}, load_task(choice.task))
+    files.write_bytes(path.with_name(CLIP_TABLE), table)
+    shares = influence_file.to_bytes(scores.influences)
+    files.write_bytes(path.with_name(influence_file.NAME), shares)
+    # Last: a new metrics.json never lies beside older tables.
+    files.write_json(path, scores.content.model_dump(mode="json", by_alias=True))
+    return path

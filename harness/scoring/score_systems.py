@@ -78,14 +78,16 @@ class Sheet(NamedTuple):
 def sheet(
     exam: Exam, entrants: list[Entrant], references: Sounds, choice: Choice, progress: Progress
 ) -> Sheet:
-    """The scores of all systems, and what each clip adds to those of a set as a whole.
+    """Return the scores of all systems, and what each clip adds to those of a set as a whole.
 
     The same bytes for the same sounds, weights and seed.
     """
     known = Sanity(exam, references, choice.columns, progress)
     sanity = dict(known.rows(choice.sanity, choice.ceiling, choice.floor))
     ceiling = sanity[CEILING].answers if CEILING in sanity else None
-    found = [_scored(exam, entrant, choice.columns, ceiling, progress) for entrant in entrants]
+    scored = [
+        _score_system(exam, entrant, choice.columns, ceiling, progress) for entrant in entrants
+    ]
     broken = exam.references.broken
     extra = [SHARE] if ceiling and "recall" in choice.columns else []
     heard = any(entrant.transcripts for entrant in entrants) and WER not in choice.columns
@@ -95,13 +97,15 @@ def sheet(
         task=choice.task,
         n_clips=len(exam.ids),
         columns=columns_about(exam, (*choice.columns, *extra)),
-        systems={one.entrant.name: one.part for one in found},
+        systems={system.entrant.name: system.part for system in scored},
         sanity={
             name: RowRecord(label=row.label, n=row.clips, failed=0, cells=row.cells)
             for name, row in sanity.items()
         },
         paired=tuple(
-            line for a, b in pairs(found, minuends) for line in _differences(a, b, choice.columns)
+            record
+            for a, b in pairs(scored, minuends)
+            for record in _list_differences(a, b, choice.columns)
         ),
         references=ReferencesRecord(
             n=len(references) - len(broken),
@@ -114,30 +118,30 @@ def sheet(
         provenance=provenance(exam),
         notes=(*choice.notes, *comparability(exam)),
     )
-    return Sheet(content, _influences(exam, found, choice.columns))
+    return Sheet(content, _collect_influences(exam, scored, choice.columns))
 
 
-def _influences(exam: Exam, found: list[Scored], columns: tuple[str, ...]) -> Influences:
-    """The shares of each system whose quality is measured, under the keys of their groups."""
+def _collect_influences(exam: Exam, scored: list[Scored], columns: tuple[str, ...]) -> Influences:
+    """Return the shares of each system whose quality is measured, under the keys of groups."""
     groups = exam.groups
     names = keys(groups.clips, groups.recordings, groups.count)
     shares: Shares = {}
     values: dict[str, dict[str, float]] = {}
-    for one in (one for one in found if not one.entrant.refused):
+    for system in (system for system in scored if not system.entrant.refused):
         for column in columns:
-            part = one.answers.shares(column)
-            if part is not None:
-                own = dict(zip(names, part.tolist(), strict=True))
-                shares.setdefault(one.entrant.name, {})[column] = own
-                value = one.part.cells[column].value
+            parts = system.answers.shares(column)
+            if parts is not None:
+                by_group = dict(zip(names, parts.tolist(), strict=True))
+                shares.setdefault(system.entrant.name, {})[column] = by_group
+                value = system.part.cells[column].value
                 assert value is not None, f"{column} has shares and no value"
-                values.setdefault(one.entrant.name, {})[column] = value
+                values.setdefault(system.entrant.name, {})[column] = value
     alike = {clip: names[index] for clip, index in sorted(groups.clips.items())}
     shared = {clip: key for clip, key in alike.items() if key != clip}
     return Influences(shares, values, shared)
 
 
-def _scored(
+def _score_system(
     exam: Exam,
     entrant: Entrant,
     columns: tuple[str, ...],
@@ -153,8 +157,12 @@ def _scored(
     if entrant.refused:
         cells = dict.fromkeys(measured, Estimate.missing(entrant.refused))
     if ceiling and "recall" in columns:
-        cells[SHARE] = _share(exam, answers, ceiling)
+        cells[SHARE] = _share_ceiling(exam, answers, ceiling)
     cells[WER] = answers.estimate(WER)
+    per_clip: dict[str, dict[str, float]] = {}
+    for column in columns:
+        for clip, value in answers.per_clip(column).items():
+            per_clip.setdefault(clip, {})[column] = value
     part = SystemRecord(
         label=entrant.label,
         paradigm=entrant.paradigm,
@@ -164,33 +172,24 @@ def _scored(
         failures=failures,
         frames=answers.frames(),
         cells=cells,
-        per_clip=_per_clip(answers, columns),
+        per_clip=dict(sorted(per_clip.items())),
         input_dependence=dependences(exam, exam.items, heard),
     )
     return Scored(entrant, answers, part)
 
 
-def _share(exam: Exam, answers: Answers, ceiling: Answers) -> Estimate:
-    """Event recall of a system over that of the ceiling, on the clips that both have."""
+def _share_ceiling(exam: Exam, answers: Answers, ceiling: Answers) -> Estimate:
+    """Return event recall of a system over that of the ceiling, on the clips that both have."""
     if reason := exam.lack(METRICS["recall"]):
         return Estimate.missing(reason)
-    own, top = answers.per_clip("recall"), ceiling.per_clip("recall")
-    recordings = {clip: exam.items[clip].references for clip in own}
+    recall, top = answers.per_clip("recall"), ceiling.per_clip("recall")
+    recordings = {clip: exam.items[clip].references for clip in recall}
     clips = sorted(clip for clip, names in recordings.items() if names and names[0] in top)
     if len(clips) < 2:
         return Estimate.missing(f"needs at least 2 clips, has {len(clips)}", len(clips))
-    above = np.array([own[clip] for clip in clips])
+    above = np.array([recall[clip] for clip in clips])
     below = np.array([top[recordings[clip][0]] for clip in clips])
     return ratio(above, below, exam.counts(clips))
-
-
-def _per_clip(answers: Answers, columns: tuple[str, ...]) -> dict[str, dict[str, float]]:
-    """Clip -> column -> value, for the columns that are means over clips."""
-    values: dict[str, dict[str, float]] = {}
-    for column in columns:
-        for clip, value in answers.per_clip(column).items():
-            values.setdefault(clip, {})[column] = value
-    return dict(sorted(values.items()))
 
 
 def pairs(scored: list[Scored], minuends: Sequence[str]) -> list[tuple[Scored, Scored]]:
@@ -200,15 +199,16 @@ def pairs(scored: list[Scored], minuends: Sequence[str]) -> list[tuple[Scored, S
     system with the others of its kind (its ablations).
     """
     order = (*minuends, UNSTATED)
-    ordered = sorted(scored, key=lambda one: order.index(one.entrant.paradigm))
-    found = list(combinations(ordered, 2))
+    ordered = sorted(scored, key=lambda system: order.index(system.entrant.paradigm))
+    every = list(combinations(ordered, 2))
     if len(ordered) <= MOST_PAIRED:
-        return found
-    return [(a, b) for a, b in found if a is ordered[0] or a.entrant.paradigm != b.entrant.paradigm]
+        return every
+    return [(a, b) for a, b in every if a is ordered[0] or a.entrant.paradigm != b.entrant.paradigm]
 
 
-def _differences(a: Scored, b: Scored, columns: tuple[str, ...]) -> list[DifferenceRecord]:
+def _list_differences(a: Scored, b: Scored, columns: tuple[str, ...]) -> list[DifferenceRecord]:
     columns = tuple(column for column in columns if column != WER)
+    # WER needs no network: it is compared wherever both systems wrote what they heard.
     spoken = [WER] if a.entrant.transcripts and b.entrant.transcripts else []
     return [
         DifferenceRecord(

@@ -31,7 +31,7 @@ class Draws(NamedTuple):
 
     @classmethod
     def of(cls, groups: int, *, replicates: int = REPLICATES, seed: int = 0) -> "Draws":
-        """`replicates` samples of `groups` with replacement. Raises ValueError under 2."""
+        """Draw `replicates` samples of `groups` with replacement. Raises ValueError under 2."""
         if groups < 2:
             raise ValueError(f"bootstrap: {groups} clips, expected at least 2; score more clips")
         if replicates < 2:
@@ -42,7 +42,7 @@ class Draws(NamedTuple):
 
 @cache
 def tails(units: float) -> tuple[float, float]:
-    """The quantiles of replicates at which an interval over `units` drawn things ends.
+    """Return the quantiles of replicates at which an interval over `units` resampled things ends.
 
     Resampling n things varies by sqrt((n - 1) / n) too little, and a normal quantile stands where
     Student's belongs; both are mended in the quantile (Hesterberg, 2015, "What teachers should
@@ -62,7 +62,7 @@ def tails(units: float) -> tuple[float, float]:
 
 
 def student(z: float, degrees: float) -> float:
-    """The quantile of Student's t where the normal one is `z` (Abramowitz and Stegun, 26.7.5).
+    """Return Student's t quantile where the normal one is `z` (Abramowitz and Stegun, 26.7.5).
 
     At 2.5 % within 0.02 % from 5 degrees of freedom on, within 1 % at 2.
 
@@ -92,7 +92,7 @@ class Statistic(NamedTuple):
 
 
 def shares(influence: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
-    """Shares [groups] from the `influence` [N] of clips that belong to `group` (indices [N]).
+    """Return shares [groups] from the `influence` [N] of clips of a `group` (indices [N]).
 
     >>> shares(np.array([3.0, -4.0, 1.0, 0.0]), np.array([0, 0, 1, 1]), 2).tolist()
     [-0.25, 0.25]
@@ -101,7 +101,7 @@ def shares(influence: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
 
 
 def mean(values: np.ndarray, group: np.ndarray, groups: int) -> Statistic:
-    """Mean of per-clip `values` [N]; NaN marks a clip without a value, which is left out.
+    """Return the mean of per-clip `values` [N]; NaN marks a clip without one, which is left out.
 
     Raises ValueError when fewer than 2 remain or one is infinite.
 
@@ -120,13 +120,13 @@ def mean(values: np.ndarray, group: np.ndarray, groups: int) -> Statistic:
             f"bootstrap: {present.sum()} of {len(values)} clips have a value, expected at least "
             "2; score more clips"
         )
-    found = values[present]
-    value = float(found.mean())
-    return Statistic(value, shares(found - value, group[present], groups), len(found))
+    kept = values[present]
+    value = float(kept.mean())
+    return Statistic(value, shares(kept - value, group[present], groups), len(kept))
 
 
 def difference(a: Statistic, b: Statistic) -> Statistic:
-    """`a` minus `b` on the same groups: what moves both alike cancels.
+    """Return `a` minus `b` on the same groups: what moves both alike cancels.
 
     >>> groups = np.arange(3)
     >>> old = mean(np.array([1.0, 5.0, 9.0]), groups, 3)
@@ -138,7 +138,7 @@ def difference(a: Statistic, b: Statistic) -> Statistic:
 
 
 def interval(statistic: Statistic, draws: Draws) -> Estimate:
-    """The expanded percentile interval. Raises ValueError when `draws` are for other groups.
+    """Return the expanded percentile interval. Raises ValueError when `draws` are for other groups.
 
     Of 400 values it is as wide as about four standard errors (Student's t: 3.93):
 
@@ -155,13 +155,14 @@ def interval(statistic: Statistic, draws: Draws) -> Estimate:
     value = statistic.value
     ends = tails(len(statistic.shares))
     low, high = value + np.quantile(draws.counts @ statistic.shares, ends)
+    # The mean of the replicates is not the value: an interval holds it all the same.
     return Estimate(value, min(float(low), value), max(float(high), value), statistic.n)
 
 
 def ratio(
     numerators: np.ndarray, denominators: np.ndarray, counts: np.ndarray, units: int | None = None
 ) -> Estimate:
-    """Sum over sum of per-clip values [N], resampled by clip: `counts` [B, N] of each replicate.
+    """Return sum over sum of per-clip values [N], resampled by clip: `counts` [B, N].
 
     `units` are the things drawn, where they are not the clips. Word error rate is errors over
     words; a share of a ceiling is recall over recall. Without anything in the denominator there is
@@ -192,14 +193,14 @@ LEAST_BLOCKS = 12
 
 
 def block_length(series: np.ndarray) -> int:
-    """Clips in a block: three times the memory of the series, but so few that 12 blocks remain."""
+    """Return the clips in a block: three times the memory, but so few that 12 blocks remain."""
     memory = integrated_time(series)
     wanted = 1 if memory <= SHORTEST_MEMORY else int(np.ceil(BLOCK * memory))
     return max(1, min(wanted, len(series) // LEAST_BLOCKS))
 
 
 def integrated_time(series: np.ndarray) -> float:
-    """How many neighbours tell as much as one alone: 1 + 2 sum of autocorrelations, at least 1.
+    """Return 1 + 2 sum of autocorrelations, at least 1: how many neighbours tell as much as one.
 
     Summed in pairs of lags while those are positive and fall (Geyer, 1992, initial monotone
     sequence), over at most a third of the series.
@@ -220,7 +221,7 @@ def integrated_time(series: np.ndarray) -> float:
 
 
 def block_means(series: np.ndarray, length: int) -> np.ndarray:
-    """The mean of each block [blocks]; the last may be shorter.
+    """Return the mean of each block [blocks]; the last may be shorter.
 
     >>> block_means(np.array([1.0, 3.0, 5.0, 7.0, 9.0]), 2).tolist()
     [2.0, 6.0, 9.0]
@@ -229,8 +230,8 @@ def block_means(series: np.ndarray, length: int) -> np.ndarray:
     return np.add.reduceat(series, starts) / np.diff(starts, append=len(series))
 
 
-def drawn(clips: int, length: int, *, resamples: int, seed: int) -> np.ndarray:
-    """Indices [resamples, clips] of blocks that begin anywhere, the end followed by the start.
+def draw_blocks(clips: int, length: int, *, resamples: int, seed: int) -> np.ndarray:
+    """Draw indices [resamples, clips] of blocks that begin anywhere, the end followed by the start.
 
     The circular block bootstrap (Politis and Romano, 1992); of length 1, that of single clips.
     """

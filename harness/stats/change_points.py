@@ -40,7 +40,7 @@ class ChangePoint:
 def change_points(
     values: Sequence[float], *, seed: int = 0, level: float = LEVEL
 ) -> list[ChangePoint]:
-    """Where the level of `values`, in order of time, moved; nothing below 8 of them.
+    """Return where the level of `values`, in order of time, moved; nothing below 8 of them.
 
     A series without a change shows one with probability `level` at most. Raises ValueError for a
     value that is not finite.
@@ -52,8 +52,9 @@ def change_points(
     series = np.asarray(values, dtype=np.float64)
     if not np.isfinite(series).all():
         raise ValueError("change points: a value is not finite; leave out runs without one")
+    # In whole steps: differences of arithmetic alone cannot make a split.
     steps = np.round(series / (RESOLUTION * (np.abs(series).max(initial=0.0) or 1.0)))
-    splits = sorted(_splits(steps, 0, level, np.random.default_rng(seed)))
+    splits = sorted(_find_splits(steps, 0, level, np.random.default_rng(seed)))
     ends = [0, *(index for index, _ in splits), len(series)]
     means = [float(series[a:b].mean()) for a, b in pairwise(ends) if b > a]
     return [
@@ -62,32 +63,33 @@ def change_points(
     ]
 
 
-def _splits(
+def _find_splits(
     values: np.ndarray, start: int, level: float, rng: np.random.Generator
 ) -> Iterator[tuple[int, float]]:
-    """(index, p) of every split of a stretch that begins at `start`."""
+    """Yield (index, p) of every split of a stretch that begins at `start`."""
     if len(values) < LEAST_RUNS:
         return
-    sizes = _cusum(values)
+    sizes = _compute_cusum(values)
     index = int(sizes.argmax()) + LEAST_SIDE
-    p_value = _p_value(values, float(sizes.max()), rng)
+    p_value = _measure_p_value(values, float(sizes.max()), rng)
     if p_value > level:
         return
     yield start + index, p_value
-    yield from _splits(values[:index], start, level / 2, rng)
-    yield from _splits(values[index:], start + index, level / 2, rng)
+    yield from _find_splits(values[:index], start, level / 2, rng)
+    yield from _find_splits(values[index:], start + index, level / 2, rng)
 
 
-def _cusum(values: np.ndarray) -> np.ndarray:
-    """Weighted CUSUM [..., n - 2 LEAST_SIDE + 1] of values [..., n], by the size of the left."""
+def _compute_cusum(values: np.ndarray) -> np.ndarray:
+    """Return weighted CUSUM [..., n - 2 LEAST_SIDE + 1] of values [..., n], by the left's size."""
     n = values.shape[-1]
     left = np.arange(LEAST_SIDE, n - LEAST_SIDE + 1)
     sums = np.cumsum(values - values.mean(axis=-1, keepdims=True), axis=-1)[..., left - 1]
     return np.abs(sums) * np.sqrt(n / (left * (n - left)))
 
 
-def _p_value(values: np.ndarray, found: float, rng: np.random.Generator) -> float:
-    """How often a random order has a split as large, the order itself counted."""
+def _measure_p_value(values: np.ndarray, size: float, rng: np.random.Generator) -> float:
+    """Return how often a random order has a split as large, the order itself counted."""
     orders = rng.permuted(np.broadcast_to(values, (PERMUTATIONS, len(values))), axis=1)
-    as_large = _cusum(orders).max(axis=1) >= found * (1 - 1e-9)
+    # The same values in another order may differ by rounding; they count as equal.
+    as_large = _compute_cusum(orders).max(axis=1) >= size * (1 - 1e-9)
     return (1 + int(as_large.sum())) / (1 + PERMUTATIONS)

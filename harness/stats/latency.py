@@ -17,7 +17,7 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 
 
 def least_n(percent: float) -> int:
-    """Samples needed before a percentile is printed.
+    """Return how many samples are needed before a percentile is printed.
 
     The smallest n for which at least two samples lie beyond the percentile with 99 % probability
     (binomial: n of p50 is 11, of p90 64, of p95 130, of p99 662).
@@ -84,26 +84,28 @@ class Latency:
         return float(np.std(self.samples_ns, ddof=1)) if self.n > 1 else None
 
     def percentile(self, percent: float) -> Estimate:
-        """The percentile (linear between samples), ns; a reason when clips are too few for it."""
+        """Return the percentile (linear between samples), ns; a reason where clips are too few."""
         needed = least_n(percent)
         if self.n_clips < needed:
             return Estimate.missing(
                 f"p{percent:g} needs {needed} clips, there are {self.n_clips}", self.n_clips
             )
+        # The same numbers either way; the variant that skips NaN is far slower.
         ragged = np.isnan(self._by_clip).any()
         quantile = np.nanpercentile if ragged else np.percentile
         return self._estimate(lambda samples: quantile(samples, percent, axis=-1))
 
     def _estimate(self, statistic: Statistic) -> Estimate:
-        """The statistic with its bootstrap interval over clips."""
+        """Return the statistic with its bootstrap interval over clips."""
         if not self.n:
             return Estimate.missing("no timed clips")
         value = float(statistic(np.asarray(self.samples_ns, dtype=float)))
         if self.n_clips < 2:
             return Estimate(value, n=self.n_clips, reason="one clip: no interval")
-        drawn = self._by_clip[self._draws].reshape(self.resamples, -1)
+        samples = self._by_clip[self._draws].reshape(self.resamples, -1)
+        # Blocks, not clips, are the independent things, and an interval needs two of them.
         count = -(-self.n_clips // self._block_length)
-        low, high = np.quantile(statistic(drawn), tails(max(2, count)))
+        low, high = np.quantile(statistic(samples), tails(max(2, count)))
         return Estimate(value, float(low), float(high), self.n_clips)
 
     @cached_property
@@ -122,9 +124,10 @@ class Latency:
     def _draws(self) -> np.ndarray:
         """Clips drawn with replacement [resamples, clips]; the same for every statistic."""
         length = self._block_length
-        return bootstrap.drawn(self.n_clips, length, resamples=self.resamples, seed=self.seed)
+        return bootstrap.draw_blocks(self.n_clips, length, resamples=self.resamples, seed=self.seed)
 
     @cached_property
     def _block_length(self) -> int:
         """Clips that are drawn together."""
+        # Of logarithms, in which one long time does not outweigh all others.
         return bootstrap.block_length(np.log(np.maximum(np.nanmean(self._by_clip, axis=1), 1)))

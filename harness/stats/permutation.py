@@ -43,8 +43,11 @@ def sign_flip(parts: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> Permut
     """
     parts = np.asarray(parts, dtype=float)
     exact = len(parts) <= MOST_EXACT
-    signs = _patterns(len(parts)) if exact else _drawn(len(parts), draws, seed)
-    sums = np.abs(_sums(signs, parts))
+    signs = _list_patterns(len(parts)) if exact else _draw_signs(len(parts), draws, seed)
+    # Some rows at a time: the int8 signs become floats only while they are multiplied.
+    rows = _count_rows(len(parts))
+    products = [signs[start : start + rows] @ parts for start in range(0, len(signs), rows)]
+    sums = np.abs(np.concatenate(products))
     # Equal sums in another order may differ by rounding; they count as equal.
     extreme = int(np.count_nonzero(sums >= abs(parts.sum()) - ROUNDING * np.abs(parts).sum()))
     if exact:
@@ -52,34 +55,28 @@ def sign_flip(parts: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> Permut
     return Permutation((extreme + 1) / (draws + 1), 1 / (draws + 1))
 
 
-def _sums(signs: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """signs @ parts [draws], some draws at a time."""
-    rows = _rows(len(parts))
-    return np.concatenate([signs[i : i + rows] @ parts for i in range(0, len(signs), rows)])
-
-
 @lru_cache(maxsize=4)
-def _patterns(units: int) -> np.ndarray:
-    """Every pattern of signs, int8 [2 ** units, units]."""
+def _list_patterns(units: int) -> np.ndarray:
+    """Return every pattern of signs, int8 [2 ** units, units]."""
     bits = np.arange(2**units)[:, None] >> np.arange(units)
     return (1 - 2 * (bits & 1)).astype(np.int8)
 
 
 @lru_cache(maxsize=4)
-def _drawn(units: int, draws: int, seed: int) -> np.ndarray:
-    """Signs at random, int8 [draws, units]."""
+def _draw_signs(units: int, draws: int, seed: int) -> np.ndarray:
+    """Draw signs at random, int8 [draws, units]."""
     rng, signs = np.random.default_rng(seed), np.empty((draws, units), np.int8)
-    for some in np.array_split(signs, -(-draws // _rows(units))):
+    for some in np.array_split(signs, -(-draws // _count_rows(units))):
         some[:] = 1 - 2 * rng.integers(0, 2, size=some.shape)
     return signs
 
 
-def _rows(units: int) -> int:
+def _count_rows(units: int) -> int:
     return max(1, MOST_CELLS // units)
 
 
 def adjusted(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values, in the order given: the k-th smallest of m times m - k + 1, made monotone.
+    """Return p-values adjusted by Holm: of m, the k-th smallest times m - k + 1, made monotone.
 
     Calling those at or below alpha real makes any false call with probability alpha at most,
     whatever depends on what.
@@ -87,9 +84,9 @@ def adjusted(p_values: Sequence[float]) -> list[float]:
     >>> [round(p, 3) for p in adjusted([0.01, 0.04, 0.03, 0.005])]
     [0.03, 0.06, 0.06, 0.02]
     """
-    found, running = [0.0] * len(p_values), 0.0
+    results, running = [0.0] * len(p_values), 0.0
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])
     for rank, index in enumerate(order):
         running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
-        found[index] = running
-    return found
+        results[index] = running
+    return results

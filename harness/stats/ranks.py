@@ -36,7 +36,7 @@ class Rank(NamedTuple):
 
 
 def ranks(intervals: Sequence[Ends], better: Literal["lower", "higher"]) -> list[Rank]:
-    """The places of each interval among all of them, in their order.
+    """Return the places of each interval among all of them, in their order.
 
     The first two overlap, the third is behind both:
 
@@ -47,8 +47,8 @@ def ranks(intervals: Sequence[Ends], better: Literal["lower", "higher"]) -> list
         intervals = [Ends(-high, -low) for low, high in intervals]
     return [
         Rank(
-            1 + sum(other.high < own.low for other in intervals),
-            len(intervals) - sum(own.high < other.low for other in intervals),
+            1 + sum(other.high < interval.low for other in intervals),
+            len(intervals) - sum(interval.high < other.low for other in intervals),
         )
-        for own in intervals
+        for interval in intervals
     ]

@@ -12,7 +12,7 @@ from stabench.metrics.registry import METRICS
 
 
 def load(name: str, networks: dict[str, str] | None = None) -> Protocol:
-    """The protocol of a registered name or a .toml file, with other `networks` by role.
+    """Return the protocol of a registered name or a .toml file, with other `networks` by role.
 
     Raises StabenchError with one line for whatever is wrong in it, MissingError without the file.
     """

@@ -133,7 +133,7 @@ class Suite(Strict):
     @field_validator("task")
     @classmethod
     def _anywhere(cls, task: str) -> str:
-        """A file is found from any folder that the run is looked at from."""
+        """Return a file's absolute path: a run is looked at from any folder."""
         return registry.target("tasks", task) if registry.is_file(task) else task
 
     @field_validator("systems")
@@ -157,17 +157,18 @@ class Suite(Strict):
         return self
 
     def resolved(self) -> dict[str, Any]:
-        """The suite as JSON holds it, with the keys of the TOML file.
+        """Return the suite as JSON holds it, with the keys of the TOML file.
 
-        Without the task where it is the usual one: digests of suites are older than tasks.
+        Without the task where it is the usual one.
         """
         value = self.model_dump(mode="json", by_alias=True)
+        # Digests of suites are older than tasks: those of stored runs must stay what they were.
         if self.task == DEFAULT:
             del value["task"]
         return value
 
     def check_names(self) -> None:
-        """Raises StabenchError with the nearest match for a name that nothing registers."""
+        """Raise StabenchError with the nearest match for a name that nothing registers."""
         registry.target("datasets", self.dataset.use)
         for system in self.systems:
             registry.target("systems", system.use)
@@ -176,14 +177,14 @@ class Suite(Strict):
             registry.target("embedders", embedder)
 
     def selected(self, wanted: tuple[str, ...]) -> "Suite":
-        """Only the systems of `wanted`: names of the suite, or "path.py:Class", named `Class`."""
+        """Return the suite with the systems of `wanted`: by name or "path.py:Class"."""
         if not wanted:
             return self
-        own = {system.name: system for system in self.systems}
-        chosen = [_from_file(name) if registry.is_file(name) else own.get(name) for name in wanted]
+        known = {system.name: system for system in self.systems}
+        chosen = [_use_file(name) if registry.is_file(name) else known.get(name) for name in wanted]
         if None in chosen:
             name = wanted[chosen.index(None)]
-            raise StabenchError(f"suite '{self.name}': {unknown('system', name, own)}")
+            raise StabenchError(f"suite '{self.name}': {unknown('system', name, known)}")
         return parse(f"suite '{self.name}'", {**self.resolved(), "system": chosen})
 
 
@@ -203,7 +204,7 @@ def load(name: str) -> Suite:
 
 
 def parse(what: str, value: dict[str, Any]) -> Suite:
-    """A suite from plain values; `what` begins the line of an error."""
+    """Return a suite from plain values; `what` begins the line of an error."""
     try:
         return Suite.model_validate(value)
     except ValidationError as error:
@@ -213,17 +214,17 @@ def parse(what: str, value: dict[str, Any]) -> Suite:
 
 
 def difference(then: object, now: object, key: str = "") -> str | None:
-    """The first key, dotted, in which two resolved suites differ, with both values; or None."""
+    """Return the first dotted key in which two resolved suites differ, with both values."""
     if isinstance(then, dict) and isinstance(now, dict):
         pairs = [(name, then.get(name), now.get(name)) for name in {**then, **now}]
     elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
         pairs = [(str(index), *pair) for index, pair in enumerate(zip(then, now, strict=True))]
     else:
         return None if then == now else f"{key} was {then!r} and is {now!r}"
-    found = (difference(a, b, f"{key}.{name}" if key else name) for name, a, b in pairs)
-    return next((line for line in found if line), None)
+    differences = (difference(a, b, f"{key}.{name}" if key else name) for name, a, b in pairs)
+    return next((line for line in differences if line), None)
 
 
-def _from_file(name: str) -> SystemUse:
+def _use_file(name: str) -> SystemUse:
     target = registry.target("systems", name)
     return SystemUse(name=target.rsplit(":", 1)[1], use=target)

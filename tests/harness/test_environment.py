@@ -40,12 +40,12 @@ def test_the_record_imports_no_torch() -> None:
 
 def test_gpus_as_nvidia_smi_prints_them(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "NVIDIA H200, 570.1, 143771, 345, 1980\nTesla T4, 570.1, 15360, [N/A], [N/A]"
-    monkeypatch.setattr(environment, "_output", lambda *_: text)
+    monkeypatch.setattr(environment, "_run_command", lambda *_: text)
     assert environment.gpus() == (
         ("NVIDIA H200", "570.1", 143771, 345, 1980),
         ("Tesla T4", "570.1", 15360, None, None),
     )
-    monkeypatch.setattr(environment, "_output", lambda *_: None)
+    monkeypatch.setattr(environment, "_run_command", lambda *_: None)
     assert environment.gpus() == ()
 
 

@@ -141,7 +141,7 @@ def test_represent_alone_reports_processing_latency(stabench, suite, tmp_path: P
 def test_a_traceback_only_with_debug(
     suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    monkeypatch.setattr(main, "_given", lambda **_: 1 / 0)
+    monkeypatch.setattr("stabench.harness.runner.plan.begin", lambda *_: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["stabench", "run", str(suite({"a": {}}))])
     assert main.main() == main.INTERNAL
     err = capsys.readouterr().err
@@ -155,7 +155,7 @@ def test_a_traceback_only_with_debug(
 
 
 def test_a_full_disk_is_one_line_and_exit_2() -> None:
-    line, code = main._ending(OSError(28, "No space left on device", "runs/x.wav"))
+    line, code = main._explain_ending(OSError(28, "No space left on device", "runs/x.wav"))
     assert code == 2
     assert line == (
         "cannot read or write 'runs/x.wav': No space left on device; free some space and start it "

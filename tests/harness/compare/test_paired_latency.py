@@ -6,7 +6,7 @@ import pytest
 from stabench.harness.compare import paired_latency
 from stabench.harness.compare.paired import Sampling
 from stabench.harness.compare.paired_latency import measure_change, signed_ranks
-from stabench.harness.stats.bootstrap import drawn, tails
+from stabench.harness.stats.bootstrap import draw_blocks, tails
 from stabench.harness.stats.permutation import sign_flip
 from tests.harness.worlds import separate, times
 
@@ -75,6 +75,6 @@ def test_an_interval_over_few_clips_ends_at_expanded_quantiles() -> None:
     change = measure_change(
         times(logs[0]), times(logs[1]), Sampling(resamples=400, draws=50, seed=3)
     )
-    index = drawn(12, 1, resamples=400, seed=3)
+    index = draw_blocks(12, 1, resamples=400, seed=3)
     low, high = np.quantile(np.median((logs[1] - logs[0])[index], axis=1), tails(12))
     assert (change.low, change.high) == pytest.approx((np.exp(low), np.exp(high)), rel=1e-6)

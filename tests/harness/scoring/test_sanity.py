@@ -56,7 +56,7 @@ def test_half_and_half_is_the_distance_between_two_disjoint_halves(made):
 
 def test_noise_is_as_long_and_as_loud_as_each_recording(made):
     exam, sounds, sanity = made
-    made_noise = sanity._made(sanity._noise)
+    made_noise = sanity._make_sounds(sanity._make_noise)
     for clip in exam.ids[:5]:
         recording, noise = sounds[clip](), made_noise[clip]()
         assert (len(noise.samples), noise.rate_hz) == (len(recording.samples), 16_000)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stabench.harness.stats.bootstrap import block_length, block_means, drawn, integrated_time
+from stabench.harness.stats.bootstrap import block_length, block_means, draw_blocks, integrated_time
 from tests.harness.worlds import noise, separate
 
 
@@ -47,11 +47,11 @@ def test_the_means_of_blocks() -> None:
 
 
 def test_blocks_are_drawn_whole_and_every_clip_as_often() -> None:
-    index = drawn(10, 4, resamples=5000, seed=3)
+    index = draw_blocks(10, 4, resamples=5000, seed=3)
     assert index.shape == (5000, 10)
     assert ((index[:, 1:4] - index[:, :3]) % 10 == 1).all()
     assert ((index[:, 5:8] - index[:, 4:7]) % 10 == 1).all()
     share = np.bincount(index.ravel(), minlength=10) / index.size
     assert share == pytest.approx(np.full(10, 0.1), abs=0.005)
-    assert (drawn(10, 4, resamples=5000, seed=3) == index).all()
-    assert not (drawn(10, 4, resamples=5000, seed=4) == index).all()
+    assert (draw_blocks(10, 4, resamples=5000, seed=3) == index).all()
+    assert not (draw_blocks(10, 4, resamples=5000, seed=4) == index).all()

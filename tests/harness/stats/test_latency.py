@@ -8,7 +8,7 @@ from scipy.stats import binom
 
 from stabench.harness.runs.journal import Row, Span
 from stabench.harness.runs.results import stages, timed
-from stabench.harness.stats.bootstrap import drawn, tails
+from stabench.harness.stats.bootstrap import draw_blocks, tails
 from stabench.harness.stats.latency import Latency, least_n
 from tests.harness import worlds
 
@@ -152,5 +152,5 @@ def test_intervals_cover_on_a_machine_that_is_slow_in_bursts(statistic):
 def test_an_interval_of_few_clips_ends_at_expanded_quantiles():
     samples = np.random.default_rng(6).lognormal(16, 0.3, 12)
     found = Latency(samples.tolist(), resamples=400, seed=2).mean
-    means = samples[drawn(12, 1, resamples=400, seed=2)].mean(axis=1)
+    means = samples[draw_blocks(12, 1, resamples=400, seed=2)].mean(axis=1)
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(means, tails(12))))

@@ -66,7 +66,7 @@ def test_many_units_a_few_draws_at_a_time(monkeypatch: pytest.MonkeyPatch) -> No
     parts = np.random.default_rng(3).normal(0.1, 1, 300)
     whole = sign_flip(parts, draws=505)
     monkeypatch.setattr(permutation, "MOST_CELLS", 7 * 300)
-    permutation._drawn.cache_clear()
+    permutation._draw_signs.cache_clear()
     assert sign_flip(parts, draws=505) == whole, "505 draws are 72 times 7 and one more"
     assert 0.01 < whole.p_value < 0.9
     assert sign_flip(np.zeros(300), draws=505).p_value == 1, "every draw is counted"
