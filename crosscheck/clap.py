@@ -35,7 +35,7 @@ RANDOM_CROP = (
 
 
 def compare(work: Workspace, architecture: str) -> list[Comparison]:
-    """Audio and text embeddings, the score, and files, with one size of the audio branch."""
+    """Compare audio and text embeddings, score and files, with one size of the audio branch."""
     checkpoint = work.folder / f"{architecture}-pseudo.pt"
     peer = _peer(checkpoint, architecture)
     embedder = ours.clap(checkpoint, architecture)

@@ -20,7 +20,7 @@ JOINED = (
 
 
 def compare(work: Workspace) -> list[Comparison]:
-    """Embeddings and class logits of the same waveforms."""
+    """Compare embeddings and class logits of the same waveforms."""
     peer = _peer(work)
     embedder = ours.cnn14(work.folder / FILE)
     waveforms = [ours.waveform(path, RATE_HZ) for path in work.generated[:FILES]]

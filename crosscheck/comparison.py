@@ -25,7 +25,7 @@ class Comparison(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """ "ok", "OUT" of tolerance (NaN is), "shown" without one, or "not run"."""
+        """Return "ok", "OUT" of tolerance (NaN is), "shown" without one, or "not run"."""
         if self.difference is None:
             return "not run"
         if self.tolerance is None:
@@ -41,7 +41,7 @@ def numbers(
     tolerance: float | None,
     note: str = "",
 ) -> Comparison:
-    """Two numbers; their difference is relative to the peer's."""
+    """Compare two numbers; their difference is relative to the peer's."""
     difference = abs(ours - theirs) / abs(theirs) if theirs else abs(ours)
     return Comparison(quantity, peer, theirs, ours, float(difference), tolerance, note)
 
@@ -54,7 +54,7 @@ def arrays(
     tolerance: float | None,
     note: str = "",
 ) -> Comparison:
-    """Two arrays, shown by the element that is largest in the peer's.
+    """Compare two arrays, shown by the element that is largest in the peer's.
 
     Their difference is the largest of any element, relative to it. Raises ValueError for shapes
     that differ.
@@ -69,12 +69,12 @@ def arrays(
 
 
 def not_run(quantity: str, peer: str, reason: str) -> Comparison:
-    """A comparison that something missing prevented."""
+    """Return a comparison that something missing prevented."""
     return Comparison(quantity, peer, None, None, None, None, reason)
 
 
 def to_markdown(comparisons: Iterable[Comparison]) -> str:
-    """A table with a row for each comparison, its columns aligned, and numbered notes below."""
+    """Write a table, a row for each comparison, columns aligned, with numbered notes below."""
     comparisons = list(comparisons)
     notes = list(dict.fromkeys(each.note for each in comparisons if each.note))
     rows = [HEADER, *(_cells(each, notes) for each in comparisons)]
@@ -85,7 +85,7 @@ def to_markdown(comparisons: Iterable[Comparison]) -> str:
 
 
 def exit_code(comparisons: Iterable[Comparison]) -> int:
-    """1 when one is out of tolerance, else 3 when one was not run, else 0."""
+    """Return 1 when one is out of tolerance, else 3 when one was not run, else 0."""
     verdicts = {each.verdict for each in comparisons}
     return 1 if "OUT" in verdicts else 3 if "not run" in verdicts else 0
 

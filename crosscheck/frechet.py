@@ -27,7 +27,7 @@ CASES = (
 
 
 def compare(_work: object = None) -> list[Comparison]:
-    """Each case through the package's statistics and distance, and through ours."""
+    """Compare each case through the package's statistics and distance, and through ours."""
     distance = package(PEER).FrechetAudioDistance
     peer = object.__new__(distance)  # the constructor would ask for a network
     return [_compare(peer, case) for case in CASES]

@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
 
 def vggish(checkpoint: Path) -> "Embedder":
-    """Our VGGish with these weights, loaded."""
+    """Return our VGGish with these weights, loaded."""
     from stabench.metrics.embedders import published
 
     return _loaded(published.vggish(str(checkpoint)))
 
 
 def cnn14(checkpoint: Path) -> "Embedder":
-    """Our CNN14 of 16 kHz with these weights, loaded."""
+    """Return our CNN14 of 16 kHz with these weights, loaded."""
     from stabench.metrics.embedders import published
 
     return _loaded(published.cnn14_16k(str(checkpoint)))
 
 
 def clap(checkpoint: Path, architecture: str) -> "TextAudioEmbedder":
-    """Our CLAP of laion_clap's `architecture` with these weights, loaded.
+    """Return our CLAP of laion_clap's `architecture` with these weights, loaded.
 
     Captions are numbered by words on both sides: roberta-base's tokenizer may not be there, and
     the networks are compared, not the tokenizers.
@@ -42,12 +42,15 @@ def clap(checkpoint: Path, architecture: str) -> "TextAudioEmbedder":
 
 
 def waveform(path: Path, rate_hz: int) -> np.ndarray:
-    """A file's channels averaged, resampled by our windowed sinc; its mean stays, as in peers."""
+    """Return a file's channels averaged, resampled by our windowed sinc.
+
+    Its mean stays, as in peers.
+    """
     return load(path, rate_hz, channels="mean", remove_dc=False)
 
 
 def embeddings(embedder: "Embedder", waveforms: list[np.ndarray]) -> np.ndarray:
-    """All rows [F, D] of all waveforms, in their order."""
+    """Return all rows [F, D] of all waveforms, in their order."""
     return np.concatenate([each.embeddings for each in embedder.embed(waveforms)])
 
 

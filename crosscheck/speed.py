@@ -103,7 +103,7 @@ def main() -> int:
 
 
 def _alternate(paths: list[Path], sides: tuple[Callable[[list[Path]], None], ...]) -> np.ndarray:
-    """Seconds [sides, ROUNDS]; a first round of each is not counted."""
+    """Time both: seconds [sides, ROUNDS]; a first round of each is not counted."""
     seconds = [[_seconds(partial(side, paths)) for side in sides] for _ in range(ROUNDS + 1)]
     return np.array(seconds[1:]).T
 
@@ -140,7 +140,7 @@ def _seconds(run: Callable[[], None]) -> float:
 
 
 def _silent(_what: str, _done: int, _of: int) -> None:
-    """Progress for nobody."""
+    """Show progress to nobody."""
 
 
 if __name__ == "__main__":

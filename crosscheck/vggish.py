@@ -15,7 +15,7 @@ RESAMPLERS = "the peer resamples with resampy, ours with the windowed sinc: the 
 
 
 def compare(work: Workspace) -> list[Comparison]:
-    """Front end, embeddings, FAD of the same waveforms, and FAD of the files."""
+    """Compare front end, embeddings, FAD of the same waveforms, and FAD of the files."""
     peer = vggish_distance()
     state = weights.filled(peer.model)
     peer.model.load_state_dict(state)

@@ -19,7 +19,7 @@ KEPT = ("spectrogram_extractor", "logmel_extractor", "attn_mask")
 
 
 def pseudo(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The tensor of a published name, float32."""
+    """Return the tensor of a published name, float32."""
     z = np.random.RandomState(crc32(name.encode())).standard_normal(shape)
     if name.endswith("running_var"):
         z = 1 + 0.1 * abs(z)
@@ -35,7 +35,7 @@ def pseudo(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def filled(network: "nn.Module") -> dict[str, "Tensor"]:
-    """The network's state with every learnt tensor replaced by a pseudo-random one."""
+    """Return the network's state with every learnt tensor replaced by a pseudo-random one."""
     import torch
 
     state = network.state_dict()
@@ -46,17 +46,17 @@ def filled(network: "nn.Module") -> dict[str, "Tensor"]:
 
 
 def write_vggish(path: Path, state: Mapping[str, "Tensor"]) -> None:
-    """As torchvggish publishes: tensors by name."""
+    """Write as torchvggish publishes: tensors by name."""
     _save(path, dict(state))
 
 
 def write_cnn14(path: Path, state: Mapping[str, "Tensor"]) -> None:
-    """As PANNs publishes: under "model", beside where the training stood."""
+    """Write as PANNs publishes: under "model", beside the number of training steps."""
     _save(path, {"iteration": 600000, "model": dict(state)})
 
 
 def write_clap(path: Path, state: Mapping[str, "Tensor"]) -> None:
-    """As LAION publishes: under "state_dict", prefixed, with the positions of the text branch."""
+    """Write as LAION publishes: under "state_dict", prefixed, with the text branch's positions."""
     import torch
 
     named = {f"module.{name}": value for name, value in state.items()}

@@ -32,7 +32,7 @@ class Audio(NamedTuple):
 def load(
     path: Path, rate_hz: int, *, channels: Channels = "first", remove_dc: bool = True
 ) -> np.ndarray:
-    """The file's samples float32 [T] at `rate_hz`; the mean is removed before resampling.
+    """Return the file's samples float32 [T] at `rate_hz`; the mean is removed before resampling.
 
     Defaults are audioldm_eval's. Raises AudioError.
     """
@@ -42,7 +42,7 @@ def load(
 
 
 def mono(samples: np.ndarray, channels: Channels) -> np.ndarray:
-    """Samples [T] or [T, channels] as one channel [T]."""
+    """Return samples [T] or [T, channels] as one channel [T]."""
     if channels not in ("first", "mean"):
         raise ValueError(f"channel rule is '{channels}', expected 'first' or 'mean'")
     if samples.ndim == 1:
@@ -52,18 +52,18 @@ def mono(samples: np.ndarray, channels: Channels) -> np.ndarray:
 
 
 def without_dc(samples: np.ndarray) -> np.ndarray:
-    """Samples [T] minus their mean."""
+    """Return samples [T] minus their mean."""
     return samples - samples.mean(dtype=np.float64).astype(np.float32)
 
 
 def int16_round_trip(samples: np.ndarray) -> np.ndarray:
-    """Samples cut to -1 to 1 and to 16-bit steps towards zero, as laion_clap's loader does."""
+    """Cut samples to -1 to 1 and to 16-bit steps towards zero, as laion_clap's loader does."""
     steps = (np.clip(samples, -1, 1) * np.float32(32767)).astype(np.int16)
     return (steps / 32767.0).astype(np.float32)
 
 
 def decode(path: Path) -> Audio:
-    """The file as it is: samples [T], or [T, channels] of several. Raises AudioError.
+    """Return the file as it is: samples [T], or [T, channels] of several. Raises AudioError.
 
     Refused: missing, not WAV, empty, truncated, or holding NaN or infinity.
     """
@@ -80,7 +80,7 @@ def decode(path: Path) -> Audio:
 
 
 def content_sha256(samples: np.ndarray) -> str:
-    """Hex digest of the samples as little-endian float32: the same sound, whatever its header.
+    """Return the hex digest of the samples as little-endian float32, whatever their file's header.
 
     Several channels are told from one channel of as many samples by their number.
     """
@@ -127,7 +127,7 @@ HEADER = struct.Struct("<4sI4s 4sIHHIIHHH 4sII 4sI")
 
 
 def encode(samples: np.ndarray, rate_hz: int) -> bytes:
-    """`samples` float32 [T], mono, unclipped, as a RIFF WAVE file."""
+    """Return `samples` float32 [T], mono, unclipped, as a RIFF WAVE file."""
     data = np.ascontiguousarray(samples, "<f4").data.cast("B")
     header = HEADER.pack(
         *(b"RIFF", HEADER.size - 8 + len(data), b"WAVE"),

@@ -9,7 +9,10 @@ Clips = Sequence[np.ndarray] | np.ndarray
 
 
 def rows(name: str, array: np.ndarray, *, least: int = 1) -> np.ndarray:
-    """`array` as float64 [N, D]; ValueError unless it is 2-d, finite, with `least` rows or more."""
+    """Return `array` as float64 [N, D].
+
+    Raises ValueError unless it is 2-d, finite, `least` rows long.
+    """
     table = np.asarray(array, dtype=np.float64)
     if table.ndim != 2 or not table.shape[1]:
         raise ValueError(f"{name}: shape is {table.shape}, expected [N, D]; give a row per item")
@@ -27,7 +30,7 @@ def rows(name: str, array: np.ndarray, *, least: int = 1) -> np.ndarray:
 
 
 def same_width(name: str, one: np.ndarray, other_name: str, other: np.ndarray) -> None:
-    """ValueError unless both have as many columns."""
+    """Raise ValueError unless both have as many columns."""
     if one.shape[1] != other.shape[1]:
         raise ValueError(
             f"{name} has {one.shape[1]} columns and {other_name} {other.shape[1]}, expected the "
@@ -36,7 +39,7 @@ def same_width(name: str, one: np.ndarray, other_name: str, other: np.ndarray) -
 
 
 def same_rows(name: str, one: np.ndarray, other_name: str, other: np.ndarray) -> None:
-    """ValueError unless both have as many rows, as rows that are paired by clip must."""
+    """Raise ValueError unless both have as many rows, as rows that are paired by clip must."""
     if len(one) != len(other):
         raise ValueError(
             f"{name} has {len(one)} rows and {other_name} {len(other)}, expected one a clip in "

@@ -8,7 +8,7 @@ from stabench.metrics.sets import Sets
 
 
 def clap_score(text: np.ndarray, audio: np.ndarray) -> np.ndarray:
-    """Cosine [N] between text and audio embeddings [N, D], paired by row: -1 to 1, not clipped.
+    """Return the cosine [N], -1 to 1, of text and audio embeddings [N, D] that are paired by row.
 
     The order of systems can flip with the checkpoint: never compare scores of different ones.
     Raises ValueError for shapes that differ, rows of zeros, or values that are not finite.
@@ -25,7 +25,7 @@ def clap_score(text: np.ndarray, audio: np.ndarray) -> np.ndarray:
 
 
 def measure(metric: Metric, sets: Sets) -> np.ndarray:
-    """CLAP score [N] of each clip; the mean over its captions where it has several."""
+    """Return the CLAP score [N] of each clip; the mean over its captions where it has several."""
     role = metric.needs[0]
     captions = sets.captions(role)
     counts = [len(table) for table in captions]

@@ -39,7 +39,7 @@ class Gaussian(NamedTuple):
 
 
 def frechet_distance(gen: np.ndarray, ref: np.ndarray) -> float:
-    """Distance between the rows of `gen` [N, D] and `ref` [M, D]; 0 is best.
+    """Return the distance between the rows of `gen` [N, D] and `ref` [M, D]; 0 is best.
 
     Raises ValueError for fewer than two rows, values that are not finite, or unequal widths.
 
@@ -52,13 +52,19 @@ def frechet_distance(gen: np.ndarray, ref: np.ndarray) -> float:
 
 
 def fit(name: str, embeddings: np.ndarray) -> Gaussian:
-    """The Gaussian of `embeddings` [N, D], a row a clip; fit a reference once for many systems."""
+    """Fit a Gaussian to `embeddings` [N, D], a row a clip.
+
+    Fit a reference once for many systems.
+    """
     table = rows(name, embeddings, least=2)
     return _gaussian(table, (1,) * len(table))
 
 
 def fit_clips(name: str, clips: Clips) -> Gaussian:
-    """The Gaussian of the frames of all clips, pooled. Raises ValueError as `frechet_distance`."""
+    """Fit a Gaussian to the frames of all clips, pooled.
+
+    Raises ValueError as `frechet_distance`.
+    """
     tables = [rows(f"{name} clip {index}", clip) for index, clip in enumerate(clips)]
     for index, table in enumerate(tables):
         same_width(f"{name} clip 0", tables[0], f"clip {index}", table)
@@ -74,7 +80,10 @@ def _gaussian(table: np.ndarray, frames: tuple[int, ...]) -> Gaussian:
 
 
 def _fewer(table: np.ndarray) -> np.ndarray:
-    """At most D rows with the Gram matrix of [N, D]; columns of zeros (dead units) take no part."""
+    """Return at most D rows with the Gram matrix of [N, D].
+
+    Columns of zeros (dead units) take no part.
+    """
     alive = table.any(axis=0)
     if alive.all():
         return _triangular(table)
@@ -87,7 +96,7 @@ def _fewer(table: np.ndarray) -> np.ndarray:
 
 
 def _triangular(table: np.ndarray) -> np.ndarray:
-    """R [D, D] of the QR decomposition of [N, D], N > D: the same Gram matrix in D rows.
+    """Return R [D, D] of the QR decomposition of [N, D], N > D: the same Gram matrix in D rows.
 
     A root of the covariance would lose half of the digits; Cholesky's of it, corrected by that of
     what is left (CholeskyQR2; Fukaya et al., 2014), loses none while the columns are well apart.
@@ -105,7 +114,10 @@ def _triangular(table: np.ndarray) -> np.ndarray:
 
 
 def distance(gen: Gaussian, ref: Gaussian) -> float:
-    """Distance between two fitted Gaussians. Raises ValueError when their widths differ."""
+    """Return the distance between two fitted Gaussians.
+
+    Raises ValueError when their widths differ.
+    """
     products = _products(gen, ref)
     if min(products.shape) >= LARGE:
         overlap, error = _from_squares(products, gen, ref)
@@ -116,7 +128,7 @@ def distance(gen: Gaussian, ref: Gaussian) -> float:
 
 
 def _from_squares(products: np.ndarray, gen: Gaussian, ref: Gaussian) -> tuple[float, float]:
-    """The sum of singular values as roots of eigenvalues, and a bound of its error.
+    """Return the sum of singular values as roots of eigenvalues, and a bound of its error.
 
     Three times as quick as the singular values themselves. An eigenvalue of M M^T is off by some
     eps times the largest, which its root magnifies where it is small; one that must be 0, since
@@ -132,7 +144,7 @@ def _from_squares(products: np.ndarray, gen: Gaussian, ref: Gaussian) -> tuple[f
 
 
 def frechet_two_sample(gen: Gaussian | Clips, ref: Gaussian | Clips) -> TwoSample:
-    """The distance and the influence of every clip of both sets on it.
+    """Return the distance and the influence of every clip of both sets on it.
 
     Moving weight onto row x of the generated set changes |m1 - m2|^2 by 2 (m1 - m2).(x - m1), tr S1
     by |x - m1|^2 - tr S1, and the sum of singular values of F1 F2^T = U s V^T by half of
@@ -165,7 +177,10 @@ def frechet_two_sample(gen: Gaussian | Clips, ref: Gaussian | Clips) -> TwoSampl
 
 
 def measure(metric: Metric, sets: Sets) -> TwoSample:
-    """FAD or FD: the network is the first that the metric needs; frames of all clips are pooled."""
+    """Measure FAD or FD: the network is the first that the metric needs.
+
+    Frames of all clips are pooled.
+    """
     role = metric.needs[0]
     ref = sets.once(
         f"frechet {role}",
@@ -195,14 +210,14 @@ def _overlaps(
     other: Gaussian,
     others: np.ndarray,
 ) -> np.ndarray:
-    """(U s U^T)_xx of every row x [N]; where U is of a factor of fewer rows, by U s = F F2^T V."""
+    """Return (U s U^T)_xx of every row x [N]; for a factor of fewer rows by U s = F F2^T V."""
     if own.rows is own.factor:
         return vectors**2 @ values
     return (own.rows @ (other.factor.T @ others)) ** 2 @ (1 / values)
 
 
 def _influence(own: Gaussian, shift: np.ndarray, overlaps: np.ndarray) -> np.ndarray:
-    """Influence of each clip of one set."""
+    """Return the influence of each clip of one set."""
     count = len(own.rows)
     squares = np.sum(own.rows**2, axis=1)
     spread = count * (squares - overlaps) - (squares.sum() - overlaps.sum())

@@ -56,7 +56,7 @@ def frechet_infinity(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> FrechetInfinity:
-    """Frechet distance of `gen` to `ref` for infinitely many generated clips.
+    """Return the Frechet distance of `gen` to `ref` for infinitely many generated clips.
 
     `sizes` subset sizes are evenly spaced from half of the clips to all, `draws` subsets each.
     Raises NotMeasurable, a ValueError, for fewer than 500 frames, fewer clips than twice `sizes`,
@@ -84,7 +84,10 @@ def frechet_infinity(
 
 
 def measure(metric: Metric, sets: Sets) -> TwoSample:
-    """The intercept; the network is the first that the metric needs, the reference as for FAD."""
+    """Measure the intercept.
+
+    The network is the first that the metric needs, the reference as for FAD.
+    """
     role = metric.needs[0]
     ref = sets.once(
         f"frechet {role}",
@@ -113,7 +116,7 @@ def _check(frames: np.ndarray, sizes: int, draws: int) -> None:
 
 
 def _subsets(count: int, size: int, draws: int, random: np.random.Generator) -> list[np.ndarray]:
-    """Indices of `draws` subsets: windows on one shuffled ring, so that clips occur alike often."""
+    """Draw `draws` subsets of indices: windows on a shuffled ring, so clips occur alike often."""
     if size == count:
         return [np.arange(count)]
     ring = random.permutation(count)
@@ -135,7 +138,10 @@ def _mean(gen: Clips, ref: Gaussian, frames: np.ndarray, subsets: list[np.ndarra
 
 
 def _line(means: list[_Size], clips: np.ndarray) -> FrechetInfinity:
-    """Least squares in 1 / frames; the intercept is a weighted sum, and so are its influences."""
+    """Fit least squares in 1 / frames.
+
+    The intercept is a weighted sum, and so are its influences.
+    """
     inverse = np.array([size.inverse for size in means])
     values = np.array([size.sample.value for size in means])
     about = inverse - inverse.mean()

@@ -29,7 +29,7 @@ class InceptionScore(NamedTuple):
 def inception_score(
     logits: np.ndarray, splits: int = SPLITS, *, shuffle: bool = True, seed: int = SEED
 ) -> InceptionScore:
-    """Score of `logits` [N, C], at least 1, at most C; higher is better.
+    """Return the score of `logits` [N, C], at least 1, at most C; higher is better.
 
     The defaults are audioldm_eval's: ten splits of the rows, permuted by the legacy generator.
     Raises ValueError for fewer rows than splits, or values that are not finite.
@@ -44,7 +44,7 @@ def inception_score(
 
 
 def inception_statistic(logits: np.ndarray, *, splits: int = SPLITS, seed: int = SEED) -> TwoSample:
-    """The mean over splits, with the influence of each row on it (there is no reference set).
+    """Return the mean over splits, with the influence of each row; there is no reference set.
 
     The influence is a jackknife's within each split: its rows are so few that the derivative
     alone, as of other statistics, would make intervals a tenth too narrow.
@@ -57,7 +57,7 @@ def inception_statistic(logits: np.ndarray, *, splits: int = SPLITS, seed: int =
 
 
 def measure(metric: Metric, sets: Sets) -> TwoSample:
-    """IS of the network that the metric needs, with the protocol's splits and seed."""
+    """Measure IS of the network that the metric needs, with the protocol's splits and seed."""
     logits = class_logits(sets.gen(metric.needs[0]))
     return inception_statistic(logits, splits=sets.rules.is_splits, seed=sets.rules.is_seed)
 
@@ -92,7 +92,7 @@ def _part(log_p: np.ndarray, index: np.ndarray) -> _Part:
 
 
 def _jackknife(part: _Part) -> np.ndarray:
-    """(n - 1) times what the score of a split loses with each of its rows, about its mean."""
+    """Return (n - 1) times what a split's score loses with each of its rows, about its mean."""
     count = len(part.index)
     if count < 2:
         return np.zeros(count)

@@ -35,7 +35,9 @@ IDENTICAL = 1e-14
 def kernel_audio_distance(
     gen: Clips, ref: Clips, *, kernel: str = "gaussian", bandwidth: float | None = None
 ) -> TwoSample:
-    """Distance of `gen` to `ref` with the influence of every clip; 0 is best, below 0 possible.
+    """Return the distance of `gen` to `ref` with the influence of every clip.
+
+    0 is best, below 0 possible.
 
     `bandwidth` defaults to `median_distance` of the reference's frames; influences hold it fixed.
     Raises ValueError for fewer than two clips, values that are not finite, unequal widths, an
@@ -62,7 +64,7 @@ def kad_test(
     paired: bool = False,
     seed: int = 0,
 ) -> Tested:
-    """`kernel_audio_distance` with its permutation p-value (`metrics.mmd.mmd_test`)."""
+    """Return `kernel_audio_distance` with its permutation p-value (`metrics.mmd.mmd_test`)."""
     pooled = _centred(gen, ref)
     tested = mmd_test(
         pooled,
@@ -75,7 +77,7 @@ def kad_test(
 
 
 def measure(metric: Metric, sets: Sets) -> Tested:
-    """KAD, tested; the network is the first that the metric needs."""
+    """Measure KAD, tested; the network is the first that the metric needs."""
     role = metric.needs[0]
     gen, ref = ([one.embeddings for one in side(role)] for side in (sets.gen, sets.ref))
     bandwidth = sets.once(f"median distance {role}", lambda: median_distance(np.concatenate(ref)))
@@ -83,7 +85,7 @@ def measure(metric: Metric, sets: Sets) -> Tested:
 
 
 def median_distance(embeddings: np.ndarray) -> float:
-    """Lower median of the Euclidean distances between all pairs of rows of `embeddings` [N, D].
+    """Return the lower median of the Euclidean distances of all pairs of rows of [N, D].
 
     Exact at every N: beyond 16 million pairs it is found by digits of the distances' binary form,
     of which only histograms are kept. Raises ValueError for fewer than two rows.
@@ -108,7 +110,7 @@ def median_distance(embeddings: np.ndarray) -> float:
 
 
 def squared_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """|x - y|^2 [A, B] between the rows of [A, D] and [B, D], exactly 0 for equal ones."""
+    """Return |x - y|^2 [A, B] between the rows of [A, D] and [B, D], exactly 0 for equal ones."""
     lengths = np.sum(one**2, axis=1)[:, None] + np.sum(other**2, axis=1)
     squares = lengths - 2 * (one @ other.T)
     squares[squares < IDENTICAL * lengths] = 0.0
@@ -116,7 +118,7 @@ def squared_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _centred(gen: Clips, ref: Clips) -> Pooled:
-    """Distances do not change when both sets move; small numbers lose fewer digits."""
+    """Return both sets moved to the reference's mean: distances stay, and fewer digits are lost."""
     pooled = pool(gen, ref)
     return pooled._replace(rows=pooled.rows - _reference(pooled).mean(axis=0))
 
@@ -146,7 +148,7 @@ def _scaled(sample: TwoSample) -> TwoSample:
 
 
 def _digit_counts(table: np.ndarray, prefix: int, shift: int) -> np.ndarray:
-    """How many squared distances that begin with `prefix` have each next digit, int [2^21]."""
+    """Count the squared distances that begin with `prefix` by their next digit, int [2^21]."""
     counts = np.zeros(1 << DIGIT_BITS, dtype=np.int64)
     for part in _pair_bits(table):
         inside = part[part >> shift == prefix] >> (shift - DIGIT_BITS)
@@ -155,7 +157,7 @@ def _digit_counts(table: np.ndarray, prefix: int, shift: int) -> np.ndarray:
 
 
 def _pair_bits(table: np.ndarray) -> Iterator[np.ndarray]:
-    """The bits, int64, of the squared distance of each pair of rows, in tiles."""
+    """Yield the bits, int64, of the squared distance of each pair of rows, in tiles."""
     parts = [slice(start, start + TILE) for start in range(0, len(table), TILE)]
     for number, one in enumerate(parts):
         for other in parts[number:]:

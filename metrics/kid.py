@@ -34,7 +34,7 @@ def kernel_inception_distance(
     size: int = SIZE,
     seed: int = SEED,
 ) -> KernelInceptionDistance:
-    """Distance of the rows of `gen` [N, D] to those of `ref` [M, D] as audioldm_eval reports it.
+    """Return audioldm_eval's distance of the rows of `gen` [N, D] to those of `ref` [M, D].
 
     Each subset holds min(size, N, M) rows of either set, drawn without replacement by the legacy
     generator, the generated ones first. The std is no interval: subsets share rows, and where
@@ -64,7 +64,7 @@ def kernel_inception_distance(
 
 
 def kid(gen: Clips, ref: Clips) -> TwoSample:
-    """Distance over all pairs of frames, unbiased, with the influence of every clip.
+    """Return the distance over all pairs of frames, unbiased, with the influence of every clip.
 
     Raises ValueError for fewer than two clips, values that are not finite, or unequal widths.
 
@@ -82,19 +82,19 @@ def kid_test(
     paired: bool = False,
     seed: int = 0,
 ) -> Tested:
-    """`kid` with its permutation p-value (`metrics.mmd.mmd_test`)."""
+    """Return `kid` with its permutation p-value (`metrics.mmd.mmd_test`)."""
     return mmd_test(pool(gen, ref), cubic, permutations=permutations, paired=paired, seed=seed)
 
 
 def measure(metric: Metric, sets: Sets) -> Tested:
-    """KID of the whole sets, tested; the network is the first that the metric needs."""
+    """Measure KID of the whole sets, tested; the network is the first that the metric needs."""
     role = metric.needs[0]
     gen, ref = ([one.embeddings for one in side(role)] for side in (sets.gen, sets.ref))
     return kid_test(gen, ref, seed=sets.rules.subset_seed)
 
 
 def cubic(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Kernel [A, B] between the rows of [A, D] and [B, D]."""
+    """Return the kernel [A, B] between the rows of [A, D] and [B, D]."""
     with np.errstate(over="ignore"):
         base = one @ other.T / one.shape[1] + 1
         return base * base * base

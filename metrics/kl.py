@@ -14,7 +14,7 @@ AUDIOLDM_EVAL_EPSILON = 1e-6
 def kl_divergence(
     gen_logits: np.ndarray, ref_logits: np.ndarray, *, epsilon: float | None = None
 ) -> np.ndarray:
-    """KL(reference || generated) [N] in nats of softmaxed logits [N, C], paired by row.
+    """Return KL(reference || generated) [N] in nats of softmaxed logits [N, C], paired by row.
 
     Without `epsilon` the rule is av-benchmark's. `epsilon=AUDIOLDM_EVAL_EPSILON` adds it to the
     generated probabilities as audioldm_eval does, which caps a term near 13.8 nats (0.4 % lower
@@ -54,12 +54,12 @@ def kl_divergence_sigmoid(
 
 
 def measure(metric: Metric, sets: Sets) -> np.ndarray:
-    """KL [N] of each clip; the mean over its recordings where it has several."""
+    """Measure KL [N] of each clip; the mean over its recordings where it has several."""
     return _by_clip(kl_divergence, metric, sets)
 
 
 def measure_sigmoid(metric: Metric, sets: Sets) -> np.ndarray:
-    """The sigmoid variant [N] of each clip, likewise."""
+    """Measure the sigmoid variant [N] of each clip, likewise."""
     return _by_clip(kl_divergence_sigmoid, metric, sets)
 
 
@@ -73,13 +73,13 @@ def _by_clip(divergence: Callable[..., np.ndarray], metric: Metric, sets: Sets) 
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Log-probabilities over the last axis."""
+    """Return log-probabilities over the last axis."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def log_sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Log-probabilities of classes that do not exclude each other."""
+    """Return log-probabilities of classes that do not exclude each other."""
     return -np.logaddexp(0.0, -logits)
 
 

@@ -44,7 +44,7 @@ class _Tile(NamedTuple):
 
 
 def pool(gen: Clips, ref: Clips) -> Pooled:
-    """Both sets together; an array [N, D] is N clips of one frame.
+    """Return both sets together; an array [N, D] is N clips of one frame.
 
     Raises ValueError for fewer than two clips, values that are not finite, or unequal widths.
     """
@@ -59,7 +59,7 @@ def pool(gen: Clips, ref: Clips) -> Pooled:
 
 
 def mmd(pooled: Pooled, kernel: Kernel) -> TwoSample:
-    """The squared discrepancy and the influence of every clip of both sets on it.
+    """Return the squared discrepancy and the influence of every clip of both sets on it.
 
     Raises NotMeasurable, a ValueError, where the kernel overflows.
 
@@ -84,7 +84,7 @@ def mmd_test(
     paired: bool = False,
     seed: int = 0,
 ) -> Tested:
-    """`mmd` with a permutation p-value, (b + 1) / (B + 1), of which 1 / (B + 1) is the least.
+    """Test `mmd` by permutation: p is (b + 1) / (B + 1), of which 1 / (B + 1) is the least.
 
     Whole clips change sides, never frames. With `paired`, clip i of both sets is about the same
     thing and only such pairs are swapped. Raises ValueError for sets that cannot be paired.
@@ -103,9 +103,9 @@ def mmd_test(
 
 
 def mmd_of_subsets(pooled: Pooled, kernel: Kernel, gen: np.ndarray, ref: np.ndarray) -> np.ndarray:
-    """Squared discrepancy [B] of the clips chosen by 0/1 in column b of `gen` [N, B], `ref` [M, B].
+    """Return the squared discrepancy [B] of the clips in each column of `gen` [N, B], `ref` [M, B].
 
-    The kernel is evaluated once, however many subsets there are.
+    Columns hold 0 or 1. The kernel is evaluated once, however many subsets there are.
     """
     own, other = (
         np.vstack(pair) for pair in ((gen, np.zeros_like(ref)), (np.zeros_like(gen), ref))
@@ -134,7 +134,7 @@ def _checked(name: str, clips: Clips) -> list[np.ndarray]:
 def _labels(
     pooled: Pooled, permutations: int, paired: bool, random: np.random.Generator
 ) -> np.ndarray:
-    """Which clips are called generated, 0/1 [P, 1 + B]: first as they are, then shuffled."""
+    """Draw which clips are called generated, 0/1 [P, 1 + B]: first as they are, then shuffled."""
     if permutations < 1:
         raise ValueError(f"permutation test: {permutations} permutations, expected at least 1")
     gen, ref = pooled.gen, len(pooled.frames) - pooled.gen
@@ -154,7 +154,7 @@ def _labels(
 
 
 def _sums(pooled: Pooled, kernel: Kernel, picks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel sums of each clip to either set [P, 2], and within the clips of each pick [B].
+    """Return kernel sums of each clip to either set [P, 2], and within the clips of each pick [B].
 
     `picks` [P, B] are 0/1. The kernel is symmetric, so tiles below the diagonal are mirrored.
     """
@@ -190,7 +190,7 @@ def _tiles(pooled: Pooled, kernel: Kernel) -> Iterator[_Tile]:
 
 
 def _by_clip(block: np.ndarray, owner: np.ndarray, axis: int) -> np.ndarray:
-    """Sums over the frames of each clip along one axis."""
+    """Return sums over the frames of each clip along one axis."""
     firsts = np.flatnonzero(np.diff(owner, prepend=-1))
     return block if len(firsts) == len(owner) else np.add.reduceat(block, firsts, axis=axis)
 
@@ -211,7 +211,7 @@ def _discrepancy(means: np.ndarray) -> np.ndarray:
 
 
 def _two_sample(pooled: Pooled, toward: np.ndarray) -> TwoSample:
-    """From kernel sums of each clip to the generated and to the reference set [P, 2]."""
+    """Derive value and influences from kernel sums of each clip to either set [P, 2]."""
     gen, ref = slice(None, pooled.gen), slice(pooled.gen, None)
     count, other = (int(pooled.frames[side].sum()) for side in (gen, ref))
     within, beyond, across = toward[gen, 0].sum(), toward[ref, 1].sum(), toward[gen, 1].sum()
@@ -224,7 +224,7 @@ def _two_sample(pooled: Pooled, toward: np.ndarray) -> TwoSample:
 
 
 def _influence(own: np.ndarray, across: np.ndarray, frames: np.ndarray, other: int) -> np.ndarray:
-    """Influence [N] of the clips of a set with kernel sums to their own set and to the other."""
+    """Return the influence [N] of a set's clips from kernel sums to their own set and the other."""
     total = frames.sum()
     share = frames / total
     moved = (own - share * own.sum()) / (total - 1) - (across - share * across.sum()) / other

@@ -99,12 +99,12 @@ def event_overlap(
 
 
 def measure_order(metric: Metric, sets: Sets) -> np.ndarray:
-    """Event order [N] of each clip by the network that the metric needs."""
+    """Return event order [N] of each clip by the network that the metric needs."""
     return event_order(_rows(metric, sets), sets.window_thresholds, sets.steps)
 
 
 def measure_overlap(metric: Metric, sets: Sets) -> np.ndarray:
-    """Event overlap [N] of each clip by the network that the metric needs."""
+    """Return event overlap [N] of each clip by the network that the metric needs."""
     return event_overlap(_rows(metric, sets), sets.window_thresholds, sets.steps)
 
 
@@ -113,7 +113,7 @@ def _rows(metric: Metric, sets: Sets) -> list[np.ndarray]:
 
 
 def _heard(logits: np.ndarray, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One clip's logits [T, C] as float64, and where they mean "heard"."""
+    """Return one clip's logits [T, C] as float64, and where they mean "heard"."""
     scores = rows("logits", logits)
     limits = rows("thresholds", np.atleast_2d(thresholds))
     same_width("logits", scores, "thresholds", limits)
@@ -121,7 +121,7 @@ def _heard(logits: np.ndarray, thresholds: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _centres(scores: np.ndarray, heard: np.ndarray) -> np.ndarray:
-    """The mean window [C] of each event, NaN where it is not heard."""
+    """Return the mean window [C] of each event, NaN where it is not heard."""
     probabilities = np.exp(-np.logaddexp(0.0, -scores))  # 1 / (1 + exp(-l)) without overflow
     evidence = np.where(heard, probabilities, 0.0)
     total = evidence.sum(axis=0)
@@ -130,6 +130,6 @@ def _centres(scores: np.ndarray, heard: np.ndarray) -> np.ndarray:
 
 
 def _share_time(heard: np.ndarray) -> bool:
-    """Whether events, heard or not in windows [T, K], share at least half of the shortest."""
+    """Tell whether events, heard or not in windows [T, K], share at least half of the shortest."""
     counts = heard.sum(axis=0)
     return bool(counts.min() > 0 and heard.all(axis=1).sum() >= SHARED * counts.min())

@@ -17,7 +17,7 @@ class Ear:
     def waveforms(
         self, rule: Listening, rate_hz: int, longest_s: float | None = None
     ) -> list[np.ndarray]:
-        """The float32 waveforms [T] at `rate_hz` that stand for the sound; usually one.
+        """Return the float32 waveforms [T] at `rate_hz` that stand for the sound; usually one.
 
         Raises ValueError for a rate that cannot be reached.
         """

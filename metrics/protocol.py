@@ -66,7 +66,7 @@ class Protocol(Strict):
 
     @cached_property
     def digest(self) -> str:
-        """Hex sha256 of everything that decides a number, however the file is laid out."""
+        """Return the hex sha256 of all that decides a number, however the file is laid out."""
         said = self.model_dump(mode="json", exclude={"about", "columns"})
         text = json.dumps(said, sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -78,7 +78,10 @@ class Protocol(Strict):
         return f"{self.name} {self.version} ({self.digest[:8]}{changed})"
 
     def using(self, networks: dict[str, str]) -> "Protocol":
-        """The same rules with other networks, by role. Raises KeyError for a role without rules."""
+        """Return the same rules with other networks, by role.
+
+        Raises KeyError for a role without rules.
+        """
         own: dict[str, str] = {role: heard.network for role, heard in self.networks.items()}
         others = {role: name for role, name in networks.items() if own[role] != name}
         changed = {
@@ -90,5 +93,8 @@ class Protocol(Strict):
 
 
 def read(path: Path) -> Protocol:
-    """The protocol of a TOML file. Raises FileNotFoundError, or ValueError for what is wrong."""
+    """Read the protocol of a TOML file.
+
+    Raises FileNotFoundError, or ValueError for what is wrong.
+    """
     return Protocol.model_validate(tomllib.loads(path.read_text("utf-8")))

@@ -8,7 +8,7 @@ from stabench.metrics.sets import Sets, class_logits
 
 
 def event_recall(logits: np.ndarray, thresholds: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Share [N] of each clip's events that are heard, 0 to 1; NaN for a clip without events.
+    """Return the share [N] of each clip's events that are heard, 0 to 1; NaN where there are none.
 
     `logits` [N, C] at or above `thresholds` [C] are heard; `labels` [N, C] are booleans.
 
@@ -24,7 +24,7 @@ def event_recall(logits: np.ndarray, thresholds: np.ndarray, labels: np.ndarray)
 
 
 def false_alarm_rate(logits: np.ndarray, thresholds: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Share [N] of the events absent from each clip that are heard all the same.
+    """Return the share [N] of the events absent from each clip that are heard all the same.
 
     >>> labels = [[True, True, False], [False, False, False]]
     >>> logits = [[1.0, -1.0, 1.0], [1.0, -1.0, -1.0]]
@@ -36,7 +36,7 @@ def false_alarm_rate(logits: np.ndarray, thresholds: np.ndarray, labels: np.ndar
 
 
 def measure(metric: Metric, sets: Sets) -> np.ndarray:
-    """Event recall [N] of each clip by the network that the metric needs."""
+    """Return event recall [N] of each clip by the network that the metric needs."""
     logits = class_logits(sets.gen(metric.needs[0]))
     return event_recall(logits, sets.thresholds, sets.labels)
 

@@ -24,7 +24,7 @@ class Bank(NamedTuple):
 
 
 def resample(samples: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
-    """`samples` [T] at `from_hz` as float32 [ceil(T to_hz / from_hz)] at `to_hz`.
+    """Return `samples` [T] at `from_hz` as float32 [ceil(T to_hz / from_hz)] at `to_hz`.
 
     Raises ValueError for a rate that is not positive, or two that share too small a divisor.
     """
@@ -55,7 +55,7 @@ def _ratio(from_hz: int, to_hz: int) -> tuple[int, int]:
 
 @lru_cache(maxsize=16)
 def _bank(step: int, phases: int) -> Bank:
-    """Sinc under a squared cosine, cut off at `ROLLOFF` of the lower Nyquist frequency."""
+    """Return sinc under a squared cosine, cut off at `ROLLOFF` of the lower Nyquist frequency."""
     cutoff = min(step, phases) * ROLLOFF
     width = ceil(ZERO_CROSSINGS * step / cutoff)
     inputs = np.arange(-width, width + step)[:, None] / step

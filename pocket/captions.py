@@ -102,7 +102,7 @@ def caption(
 
 
 def every_word() -> tuple[str, ...]:
-    """The words that training captions are made of, sorted."""
+    """Return the words that training captions are made of, sorted."""
     texts = [t for group in _TRAIN.values() for t in group]
     texts += [" ".join(phrase) for group in TRAIN.values() for phrase in group]
     words = " ".join(texts)

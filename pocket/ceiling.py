@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def autoencoded(audio: Audio) -> Audio:
-    """What is left of `audio` after the VAE: no generator over its latents can sound better."""
+    """Return what the VAE leaves of `audio`: no generator over its latents can sound better."""
     import torch
 
     samples = resample(audio.samples, audio.rate_hz, VAE.sample_rate_hz)

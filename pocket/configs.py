@@ -105,5 +105,5 @@ def ctc_head() -> CtcHeadConfig:
 def star(
     encoder: SpeechEncoderConfig = ENCODER, bridge: BridgeConfig | None = BRIDGE
 ) -> StarConfig:
-    """The pocket STAR, or one of its ablations."""
+    """Return the pocket STAR, or one of its ablations."""
     return StarConfig(encoder, bridge, UDIT, VAE, SAMPLER, LATENT_FRAMES)

@@ -18,7 +18,7 @@ LICENCE = "Apache-2.0"
 
 
 def vggish() -> "VggishEmbedder":
-    """The embedding of FAD."""
+    """Return the embedding of FAD."""
     from stabench.metrics.embedders import weights
     from stabench.metrics.embedders.vggish import VggishConfig, VggishEmbedder
 
@@ -27,7 +27,7 @@ def vggish() -> "VggishEmbedder":
 
 
 def cnn14() -> "Cnn14Tagger":
-    """The tagger: embedding of FD, logits of KL, IS and event recall."""
+    """Return the tagger: embedding of FD, logits of KL, IS and event recall."""
     from stabench.metrics.embedders import weights
     from stabench.metrics.embedders.cnn14 import Cnn14Tagger, TaggerCard
 
@@ -37,14 +37,14 @@ def cnn14() -> "Cnn14Tagger":
 
 
 def events() -> "EventTimeline":
-    """The tagger in windows: when each event sounds, for event order and overlap."""
+    """Return the tagger in windows: when each event sounds, for event order and overlap."""
     from stabench.pocket.timeline import timeline
 
     return timeline()
 
 
 def clap() -> "ClapEmbedder":
-    """Captions and clips in one space."""
+    """Return the CLAP: captions and clips in one space."""
     from stabench.metrics.embedders import weights
     from stabench.metrics.embedders.clap import ClapEmbedder
     from stabench.pocket.training.clap import FRONT_END

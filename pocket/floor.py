@@ -44,7 +44,7 @@ def regenerated(clip_id: str) -> Audio:
 
 @cache
 def _contents() -> dict[str, _Content]:
-    """The contents of all clips by id, from the manifest."""
+    """Return the contents of all clips by id, from the manifest."""
     rows = json.loads(MANIFEST.read_text())["clips"]
     return {
         row["id"]: _Content(tuple(row["labels"]), row["relation"], index)

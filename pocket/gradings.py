@@ -112,7 +112,7 @@ def swap(scene: Scene, gone: frozenset[int]) -> Audio:
 
 @cache
 def _other(scene: Scene, number: int) -> Array:
-    """What takes the place of an event: over the same span, one of FEW that the scene has not."""
+    """Render what replaces an event: over the same span, one of FEW that the scene has not."""
     rng = np.random.default_rng([scene.seed, number])
     absent = [event for event in FEW if event not in scene.events]
     event = absent[int(rng.integers(len(absent)))]
@@ -120,7 +120,7 @@ def _other(scene: Scene, number: int) -> Array:
 
 
 def _placed(event: str, start: int, length: int, rng: np.random.Generator) -> Array:
-    """One event over the whole clip, as `render` adds it: levelled, faded, in its room."""
+    """Render one event over the whole clip, as `render` adds it: levelled, faded, in its room."""
     sound = EVENTS[event](length, rng)
     loud = sg.level(layers._fade(sound), 0.1) * 10 ** (rng.uniform(-3.0, 3.0) / 20)
     out = np.zeros(CLIP_SAMPLES)
@@ -131,7 +131,7 @@ def _placed(event: str, start: int, length: int, rng: np.random.Generator) -> Ar
 def _by_event(
     kind: str, held_out: list[Item], make: Callable[[Scene, frozenset[int]], Audio]
 ) -> Damage:
-    """A damage of whole events: `make` does it to a scene's events that are gone at a level."""
+    """Return a damage of whole events: `make` does it to those that are gone at a level."""
     scenes_by_id = {item.id: item.scene for item in held_out}
     places = [(id_, k) for id_, scene in scenes_by_id.items() for k in range(len(scene.events))]
     order = np.random.default_rng(len(places)).permutation(len(places))

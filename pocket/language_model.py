@@ -26,7 +26,7 @@ class LanguageModel(NamedTuple):
     weights: dict[Words, float]
 
     def probability(self, history: Words, word: str) -> float:
-        """P(word | history); KeyError for a word outside the vocabulary."""
+        """Return P(word | history); KeyError for a word outside the vocabulary."""
         ngram = (*history, word)
         if ngram in self.probabilities or not history:
             return self.probabilities[ngram]
@@ -34,12 +34,12 @@ class LanguageModel(NamedTuple):
 
     @property
     def vocabulary(self) -> list[str]:
-        """Every word that can follow, END included and START not."""
+        """Return every word that can follow, END included and START not."""
         return sorted(ngram[0] for ngram in self.probabilities if len(ngram) == 1)
 
 
 def count(captions: Iterable[str], order: int = 3) -> Counter[Words]:
-    """Occurrences of every sequence of 1 to `order` words; START is history only."""
+    """Count the occurrences of every sequence of 1 to `order` words; START is history only."""
     counts: Counter[Words] = Counter()
     for caption in captions:
         tokens = (START, *caption.lower().split(), END)
@@ -50,7 +50,7 @@ def count(captions: Iterable[str], order: int = 3) -> Counter[Words]:
 
 
 def estimate(counts: Counter[Words]) -> LanguageModel:
-    """The Witten-Bell model of `counts`; raises ValueError where there are none."""
+    """Estimate the Witten-Bell model of `counts`; raises ValueError where there are none."""
     if not counts:
         raise ValueError("language model: no captions to learn from")
     tokens: Counter[Words] = Counter()
@@ -88,7 +88,7 @@ def prune(model: LanguageModel, counts: Counter[Words], loss: float) -> Language
 
 
 def _weights(probabilities: dict[Words, float]) -> dict[Words, float]:
-    """What every history's unseen words are multiplied with, so that all add up to one."""
+    """Return what every history's unseen words are multiplied with, so that all add up to one."""
     seen: dict[Words, float] = defaultdict(float)
     shorter: dict[Words, float] = defaultdict(float)
     for ngram, probability in probabilities.items():
@@ -99,7 +99,7 @@ def _weights(probabilities: dict[Words, float]) -> dict[Words, float]:
 
 
 def to_arpa(model: LanguageModel) -> str:
-    """The model as ARPA text: base-ten logarithms, four digits, sorted."""
+    """Write the model as ARPA text: base-ten logarithms, four digits, sorted."""
     by_length: dict[int, list[Words]] = defaultdict(list)
     for ngram in {*model.probabilities, (START,)}:
         by_length[len(ngram)].append(ngram)
@@ -121,7 +121,7 @@ def _log10(value: float) -> float:
 
 
 def perplexity(model: LanguageModel, captions: Iterable[str], order: int = 3) -> float:
-    """Per word and end of caption; every word has to be in the vocabulary."""
+    """Return the perplexity per word and end of caption; every word has to be in the vocabulary."""
     total, nats = 0, 0.0
     for caption in captions:
         tokens = (START, *caption.lower().split(), END)

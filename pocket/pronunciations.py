@@ -33,7 +33,7 @@ class Pronunciations(NamedTuple):
     guessed: tuple[str, ...]
 
     def to_text(self) -> str:
-        """PocketSphinx's dictionary format: `word PH PH`, further variants as `word(2) PH PH`."""
+        """Write PocketSphinx's format: `word PH PH`, other variants as `word(2) PH PH`."""
         return "".join(
             f"{word if number == 1 else f'{word}({number})'} {' '.join(phones)}\n"
             for word in sorted(self.entries)
@@ -42,14 +42,14 @@ class Pronunciations(NamedTuple):
 
 
 def shipped() -> Path:
-    """The dictionary in PocketSphinx's wheel: 126,000 words of American English (CMUdict)."""
+    """Return the path of PocketSphinx's own dictionary: 126,000 American words (CMUdict)."""
     import pocketsphinx
 
     return Path(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"))
 
 
 def read(path: Path) -> dict[str, tuple[Phones, ...]]:
-    """Every word of a dictionary file with its variants, in the file's order."""
+    """Read every word of a dictionary file with its variants, in the file's order."""
     entries: dict[str, tuple[Phones, ...]] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.strip():
@@ -60,7 +60,7 @@ def read(path: Path) -> dict[str, tuple[Phones, ...]]:
 
 
 def pronounce(words: Iterable[str], known: dict[str, tuple[Phones, ...]]) -> Pronunciations:
-    """The dictionary's variants where it has the word, a guess where not, each in both accents."""
+    """Look each word up, or guess it where the dictionary lacks it, and give both accents."""
     entries = {}
     for word in sorted(set(words)):
         american = known.get(word) or (guess(word, known),)
@@ -69,7 +69,7 @@ def pronounce(words: Iterable[str], known: dict[str, tuple[Phones, ...]]) -> Pro
 
 
 def with_british(variants: tuple[Phones, ...]) -> tuple[Phones, ...]:
-    """American variants, then the British ones that differ, rule upon rule (Wells 1982).
+    """Return American variants, then the British ones that differ, rule upon rule (Wells 1982).
 
     Non-rhotic: no R but before a vowel. LOT: clock with AO. BATH: glass with AA.
     """
@@ -80,7 +80,7 @@ def with_british(variants: tuple[Phones, ...]) -> tuple[Phones, ...]:
 
 
 def guess(word: str, known: dict[str, tuple[Phones, ...]]) -> Phones:
-    """Two known words in one, a known word with -s, -es, 's or -ing, or letter by letter.
+    """Return two known words in one, a known word with -s, -es, 's or -ing, or letter by letter.
 
     Raises ValueError for a word without letters.
     """
@@ -106,7 +106,7 @@ def _plural(last: str) -> Phones:
 
 
 def _without_r(phones: Phones) -> Phones:
-    """ "hammer" ends in AH, "door" in AO; "rain" keeps its R."""
+    """Drop R as in "hammer", which ends in AH, "door" in AO; "rain" keeps its R."""
     out: list[str] = []
     for phone, following in zip(phones, (*phones[1:], ""), strict=True):
         linked = following in _VOWELS

@@ -75,12 +75,12 @@ def check_installed(voice: str) -> None:
 
 
 def whisper(variant: str = "stock") -> Cascade:
-    """openai-whisper's own code or a variant of it, then the pocket's text-to-audio model."""
+    """Return openai-whisper's code or a variant of it, then the pocket's text-to-audio model."""
     return Cascade(Whisper(MODEL, variant, SYSTRAN), text_to_audio())
 
 
 def faster_whisper() -> Cascade:
-    """faster-whisper on the published folder as it is, then the pocket's text-to-audio model."""
+    """Return faster-whisper on the published folder, then the pocket's text-to-audio model."""
     return Cascade(FasterWhisper(MODEL, SYSTRAN), text_to_audio())
 
 

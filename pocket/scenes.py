@@ -28,7 +28,7 @@ class Item(NamedTuple):
 
 
 def items(split: Split, count: int, captions: int = 1) -> list[Item]:
-    """The first `count` items of a split; item i is the same whatever `count` is."""
+    """Return the first `count` items of a split; item i is the same whatever `count` is."""
     rng = np.random.default_rng([_SEED[split], VERSION])
     deck: list[str] = []
     out = []
@@ -43,7 +43,7 @@ def items(split: Split, count: int, captions: int = 1) -> list[Item]:
 
 
 def _deal(deck: list[str], count: int, rng: np.random.Generator) -> tuple[str, ...]:
-    """Different events from a shuffled deck that is refilled, so that all come equally often."""
+    """Deal different events from a shuffled, refilled deck, so that all come equally often."""
     drawn: list[str] = []
     while len(drawn) < count:
         if not deck:

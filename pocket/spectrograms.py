@@ -17,7 +17,7 @@ FLOOR_DB = -70
 
 
 def picture(run: Path, clips: list[str], out: Path) -> None:
-    """One row a clip, one column each for the reference and three systems; 0 to 8 kHz, 4 s."""
+    """Draw one row a clip, one column each for the reference and three systems; 0 to 8 kHz, 4 s."""
     folder = RunFolder.open(run)
     known = {clip.id: clip for clip in folder.clips}
     heard = {(row.system, row.clip): row.text for row in folder.rows() if row.ok}

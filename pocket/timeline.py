@@ -77,7 +77,7 @@ def ship_timeline(weights: Path, waveforms: Iterable[np.ndarray], labels: np.nda
 def window_thresholds(
     network: EventTimeline, waveforms: Iterable[np.ndarray], labels: np.ndarray
 ) -> np.ndarray:
-    """Logits [C] that some window of 2 % of the clips without the event reaches.
+    """Return logits [C] that some window of 2 % of the clips without the event reaches.
 
     The share is of clips, not of windows, so that "heard" says as much of a clip as the tagger's
     thresholds do: at 2 % of the windows 7 % of the clips would be heard to hold an absent event.

@@ -38,7 +38,7 @@ class FrechetAudioDistanceEmbedder(Backend):
         return content
 
     def embed(self, waveforms: list[np.ndarray]) -> list[Features]:
-        """Embeddings [E, 128] of each clip, a row per 0.96 s."""
+        """Return embeddings [E, 128] of each clip, a row per 0.96 s."""
         check(waveforms)
         with torch.no_grad(), exact():
             return [Features(self._one(waveform)) for waveform in waveforms]
@@ -48,5 +48,5 @@ class FrechetAudioDistanceEmbedder(Backend):
 
 
 def embedder(weights: str = PUBLISHED) -> FrechetAudioDistanceEmbedder:
-    """What is registered as "frechet-audio-distance". Raises FileNotFoundError."""
+    """Return what is registered as "frechet-audio-distance". Raises FileNotFoundError."""
     return FrechetAudioDistanceEmbedder(weights)

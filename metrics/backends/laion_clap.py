@@ -36,7 +36,7 @@ class LaionClapEmbedder(Backend):
         architecture: str = "HTSAT-tiny",
         tokenizer: Tokenizer | None = None,
     ) -> None:
-        """Without a `tokenizer`, captions are read by roberta-base's, or by words if random.
+        """Read captions by `tokenizer`, else by roberta-base's, or by words if random.
 
         Raises FileNotFoundError where the package, the weights or the tokenizer are not there.
         """
@@ -60,13 +60,13 @@ class LaionClapEmbedder(Backend):
         return {own: state[name] for name, own in names.items() if own != POSITION_IDS}
 
     def embed(self, waveforms: list[np.ndarray]) -> list[Features]:
-        """One L2-normalised row [1, 512] of each clip, each alone in its batch."""
+        """Return one L2-normalised row [1, 512] of each clip, each alone in its batch."""
         check(waveforms)
         with torch.no_grad(), exact():
             return [Features(self._one(waveform)) for waveform in waveforms]
 
     def embed_text(self, captions: list[str]) -> np.ndarray:
-        """L2-normalised rows float32 [N, 512], each caption alone in its batch."""
+        """Return L2-normalised rows float32 [N, 512], each caption alone in its batch."""
         with torch.no_grad(), exact():
             return np.concatenate([self._text(caption) for caption in captions])
 
@@ -91,5 +91,5 @@ def _tokenizer(weights: str | Path) -> Tokenizer:
 
 
 def embedder(weights: str = PUBLISHED) -> LaionClapEmbedder:
-    """What is registered as "laion-clap": 630k-audioset-best. Raises FileNotFoundError."""
+    """Return what is registered as "laion-clap": 630k-audioset-best. Raises FileNotFoundError."""
     return LaionClapEmbedder(weights)

@@ -50,7 +50,7 @@ class ClapFrontEnd(BaseModel):
     longest_s: float = 10.0
 
     def fixed_length(self, waveform: np.ndarray) -> np.ndarray:
-        """The clip [N] as the network hears it: exactly `longest_s` long.
+        """Return the clip [N] as the network hears it: exactly `longest_s` long.
 
         Longer clips keep their beginning; shorter ones are repeated whole, then zero-padded.
         """
@@ -94,7 +94,7 @@ class Captions(NamedTuple):
 
 
 def batches(tokens: Tokens, pad: int) -> Iterator[Captions]:
-    """Batches of one of few shapes, each caption in a shape of its own length.
+    """Yield batches of one of few shapes, each caption in a shape of its own length.
 
     So a caption's bits do not depend on the others. Every row ends in at least one padding token,
     because transformers leaves the mask out where none is needed, and with it changes the bits.
@@ -130,7 +130,10 @@ class ClapEmbedder(NetworkEmbedder):
         front_end: ClapFrontEnd | None = None,
         config: str | None = None,
     ) -> None:
-        """Raises FileNotFoundError when the config is needed and missing."""
+        """Read the config if need be.
+
+        Raises FileNotFoundError when the config is needed and missing.
+        """
         super().__init__(weight_sources.given(weights))
         self.tokenizer = tokenizer
         self.front_end = front_end or ClapFrontEnd()
@@ -147,13 +150,13 @@ class ClapEmbedder(NetworkEmbedder):
         }
 
     def embed(self, waveforms: list[np.ndarray]) -> list[Features]:
-        """One L2-normalised row [1, D] of each clip."""
+        """Return one L2-normalised row [1, D] of each clip."""
         check(waveforms)
         with torch.inference_mode(), exact():
             return [Features(self._row(waveform)) for waveform in waveforms]
 
     def embed_text(self, captions: list[str]) -> np.ndarray:
-        """L2-normalised rows float32 [N, D]."""
+        """Return L2-normalised rows float32 [N, D]."""
         rows = np.zeros((len(captions), self._model.config.projection_dim), np.float32)
         with torch.inference_mode(), exact(), self._mixed():
             tokens = self.tokenizer(captions)
@@ -184,7 +187,7 @@ class ClapEmbedder(NetworkEmbedder):
             self._refuse_constant_text()
 
     def _unfused(self) -> "ClapConfig":
-        """Raises ValueError for a fusion checkpoint."""
+        """Return the config. Raises ValueError for a fusion checkpoint."""
         from transformers import ClapAudioConfig, ClapConfig
 
         config = ClapConfig.from_dict(json.loads(self._config))
@@ -197,7 +200,7 @@ class ClapEmbedder(NetworkEmbedder):
         return config
 
     def _refuse_constant_text(self) -> None:
-        """Raises ValueError when the text branch is plainly broken."""
+        """Raise ValueError when the text branch is plainly broken."""
         one, other = self.embed_text(list(UNRELATED))
         # A branch that returns zeros has no direction at all: as constant as can be.
         cosine = float(one @ other) if one.any() and other.any() else 1.0

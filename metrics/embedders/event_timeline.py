@@ -37,7 +37,7 @@ class EventTimeline(Cnn14Tagger):
         labels: Sequence[str] | None = None,
         thresholds: Sequence[float] | None = None,
     ) -> None:
-        """As `Cnn14Tagger`. Raises ValueError for windows that are shorter than a frame."""
+        """Do as `Cnn14Tagger`. Raises ValueError for windows that are shorter than a frame."""
         super().__init__(weights, config, labels, thresholds)
         halvings = len(self.config.channels) - 1
         self.frame_s = self.config.hop * 2**halvings / self.config.rate_hz
@@ -62,7 +62,7 @@ class EventTimeline(Cnn14Tagger):
 
 
 def pooled_windows(maps: Tensor, frames: int) -> Tensor:
-    """Maps [B, C, T, mels] to [B, N, C]: `pooled` over windows of so many frames, one frame apart.
+    """Pool maps [B, C, T, mels] to [B, N, C], over windows of `frames` frames, one frame apart.
 
     Maps that are shorter are one window.
     """

@@ -38,7 +38,7 @@ class Grid:
     """The patches of one stage, `rows` x `columns`, and the windows that tile them."""
 
     def __init__(self, rows: int, columns: int, window: int) -> None:
-        """Raises ValueError when the windows do not tile the grid."""
+        """Number the patches. Raises ValueError when the windows do not tile the grid."""
         if rows % window or columns % window:
             raise ValueError(
                 f"HTSAT: a grid of {rows} x {columns} patches is not tiled by windows of {window}; "
@@ -48,11 +48,11 @@ class Grid:
         self._cells = torch.arange(rows * columns).view(rows, columns)
 
     def windows(self) -> Tensor:
-        """Cells [rows * columns], window after window, row after row in each."""
+        """Return cells [rows * columns], window after window, row after row in each."""
         return self._by_window(self._cells)
 
     def neighbours(self) -> Tensor:
-        """Places, in window order, of the four tokens that each merged token is made of [N / 4, 4].
+        """Return the places [N / 4, 4], in window order, of the four tokens of each merged token.
 
         Merged tokens are in the order of their rows.
         """
@@ -61,7 +61,9 @@ class Grid:
         return torch.stack([corner.flatten() for corner in corners], dim=1)
 
     def shifted(self, odd: bool, device: torch.device) -> Shift:
-        """How a layer of this stage sees tokens in window order; odd ones shift by half a window.
+        """Return how a layer of this stage sees tokens in window order.
+
+        Odd ones shift by half a window.
 
         A stage of a single window is never shifted.
         """
@@ -73,7 +75,7 @@ class Grid:
         return Shift(order.to(device), torch.argsort(order).to(device), self._mask(half).to(device))
 
     def _mask(self, half: int) -> Tensor:
-        """[windows, area, area]: tokens that rolling has brought together do not attend."""
+        """Mask tokens that rolling has brought together, [windows, area, area]."""
         bands = [
             (torch.arange(size) >= size - self._window).int()
             + (torch.arange(size) >= size - half).int()
@@ -132,7 +134,10 @@ class Htsat:
     """`__call__(decibels [1, 1, frames, mels]) -> [1, D]`, L2-normalised, of one clip at a time."""
 
     def __init__(self, model: "ClapModel", precision: str = "float32") -> None:
-        """Raises ValueError for a grid of patches that its windows do not tile."""
+        """Lay out the layers.
+
+        Raises ValueError for a grid of patches that its windows do not tile.
+        """
         encoder = model.audio_model.audio_encoder
         self._encoder = encoder
         grids = [Grid(*size, encoder.config.window_size) for size in encoder.input_resolutions]
@@ -162,7 +167,7 @@ class Htsat:
 
 
 def _joined(attention: "ClapAudioSelfAttention") -> tuple[Tensor, Tensor | None]:
-    """Weight and bias of query, key and value, one under the other."""
+    """Return the weight and bias of query, key and value, one under the other."""
     parts = (attention.query, attention.key, attention.value)
     weight = torch.cat([part.weight for part in parts]).detach()
     biases: list[Tensor] = [part.bias for part in parts]
@@ -170,7 +175,7 @@ def _joined(attention: "ClapAudioSelfAttention") -> tuple[Tensor, Tensor | None]
 
 
 def _position_bias(attention: "ClapAudioSelfAttention") -> Tensor:
-    """[heads, area, area] of one window."""
+    """Return [heads, area, area] of one window."""
     table = attention.relative_position_bias_table.detach()
     index = attention.relative_position_index
     return table[index.flatten()].view(*index.shape, -1).permute(2, 0, 1).contiguous()

@@ -44,7 +44,10 @@ KERNEL_TOLERANCE = 1e-5
 
 
 def translate(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a file by ClapModel's names. Raises ValueError, KeyError for another file."""
+    """Return the tensors of a file by ClapModel's names.
+
+    Raises ValueError, KeyError for another file.
+    """
     tensors = unwrapped(checkpoint)
     check_front_end(tensors)
     renamed: dict[str, Tensor] = {}
@@ -55,7 +58,10 @@ def translate(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def unwrapped(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The state dict by laion_clap's names. Raises ValueError when it holds a fusion network."""
+    """Return the state dict by laion_clap's names.
+
+    Raises ValueError when it holds a fusion network.
+    """
     state = checkpoint.get("state_dict", checkpoint)
     tensors = {name.removeprefix(WRAPPED): tensor for name, tensor in state.items()}
     fused = [name for name in tensors if any(part in name for part in FUSION)]
@@ -68,7 +74,7 @@ def unwrapped(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def config(width: int, depths: tuple[int, ...]) -> str:
-    """ClapConfig's JSON of an HTSAT of `width` and `depths` beside roberta-base."""
+    """Return ClapConfig's JSON of an HTSAT of `width` and `depths` beside roberta-base."""
     audio = {
         "patch_embeds_hidden_size": width,
         "hidden_size": width * 2 ** (len(depths) - 1),
@@ -80,7 +86,7 @@ def config(width: int, depths: tuple[int, ...]) -> str:
 
 
 def check_front_end(tensors: Mapping[str, Tensor]) -> None:
-    """Raises ValueError when the checkpoint was trained on another spectrogram than ours."""
+    """Raise ValueError when the checkpoint was trained on another spectrogram than ours."""
     ours = ClapFrontEnd()
     bank = slaney_bank(ours.rate_hz, ours.window, ours.mels, ours.fmin, ours.fmax)
     own = {f"{FRONT_END[1]}melW": torch.from_numpy(bank)}

@@ -8,7 +8,7 @@ SLANEY_LOG_STEP = np.log(6.4) / 27
 
 
 def slaney_bank(rate_hz: int, window: int, mels: int, fmin: float, fmax: float) -> np.ndarray:
-    """Area-normalised triangles [window // 2 + 1, mels], float32, on Slaney's mel scale.
+    """Return area-normalised triangles [window // 2 + 1, mels], float32, on Slaney's mel scale.
 
     The triangles are drawn over frequency in hertz (Auditory Toolbox, 1998; librosa's default).
     """
@@ -19,7 +19,9 @@ def slaney_bank(rate_hz: int, window: int, mels: int, fmin: float, fmax: float) 
 
 
 def htk_bank(rate_hz: int, window: int, mels: int, fmin: float, fmax: float) -> np.ndarray:
-    """Unit-height triangles [window // 2 + 1, mels], float64, drawn over mel; the DC bin is zero.
+    """Return unit-height triangles [window // 2 + 1, mels], float64, drawn over mel.
+
+    The DC bin is zero.
 
     VGGish's front end (AudioSet, 2017) uses the formula of the HTK book and ignores DC.
     """

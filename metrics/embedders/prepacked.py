@@ -22,7 +22,7 @@ times as long as the product of patches and weights then (CNN14's last layer, on
 
 
 def packable(weight: Tensor, precision: str) -> bool:
-    """Whether oneDNN computes with this weight here."""
+    """Return whether oneDNN computes with this weight here."""
     return (
         precision == "float32"
         and weight.device.type == "cpu"
@@ -32,7 +32,7 @@ def packable(weight: Tensor, precision: str) -> bool:
 
 
 def convolution(weight: Tensor, bias: Tensor, precision: str = "float32") -> Layer:
-    """A 3x3 convolution with padding 1, bias and ReLU over maps [B, C, H, W]."""
+    """Return a 3x3 convolution with padding 1, bias and ReLU over maps [B, C, H, W]."""
     if not packable(weight, precision):
         weight = weight.contiguous(memory_format=torch.channels_last)
         return lambda maps: F.relu_(F.conv2d(maps, weight, bias, padding=1))
@@ -49,7 +49,7 @@ def linear(
     activation: Activation = "none",
     precision: str = "float32",
 ) -> Layer:
-    """Rows [..., K] by weight [N, K], with bias and activation."""
+    """Return rows [..., K] by weight [N, K], with bias and activation."""
     if not packable(weight, precision):
         after = PLAIN[activation]
         return lambda rows: after(F.linear(rows, weight, bias))
@@ -60,13 +60,13 @@ def linear(
 
 
 def of(layer: nn.Linear, activation: Activation = "none", precision: str = "float32") -> Layer:
-    """`linear` with the tensors of a module."""
+    """Return `linear` with the tensors of a module."""
     bias = None if layer.bias is None else layer.bias.detach()
     return linear(layer.weight.detach(), bias, activation, precision)
 
 
 def folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the convolution that also does what `norm` does when evaluating."""
+    """Return weight and bias of the convolution that also does what `norm` does in evaluation."""
     mean, variance = norm.running_mean, norm.running_var
     assert mean is not None, "a BatchNorm without running statistics"
     assert variance is not None
@@ -76,7 +76,7 @@ def folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor
 
 
 def _patch_convolution(weight: Tensor, bias: Tensor) -> Layer:
-    """`convolution` as one product of 3x3 patches, which few pixels keep small."""
+    """Return `convolution` as one product of 3x3 patches, which few pixels keep small."""
     product = linear(weight.permute(0, 2, 3, 1).flatten(1), bias, "relu")
 
     def run(maps: Tensor) -> Tensor:

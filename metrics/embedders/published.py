@@ -34,14 +34,14 @@ class Origin(NamedTuple):
 
 
 def vggish(weights: str = PUBLISHED) -> "VggishEmbedder":
-    """The embedding of FAD, as every FAD tool takes it: no PCA, no last ReLU."""
+    """Return the embedding of FAD, as every FAD tool takes it: no PCA, no last ReLU."""
     from stabench.metrics.embedders.vggish import VggishConfig, VggishEmbedder
 
     return VggishEmbedder(_vggish(weights), VggishConfig())
 
 
 def vggish_pca(weights: str = PUBLISHED) -> "VggishEmbedder":
-    """VGGish as AudioSet released it: last ReLU, PCA with whitening, 8-bit steps.
+    """Return VGGish as AudioSet released it: last ReLU, PCA with whitening, 8-bit steps.
 
     The PCA parameters lie beside a `weights` file under their published name.
     """
@@ -51,14 +51,17 @@ def vggish_pca(weights: str = PUBLISHED) -> "VggishEmbedder":
 
 
 def cnn14_16k(weights: str = PUBLISHED) -> "Cnn14Tagger":
-    """FD, KL and IS of the papers: PANNs CNN14 at 16 kHz. Classes are numbered, not named."""
+    """Return FD, KL and IS of the papers: PANNs CNN14 at 16 kHz.
+
+    Classes are numbered, not named.
+    """
     from stabench.metrics.embedders.cnn14 import Cnn14Config
 
     return _cnn14("cnn14-16k", weights, Cnn14Config())
 
 
 def cnn14_32k(weights: str = PUBLISHED) -> "Cnn14Tagger":
-    """PANNs CNN14 at 32 kHz, the same network behind another front end."""
+    """Return PANNs CNN14 at 32 kHz, the same network behind another front end."""
     from stabench.metrics.embedders.cnn14 import Cnn14Config
 
     config = Cnn14Config(rate_hz=32000, window=1024, hop=320, fmin=50, fmax=14000)
@@ -66,7 +69,7 @@ def cnn14_32k(weights: str = PUBLISHED) -> "Cnn14Tagger":
 
 
 def clap_630k(weights: str = PUBLISHED) -> "ClapEmbedder":
-    """LAION-CLAP 630k-audioset-best: the author's file, or else transformers' port of it.
+    """Return LAION-CLAP 630k-audioset-best: the author's file, or else transformers' port of it.
 
     LayerNorm of the port's text branch has another epsilon (1e-12 for 1e-5): their identities
     differ, and so do their last digits.
@@ -76,7 +79,7 @@ def clap_630k(weights: str = PUBLISHED) -> "ClapEmbedder":
 
 
 def clap_music_speech(weights: str = PUBLISHED) -> "ClapEmbedder":
-    """LAION-CLAP music_speech_audioset_epoch_15_esc_89.98, with the larger HTSAT-base."""
+    """Return LAION-CLAP music_speech_audioset_epoch_15_esc_89.98, with the larger HTSAT-base."""
     return _clap(("clap-music-speech-audioset",), weights, BASE)
 
 
@@ -87,7 +90,7 @@ def _vggish(weights: str) -> "Source":
 
 
 def _pca(weights: str) -> "Pca":
-    """The PCA parameters that go with `weights`. Raises FileNotFoundError, ValueError."""
+    """Return the PCA parameters that go with `weights`. Raises FileNotFoundError, ValueError."""
     import torch
 
     from stabench.metrics.embedders import weights as store
@@ -163,7 +166,7 @@ def _clap_model(config: str) -> "nn.Module":
 
 
 def _tokens(weights: Path) -> "Tokenizer":
-    """RoBERTa's files beside the weights, or those of roberta-base."""
+    """Return RoBERTa's files beside the weights, or those of roberta-base."""
     from stabench.metrics.embedders.tokens import FILES, RobertaTokens
 
     beside = weights if weights.is_dir() else weights.parent
@@ -186,7 +189,7 @@ def _source(
 
 
 def located(names: tuple[str, ...]) -> Origin:
-    """The first that is there, checked by its sha256.
+    """Return the first that is there, checked by its sha256.
 
     Raises FileNotFoundError, of the first, when none is there; ValueError for a file that is not
     the published one.

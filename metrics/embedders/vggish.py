@@ -47,7 +47,7 @@ class VggishConfig(BaseModel):
 
     @property
     def example_samples(self) -> int:
-        """The shortest waveform that fills one example."""
+        """Return the shortest waveform that fills one example."""
         return (self.frames - 1) * self.hop + self.window
 
 
@@ -81,7 +81,7 @@ class Vggish(nn.Module):
         return self.embeddings(maps.permute(0, 2, 3, 1).flatten(1))
 
     def examples(self, waveform: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
-        """Log-mel examples float32 [..., E, 1, frames, mels] of `waveform` [..., N].
+        """Return log-mel examples float32 [..., E, 1, frames, mels] of `waveform` [..., N].
 
         Frames are not centred, examples do not overlap, the incomplete tail is dropped. Computed
         in `dtype`; the published front end is float64, float32 is 9e-5 off and 5 times faster.
@@ -100,7 +100,7 @@ class Vggish(nn.Module):
 
 
 def _stages(channels: tuple[int, int, int, int]) -> nn.Sequential:
-    """Convolutions 0, 3, 6, 8, 11, 13 of the published numbering: stages of 1, 1, 2 and 2."""
+    """Build convolutions 0, 3, 6, 8, 11, 13 of the published numbering: stages of 1, 1, 2 and 2."""
     layers: list[nn.Module] = []
     inputs = 1
     for outputs, depth in zip(channels, (1, 1, 2, 2), strict=True):
@@ -125,13 +125,13 @@ class Inference:
         ]
 
     def cells(self, examples: Tensor) -> Tensor:
-        """What the linear layers hear of examples [E, 1, frames, mels]: [E, cells]."""
+        """Return what the linear layers hear of examples [E, 1, frames, mels]: [E, cells]."""
         for stage in self._stages:
             examples = stage(examples)
         return examples.permute(0, 2, 3, 1).flatten(1)
 
     def rows(self, clips: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Embeddings [up to ROWS, D] of the cells of all clips, in order."""
+        """Yield embeddings [up to ROWS, D] of the cells of all clips, in order."""
         waiting: Tensor | None = None
         for cells in clips:
             waiting = cells if waiting is None else torch.cat([waiting, cells])
@@ -149,7 +149,7 @@ class Inference:
 
 
 def _stage(layer: nn.Module, precision: Precision) -> prepacked.Layer | None:
-    """A layer of `Vggish.features`; ReLU is part of the convolution before it."""
+    """Return a layer of `Vggish.features`; ReLU is part of the convolution before it."""
     if isinstance(layer, nn.Conv2d):
         assert layer.bias is not None, "a convolution of VGGish without bias"
         return prepacked.convolution(layer.weight.detach(), layer.bias.detach(), precision)
@@ -164,7 +164,7 @@ class Pca(NamedTuple):
     sha256: str
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """ReLU, PCA, clipped to +-2, then whole steps of 0 to 255, as float32."""
+        """Apply ReLU and PCA, clip to +-2, round to steps of 0 to 255, as float32."""
         centred = F.relu(torch.from_numpy(rows)) - self.means
         clipped = (self.components @ centred.T).T.clamp(-LIMIT, LIMIT)
         return torch.round((clipped + LIMIT) * (STEPS / (2 * LIMIT))).numpy()
@@ -182,7 +182,10 @@ class VggishEmbedder(NetworkEmbedder):
         config: VggishConfig | None = None,
         pca: Pca | None = None,
     ) -> None:
-        """Raises FileNotFoundError when the config is needed and missing."""
+        """Read the config if need be.
+
+        Raises FileNotFoundError when the config is needed and missing.
+        """
         super().__init__(weight_sources.given(weights))
         self.config = config or store.read_config(weight_sources.folder(weights), VggishConfig)
         self.rate_hz = self.config.rate_hz
@@ -193,7 +196,10 @@ class VggishEmbedder(NetworkEmbedder):
         return {"network": self.config.model_dump(mode="json"), "pca": pca}
 
     def embed(self, waveforms: list[np.ndarray]) -> list[Features]:
-        """Embeddings [E, D] of each clip, a row per 0.96 s; clips under 2 s are zero-padded."""
+        """Return embeddings [E, D] of each clip, a row per 0.96 s.
+
+        Clips under 2 s are zero-padded.
+        """
         check(waveforms)
         counts: list[int] = []
         with torch.inference_mode(), exact(), self._mixed():
@@ -210,7 +216,10 @@ class VggishEmbedder(NetworkEmbedder):
         del network.features, network.embeddings  # `Inference` holds them, laid out anew
 
     def _cells(self, waveform: np.ndarray, counts: list[int]) -> Tensor:
-        """What the linear layers hear of one clip; its number of examples goes into `counts`."""
+        """Return what the linear layers hear of one clip.
+
+        Its number of examples goes into `counts`.
+        """
         minimum = max(MINIMUM_SAMPLES, self.config.example_samples)
         samples = torch.tensor(padded(waveform, minimum), device=self._device)
         examples = self._network.examples(samples)

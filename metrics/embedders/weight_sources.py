@@ -23,15 +23,15 @@ class Source(Protocol):
 
     @property
     def origin(self) -> str:
-        """What the weights are."""
+        """Return what the weights are."""
 
     @property
     def licence(self) -> str:
-        """Theirs."""
+        """Return the licence of the weights."""
 
     @property
     def sha256(self) -> str:
-        """Hex digest of the weights. Raises FileNotFoundError."""
+        """Return the hex digest of the weights. Raises FileNotFoundError."""
 
     def fill(self, network: nn.Module, derived: tuple[str, ...] = ()) -> None:
         """Give `network` its tensors. Raises FileNotFoundError, or ValueError for a misfit."""
@@ -47,7 +47,7 @@ class Folder:
 
     @property
     def examinations(self) -> Path:
-        """Folder of the records of their examinations as judges, where the weights have any."""
+        """Return the folder of the records of their examinations as judges, if there are any."""
         return self.path
 
     @cached_property
@@ -69,7 +69,8 @@ class Published:
 
     @cached_property
     def sha256(self) -> str:
-        """Kept beside the file's size and time: two gigabytes are not read at every start."""
+        """Return the digest of the file."""
+        # It is kept beside the file's size and time: 2 GB are not read at every start.""
         from stabench.checkpoints.digests import digest
 
         return digest(self.path)
@@ -78,7 +79,7 @@ class Published:
         store.fill(network, self.tensors(), str(self.path), derived)
 
     def tensors(self) -> Mapping[str, Tensor]:
-        """Raises FileNotFoundError, or ValueError for another content."""
+        """Return the tensors. Raises FileNotFoundError, or ValueError for another content."""
         from stabench.checkpoints.torch_file import read
 
         try:
@@ -107,7 +108,7 @@ class Seeded:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the names, shapes and values that are drawn, in order of their names."""
+        """Return the digest of the drawn names, shapes and values, in order of their names."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self._drawn(self.build().state_dict()).items()):
             digest.update(f"{name} {tuple(tensor.shape)}".encode())
@@ -124,7 +125,7 @@ class Seeded:
         }
 
     def _draw(self, name: str, own: Tensor) -> Tensor:
-        """Of variance 2 / fan-in, so that signals keep their size from layer to layer."""
+        """Draw a tensor of variance 2 / fan-in, so that signals keep their size."""
         if own.ndim == 1:
             return torch.full_like(own, float(name.endswith(("weight", "running_var"))))
         generator = torch.Generator().manual_seed(crc32(f"{self.seed} {name}".encode()))
@@ -137,12 +138,15 @@ def _is_drawn(name: str, own: Tensor) -> bool:
 
 
 def given(weights: "str | Path | Source") -> Source:
-    """A path becomes the folder it names."""
+    """Return `weights`, a path as the folder that it names."""
     return Folder(Path(weights)) if isinstance(weights, (str, Path)) else weights
 
 
 def folder(weights: "str | Path | Source") -> Path:
-    """The folder that holds the network's config, too. Raises TypeError where it is not a path."""
+    """Return the folder that holds the network's config, too.
+
+    Raises TypeError where it is not a path.
+    """
     if isinstance(weights, (str, Path)):
         return Path(weights)
     raise TypeError(

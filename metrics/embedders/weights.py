@@ -19,23 +19,29 @@ Config = TypeVar("Config", bound=BaseModel)
 
 
 def read_config(folder: Path, model: type[Config]) -> Config:
-    """`config.json` of `folder` as `model`. Raises FileNotFoundError or pydantic's error."""
+    """Read `config.json` of `folder` as `model`. Raises FileNotFoundError or pydantic's error."""
     return model.model_validate_json(config_text(folder))
 
 
 def config_text(folder: Path) -> str:
-    """`config.json` of `folder` as it stands. Raises FileNotFoundError."""
+    """Read `config.json` of `folder`, unparsed. Raises FileNotFoundError."""
     return _existing(folder, CONFIG).read_text(encoding="utf-8")
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file, or of the tensors' file of a folder. Raises FileNotFoundError."""
+    """Return the hex digest of a file, or of the tensors' file of a folder.
+
+    Raises FileNotFoundError.
+    """
     with tensors_file(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weights folder by name. Raises FileNotFoundError, ValueError if damaged."""
+    """Read the tensors of a weights folder by name.
+
+    Raises FileNotFoundError, ValueError if damaged.
+    """
     path = tensors_file(path)
     if path.suffix != ".safetensors":
         from stabench.checkpoints.torch_file import read
@@ -50,7 +56,10 @@ def tensors(path: Path) -> dict[str, Tensor]:
 
 
 def tensors_file(path: Path) -> Path:
-    """`path` itself if it is a file; of a folder MODEL or PICKLED. Raises FileNotFoundError."""
+    """Return `path` if it is a file, else the weights file inside the folder.
+
+    Raises FileNotFoundError.
+    """
     if path.is_file():
         return path
     if not (path / MODEL).is_file() and (path / PICKLED).is_file():
@@ -59,7 +68,7 @@ def tensors_file(path: Path) -> Path:
 
 
 def load_into(module: nn.Module, folder: Path, derived: Iterable[str] = ()) -> None:
-    """`fill` with the tensors of `folder`. Raises FileNotFoundError, ValueError."""
+    """Do `fill` with the tensors of `folder`. Raises FileNotFoundError, ValueError."""
     fill(module, tensors(folder), str(tensors_file(folder)), derived)
 
 
@@ -84,7 +93,7 @@ def fill(
 
 
 def _misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
-    """What keeps the `given` tensors from being `own`, a phrase each kind, named."""
+    """Return what keeps `tensors` from being those `expected`, a phrase for each kind."""
     other = [name for name, tensor in given.items() if not isinstance(tensor, Tensor)]
     given = {name: tensor for name, tensor in given.items() if isinstance(tensor, Tensor)}
     shapes = [

@@ -23,7 +23,7 @@ class Scene(NamedTuple):
 
 
 def render(scene: Scene) -> Array:
-    """The scene's audio: float64 [64000] at 16 kHz, within +-0.95."""
+    """Render the scene's audio: float64 [64000] at 16 kHz, within +-0.95."""
     rng = np.random.default_rng(scene.seed)
     out = _background(rng)
     for event, start, n in _layout(scene, rng):
@@ -58,7 +58,7 @@ def _fade(x: Array) -> Array:
 
 
 def _room(x: Array, rng: np.random.Generator) -> Array:
-    """Early reflections: a handful of delayed, duller copies."""
+    """Add early reflections: a handful of delayed, duller copies."""
     out = x.copy()
     for _ in range(rng.integers(2, 6)):
         delay = sg.samples(rng.uniform(0.008, 0.06))

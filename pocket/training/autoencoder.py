@@ -50,7 +50,7 @@ def normalise_latents(vae: SpectrogramVae, means: np.ndarray) -> None:
 
 @torch.inference_mode()
 def encode(vae: SpectrogramVae, data: Corpus, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior means and stds, float16 [N, C, T], of a split; kept in `path`."""
+    """Return posterior means and stds, float16 [N, C, T], of a split; kept in `path`."""
     if not path.exists():
         means, stds = [], []
         for start in range(0, len(data.audio), 50):
@@ -66,7 +66,7 @@ def encode(vae: SpectrogramVae, data: Corpus, path: Path) -> tuple[np.ndarray, n
 
 
 def _crops(data: Corpus, rng: np.random.Generator) -> Tensor:
-    """Random excerpts [B, 1, N] at random levels."""
+    """Draw random excerpts [B, 1, N] at random levels."""
     length = CROP_FRAMES * VAE.hop
     index = np.sort(rng.integers(len(data.audio), size=BATCH))
     starts = rng.integers(0, data.audio.shape[1] - length, size=BATCH)
@@ -76,7 +76,7 @@ def _crops(data: Corpus, rng: np.random.Generator) -> Tensor:
 
 
 def _logmel(features: Tensor, mel: Tensor) -> Tensor:
-    """Log band energies [B, F, mels] of scaled log-magnitudes [B, bins, F], in the same scale.
+    """Turn scaled log-magnitudes [B, bins, F] into log band energies [B, F, mels], scaled alike.
 
     Without this term the decoder gives the median of a noise's log-magnitude, which is 1.6 dB
     under its mean energy.

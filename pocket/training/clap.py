@@ -21,7 +21,7 @@ BATCH = 40
 
 
 def clap_config() -> ClapConfig:
-    """HTSAT on 256 frames of 64 mels, a two-layer text encoder, 128 shared dimensions."""
+    """Return HTSAT on 256 frames of 64 mels, a two-layer text encoder, 128 shared dimensions."""
     audio = {
         "num_mel_bins": FRONT_END.mels,
         "spec_size": 128,
@@ -70,7 +70,7 @@ def train_clap(data: Corpus, work: Workplace, steps: int = 800) -> ClapModel:
 
 
 def _contrast(scores: Tensor, keys: list[tuple[str, ...]]) -> Tensor:
-    """Symmetric cross-entropy over [B, B]; clips that say the same share the target."""
+    """Return symmetric cross-entropy over [B, B]; clips that say the same share the target."""
     same = torch.tensor([[float(a == b) for b in keys] for a in keys])
     target = send(same / same.sum(1, keepdim=True), scores.device)
     return 0.5 * (

@@ -41,12 +41,12 @@ class Codec(nn.Module):
         self.decoder = whole.decoder
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """[B, 1, N] to its reconstruction, the quantiser left out."""
+        """Turn [B, 1, N] into its reconstruction, the quantiser left out."""
         return self.decoder(self.encoder.model.encoder(waveform)).reshape(len(waveform), 1, -1)
 
 
 def train_codec(data: Corpus, work: Workplace, steps: int = 400) -> CodecEncoder:
-    """A codec of spoken captions: first its networks, then its codebooks.
+    """Train a codec of spoken captions: first its networks, then its codebooks.
 
     Trained together, as DAC is, the codes of a network this small collapse within minutes.
     """
@@ -74,7 +74,7 @@ def train_codec(data: Corpus, work: Workplace, steps: int = 400) -> CodecEncoder
 
 @torch.inference_mode()
 def fit_codebooks(encoder: CodecEncoder, latents: Tensor, rounds: int = 8) -> float:
-    """Residual quantisation of `latents` [M, W]; returns the share of variance that it keeps.
+    """Fit residual quantisation to `latents` [M, W]; return the share of variance that it keeps.
 
     Each book projects what is left onto its main axes and clusters the directions (the lookup of
     DAC is by cosine); a code is the mean of its cluster.
@@ -102,7 +102,7 @@ def _set(convolution: nn.Conv1d, weight: Tensor, bias: Tensor) -> None:
 
 
 def _spherical_means(points: Tensor, count: int, rounds: int, generator: torch.Generator) -> Tensor:
-    """`count` cluster means [K, D] of points [M, D] that are grouped by direction."""
+    """Return `count` cluster means [K, D] of points [M, D] that are grouped by direction."""
     drawn = torch.randperm(len(points), generator=generator)[:count]
     codes = points[send(drawn, points.device)].clone()
     for _ in range(rounds):
@@ -119,7 +119,7 @@ def _nearest(points: Tensor, codes: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def _latents(codec: Codec, data: Corpus, batches: int = 120) -> Tensor:
-    """Encoder outputs [M, W] of some excerpts."""
+    """Return encoder outputs [M, W] of some excerpts."""
     rows = []
     for number in range(batches):
         speech = _excerpts(data, np.random.default_rng([80, number]))
@@ -142,7 +142,7 @@ def _start_at_unit_scale(codec: Codec) -> None:
 
 
 def _excerpts(data: Corpus, rng: np.random.Generator) -> Tensor:
-    """Half-second pieces of speech, [B, 1, N]."""
+    """Draw half-second pieces of speech, [B, 1, N]."""
     pieces = []
     for index in rng.integers(len(data.utterances.marks), size=BATCH):
         speech = data.utterances[int(index)]

@@ -58,16 +58,16 @@ class Corpus(NamedTuple):
         return self.audio.device
 
     def clips(self, index: np.ndarray) -> Tensor:
-        """Waveforms float32 [len(index), 64000]."""
+        """Return waveforms float32 [len(index), 64000]."""
         return self.audio[send(index, self.device)].float() / 32767
 
     def excerpts(self, index: np.ndarray, starts: np.ndarray, length: int) -> Tensor:
-        """`length` samples of each clip from its start on, float32 [len(index), length]."""
+        """Return `length` samples of each clip from its start on, float32 [len(index), length]."""
         columns = send(starts, self.device)[:, None] + torch.arange(length, device=self.device)
         return self.audio[send(index, self.device)[:, None], columns].float() / 32767
 
     def labelled(self, index: np.ndarray) -> Tensor:
-        """Event labels float32 [len(index), 20]."""
+        """Return event labels float32 [len(index), 20]."""
         return self.labels[send(index, self.device)]
 
 
@@ -98,7 +98,7 @@ def corpus(split: Split, work: Workplace) -> Corpus:
 
 
 def multi_hot(events: list[tuple[str, ...]]) -> np.ndarray:
-    """Event labels as float32 [N, 20]."""
+    """Return event labels as float32 [N, 20]."""
     index = {label: i for i, label in enumerate(LABELS)}
     out = np.zeros((len(events), len(LABELS)), dtype=np.float32)
     for row, names in enumerate(events):

@@ -37,7 +37,7 @@ def _degraded(x: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def vocode(x: Tensor, rng: np.random.Generator) -> Tensor:
-    """[B, N] through blurred STFT magnitudes and a few Griffin-Lim rounds, as a codec would."""
+    """Blur the STFT magnitudes of [B, N] and rebuild by Griffin-Lim, as a codec would."""
     window = torch.hann_window(512, device=x.device)
     magnitude = torch.stft(x, 512, 160, window=window, return_complex=True)[..., :-1].abs()
     logmag = magnitude.clamp_min(1e-4).log()
@@ -51,7 +51,7 @@ def vocode(x: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def negatives(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Sounds without an event [count, N]: silence, and noise of every colour and level."""
+    """Draw sounds without an event [count, N]: silence, and noise of every colour and level."""
     out = np.zeros((count, CLIP_SAMPLES), dtype=np.float32)
     for row in range(count):
         if rng.random() < 0.25:
@@ -65,7 +65,7 @@ def negatives(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _equalise(x: Tensor, rng: np.random.Generator) -> Tensor:
-    """A smooth random gain over frequency, within +-12 dB."""
+    """Apply a smooth random gain over frequency, within +-12 dB."""
     points = rng.uniform(-12, 12, 6)
     curve = np.interp(np.linspace(0, 5, x.shape[-1] // 2 + 1), np.arange(6), points)
     gain = _floats(10 ** (curve / 20), x)
@@ -73,5 +73,5 @@ def _equalise(x: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def _floats(values: np.ndarray, like: Tensor) -> Tensor:
-    """Drawn values as float32 where `like` is."""
+    """Return drawn values as float32 where `like` is."""
     return send(values.astype(np.float32), like.device)

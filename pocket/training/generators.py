@@ -37,7 +37,7 @@ class Latents(NamedTuple):
     normalise: Callable[[Tensor], Tensor]
 
     def batch(self, index: np.ndarray, rng: np.random.Generator) -> Tensor:
-        """Sampled latents float32 [B, C, T], normalised."""
+        """Draw latents float32 [B, C, T], normalised."""
         rows = send(index, self.means.device)
         mean, std = self.means[rows].float(), self.stds[rows].float()
         noise = send(rng.standard_normal(mean.shape, dtype=np.float32), mean.device)
@@ -53,7 +53,7 @@ class TextToAudio(nn.Module):
         self.udit = UDiT(UDIT)
 
     def context(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Word numbers [B, L] to tokens [B, L, W]; padding is zero."""
+        """Turn word numbers [B, L] into tokens [B, L, W]; padding is zero."""
         states = self.text_encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         return states * mask[..., None]
 
@@ -93,7 +93,7 @@ class Stage2(nn.Module):
         self.projection = bridge.projection if bridge else None
 
     def context(self, frames: Tensor) -> Tensor:
-        """Q-Former states [B, Q, D] (or encoder frames) to context tokens."""
+        """Turn Q-Former states [B, Q, D] (or encoder frames) into context tokens."""
         return self.projection(frames) if self.projection else frames
 
 
@@ -107,7 +107,10 @@ def train_star(
     work: Workplace,
     steps: int = 1500,
 ) -> UDiT:
-    """Stage 2: the text-to-audio DiT learns to follow speech. Changes `bridge.projection` too."""
+    """Train stage 2: the text-to-audio DiT learns to follow speech.
+
+    Changes `bridge.projection` too.
+    """
     torch.manual_seed(work.seeded(70))
     udit = UDiT(UDIT)
     udit.load_state_dict(start.state_dict())
@@ -130,7 +133,7 @@ def train_star(
 
 @torch.inference_mode()
 def read_tokens(bridge: Bridge, frames: Frames) -> Frames:
-    """States of the frozen Q-Former before its output layer, [utterances x Q, D]."""
+    """Return states of the frozen Q-Former before its output layer, [utterances x Q, D]."""
     rows = []
     projection = bridge.projection
     bridge.add_module("projection", nn.Identity())
@@ -155,7 +158,7 @@ def _key(data: Corpus, index: int) -> tuple[str, ...]:
 
 
 def _spoken(data: Corpus) -> dict[tuple[str, ...], np.ndarray]:
-    """Utterances by what they say: any speech of the same scene may go with a clip."""
+    """Return utterances by what they say: any speech of the same scene may go with a clip."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for index in range(len(data.items)):
         group = groups.setdefault(_key(data, index), [])

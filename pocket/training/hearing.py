@@ -29,7 +29,7 @@ class Frames(NamedTuple):
     offsets: np.ndarray
 
     def batch(self, index: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Frames float32 [B, T, W], zero-padded, and their mask [B, T]."""
+        """Return frames float32 [B, T, W], zero-padded, and their mask [B, T]."""
         first, counts = self.offsets[index], self.offsets[index + 1] - self.offsets[index]
         place = np.arange(counts.max())
         inside = place < counts[:, None]
@@ -100,7 +100,10 @@ def train_encoder(data: Corpus, work: Workplace, steps: int = 2000) -> SpeechEnc
 def encode_speech(
     encoder: nn.Module, utterances: Utterances, path: Path, device: torch.device
 ) -> Frames:
-    """Frames of every utterance of a split; kept in `path` (.npz). The encoder is on `device`."""
+    """Return frames of every utterance of a split; kept in `path` (.npz).
+
+    The encoder is on `device`.
+    """
     if not path.exists():
         order = np.argsort(np.diff(utterances.offsets), kind="stable")
         parts: dict[int, np.ndarray] = {}
@@ -120,7 +123,7 @@ def encode_speech(
 
 
 def pad(waveforms: list[np.ndarray]) -> tuple[Tensor, Tensor]:
-    """A batch [B, N], zero-padded, and its lengths [B]."""
+    """Return a batch [B, N], zero-padded, and its lengths [B]."""
     tensors = [torch.from_numpy(np.ascontiguousarray(w)).float() for w in waveforms]
     lengths = torch.tensor([len(t) for t in tensors])
     return nn.utils.rnn.pad_sequence(tensors, batch_first=True), lengths
@@ -129,7 +132,7 @@ def pad(waveforms: list[np.ndarray]) -> tuple[Tensor, Tensor]:
 def _heard(
     utterances: Utterances, index: np.ndarray, speeds: np.ndarray, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Utterances at other speeds and levels, half of them in more noise."""
+    """Return utterances at other speeds and levels, half of them in more noise."""
     waveforms = []
     for i, speed in zip(index, speeds, strict=True):
         x = utterances[int(i)]

@@ -144,7 +144,7 @@ def _latents(train: Corpus, work: Workplace) -> tuple[SpectrogramVae, Latents]:
 
 
 def _frames(source: str, work: Workplace) -> Frames:
-    """Frames of every training utterance by the encoder or the codec."""
+    """Return frames of every training utterance by the encoder or the codec."""
     train = corpus("train", work)
     network = train_encoder(train, work) if source == "encoder" else train_codec(train, work)
     path = work.folder / f"frames-{source}.npz"

@@ -82,7 +82,7 @@ def ctc_loss(logits: Tensor, mask: Tensor, texts: list[list[int]]) -> Tensor:
 def _splice(
     frames: Frames, words: list[Utterance], first: int, second: int, rng: np.random.Generator
 ) -> tuple[Tensor, list[str]]:
-    """Frames [T, W] and words of utterance `first`, or, half of the time, of its beginning and the
+    """Return frames [T, W] and words of `first`, or, half of the time, of its beginning and the
     end of `second`, cut where a word begins."""
     start, stop = frames.offsets[first], frames.offsets[first + 1]
     head, tail = words[first], words[second]
@@ -99,7 +99,7 @@ def _splice(
 
 
 def _pad(pieces: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Frames [B, T, W], zero-padded, and their mask [B, T]."""
+    """Return frames [B, T, W], zero-padded, and their mask [B, T]."""
     speech = nn.utils.rnn.pad_sequence(pieces, batch_first=True)
     lengths = torch.tensor([len(piece) for piece in pieces], device=speech.device)
     return speech, torch.arange(speech.shape[1], device=speech.device) < lengths[:, None]
@@ -108,7 +108,7 @@ def _pad(pieces: list[Tensor]) -> tuple[Tensor, Tensor]:
 def _varied(
     speech: Tensor, mask: Tensor, rng: np.random.Generator, work: Workplace
 ) -> tuple[Tensor, Tensor]:
-    """Frames [B, T, W] at another speed for the whole batch, jittered, with a gap in each row."""
+    """Vary frames [B, T, W]: one other speed for the batch, jitter, and a gap in each row."""
     count = round(speech.shape[1] / rng.uniform(0.87, 1.15))
     speech = functional.interpolate(speech.transpose(1, 2), count, mode="linear").transpose(1, 2)
     longest = mask.sum(1) * count // mask.shape[1]

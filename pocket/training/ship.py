@@ -23,13 +23,13 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def ship_part(folder: Path, name: str, network: nn.Module) -> None:
-    """A part of a generator as `<name>.safetensors`, float16 (it is read back into float32)."""
+    """Ship a generator's part as `<name>.safetensors`, float16 (it is read back into float32)."""
     save_part(folder / f"{name}.safetensors", network, "float16")
     _check_size(folder / f"{name}.safetensors")
 
 
 def ship_overlay(folder: Path, name: str, network: nn.Module, shared: str) -> None:
-    """As `ship_part`, without the tensors whose names hold `shared`: another file has those."""
+    """Do as `ship_part`, without the tensors whose names hold `shared`: another file has those."""
     folder.mkdir(parents=True, exist_ok=True)
     own = network.state_dict()
     state = {key: value.half().cpu() for key, value in own.items() if shared not in key}
@@ -38,7 +38,7 @@ def ship_overlay(folder: Path, name: str, network: nn.Module, shared: str) -> No
 
 
 def ship_tagger(folder: Path, network: Cnn14, limits: np.ndarray) -> None:
-    """The tagger with its class names and the logits that mean "heard"."""
+    """Ship the tagger with its class names and the logits that mean "heard"."""
     card = TaggerCard(
         network=network.config, labels=LABELS, thresholds=tuple(round(float(x), 4) for x in limits)
     )

@@ -30,7 +30,7 @@ class VggishClassifier(nn.Module):
         self.head = nn.Linear(VGGISH.embedding, len(LABELS))
 
     def forward(self, waveforms: Tensor) -> Tensor:
-        """[B, N] to logits [B, C]."""
+        """Turn [B, N] into logits [B, C]."""
         examples = self.vggish.examples(waveforms, torch.float32)
         rows = self.vggish(examples.flatten(0, 1))
         return self.head(functional.relu(rows)).unflatten(0, examples.shape[:2]).mean(1)
@@ -50,7 +50,7 @@ def train_tagger(data: Corpus, work: Workplace, steps: int = 800) -> Cnn14:
 
 
 def refine_tagger(network: Cnn14, data: Corpus, work: Workplace, steps: int = 600) -> Cnn14:
-    """More steps, with two thirds of the clips undamaged."""
+    """Train more steps, with two thirds of the clips undamaged."""
     recipe = Recipe(steps, 1e-3, decay=0.8, ema=0.995)
 
     def loss(rng: np.random.Generator) -> Tensor:
@@ -90,13 +90,13 @@ def _start_at_unit_scale(network: nn.Module) -> None:
 
 @torch.inference_mode()
 def logits(network: Cnn14, waveforms: Tensor) -> np.ndarray:
-    """Tagger logits [N, C] of waveforms [N, T] that lie where the network does."""
+    """Return tagger logits [N, C] of waveforms [N, T] that lie where the network does."""
     batches = waveforms.split(32)
     return torch.cat([network(batch).logits for batch in batches]).cpu().numpy()
 
 
 def thresholds(network: Cnn14, data: Corpus) -> np.ndarray:
-    """Logits [C] above which 2 % of the validation clips without the event lie."""
+    """Return logits [C] above which 2 % of the validation clips without the event lie."""
     scores = logits(network, data.clips(np.arange(len(data.audio))))
     absent = data.labels.cpu().numpy() == 0
     columns = [scores[absent[:, c], c] for c in range(scores.shape[1])]
