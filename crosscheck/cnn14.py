@@ -9,8 +9,8 @@ from stabench.metrics.backends.backend import package
 
 PEER = "frechet-audio-distance"
 RATE_HZ = 16000
+# The name under which the package keeps the published checkpoint.
 FILE = "Cnn14_16k_mAP%3D0.438.pth"
-"""The name under which the package keeps the published checkpoint."""
 SIGMOID = "the package returns only their sigmoid: its last layer, on its embeddings above"
 FILES = 6
 JOINED = (

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+# Of arrays the value is one element. Differences are relative.
 HEADER = ("quantity", "peer", "peer's value", "ours", "difference", "tolerance", "verdict")
-"""Of arrays the value is one element. Differences are relative."""
 
 
 class Comparison(NamedTuple):

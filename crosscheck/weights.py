@@ -14,8 +14,8 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+# Tensors that the architecture computes: front ends and masks.
 KEPT = ("spectrogram_extractor", "logmel_extractor", "attn_mask")
-"""Tensors that the architecture computes: front ends and masks."""
 
 
 def pseudo(name: str, shape: tuple[int, ...]) -> np.ndarray:

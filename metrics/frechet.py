@@ -16,13 +16,13 @@ from stabench.metrics.checks import Clips, rows, same_width
 from stabench.metrics.registry import Metric
 from stabench.metrics.sets import Sets, TwoSample, clip_influence
 
+# Largest deviation from orthogonal columns that a second pass makes good.
 NEARLY_ORTHOGONAL = 0.1
-"""Largest deviation from orthogonal columns that a second pass makes good."""
+# Rows and columns from which singular values are slow enough to be avoided.
 LARGE = 256
-"""Rows and columns from which singular values are slow enough to be avoided."""
 ROUNDINGS = 10
+# Of a distance, relative, that the quick way may bring; else the slow one is taken.
 LARGEST_ERROR = 1e-11
-"""Of a distance, relative, that the quick way may bring; else the slow one is taken."""
 
 
 class Gaussian(NamedTuple):

@@ -17,19 +17,19 @@ from stabench.metrics.registry import Metric
 from stabench.metrics.sets import Sets, Tested, TwoSample
 
 SCALE = 100
+# kadtk adds it to 2 b^2, so that a bandwidth of 0 (a constant reference) has a value too.
 KADTK_EPSILON = 1e-8
-"""kadtk adds it to 2 b^2, so that a bandwidth of 0 (a constant reference) has a value too."""
+# kadtk's kernels of |x - y|^2 / (2 b^2): Gaussian, inverse quadratic, inverse multiquadric.
 SHAPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "gaussian": lambda exponent: np.exp(-exponent),
     "iq": lambda exponent: 1 / (1 + exponent),
     "imq": lambda exponent: 1 / np.sqrt(1 + exponent),
 }
-"""kadtk's kernels of |x - y|^2 / (2 b^2): Gaussian, inverse quadratic, inverse multiquadric."""
 TILE = 1024
 SORTABLE_PAIRS = 1 << 24
 DIGIT_BITS = 21
+# Squared distances below this share of both squared lengths are rounding of equal rows.
 IDENTICAL = 1e-14
-"""Squared distances below this share of both squared lengths are rounding of equal rows."""
 
 
 def kernel_audio_distance(

@@ -17,8 +17,8 @@ import numpy as np
 from stabench.metrics.checks import Clips, rows, same_width
 from stabench.metrics.sets import NotMeasurable, Tested, TwoSample
 
+# Kernel [A, B] between every row of [A, D] and every row of [B, D], in a new array.
 Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Kernel [A, B] between every row of [A, D] and every row of [B, D], in a new array."""
 TILE = 512
 PERMUTATIONS = 1000
 

@@ -14,11 +14,11 @@ from stabench.metrics.checks import rows, same_width
 from stabench.metrics.registry import Metric
 from stabench.metrics.sets import Sets
 
+# Of one clip: in each step the columns of the events that sound together, steps in time order.
 Steps = Sequence[Sequence[int]]
-"""Of one clip: in each step the columns of the events that sound together, steps in time order."""
+# Of two events one after the other, the windows that lie across the change hold both: a window in
+# common is no overlap yet.
 SHARED = 0.5
-"""Of two events one after the other, the windows that lie across the change hold both: a window in
-common is no overlap yet."""
 
 
 def event_order(

@@ -14,9 +14,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Role = Literal["fad", "tagger", "clap", "clap_music", "timeline"]
+# What a network is for: embeddings of FAD; embeddings of FD and classes; captions and sounds (two);
+# classes in each window of a sound.
 ROLES: tuple[Role, ...] = ("fad", "tagger", "clap", "clap_music", "timeline")
-"""What a network is for: embeddings of FAD; embeddings of FD and classes; captions and sounds
-(two); classes in each window of a sound."""
 
 
 class Strict(BaseModel):

@@ -12,8 +12,8 @@ from stabench.pocket.dataset import MANIFEST
 from stabench.pocket.sounds.scene import Relation, Scene, render, to_pcm16
 from stabench.pocket.sounds.signal import RATE_HZ
 
+# Seeds of scenes are counted from here; pocket/scenes.py begins at 1, 2, 3 and 5 billion.
 SEED = 4_000_000_000
-"""Seeds of scenes are counted from here; pocket/scenes.py begins at 1, 2, 3 and 5 billion."""
 
 
 @dataclass(frozen=True)

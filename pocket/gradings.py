@@ -17,8 +17,8 @@ from stabench.pocket.sounds.events import EVENTS
 from stabench.pocket.sounds.scene import CLIP_SAMPLES, Scene
 from stabench.pocket.sounds.signal import RATE_HZ, Array
 
+# Validation scenes that a probe learns from, that are held out, and those of them to damage.
 TRAIN, TEST, DAMAGED = 240, 120, 48
-"""Validation scenes that a probe learns from, that are held out, and those of them to damage."""
 NATIVES = frozenset({"pocket-clap", "pocket-cnn14", "pocket-events", "pocket-vggish"})
 THRESHOLDS = Thresholds(
     accuracy={"classes": 0.95, "windows": 0.95, "probe": 0.95, "captions": 0.95},
@@ -28,10 +28,10 @@ THRESHOLDS = Thresholds(
     floor=0.2,
     agreement=0.8,
 )
+# Of all events, so many are dropped or swapped: each level's hold those of the one before.
 SHARES = (0.1, 0.25, 0.4, 0.55, 0.7, 0.9)
-"""Of all events, so many are dropped or swapped: each level's hold those of the one before."""
+# What swapped events become: a set of sounds that lost most of its kinds.
 FEW = ("rain", "engine", "bell", "typing")
-"""What swapped events become: a set of sounds that lost most of its kinds."""
 PEAK = 0.95
 NOTHING: frozenset[int] = frozenset()
 

@@ -16,12 +16,12 @@ import numpy as np
 from stabench.pocket.speech import Spoken, record
 
 WEIGHTS = "hibari-heart"
+# Of its spectra: rate, samples of a frame (a periodic Hann window) and between frames.
 NATIVE_HZ, FRAME, HOP = 24_000, 1200, 300
-"""Of its spectra: rate, samples of a frame (a periodic Hann window) and between frames."""
+# The voice's harmonics end below the first; a pitch below the second means no voice.
 HIGHEST_HZ, VOICED_HZ = 11_000.0, 40.0
-"""The voice's harmonics end below the first; a pitch below the second means no voice."""
+# Logarithms of magnitudes are cut here before they are raised.
 LOUDEST = 7.0
-"""Logarithms of magnitudes are cut here before they are raised."""
 
 # espeak-ng's American English to the alphabet of Kokoro, longest first: diphthongs and affricates
 # are one letter, vowels have no length, r-coloured vowels are written out, a flapped t is T.
@@ -30,8 +30,8 @@ _LETTERS = {
     "ɜː": "ɜɹ", "oː": "ɔ", "ɚ": "əɹ", "ɾ": "T", "ᵻ": "ə", "ɫ": "l", "r": "ɹ", "x": "k", "ː": "",
 }  # fmt: skip
 _PARTS = re.compile("|".join(_LETTERS))
+# In a word, as in "applause"; the article keeps its own letter.
 _WEAK_A = re.compile(r"\bɐ(?!n?\b)")
-"""In a word, as in "applause"; the article keeps its own letter."""
 
 
 class Heard(NamedTuple):

@@ -28,10 +28,10 @@ from stabench.systems.asr.whisper_checkpoint import SYSTRAN
 from stabench.systems.cascade.cascade import Cascade
 
 MODEL = "tiny.en"
+# Raised when the same caption would be spoken otherwise.
 RENDERING = 1
-"""Raised when the same caption would be spoken otherwise."""
+# What recognises, by the name that pip knows; the speech needs onnxruntime too.
 MODULES = {"faster-whisper": "faster_whisper", "openai-whisper": "whisper"}
-"""What recognises, by the name that pip knows; the speech needs onnxruntime too."""
 NEURAL, ESPEAK = "neural", "espeak"
 
 

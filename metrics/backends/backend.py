@@ -21,8 +21,8 @@ from stabench.metrics.embedders.network import NetworkEmbedder
 from stabench.metrics.embedders.weight_sources import Published, Source
 
 MISSING_OPERATORS = ("nms", "qnms")
+# Environment variable: a folder that holds torchvggish's hubconf.py.
 TORCHVGGISH = "TORCHVGGISH"
-"""Environment variable: a folder that holds torchvggish's hubconf.py."""
 
 
 def package_version(distribution: str) -> str:

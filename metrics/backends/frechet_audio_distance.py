@@ -14,8 +14,8 @@ from stabench.metrics.backends.backend import PUBLISHED, Backend, vggish_distanc
 from stabench.metrics.contract import Features
 from stabench.metrics.embedders.network import check, exact, padded
 
+# One example. Of a shorter clip the package makes none, and fails; it is zero-padded to this.
 MINIMUM_SAMPLES = 15600
-"""One example. Of a shorter clip the package makes none, and fails; it is zero-padded to this."""
 
 
 class FrechetAudioDistanceEmbedder(Backend):

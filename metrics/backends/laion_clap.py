@@ -18,8 +18,8 @@ from stabench.metrics.embedders.network import check, exact
 from stabench.metrics.embedders.published import located
 from stabench.metrics.embedders.tokens import RobertaTokens, StandInTokens, Tokenizer
 
+# An index tensor that the checkpoints hold and newer language models compute.
 POSITION_IDS = "text_branch.embeddings.position_ids"
-"""An index tensor that the checkpoints hold and newer language models compute."""
 
 
 class LaionClapEmbedder(Backend):

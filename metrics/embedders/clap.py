@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 POWER_FLOOR = 1e-10
 UNRELATED = ("a dog barks", "an orchestra plays softly")
 LARGEST_COSINE = 0.95
+# Index tensors that only some checkpoints hold; the network computes them itself.
 DERIVED = ("text_model.embeddings.position_ids", "text_model.embeddings.token_type_ids")
-"""Index tensors that only some checkpoints hold; the network computes them itself."""
+# Captions go through the network by 8, padded to a multiple of 16 tokens.
 CAPTIONS, STEP = 8, 16
-"""Captions go through the network by 8, padded to a multiple of 16 tokens."""
 
 
 class ClapFrontEnd(BaseModel):

@@ -21,8 +21,8 @@ from stabench.metrics.embedders.mel import slaney_bank
 from stabench.metrics.embedders.network import NetworkEmbedder, check, exact, padded
 
 POWER_FLOOR = 1e-10
+# Shorter clips are zero-padded to this (the rule of audioldm_eval, and so of the papers).
 MINIMUM_SAMPLES = 32000
-"""Shorter clips are zero-padded to this (the rule of audioldm_eval, and so of the papers)."""
 SAME_KERNEL = 1e-6
 
 

@@ -15,13 +15,13 @@ from stabench.metrics.embedders.clap import ClapFrontEnd
 from stabench.metrics.embedders.cnn14 import Dft
 from stabench.metrics.embedders.mel import slaney_bank
 
+# What data-parallel training puts before every name.
 WRAPPED = "module."
-"""What data-parallel training puts before every name."""
+# Heads of other tasks, and index tensors that are computed.
 UNUSED = re.compile(
     r"(text|audio)_transform\.|audio_branch\.(tscam_conv|head)\."
     r"|text_branch\.embeddings\.(position_ids|token_type_ids)$|.*\.attn_mask$"
 )
-"""Heads of other tasks, and index tensors that are computed."""
 FUSION = ("fusion_model", "mel_conv1d", "mel_conv2d")
 FRONT_END = "audio_branch.spectrogram_extractor.", "audio_branch.logmel_extractor."
 RENAMED = (
@@ -38,8 +38,8 @@ RENAMED = (
     (r"\.mlp\.fc2\.", ".output.dense."),
 )
 QKV, PARTS = ".attention.self.qkv.", ("query", "key", "value")
+# Of LayerNorm in roberta-base, which laion_clap builds; the port on the hub says 1e-12.
 ROBERTA_EPS = 1e-5
-"""Of LayerNorm in roberta-base, which laion_clap builds; the port on the hub says 1e-12."""
 KERNEL_TOLERANCE = 1e-5
 
 

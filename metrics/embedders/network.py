@@ -14,8 +14,8 @@ import torch
 from stabench.metrics.contract import Precision
 from stabench.metrics.embedders.weight_sources import Source
 
+# Rises when the same weights and settings would give other features.
 VERSION = 1
-"""Rises when the same weights and settings would give other features."""
 
 
 class NetworkEmbedder:

@@ -16,9 +16,9 @@ Layer = Callable[[Tensor], Tensor]
 Activation = Literal["none", "relu", "gelu"]
 ONE: list[int] = [1, 1]
 PLAIN: dict[str, Layer] = {"none": lambda rows: rows, "relu": F.relu, "gelu": F.gelu}
+# Output channels from which the weights outweigh the maps: oneDNN's convolution takes up to 2.7
+# times as long as the product of patches and weights then (CNN14's last layer, one clip).
 WIDE = 1024
-"""Output channels from which the weights outweigh the maps: oneDNN's convolution takes up to 2.7
-times as long as the product of patches and weights then (CNN14's last layer, one clip)."""
 
 
 def packable(weight: Tensor, precision: str) -> bool:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 PUBLISHED, RANDOM = "published", "random"
 PCA_FILE = "vggish_pca_params-970ea276.pth"
+# Width and depths of the audio branch of 630k-audioset-best and of music_speech_audioset.
 TINY, BASE = (96, (2, 2, 6, 2)), (128, (2, 2, 12, 2))
-"""Width and depths of the audio branch of 630k-audioset-best and of music_speech_audioset."""
+# PANNs numbers its classes as AudioSet's class_labels_indices.csv does; names are not in it.
 AUDIOSET = tuple(str(index) for index in range(527))
-"""PANNs numbers its classes as AudioSet's class_labels_indices.csv does; names are not in it."""
 
 
 class Origin(NamedTuple):

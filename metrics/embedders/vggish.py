@@ -21,12 +21,12 @@ from stabench.metrics.embedders.mel import htk_bank
 from stabench.metrics.embedders.network import NetworkEmbedder, check, exact, padded
 
 LOG_OFFSET = 0.01
+# Examples that go through the linear layers together: always as many, so that their bits do not
+# depend on how many there are; 270 MB of weights are read once for all of them.
 ROWS = 80
-"""Examples that go through the linear layers together: always as many, so that their bits do not
-depend on how many there are; 270 MB of weights are read once for all of them."""
 LIMIT, STEPS = 2.0, 255.0
+# Shorter clips are zero-padded to this (the rule of audioldm_eval, and so of the papers).
 MINIMUM_SAMPLES = 32000
-"""Shorter clips are zero-padded to this (the rule of audioldm_eval, and so of the papers)."""
 
 
 class VggishConfig(BaseModel):

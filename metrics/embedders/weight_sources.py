@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from stabench.metrics.embedders import weights as store
 
+# Front ends within a network are constructed, never drawn.
 KEPT = ("spectrogram_extractor.", "logmel_extractor.")
-"""Front ends within a network are constructed, never drawn."""
 SMALL = 0.02
 
 

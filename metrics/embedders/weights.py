@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 CONFIG, MODEL = "config.json", "model.safetensors"
+# What older folders of the hub hold instead of MODEL.
 PICKLED = "pytorch_model.bin"
-"""What older folders of the hub hold instead of MODEL."""
 NAMED = 3
 Config = TypeVar("Config", bound=BaseModel)
 

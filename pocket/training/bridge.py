@@ -18,8 +18,8 @@ from stabench.systems.training.loop import Recipe, Stage, fit
 from stabench.systems.training.workplace import Workplace
 
 BATCH = 48
+# Outputs of stage 1's classifier: events, relation, and which event is named first.
 CLASSES = (len(LABELS), len(RELATIONS), len(LABELS))
-"""Outputs of stage 1's classifier: events, relation, and which event is named first."""
 
 
 class Content(NamedTuple):

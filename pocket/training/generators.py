@@ -21,11 +21,11 @@ from stabench.systems.training.workplace import Workplace
 from stabench.systems.tta.word_tokenizer import WordTokenizer
 
 BATCH = 16
+# Stage 2 leaves the DiT's feed-forward layers as text-to-audio has them, and so all systems share
+# them on disk (a declared deviation: the paper trains the whole DiT).
 SHARED = ".mlp."
-"""Stage 2 leaves the DiT's feed-forward layers as text-to-audio has them, and so all systems share
-them on disk (a declared deviation: the paper trains the whole DiT)."""
+# Share of words hidden in training, so that an unknown word does not derail the encoder.
 UNKNOWN = 0.03
-"""Share of words hidden in training, so that an unknown word does not derail the encoder."""
 
 
 class Latents(NamedTuple):

@@ -151,6 +151,7 @@ def _frames(source: str, work: Workplace) -> Frames:
     return encode_speech(network, train.utterances, path, work.device)
 
 
+# In the order in which they are begun: what others wait for comes first.
 TASKS = (
     Task("corpus", (), render),
     Task("vae", ("corpus",), autoencode),
@@ -167,6 +168,5 @@ TASKS = (
     Task("clap", ("corpus",), judge_captions),
     Task("vggish", ("corpus",), judge_frames),
 )
-"""In the order in which they are begun: what others wait for comes first."""
+# Tasks that only the shipped seed has: another seed's systems are measured by the same judges.
 JUDGES = ("tagger", "clap", "vggish")
-"""Tasks that only the shipped seed has: another seed's systems are measured by the same judges."""

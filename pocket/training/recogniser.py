@@ -17,10 +17,10 @@ from stabench.systems.training.loop import Recipe, Stage, fit
 from stabench.systems.training.workplace import Workplace
 
 BATCH = 48
+# Standard deviation of the noise on frames, as a share of theirs: other voices, in small.
 JITTER = 0.15
-"""Standard deviation of the noise on frames, as a share of theirs: other voices, in small."""
+# Frames (0.24 s) that may be hidden at once, once in an utterance.
 LONGEST_GAP = 6
-"""Frames (0.24 s) that may be hidden at once, once in an utterance."""
 
 
 class Utterance(NamedTuple):
