@@ -8,7 +8,7 @@ import numpy as np
 Clips = Sequence[np.ndarray] | np.ndarray
 
 
-def rows(name: str, array: np.ndarray, *, least: int = 1) -> np.ndarray:
+def check_rows(name: str, array: np.ndarray, *, least: int = 1) -> np.ndarray:
     """Return `array` as float64 [N, D].
 
     Raises ValueError unless it is 2-d, finite, `least` rows long.
@@ -29,19 +29,19 @@ def rows(name: str, array: np.ndarray, *, least: int = 1) -> np.ndarray:
     return table
 
 
-def same_width(name: str, one: np.ndarray, other_name: str, other: np.ndarray) -> None:
+def require_same_width(name: str, table: np.ndarray, other_name: str, other: np.ndarray) -> None:
     """Raise ValueError unless both have as many columns."""
-    if one.shape[1] != other.shape[1]:
+    if table.shape[1] != other.shape[1]:
         raise ValueError(
-            f"{name} has {one.shape[1]} columns and {other_name} {other.shape[1]}, expected the "
+            f"{name} has {table.shape[1]} columns and {other_name} {other.shape[1]}, expected the "
             "same; embed both with the same network"
         )
 
 
-def same_rows(name: str, one: np.ndarray, other_name: str, other: np.ndarray) -> None:
+def require_same_rows(name: str, table: np.ndarray, other_name: str, other: np.ndarray) -> None:
     """Raise ValueError unless both have as many rows, as rows that are paired by clip must."""
-    if len(one) != len(other):
+    if len(table) != len(other):
         raise ValueError(
-            f"{name} has {len(one)} rows and {other_name} {len(other)}, expected one a clip in "
+            f"{name} has {len(table)} rows and {other_name} {len(other)}, expected one a clip in "
             "both; pair them by clip id first"
         )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stabench.metrics.checks import Clips, rows
+from stabench.metrics.checks import Clips, check_rows
 from stabench.metrics.mmd import PERMUTATIONS, mmd, mmd_of_subsets, mmd_test, pool
 from stabench.metrics.registry import Metric
 from stabench.metrics.sets import Sets, Tested, TwoSample
@@ -46,7 +46,7 @@ def kernel_inception_distance(
     >>> kernel_inception_distance([[1.0]] * 3, [[0.0]] * 3, size=2)  # 8 + 1 - 2
     KernelInceptionDistance(mean=7.0, std=0.0)
     """
-    gen, ref = rows("generated", gen, least=2), rows("reference", ref, least=2)
+    gen, ref = check_rows("generated", gen, least=2), check_rows("reference", ref, least=2)
     if size < 2 or subsets < 1:
         raise ValueError(
             f"kernel inception distance: {subsets} subsets of {size} rows, expected at least 1 of "
@@ -89,12 +89,12 @@ def kid_test(
 def measure(metric: Metric, sets: Sets) -> Tested:
     """Measure KID of the whole sets, tested; the network is the first that the metric needs."""
     role = metric.needs[0]
-    gen, ref = ([one.embeddings for one in side(role)] for side in (sets.gen, sets.ref))
+    gen, ref = ([clip.embeddings for clip in side(role)] for side in (sets.gen, sets.ref))
     return kid_test(gen, ref, seed=sets.rules.subset_seed)
 
 
-def cubic(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def cubic(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Return the kernel [A, B] between the rows of [A, D] and [B, D]."""
     with np.errstate(over="ignore"):
-        base = one @ other.T / one.shape[1] + 1
+        base = left @ right.T / left.shape[1] + 1
         return base * base * base

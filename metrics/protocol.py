@@ -61,14 +61,14 @@ class Protocol(Strict):
 
     @field_validator("networks")
     @classmethod
-    def _in_order(cls, networks: dict[Role, Listening]) -> dict[Role, Listening]:
+    def _order_roles(cls, networks: dict[Role, Listening]) -> dict[Role, Listening]:
         return {role: networks[role] for role in ROLES if role in networks}
 
     @cached_property
     def digest(self) -> str:
         """Return the hex sha256 of all that decides a number, however the file is laid out."""
-        said = self.model_dump(mode="json", exclude={"about", "columns"})
-        text = json.dumps(said, sort_keys=True, ensure_ascii=True)
+        rules = self.model_dump(mode="json", exclude={"about", "columns"})
+        text = json.dumps(rules, sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -82,8 +82,8 @@ class Protocol(Strict):
 
         Raises KeyError for a role without rules.
         """
-        own: dict[str, str] = {role: heard.network for role, heard in self.networks.items()}
-        others = {role: name for role, name in networks.items() if own[role] != name}
+        current: dict[str, str] = {role: heard.network for role, heard in self.networks.items()}
+        others = {role: name for role, name in networks.items() if current[role] != name}
         changed = {
             role: heard.model_copy(update={"network": others[role]}) if role in others else heard
             for role, heard in self.networks.items()

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stabench.metrics.checks import rows, same_rows, same_width
+from stabench.metrics.checks import check_rows, require_same_rows, require_same_width
 from stabench.metrics.registry import Metric
 from stabench.metrics.sets import Sets, class_logits
 
@@ -19,8 +19,8 @@ def event_recall(logits: np.ndarray, thresholds: np.ndarray, labels: np.ndarray)
     >>> event_recall([[1.0, -1.0, 1.0], [1.0, -1.0, -1.0]], [0.0, 0.0, 0.0], labels).tolist()
     [0.5, nan]
     """
-    heard, expected = _heard_and_expected(logits, thresholds, labels)
-    return _share(heard & expected, expected)
+    heard, expected = _detect_events(logits, thresholds, labels)
+    return _divide(heard & expected, expected)
 
 
 def false_alarm_rate(logits: np.ndarray, thresholds: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -31,8 +31,8 @@ def false_alarm_rate(logits: np.ndarray, thresholds: np.ndarray, labels: np.ndar
     >>> false_alarm_rate(logits, [0.0, 0.0, 0.0], labels).round(4).tolist()
     [1.0, 0.3333]
     """
-    heard, expected = _heard_and_expected(logits, thresholds, labels)
-    return _share(heard & ~expected, ~expected)
+    heard, expected = _detect_events(logits, thresholds, labels)
+    return _divide(heard & ~expected, ~expected)
 
 
 def measure(metric: Metric, sets: Sets) -> np.ndarray:
@@ -41,23 +41,23 @@ def measure(metric: Metric, sets: Sets) -> np.ndarray:
     return event_recall(logits, sets.thresholds, sets.labels)
 
 
-def _heard_and_expected(
+def _detect_events(
     logits: np.ndarray, thresholds: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    logits = rows("logits", logits)
-    limits = rows("thresholds", np.atleast_2d(thresholds))
+    logits = check_rows("logits", logits)
+    limits = check_rows("thresholds", np.atleast_2d(thresholds))
     expected = np.asarray(labels)
     if expected.dtype != bool or expected.ndim != 2:
         raise ValueError(
             f"labels: {expected.dtype} of shape {expected.shape}, expected booleans [N, C]; "
             "give True where a clip holds the event"
         )
-    same_rows("logits", logits, "labels", expected)
-    same_width("logits", logits, "labels", expected)
-    same_width("logits", logits, "thresholds", limits)
+    require_same_rows("logits", logits, "labels", expected)
+    require_same_width("logits", logits, "labels", expected)
+    require_same_width("logits", logits, "thresholds", limits)
     return logits >= limits[0], expected
 
 
-def _share(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    total = wanted.sum(axis=1)
-    return np.where(total > 0, found.sum(axis=1) / np.maximum(total, 1), np.nan)
+def _divide(detected: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    total = expected.sum(axis=1)
+    return np.where(total > 0, detected.sum(axis=1) / np.maximum(total, 1), np.nan)

@@ -81,13 +81,13 @@ def class_logits(clips: Sequence[Features]) -> np.ndarray:
 
     Raises ValueError for clips without logits.
     """
-    found = [clip.logits for clip in clips if clip.logits is not None]
-    if len(found) < len(clips):
+    logits = [clip.logits for clip in clips if clip.logits is not None]
+    if len(logits) < len(clips):
         raise ValueError(
-            f"logits: {len(clips) - len(found)} of {len(clips)} clips have none, expected some of "
+            f"logits: {len(clips) - len(logits)} of {len(clips)} clips have none, expected some of "
             "each; let a tagger hear them"
         )
-    return np.stack(found)
+    return np.stack(logits)
 
 
 def clip_influence(frame_influence: np.ndarray, frames: Sequence[int]) -> np.ndarray:
