@@ -168,7 +168,7 @@ class AsBuilt:
 
     @cached_property
     def _state(self) -> Mapping[str, Tensor]:
-        return _seeded(self.build).state_dict()
+        return _build_seeded(self.build).state_dict()
 
 
 class Backend(NetworkEmbedder):
@@ -184,7 +184,7 @@ class Backend(NetworkEmbedder):
     def __init__(self, weights: str | Path = PUBLISHED) -> None:
         """Take `weights`: "published", "random" or a checkpoint file. Raises FileNotFoundError."""
         self.version = package_version(self.distribution)
-        super().__init__(self._source(str(weights)))
+        super().__init__(self._choose_source(str(weights)))
 
     def peer(self) -> Any:
         """Return the package's own object, its network not filled yet."""
@@ -214,11 +214,11 @@ class Backend(NetworkEmbedder):
         super().load(device)
 
     def _build(self) -> None:
-        self._peer = _seeded(self.peer)
+        self._peer = _build_seeded(self.peer)
         self.source.fill(self._peer.model)
         self._peer.model.to(self._device).eval()
 
-    def _source(self, weights: str) -> Source:
+    def _choose_source(self, weights: str) -> Source:
         if weights == RANDOM:
             return AsBuilt(lambda: self.peer().model)
         if weights == PUBLISHED:
@@ -236,7 +236,7 @@ class Backend(NetworkEmbedder):
         return Published(Path(weights), self.named, f"own file {Path(weights).name}")
 
 
-def _seeded(build: Callable[[], Any]) -> Any:
+def _build_seeded(build: Callable[[], Any]) -> Any:
     """Return what `build` makes from `SEED`; PyTorch's generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)

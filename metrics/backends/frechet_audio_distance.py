@@ -41,10 +41,9 @@ class FrechetAudioDistanceEmbedder(Backend):
         """Return embeddings [E, 128] of each clip, a row per 0.96 s."""
         check(waveforms)
         with torch.no_grad(), exact():
-            return [Features(self._one(waveform)) for waveform in waveforms]
-
-    def _one(self, waveform: np.ndarray) -> np.ndarray:
-        return self._peer.get_embeddings([padded(waveform, MINIMUM_SAMPLES)], self.rate_hz)
+            # Alone in its list: of several clips the package joins the rows.
+            lists = [[padded(waveform, MINIMUM_SAMPLES)] for waveform in waveforms]
+            return [Features(self._peer.get_embeddings(clip, self.rate_hz)) for clip in lists]
 
 
 def embedder(weights: str = PUBLISHED) -> FrechetAudioDistanceEmbedder:

@@ -42,7 +42,9 @@ class LaionClapEmbedder(Backend):
         """
         self.architecture = architecture
         super().__init__(weights)
-        self.tokenizer = tokenizer or _tokenizer(weights)
+        if tokenizer is None and weights == RANDOM:
+            tokenizer = StandInTokens()
+        self.tokenizer = tokenizer or RobertaTokens(located(("roberta-base",)).path)
 
     def parts(self) -> dict[str, Any]:
         return {
@@ -57,37 +59,29 @@ class LaionClapEmbedder(Backend):
     def named(self, content: Mapping[str, Any]) -> Mapping[str, Tensor]:
         state = content["state_dict"]
         names = {name: name.removeprefix("module.") for name in state}
-        return {own: state[name] for name, own in names.items() if own != POSITION_IDS}
+        return {plain: state[name] for name, plain in names.items() if plain != POSITION_IDS}
 
     def embed(self, waveforms: list[np.ndarray]) -> list[Features]:
         """Return one L2-normalised row [1, 512] of each clip, each alone in its batch."""
         check(waveforms)
         with torch.no_grad(), exact():
-            return [Features(self._one(waveform)) for waveform in waveforms]
+            return [Features(self._embed_clip(waveform)) for waveform in waveforms]
 
     def embed_text(self, captions: list[str]) -> np.ndarray:
         """Return L2-normalised rows float32 [N, 512], each caption alone in its batch."""
         with torch.no_grad(), exact():
-            return np.concatenate([self._text(caption) for caption in captions])
+            embed = self._peer.get_text_embedding
+            return np.concatenate([embed([text], tokenizer=self._tokenize) for text in captions])
 
-    def _one(self, waveform: np.ndarray) -> np.ndarray:
+    def _embed_clip(self, waveform: np.ndarray) -> np.ndarray:
         heard = waveform[: round(self.longest_s * self.rate_hz)]
         samples = torch.from_numpy(np.ascontiguousarray(heard, np.float32))[None]
         # A tensor is not rounded to int16 here: that belongs to the protocol, before.
         return self._peer.get_audio_embedding_from_data(samples, use_tensor=True).cpu().numpy()
 
-    def _text(self, caption: str) -> np.ndarray:
-        return self._peer.get_text_embedding([caption], tokenizer=self._tensors)
-
-    def _tensors(self, captions: list[str]) -> dict[str, Tensor]:
+    def _tokenize(self, captions: list[str]) -> dict[str, Tensor]:
         ids, mask = self.tokenizer(captions)
         return {"input_ids": torch.as_tensor(ids), "attention_mask": torch.as_tensor(mask)}
-
-
-def _tokenizer(weights: str | Path) -> Tokenizer:
-    if weights == RANDOM:
-        return StandInTokens()
-    return RobertaTokens(located(("roberta-base",)).path)
 
 
 def embedder(weights: str = PUBLISHED) -> LaionClapEmbedder:

@@ -96,22 +96,27 @@ class Captions(NamedTuple):
 def batches(tokens: Tokens, pad: int) -> Iterator[Captions]:
     """Yield batches of one of few shapes, each caption in a shape of its own length.
 
-    So a caption's bits do not depend on the others. Every row ends in at least one padding token,
-    because transformers leaves the mask out where none is needed, and with it changes the bits.
+    So a caption's bits do not depend on the others.
     """
     by_length: dict[int, list[int]] = defaultdict(list)
     for index, words in enumerate(tokens.mask.sum(1)):
+        # At least one padding token ends every row: where no mask is needed, transformers leaves it
+        # out, and with it changes the bits.
         by_length[(int(words) // STEP + 1) * STEP].append(index)
     for length, indices in by_length.items():
         for start in range(0, len(indices), CAPTIONS):
             chosen = indices[start : start + CAPTIONS]
+            # A last, smaller batch is filled up by repeats: another shape has other bits.
             rows = (chosen * CAPTIONS)[:CAPTIONS]
             yield Captions(
-                chosen, Tokens(_cut(tokens.ids[rows], length, pad), _cut(tokens.mask[rows], length))
+                chosen,
+                Tokens(
+                    _cut_rows(tokens.ids[rows], length, pad), _cut_rows(tokens.mask[rows], length)
+                ),
             )
 
 
-def _cut(rows: np.ndarray, length: int, filler: int = 0) -> np.ndarray:
+def _cut_rows(rows: np.ndarray, length: int, filler: int = 0) -> np.ndarray:
     cut = rows[:, :length]
     return np.pad(cut, ((0, 0), (0, length - cut.shape[1])), constant_values=filler)
 
@@ -134,7 +139,7 @@ class ClapEmbedder(NetworkEmbedder):
 
         Raises FileNotFoundError when the config is needed and missing.
         """
-        super().__init__(weight_sources.given(weights))
+        super().__init__(weight_sources.as_source(weights))
         self.tokenizer = tokenizer
         self.front_end = front_end or ClapFrontEnd()
         self.rate_hz, self.longest_s = self.front_end.rate_hz, self.front_end.longest_s
@@ -152,8 +157,16 @@ class ClapEmbedder(NetworkEmbedder):
     def embed(self, waveforms: list[np.ndarray]) -> list[Features]:
         """Return one L2-normalised row [1, D] of each clip."""
         check(waveforms)
+        features = []
         with torch.inference_mode(), exact():
-            return [Features(self._row(waveform)) for waveform in waveforms]
+            for waveform in waveforms:
+                samples = self.front_end.fixed_length(waveform)[None]
+                decibels = self._logmel(torch.tensor(samples, device=self._device))
+                # The front end stays in float32: only the network is asked for less.
+                with self._mixed():
+                    row = self._hear(decibels)
+                features.append(Features(row.float().cpu().numpy()))
+        return features
 
     def embed_text(self, captions: list[str]) -> np.ndarray:
         """Return L2-normalised rows float32 [N, D]."""
@@ -168,17 +181,11 @@ class ClapEmbedder(NetworkEmbedder):
                 rows[indices] = output.pooler_output[: len(indices)].float().cpu().numpy()
         return rows
 
-    def _row(self, waveform: np.ndarray) -> np.ndarray:
-        samples = self.front_end.fixed_length(waveform)[None]
-        decibels = self._logmel(torch.tensor(samples, device=self._device))
-        with self._mixed():
-            return self._hear(decibels).float().cpu().numpy()
-
     def _build(self) -> None:
         from transformers import ClapModel
 
         self._logmel = LogMel(self.front_end).to(self._device)
-        model = ClapModel(self._unfused())
+        model = ClapModel(self._read_config())
         self.source.fill(model, DERIVED)
         self._model = model.eval().to(self._device)
         self._hear = Htsat(self._model, self.precision)
@@ -186,7 +193,7 @@ class ClapEmbedder(NetworkEmbedder):
         if not isinstance(self.source, weight_sources.Seeded):
             self._refuse_constant_text()
 
-    def _unfused(self) -> "ClapConfig":
+    def _read_config(self) -> "ClapConfig":
         """Return the config. Raises ValueError for a fusion checkpoint."""
         from transformers import ClapAudioConfig, ClapConfig
 
@@ -201,9 +208,9 @@ class ClapEmbedder(NetworkEmbedder):
 
     def _refuse_constant_text(self) -> None:
         """Raise ValueError when the text branch is plainly broken."""
-        one, other = self.embed_text(list(UNRELATED))
+        first, second = self.embed_text(list(UNRELATED))
         # A branch that returns zeros has no direction at all: as constant as can be.
-        cosine = float(one @ other) if one.any() and other.any() else 1.0
+        cosine = float(first @ second) if first.any() and second.any() else 1.0
         if not cosine < LARGEST_COSINE:
             raise ValueError(
                 f"CLAP ({self.origin}): '{UNRELATED[0]}' and '{UNRELATED[1]}' have cosine "

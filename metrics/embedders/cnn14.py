@@ -191,9 +191,11 @@ class Power:
         Where they differ it is used as it is.
         """
         window = dft.conv_real.weight.shape[-1]
-        own = Dft(window, dft.hop).state_dict()
+        expected = Dft(window, dft.hop).state_dict()
         kernels = dft.state_dict().items()
-        same = all((own[name] - kernel.cpu()).abs().max() < SAME_KERNEL for name, kernel in kernels)
+        same = all(
+            (expected[name] - kernel.cpu()).abs().max() < SAME_KERNEL for name, kernel in kernels
+        )
         self._dft, self._window = dft, window
         self._hann = torch.hann_window(window, device=dft.conv_real.weight.device) if same else None
 
@@ -213,16 +215,17 @@ class Inference:
     def __init__(self, network: Cnn14, precision: Precision) -> None:
         self._network = network
         self._power = Power(network.spectrogram_extractor.stft)
-        blocks = [_block(network, name) for name in network.block_names]
-        self._blocks = [
-            [
-                prepacked.convolution(*prepacked.folded(convolution, norm), precision)
+        self._blocks: list[list[prepacked.Layer]] = []
+        for name in network.block_names:
+            block = network.get_submodule(name)
+            assert isinstance(block, ConvBlock), f"{name} is a {type(block).__name__}"
+            folded = (
+                prepacked.fold_norm(convolution, norm)
                 for convolution, norm in ((block.conv1, block.bn1), (block.conv2, block.bn2))
-            ]
-            for block in blocks
-        ]
-        self._embed = prepacked.of(network.fc1, "relu", precision)
-        self._classify = prepacked.of(network.fc_audioset, precision=precision)
+            )
+            self._blocks.append([prepacked.convolution(*pair, precision) for pair in folded])
+        self._embed = prepacked.pack_linear(network.fc1, "relu", precision)
+        self._classify = prepacked.pack_linear(network.fc_audioset, precision=precision)
 
     def logmel(self, waveform: Tensor) -> Tensor:
         """Do as `Cnn14.logmel`."""
@@ -246,12 +249,6 @@ class Inference:
         return Tagging(embedding, self._classify(embedding))
 
 
-def _block(network: Cnn14, name: str) -> ConvBlock:
-    block = network.get_submodule(name)
-    assert isinstance(block, ConvBlock), f"{name} is a {type(block).__name__}"
-    return block
-
-
 class TaggerCard(BaseModel):
     """`config.json` of a tagger: the network, its class names and the logits that mean "heard"."""
 
@@ -260,10 +257,6 @@ class TaggerCard(BaseModel):
     network: Cnn14Config = Cnn14Config()
     labels: tuple[str, ...] = ()
     thresholds: tuple[float, ...] = ()
-
-
-def _card(weights: str | Path | weight_sources.Source) -> TaggerCard:
-    return store.read_config(weight_sources.folder(weights), TaggerCard)
 
 
 class Cnn14Tagger(NetworkEmbedder):
@@ -280,14 +273,22 @@ class Cnn14Tagger(NetworkEmbedder):
 
         Raises FileNotFoundError when a card is needed and missing, ValueError on sizes.
         """
-        super().__init__(weight_sources.given(weights))
-        given = config is not None and labels is not None and thresholds is not None
-        card = TaggerCard() if given else _card(weights)
+        super().__init__(weight_sources.as_source(weights))
+        if config is None or labels is None or thresholds is None:
+            card = store.read_config(weight_sources.folder(weights), TaggerCard)
+        else:
+            card = TaggerCard()
         self.config = card.network if config is None else config
         self.labels = tuple(card.labels if labels is None else labels)
         self.thresholds = np.asarray(card.thresholds if thresholds is None else thresholds, float)
         self.rate_hz = self.config.rate_hz
-        self._check_classes()
+        for name, size in (("labels", len(self.labels)), ("thresholds", len(self.thresholds))):
+            # None at all are allowed: FD, KL and IS need neither.
+            if size not in (0, self.config.classes):
+                raise ValueError(
+                    f"tagger ({self.origin}): {size} {name}, expected {self.config.classes} "
+                    f"(classes of the network); correct {store.CONFIG}"
+                )
 
     def settings(self) -> dict[str, Any]:
         return {
@@ -300,7 +301,7 @@ class Cnn14Tagger(NetworkEmbedder):
         """Return one embedding row and the logits of each clip; short clips are zero-padded."""
         check(waveforms)
         with torch.inference_mode(), exact():
-            return [self._features(waveform) for waveform in waveforms]
+            return [self._hear_clip(waveform) for waveform in waveforms]
 
     def _build(self) -> None:
         network = Cnn14(self.config).eval()
@@ -310,18 +311,10 @@ class Cnn14Tagger(NetworkEmbedder):
         for name in (*network.block_names, "fc1", "fc_audioset"):
             delattr(network, name)  # `Inference` holds them, laid out anew
 
-    def _features(self, waveform: np.ndarray) -> Features:
+    def _hear_clip(self, waveform: np.ndarray) -> Features:
         samples = torch.tensor(padded(waveform, self._minimum)[None], device=self._device)
         logmel = self._inference.logmel(samples)
         with self._mixed():
             tagging = self._inference.from_logmel(logmel)
         embedding, logits = (tensor.float().cpu().numpy() for tensor in tagging)
         return Features(embedding, logits[0])
-
-    def _check_classes(self) -> None:
-        for name, size in (("labels", len(self.labels)), ("thresholds", len(self.thresholds))):
-            if size not in (0, self.config.classes):
-                raise ValueError(
-                    f"tagger ({self.origin}): {size} {name}, expected {self.config.classes} "
-                    f"(classes of the network); correct {store.CONFIG}"
-                )

@@ -52,7 +52,7 @@ class EventTimeline(Cnn14Tagger):
     def settings(self) -> dict[str, Any]:
         return {**super().settings(), "window_s": self.window_s}
 
-    def _features(self, waveform: np.ndarray) -> Features:
+    def _hear_clip(self, waveform: np.ndarray) -> Features:
         samples = torch.tensor(padded(waveform, self._minimum)[None], device=self._device)
         logmel = self._inference.logmel(samples)
         with self._mixed():

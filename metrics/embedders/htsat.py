@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stabench.metrics.embedders.prepacked import Layer, linear, of
+from stabench.metrics.embedders.prepacked import Layer, linear, pack_linear
 
 if TYPE_CHECKING:
     from transformers import ClapModel
     from transformers.models.clap.modeling_clap import (
         ClapAudioLayer,
         ClapAudioPatchMerging,
-        ClapAudioSelfAttention,
         ClapAudioStage,
     )
 
@@ -49,7 +48,7 @@ class Grid:
 
     def windows(self) -> Tensor:
         """Return cells [rows * columns], window after window, row after row in each."""
-        return self._by_window(self._cells)
+        return self._order_by_window(self._cells)
 
     def neighbours(self) -> Tensor:
         """Return the places [N / 4, 4], in window order, of the four tokens of each merged token.
@@ -70,21 +69,23 @@ class Grid:
         if not odd or min(self._rows, self._columns) <= self._window:
             return Shift(None, None, None)
         half = self._window // 2
-        rolled = self._by_window(self._cells.roll((-half, -half), (0, 1)))
+        rolled = self._order_by_window(self._cells.roll((-half, -half), (0, 1)))
         order = torch.argsort(self.windows())[rolled]
-        return Shift(order.to(device), torch.argsort(order).to(device), self._mask(half).to(device))
+        return Shift(
+            order.to(device), torch.argsort(order).to(device), self._mask_rolled(half).to(device)
+        )
 
-    def _mask(self, half: int) -> Tensor:
+    def _mask_rolled(self, half: int) -> Tensor:
         """Mask tokens that rolling has brought together, [windows, area, area]."""
         bands = [
             (torch.arange(size) >= size - self._window).int()
             + (torch.arange(size) >= size - half).int()
             for size in (self._rows, self._columns)
         ]
-        region = self._by_window(bands[0][:, None] * 3 + bands[1]).view(-1, self._window**2)
+        region = self._order_by_window(bands[0][:, None] * 3 + bands[1]).view(-1, self._window**2)
         return (region[:, None] != region[:, :, None]) * MASKED
 
-    def _by_window(self, cells: Tensor) -> Tensor:
+    def _order_by_window(self, cells: Tensor) -> Tensor:
         tiles = cells.unflatten(0, (-1, self._window)).unflatten(2, (-1, self._window))
         return tiles.transpose(1, 2).flatten()
 
@@ -97,12 +98,20 @@ class Block:
         self._heads, self._shift = attention.num_attention_heads, shift
         self._area = len(attention.relative_position_index)
         self._before, self._after = layer.layernorm_before, layer.layernorm_after
-        self._qkv = linear(*_joined(attention), precision=precision)
-        self._out = of(layer.attention.output.dense, precision=precision)
-        self._rise = of(layer.intermediate.dense, "gelu", precision)
-        self._fall = of(layer.output.dense, precision=precision)
-        bias = _position_bias(attention)[None]
-        self._bias = bias if shift.mask is None else bias + shift.mask[:, None]
+        # Query, key and value as one product: their weights one under the other.
+        parts = (attention.query, attention.key, attention.value)
+        weight = torch.cat([part.weight for part in parts]).detach()
+        biases: list[Tensor] = [part.bias for part in parts]
+        bias = None if biases[0] is None else torch.cat(biases).detach()
+        self._qkv = linear(weight, bias, precision=precision)
+        self._out = pack_linear(layer.attention.output.dense, precision=precision)
+        self._rise = pack_linear(layer.intermediate.dense, "gelu", precision)
+        self._fall = pack_linear(layer.output.dense, precision=precision)
+        index = attention.relative_position_index
+        table = attention.relative_position_bias_table.detach()[index.flatten()]
+        # [1, heads, area, area], of any window.
+        position = table.view(*index.shape, -1).permute(2, 0, 1).contiguous()[None]
+        self._bias = position if shift.mask is None else position + shift.mask[:, None]
 
     def __call__(self, tokens: Tensor) -> Tensor:
         tokens = tokens + self._attend(self._before(tokens))
@@ -124,7 +133,7 @@ class Merging:
 
     def __init__(self, module: "ClapAudioPatchMerging", neighbours: Tensor, precision: str) -> None:
         self._neighbours, self._norm = neighbours, module.norm
-        self._reduce = of(module.reduction, precision=precision)
+        self._reduce = pack_linear(module.reduction, precision=precision)
 
     def __call__(self, tokens: Tensor) -> Tensor:
         return self._reduce(self._norm(tokens[self._neighbours].flatten(1)))
@@ -153,8 +162,8 @@ class Htsat:
                 neighbours = grid.neighbours()[merged.windows()].to(device)
                 self._layers.append(Merging(stage.downsample, neighbours, precision))
         projection = model.audio_projection
-        self._wide = of(projection.linear1, "relu", precision)
-        self._narrow = of(projection.linear2, precision=precision)
+        self._wide = pack_linear(projection.linear1, "relu", precision)
+        self._narrow = pack_linear(projection.linear2, precision=precision)
 
     def __call__(self, decibels: Tensor) -> Tensor:
         maps = self._encoder.batch_norm(decibels.transpose(1, 3)).transpose(1, 3)
@@ -164,18 +173,3 @@ class Htsat:
             tokens = layer(tokens)
         pooled = self._encoder.norm(tokens).mean(0, keepdim=True)
         return F.normalize(self._narrow(self._wide(pooled)).float(), dim=-1)
-
-
-def _joined(attention: "ClapAudioSelfAttention") -> tuple[Tensor, Tensor | None]:
-    """Return the weight and bias of query, key and value, one under the other."""
-    parts = (attention.query, attention.key, attention.value)
-    weight = torch.cat([part.weight for part in parts]).detach()
-    biases: list[Tensor] = [part.bias for part in parts]
-    return weight, None if biases[0] is None else torch.cat(biases).detach()
-
-
-def _position_bias(attention: "ClapAudioSelfAttention") -> Tensor:
-    """Return [heads, area, area] of one window."""
-    table = attention.relative_position_bias_table.detach()
-    index = attention.relative_position_index
-    return table[index.flatten()].view(*index.shape, -1).permute(2, 0, 1).contiguous()

@@ -53,7 +53,7 @@ def translate(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     renamed: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if not UNUSED.match(name) and not name.startswith(FRONT_END):
-            renamed |= _renamed(name, tensor)
+            renamed |= _rename(name, tensor)
     return renamed
 
 
@@ -89,11 +89,13 @@ def check_front_end(tensors: Mapping[str, Tensor]) -> None:
     """Raise ValueError when the checkpoint was trained on another spectrogram than ours."""
     ours = ClapFrontEnd()
     bank = slaney_bank(ours.rate_hz, ours.window, ours.mels, ours.fmin, ours.fmax)
-    own = {f"{FRONT_END[1]}melW": torch.from_numpy(bank)}
+    expected = {f"{FRONT_END[1]}melW": torch.from_numpy(bank)}
     kernels = Dft(ours.window, ours.hop).state_dict().items()
-    own |= {f"{FRONT_END[0]}stft.{name}": kernel for name, kernel in kernels}
+    expected |= {f"{FRONT_END[0]}stft.{name}": kernel for name, kernel in kernels}
     for name in (name for name in tensors if name.startswith(FRONT_END)):
-        if name not in own or not _near(tensors[name], own[name]):
+        tensor, kernel = tensors[name], expected.get(name)
+        same_shape = kernel is not None and tensor.shape == kernel.shape
+        if not same_shape or not (tensor - kernel).abs().max() < KERNEL_TOLERANCE:
             raise ValueError(
                 f"CLAP: tensor '{name}' differs from the front end of laion_clap's models "
                 f"({ours.rate_hz} Hz, window {ours.window}, {ours.mels} mels from {ours.fmin:g} "
@@ -101,14 +103,11 @@ def check_front_end(tensors: Mapping[str, Tensor]) -> None:
             )
 
 
-def _near(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and bool((one - other).abs().max() < KERNEL_TOLERANCE)
-
-
-def _renamed(name: str, tensor: Tensor) -> dict[str, Tensor]:
+def _rename(name: str, tensor: Tensor) -> dict[str, Tensor]:
     for pattern, replacement in RENAMED:
         name = re.sub(pattern, replacement, name)
     if QKV not in name:
         return {name: tensor}
-    parts = tensor.chunk(len(PARTS))
-    return {name.replace("qkv", part): some for part, some in zip(PARTS, parts, strict=True)}
+    # laion_clap holds query, key and value as one tensor, transformers as three.
+    blocks = tensor.chunk(len(PARTS))
+    return {name.replace("qkv", part): block for part, block in zip(PARTS, blocks, strict=True)}

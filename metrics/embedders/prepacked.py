@@ -37,7 +37,7 @@ def convolution(weight: Tensor, bias: Tensor, precision: str = "float32") -> Lay
         weight = weight.contiguous(memory_format=torch.channels_last)
         return lambda maps: F.relu_(F.conv2d(maps, weight, bias, padding=1))
     if weight.shape[0] >= WIDE:
-        return _patch_convolution(weight, bias)
+        return _convolve_patches(weight, bias)
     packed = torch.ops.aten.mkldnn_reorder_conv2d_weight(weight.to_mkldnn(), ONE, ONE, ONE, 1)
     run = torch.ops.mkldnn._convolution_pointwise
     return lambda maps: run(maps, packed, bias, ONE, ONE, ONE, 1, "relu", [], "")
@@ -59,13 +59,15 @@ def linear(
     return lambda rows: run(rows, packed, bias, activation, [], form)
 
 
-def of(layer: nn.Linear, activation: Activation = "none", precision: str = "float32") -> Layer:
+def pack_linear(
+    layer: nn.Linear, activation: Activation = "none", precision: str = "float32"
+) -> Layer:
     """Return `linear` with the tensors of a module."""
     bias = None if layer.bias is None else layer.bias.detach()
     return linear(layer.weight.detach(), bias, activation, precision)
 
 
-def folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def fold_norm(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Return weight and bias of the convolution that also does what `norm` does in evaluation."""
     mean, variance = norm.running_mean, norm.running_var
     assert mean is not None, "a BatchNorm without running statistics"
@@ -75,7 +77,7 @@ def folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor
     return weight.detach(), (norm.bias - mean * scale).detach()
 
 
-def _patch_convolution(weight: Tensor, bias: Tensor) -> Layer:
+def _convolve_patches(weight: Tensor, bias: Tensor) -> Layer:
     """Return `convolution` as one product of 3x3 patches, which few pixels keep small."""
     product = linear(weight.permute(0, 2, 3, 1).flatten(1), bias, "relu")
 

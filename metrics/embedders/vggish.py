@@ -60,7 +60,7 @@ class Vggish(nn.Module):
     def __init__(self, config: VggishConfig) -> None:
         super().__init__()
         self.config = config
-        self.features = _stages(config.channels)
+        self.features = _build_stages(config.channels)
         cells = config.channels[-1] * (config.frames // 16) * (config.mels // 16)
         self.embeddings = nn.Sequential(
             nn.Linear(cells, config.hidden),
@@ -99,7 +99,7 @@ class Vggish(nn.Module):
         return mel[..., :whole, :].unflatten(-2, (-1, 1, self.config.frames))
 
 
-def _stages(channels: tuple[int, int, int, int]) -> nn.Sequential:
+def _build_stages(channels: tuple[int, int, int, int]) -> nn.Sequential:
     """Build convolutions 0, 3, 6, 8, 11, 13 of the published numbering: stages of 1, 1, 2 and 2."""
     layers: list[nn.Module] = []
     inputs = 1
@@ -115,12 +115,19 @@ class Inference:
     """The network at its quickest: one clip's convolutions, then linear layers by `ROWS` rows."""
 
     def __init__(self, network: Vggish, precision: Precision) -> None:
-        stages = [_stage(layer, precision) for layer in network.features]
-        self._stages = [stage for stage in stages if stage]
+        self._stages: list[prepacked.Layer] = []
+        for layer in network.features:
+            # A ReLU is part of the convolution before it.
+            if isinstance(layer, nn.Conv2d):
+                assert layer.bias is not None, "a convolution of VGGish without bias"
+                weight, bias = layer.weight.detach(), layer.bias.detach()
+                self._stages.append(prepacked.convolution(weight, bias, precision))
+            elif isinstance(layer, nn.MaxPool2d):
+                self._stages.append(layer)
         linears = [layer for layer in network.embeddings if isinstance(layer, nn.Linear)]
         last = len(linears) - 1
         self._linears = [
-            prepacked.of(layer, "none" if index == last else "relu", precision)
+            prepacked.pack_linear(layer, "none" if index == last else "relu", precision)
             for index, layer in enumerate(linears)
         ]
 
@@ -136,24 +143,16 @@ class Inference:
         for cells in clips:
             waiting = cells if waiting is None else torch.cat([waiting, cells])
             while len(waiting) >= ROWS:
-                yield self._linear(waiting[:ROWS])
+                yield self._apply_linears(waiting[:ROWS])
                 waiting = waiting[ROWS:]
         if waiting is not None and len(waiting):
-            yield self._linear(waiting)[: len(waiting)]
+            yield self._apply_linears(waiting)[: len(waiting)]
 
-    def _linear(self, rows: Tensor) -> Tensor:
+    def _apply_linears(self, rows: Tensor) -> Tensor:
         rows = F.pad(rows, (0, 0, 0, ROWS - len(rows)))
         for layer in self._linears:
             rows = layer(rows)
         return rows
-
-
-def _stage(layer: nn.Module, precision: Precision) -> prepacked.Layer | None:
-    """Return a layer of `Vggish.features`; ReLU is part of the convolution before it."""
-    if isinstance(layer, nn.Conv2d):
-        assert layer.bias is not None, "a convolution of VGGish without bias"
-        return prepacked.convolution(layer.weight.detach(), layer.bias.detach(), precision)
-    return layer if isinstance(layer, nn.MaxPool2d) else None
 
 
 class Pca(NamedTuple):
@@ -186,7 +185,7 @@ class VggishEmbedder(NetworkEmbedder):
 
         Raises FileNotFoundError when the config is needed and missing.
         """
-        super().__init__(weight_sources.given(weights))
+        super().__init__(weight_sources.as_source(weights))
         self.config = config or store.read_config(weight_sources.folder(weights), VggishConfig)
         self.rate_hz = self.config.rate_hz
         self._pca = pca
@@ -203,7 +202,7 @@ class VggishEmbedder(NetworkEmbedder):
         check(waveforms)
         counts: list[int] = []
         with torch.inference_mode(), exact(), self._mixed():
-            clips = (self._cells(waveform, counts) for waveform in waveforms)
+            clips = (self._compute_cells(waveform, counts) for waveform in waveforms)
             rows = [rows.float().cpu().numpy() for rows in self._inference.rows(clips)]
         split = np.split(np.concatenate(rows), np.cumsum(counts)[:-1]) if rows else []
         return [Features(self._pca(rows) if self._pca else rows) for rows in split]
@@ -215,7 +214,7 @@ class VggishEmbedder(NetworkEmbedder):
         self._inference = Inference(self._network, self.precision)
         del network.features, network.embeddings  # `Inference` holds them, laid out anew
 
-    def _cells(self, waveform: np.ndarray, counts: list[int]) -> Tensor:
+    def _compute_cells(self, waveform: np.ndarray, counts: list[int]) -> Tensor:
         """Return what the linear layers hear of one clip.
 
         Its number of examples goes into `counts`.

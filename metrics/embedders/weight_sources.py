@@ -110,34 +110,32 @@ class Seeded:
     def sha256(self) -> str:
         """Return the digest of the drawn names, shapes and values, in order of their names."""
         digest = hashlib.sha256()
-        for name, tensor in sorted(self._drawn(self.build().state_dict()).items()):
+        for name, tensor in sorted(self._draw_state(self.build().state_dict()).items()):
             digest.update(f"{name} {tuple(tensor.shape)}".encode())
             digest.update(tensor.contiguous().numpy().tobytes())
         return digest.hexdigest()
 
     def fill(self, network: nn.Module, derived: tuple[str, ...] = ()) -> None:
-        network.load_state_dict(self._drawn(network.state_dict()))
+        network.load_state_dict(self._draw_state(network.state_dict()))
 
-    def _drawn(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {
-            name: self._draw(name, own) if _is_drawn(name, own) else own
-            for name, own in state.items()
+    def _draw_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        learnt = {
+            name: self._draw(name, tensor)
+            for name, tensor in state.items()
+            if tensor.is_floating_point() and tensor.ndim > 0 and not name.startswith(KEPT)
         }
+        return {**state, **learnt}
 
-    def _draw(self, name: str, own: Tensor) -> Tensor:
+    def _draw(self, name: str, like: Tensor) -> Tensor:
         """Draw a tensor of variance 2 / fan-in, so that signals keep their size."""
-        if own.ndim == 1:
-            return torch.full_like(own, float(name.endswith(("weight", "running_var"))))
+        if like.ndim == 1:
+            return torch.full_like(like, float(name.endswith(("weight", "running_var"))))
         generator = torch.Generator().manual_seed(crc32(f"{self.seed} {name}".encode()))
-        scale = SMALL if "bias_table" in name else (2.0 / own[0].numel()) ** 0.5
-        return torch.randn(own.shape, generator=generator) * scale
+        scale = SMALL if "bias_table" in name else (2.0 / like[0].numel()) ** 0.5
+        return torch.randn(like.shape, generator=generator) * scale
 
 
-def _is_drawn(name: str, own: Tensor) -> bool:
-    return own.is_floating_point() and own.ndim > 0 and not name.startswith(KEPT)
-
-
-def given(weights: "str | Path | Source") -> Source:
+def as_source(weights: "str | Path | Source") -> Source:
     """Return `weights`, a path as the folder that it names."""
     return Folder(Path(weights)) if isinstance(weights, (str, Path)) else weights
 

@@ -25,7 +25,7 @@ def read_config(folder: Path, model: type[Config]) -> Config:
 
 def config_text(folder: Path) -> str:
     """Read `config.json` of `folder`, unparsed. Raises FileNotFoundError."""
-    return _existing(folder, CONFIG).read_text(encoding="utf-8")
+    return _require(folder, CONFIG).read_text(encoding="utf-8")
 
 
 def sha256(path: Path) -> str:
@@ -64,7 +64,7 @@ def tensors_file(path: Path) -> Path:
         return path
     if not (path / MODEL).is_file() and (path / PICKLED).is_file():
         return path / PICKLED
-    return _existing(path, MODEL)
+    return _require(path, MODEL)
 
 
 def load_into(module: nn.Module, folder: Path, derived: Iterable[str] = ()) -> None:
@@ -80,10 +80,10 @@ def fill(
     `derived` names tensors that only some checkpoints carry: the module keeps its own.
     Raises ValueError with the names that do not fit.
     """
-    own, derived = module.state_dict(), set(derived)
+    expected, derived = module.state_dict(), set(derived)
     chosen = {name: tensor for name, tensor in tensors.items() if name not in derived}
-    chosen |= {name: own[name] for name in derived if name in own}
-    misfits = _misfits(own, chosen)
+    chosen |= {name: expected[name] for name in derived if name in expected}
+    misfits = _list_misfits(expected, chosen)
     if misfits:
         raise ValueError(
             f"weights {where} do not fit {type(module).__name__}: {'; '.join(misfits)}; "
@@ -92,27 +92,27 @@ def fill(
     module.load_state_dict(chosen)
 
 
-def _misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
+def _list_misfits(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> list[str]:
     """Return what keeps `tensors` from being those `expected`, a phrase for each kind."""
-    other = [name for name, tensor in given.items() if not isinstance(tensor, Tensor)]
-    given = {name: tensor for name, tensor in given.items() if isinstance(tensor, Tensor)}
+    other = [name for name, tensor in tensors.items() if not isinstance(tensor, Tensor)]
+    tensors = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, Tensor)}
     shapes = [
-        f"{name} is {tuple(tensor.shape)} instead of {tuple(own[name].shape)}"
-        for name, tensor in given.items()
-        if name in own and tensor.shape != own[name].shape
+        f"{name} is {tuple(tensor.shape)} instead of {tuple(expected[name].shape)}"
+        for name, tensor in tensors.items()
+        if name in expected and tensor.shape != expected[name].shape
     ]
     kinds = {
-        "missing ": [name for name in own if name not in given],
-        "left over ": [name for name in given if name not in own],
+        "missing ": [name for name in expected if name not in tensors],
+        "left over ": [name for name in tensors if name not in expected],
         "no tensors ": other,
         "": shapes,
     }
-    return [f"{kind}{_some(names)}" for kind, names in kinds.items() if names]
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    phrases = []
+    for kind, names in kinds.items():
+        if names:
+            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            phrases.append(f"{kind}{', '.join(names[:NAMED])}{more}")
+    return phrases
 
 
 def save(folder: Path, module: nn.Module, config_json: str) -> None:
@@ -125,7 +125,7 @@ def save(folder: Path, module: nn.Module, config_json: str) -> None:
         os.replace(folder / f"{name}.new", folder / name)
 
 
-def _existing(folder: Path, name: str) -> Path:
+def _require(folder: Path, name: str) -> Path:
     path = Path(folder) / name
     if not path.is_file():
         raise FileNotFoundError(
