@@ -77,9 +77,12 @@ def to_markdown(comparisons: Iterable[Comparison]) -> str:
     """Write a table, a row for each comparison, columns aligned, with numbered notes below."""
     comparisons = list(comparisons)
     notes = list(dict.fromkeys(each.note for each in comparisons if each.note))
-    rows = [HEADER, *(_cells(each, notes) for each in comparisons)]
+    rows = [HEADER, *(_format_cells(each, notes) for each in comparisons)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [_line(row, widths) for row in rows]
+    lines = []
+    for row in rows:
+        padded = (f" {cell:<{width}} " for cell, width in zip(row, widths, strict=True))
+        lines.append("|".join(["", *padded, ""]))
     lines.insert(1, "|".join(["", *("-" * (width + 2) for width in widths), ""]))
     return "\n".join([*lines, "", *(f"[{n}] {note}" for n, note in enumerate(notes, 1))])
 
@@ -90,23 +93,18 @@ def exit_code(comparisons: Iterable[Comparison]) -> int:
     return 1 if "OUT" in verdicts else 3 if "not run" in verdicts else 0
 
 
-def _cells(each: Comparison, notes: list[str]) -> tuple[str, ...]:
+def _format_cells(each: Comparison, notes: list[str]) -> tuple[str, ...]:
     mark = f" [{notes.index(each.note) + 1}]" if each.note else ""
     return (
         each.quantity + mark,
         each.peer,
-        _figure(each.theirs, ".9g"),
-        _figure(each.ours, ".9g"),
-        _figure(each.difference, ".1e"),
-        _figure(each.tolerance, ".0e"),
+        _format_figure(each.theirs, ".9g"),
+        _format_figure(each.ours, ".9g"),
+        _format_figure(each.difference, ".1e"),
+        _format_figure(each.tolerance, ".0e"),
         each.verdict,
     )
 
 
-def _figure(value: float | None, form: str) -> str:
+def _format_figure(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
-
-
-def _line(cells: tuple[str, ...], widths: list[int]) -> str:
-    padded = (f" {cell:<{width}} " for cell, width in zip(cells, widths, strict=True))
-    return "|".join(["", *padded, ""])

@@ -15,14 +15,14 @@ def vggish(checkpoint: Path) -> "Embedder":
     """Return our VGGish with these weights, loaded."""
     from stabench.metrics.embedders import published
 
-    return _loaded(published.vggish(str(checkpoint)))
+    return _load(published.vggish(str(checkpoint)))
 
 
 def cnn14(checkpoint: Path) -> "Embedder":
     """Return our CNN14 of 16 kHz with these weights, loaded."""
     from stabench.metrics.embedders import published
 
-    return _loaded(published.cnn14_16k(str(checkpoint)))
+    return _load(published.cnn14_16k(str(checkpoint)))
 
 
 def clap(checkpoint: Path, architecture: str) -> "TextAudioEmbedder":
@@ -38,7 +38,7 @@ def clap(checkpoint: Path, architecture: str) -> "TextAudioEmbedder":
 
     size = {"HTSAT-tiny": published.TINY, "HTSAT-base": published.BASE}[architecture]
     source = Published(checkpoint, laion.translate)
-    return _loaded(ClapEmbedder(source, StandInTokens(), None, laion.config(*size)))
+    return _load(ClapEmbedder(source, StandInTokens(), None, laion.config(*size)))
 
 
 def waveform(path: Path, rate_hz: int) -> np.ndarray:
@@ -54,6 +54,6 @@ def embeddings(embedder: "Embedder", waveforms: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([each.embeddings for each in embedder.embed(waveforms)])
 
 
-def _loaded(embedder: "Embedder") -> "Embedder":
+def _load(embedder: "Embedder") -> "Embedder":
     embedder.load("cpu")
     return embedder

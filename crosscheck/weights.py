@@ -39,9 +39,9 @@ def filled(network: "nn.Module") -> dict[str, "Tensor"]:
     import torch
 
     state = network.state_dict()
-    for name, own in state.items():
-        if own.is_floating_point() and own.ndim and not any(part in name for part in KEPT):
-            state[name] = torch.from_numpy(pseudo(name, tuple(own.shape)))
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and tensor.ndim and not any(part in name for part in KEPT):
+            state[name] = torch.from_numpy(pseudo(name, tuple(tensor.shape)))
     return state
 
 

@@ -18,7 +18,7 @@ def autoencoded(audio: Audio) -> Audio:
     import torch
 
     samples = resample(audio.samples, audio.rate_hz, VAE.sample_rate_hz)
-    vae = _vae()
+    vae = _load_vae()
     with torch.inference_mode():
         waveform = torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None, None]
         rebuilt = vae.decode(vae.encode(waveform).mean)[0, 0]
@@ -26,7 +26,7 @@ def autoencoded(audio: Audio) -> Audio:
 
 
 @cache
-def _vae() -> "Vae":
+def _load_vae() -> "Vae":
     from stabench.systems.networks.checkpoint import load_part
     from stabench.systems.networks.vae import build_vae
 

@@ -32,7 +32,7 @@ def pocket() -> Dataset:
     manifest = json.loads(MANIFEST.read_text())
     folder = cache_folder() / f"pocket-{manifest['version']}"
     if not folder.exists():
-        _render(folder, manifest)
+        _render_test_set(folder, manifest)
     clips = tuple(
         Clip(
             row["id"],
@@ -98,7 +98,7 @@ def differing(folder: Path, manifest: dict) -> list[str]:
     ]
 
 
-def _render(folder: Path, manifest: dict) -> None:
+def _render_test_set(folder: Path, manifest: dict) -> None:
     """Render the test set into `folder`, checked by the manifest."""
 
     def fill(part: Path) -> None:

@@ -22,7 +22,7 @@ def vggish() -> "VggishEmbedder":
     from stabench.metrics.embedders import weights
     from stabench.metrics.embedders.vggish import VggishConfig, VggishEmbedder
 
-    source = _source("vggish")
+    source = _find_weights("vggish")
     return VggishEmbedder(source, weights.read_config(source.path, VggishConfig))
 
 
@@ -31,7 +31,7 @@ def cnn14() -> "Cnn14Tagger":
     from stabench.metrics.embedders import weights
     from stabench.metrics.embedders.cnn14 import Cnn14Tagger, TaggerCard
 
-    source = _source("tagger")
+    source = _find_weights("tagger")
     card = weights.read_config(source.path, TaggerCard)
     return Cnn14Tagger(source, card.network, card.labels, card.thresholds)
 
@@ -49,7 +49,7 @@ def clap() -> "ClapEmbedder":
     from stabench.metrics.embedders.clap import ClapEmbedder
     from stabench.pocket.training.clap import FRONT_END
 
-    source = _source("clap")
+    source = _find_weights("clap")
     return ClapEmbedder(source, Words(), FRONT_END, weights.config_text(source.path))
 
 
@@ -68,7 +68,7 @@ class Words:
         return Tokens(batch.ids.numpy(), batch.mask.long().numpy())
 
 
-def _source(name: str) -> "Folder":
+def _find_weights(name: str) -> "Folder":
     from stabench.metrics.embedders.weight_sources import Folder
 
     return Folder(WEIGHTS / name, "pocket", LICENCE)

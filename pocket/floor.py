@@ -32,10 +32,11 @@ def regenerated(clip_id: str) -> Audio:
     The samples have the 16-bit steps of the recordings. Raises MissingError for a clip that is
     not in the pocket's test set.
     """
-    content = _contents().get(clip_id)
+    contents = _read_contents()
+    content = contents.get(clip_id)
     if content is None:
         raise MissingError(
-            f"pocket.floor: clip '{clip_id}' is none of the {len(_contents())} clips of the pocket "
+            f"pocket.floor: clip '{clip_id}' is none of the {len(contents)} clips of the pocket "
             "test set; leave `floor` out of a suite on another dataset"
         )
     scene = Scene(content.events, content.relation, SEED + content.index)
@@ -43,7 +44,7 @@ def regenerated(clip_id: str) -> Audio:
 
 
 @cache
-def _contents() -> dict[str, _Content]:
+def _read_contents() -> dict[str, _Content]:
     """Return the contents of all clips by id, from the manifest."""
     rows = json.loads(MANIFEST.read_text())["clips"]
     return {

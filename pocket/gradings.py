@@ -55,13 +55,13 @@ def pocket(train: int = TRAIN, test: int = TEST) -> Gradings:
     return Gradings(
         name="pocket",
         version=f"v{scenes.VERSION}",
-        train=tuple(_known(item) for item in items[:train]),
-        test=tuple(_known(item) for item in held_out),
+        train=tuple(_describe_item(item) for item in items[:train]),
+        test=tuple(_describe_item(item) for item in held_out),
         damages=(
             noise((-30, -24, -18, -12, -6, 0)),
             low_pass((4000, 2500, 1600, 1000, 600, 350)),
-            _by_event("dropped events", held_out[:DAMAGED], drop),
-            _by_event("swapped events", held_out[:DAMAGED], swap),
+            _damage_events("dropped events", held_out[:DAMAGED], drop),
+            _damage_events("swapped events", held_out[:DAMAGED], swap),
             gain((-6, -12, -18, -24, -30, -36)),
         ),
         natives=NATIVES,
@@ -70,7 +70,7 @@ def pocket(train: int = TRAIN, test: int = TEST) -> Gradings:
     )
 
 
-def _known(item: Item) -> Known:
+def _describe_item(item: Item) -> Known:
     events, relation, _ = scene = item.scene
     steps = tuple((event,) for event in events) if relation == "then" else (events,)
     return Known(item.id, partial(drop, scene), events, item.captions[0], steps)
@@ -80,10 +80,10 @@ def _known(item: Item) -> Known:
 def parts(scene: Scene) -> Parts:
     """Return the layers of a scene: their sum is what `pocket.sounds.scene.render` makes of it."""
     rng = np.random.default_rng(scene.seed)
-    background = layers._background(rng)
+    background = layers.render_background(rng)
     total, events, spans = background.copy(), [], []
-    for event, start, length in layers._layout(scene, rng):
-        placed = _placed(event, start, length, rng)
+    for event, start, length in layers.lay_out(scene, rng):
+        placed = _render_event(event, start, length, rng)
         total += placed
         events.append(placed.astype(np.float32))
         spans.append((start, length))
@@ -104,31 +104,32 @@ def swap(scene: Scene, gone: frozenset[int]) -> Audio:
         return drop(scene)
     background, events, _, scale = parts(scene)
     layers_now = (
-        _other(scene, number) if number in gone else sound for number, sound in enumerate(events)
+        _render_substitute(scene, number) if number in gone else sound
+        for number, sound in enumerate(events)
     )
     total = sum(layers_now, background)
     return Audio(min(scale, PEAK / float(np.abs(total).max())) * total, RATE_HZ)
 
 
 @cache
-def _other(scene: Scene, number: int) -> Array:
+def _render_substitute(scene: Scene, number: int) -> Array:
     """Render what replaces an event: over the same span, one of FEW that the scene has not."""
     rng = np.random.default_rng([scene.seed, number])
     absent = [event for event in FEW if event not in scene.events]
     event = absent[int(rng.integers(len(absent)))]
-    return _placed(event, *parts(scene).spans[number], rng).astype(np.float32)
+    return _render_event(event, *parts(scene).spans[number], rng).astype(np.float32)
 
 
-def _placed(event: str, start: int, length: int, rng: np.random.Generator) -> Array:
+def _render_event(event: str, start: int, length: int, rng: np.random.Generator) -> Array:
     """Render one event over the whole clip, as `render` adds it: levelled, faded, in its room."""
     sound = EVENTS[event](length, rng)
-    loud = sg.level(layers._fade(sound), 0.1) * 10 ** (rng.uniform(-3.0, 3.0) / 20)
+    loud = sg.level(layers.fade(sound), 0.1) * 10 ** (rng.uniform(-3.0, 3.0) / 20)
     out = np.zeros(CLIP_SAMPLES)
-    sg.place(out, start, layers._room(loud, rng))
+    sg.place(out, start, layers.add_room(loud, rng))
     return out
 
 
-def _by_event(
+def _damage_events(
     kind: str, held_out: list[Item], make: Callable[[Scene, frozenset[int]], Audio]
 ) -> Damage:
     """Return a damage of whole events: `make` does it to those that are gone at a level."""

@@ -64,7 +64,7 @@ def estimate(counts: Counter[Words]) -> LanguageModel:
         shorter = probabilities[ngram[1:]] if history else 1 / kinds[()]
         mass = counts[ngram] + kinds[history] * shorter
         probabilities[ngram] = mass / (tokens[history] + kinds[history])
-    return LanguageModel(probabilities, _weights(probabilities))
+    return LanguageModel(probabilities, _compute_weights(probabilities))
 
 
 def prune(model: LanguageModel, counts: Counter[Words], loss: float) -> LanguageModel:
@@ -84,10 +84,10 @@ def prune(model: LanguageModel, counts: Counter[Words], loss: float) -> Language
         for ngram, probability in model.probabilities.items()
         if len(ngram) < order or abs(cost(ngram)) >= loss
     }
-    return LanguageModel(kept, _weights(kept))
+    return LanguageModel(kept, _compute_weights(kept))
 
 
-def _weights(probabilities: dict[Words, float]) -> dict[Words, float]:
+def _compute_weights(probabilities: dict[Words, float]) -> dict[Words, float]:
     """Return what every history's unseen words are multiplied with, so that all add up to one."""
     seen: dict[Words, float] = defaultdict(float)
     shorter: dict[Words, float] = defaultdict(float)
@@ -106,17 +106,15 @@ def to_arpa(model: LanguageModel) -> str:
     lines = ["\\data\\", *(f"ngram {n}={len(by_length[n])}" for n in sorted(by_length))]
     for length in sorted(by_length):
         lines += ["", f"\\{length}-grams:"]
-        lines += [_row(ngram, model) for ngram in sorted(by_length[length])]
+        for ngram in sorted(by_length[length]):
+            # START is history only, so it has no probability of its own.
+            row = f"{_take_log10(model.probabilities.get(ngram, 0.0)):.4f}\t{' '.join(ngram)}"
+            weight = model.weights.get(ngram)
+            lines.append(row if weight is None else f"{row}\t{_take_log10(weight):.4f}")
     return "\n".join([*lines, "", "\\end\\", ""])
 
 
-def _row(ngram: Words, model: LanguageModel) -> str:
-    row = f"{_log10(model.probabilities.get(ngram, 0.0)):.4f}\t{' '.join(ngram)}"
-    weight = model.weights.get(ngram)
-    return row if weight is None else f"{row}\t{_log10(weight):.4f}"
-
-
-def _log10(value: float) -> float:
+def _take_log10(value: float) -> float:
     return math.log10(value) if value > 0 else _NEVER
 
 

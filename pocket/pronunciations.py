@@ -73,10 +73,11 @@ def with_british(variants: tuple[Phones, ...]) -> tuple[Phones, ...]:
 
     Non-rhotic: no R but before a vowel. LOT: clock with AO. BATH: glass with AA.
     """
-    found = list(variants)
-    for rule in (_without_r, _rounded_lot, _broad_bath):
-        found += [rule(phones) for phones in found]
-    return tuple(dict.fromkeys(found))
+    forms = list(variants)
+    for rule in (_drop_r, _round_lot, _broaden_bath):
+        # Each rule also applies to what the rules before it made.
+        forms += [rule(phones) for phones in forms]
+    return tuple(dict.fromkeys(forms))
 
 
 def guess(word: str, known: dict[str, tuple[Phones, ...]]) -> Phones:
@@ -90,7 +91,10 @@ def guess(word: str, known: dict[str, tuple[Phones, ...]]) -> Phones:
             return known[word[:cut]][0] + known[word[cut:]][0]
     for ending in ("s", "es", "'s", "'"):
         if word.endswith(ending) and (stem := word.removesuffix(ending)) in known:
-            return known[stem][0] + _plural(known[stem][0][-1])
+            phones = known[stem][0]
+            if phones[-1] in _HISSING:
+                return (*phones, "IH", "Z")
+            return (*phones, "S" if phones[-1] in _VOICELESS else "Z")
     if word.endswith("ing") and (stem := word[:-3]) in known:
         return (*known[stem][0], "IH", "NG")
     phones = tuple(phone for letter in word for phone in _LETTERS.get(letter, ()))
@@ -99,13 +103,7 @@ def guess(word: str, known: dict[str, tuple[Phones, ...]]) -> Phones:
     return phones
 
 
-def _plural(last: str) -> Phones:
-    if last in _HISSING:
-        return ("IH", "Z")
-    return ("S",) if last in _VOICELESS else ("Z",)
-
-
-def _without_r(phones: Phones) -> Phones:
+def _drop_r(phones: Phones) -> Phones:
     """Drop R as in "hammer", which ends in AH, "door" in AO; "rain" keeps its R."""
     out: list[str] = []
     for phone, following in zip(phones, (*phones[1:], ""), strict=True):
@@ -116,9 +114,9 @@ def _without_r(phones: Phones) -> Phones:
     return tuple(out)
 
 
-def _rounded_lot(phones: Phones) -> Phones:
+def _round_lot(phones: Phones) -> Phones:
     return tuple("AO" if phone == "AA" else phone for phone in phones)
 
 
-def _broad_bath(phones: Phones) -> Phones:
+def _broaden_bath(phones: Phones) -> Phones:
     return tuple("AA" if phone == "AE" else phone for phone in phones)

@@ -94,12 +94,12 @@ def text_to_audio() -> FoldedTextToAudio:
 
 def _star(config: StarConfig, name: str, encoder: str) -> Star:
     """Return a STAR whose DiT is the text-to-audio one, overruled by what stage 2 changed."""
-    own = WEIGHTS / name
+    folder = WEIGHTS / name
     weights = {
         "speech_encoder": WEIGHTS / f"{encoder}.safetensors",
-        "udit": (WEIGHTS / "udit.safetensors", own / "udit.safetensors"),
+        "udit": (WEIGHTS / "udit.safetensors", folder / "udit.safetensors"),
         "vae": WEIGHTS / "vae.safetensors",
     }
     if config.bridge:
-        weights["bridge"] = own / "bridge.safetensors"
+        weights["bridge"] = folder / "bridge.safetensors"
     return Star(config, weights, variant=VARIANT)

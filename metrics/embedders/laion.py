@@ -94,8 +94,11 @@ def check_front_end(tensors: Mapping[str, Tensor]) -> None:
     expected |= {f"{FRONT_END[0]}stft.{name}": kernel for name, kernel in kernels}
     for name in (name for name in tensors if name.startswith(FRONT_END)):
         tensor, kernel = tensors[name], expected.get(name)
-        same_shape = kernel is not None and tensor.shape == kernel.shape
-        if not same_shape or not (tensor - kernel).abs().max() < KERNEL_TOLERANCE:
+        if (
+            kernel is None
+            or tensor.shape != kernel.shape
+            or not (tensor - kernel).abs().max() < KERNEL_TOLERANCE
+        ):
             raise ValueError(
                 f"CLAP: tensor '{name}' differs from the front end of laion_clap's models "
                 f"({ours.rate_hz} Hz, window {ours.window}, {ours.mels} mels from {ours.fmin:g} "

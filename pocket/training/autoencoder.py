@@ -26,13 +26,19 @@ def train_vae(data: Corpus, work: Workplace, steps: int = 3600) -> SpectrogramVa
     mel = work.send(slaney_bank(16_000, VAE.n_fft, 64, 50, 8000))
 
     def loss(rng: np.random.Generator) -> Tensor:
-        features = vae.spectrogram(_crops(data, rng))
+        length = CROP_FRAMES * VAE.hop
+        index = np.sort(rng.integers(len(data.audio), size=BATCH))
+        starts = rng.integers(0, data.audio.shape[1] - length, size=BATCH)
+        gains = 10 ** (rng.uniform(-9, 3, (BATCH, 1)) / 20)
+        waveforms = data.excerpts(index, starts, length) * send(gains, data.device)
+        features = vae.spectrogram(waveforms.float()[:, None])
         posterior = vae.posterior(features)
         noise = work.send(torch.randn(posterior.mean.shape))
         rebuilt = vae.expand(posterior.mean + posterior.std * noise)
         return (
             functional.l1_loss(rebuilt, features)
-            + MEL_WEIGHT * functional.l1_loss(_logmel(rebuilt, mel), _logmel(features, mel))
+            + MEL_WEIGHT
+            * functional.l1_loss(_compute_logmel(rebuilt, mel), _compute_logmel(features, mel))
             + KL_WEIGHT * posterior.kl()
         )
 
@@ -65,17 +71,7 @@ def encode(vae: SpectrogramVae, data: Corpus, path: Path) -> tuple[np.ndarray, n
     return both[0], both[1]
 
 
-def _crops(data: Corpus, rng: np.random.Generator) -> Tensor:
-    """Draw random excerpts [B, 1, N] at random levels."""
-    length = CROP_FRAMES * VAE.hop
-    index = np.sort(rng.integers(len(data.audio), size=BATCH))
-    starts = rng.integers(0, data.audio.shape[1] - length, size=BATCH)
-    gains = 10 ** (rng.uniform(-9, 3, (BATCH, 1)) / 20)
-    waveforms = data.excerpts(index, starts, length) * send(gains, data.device)
-    return waveforms.float()[:, None]
-
-
-def _logmel(features: Tensor, mel: Tensor) -> Tensor:
+def _compute_logmel(features: Tensor, mel: Tensor) -> Tensor:
     """Turn scaled log-magnitudes [B, bins, F] into log band energies [B, F, mels], scaled alike.
 
     Without this term the decoder gives the median of a noise's log-magnitude, which is 1.6 dB

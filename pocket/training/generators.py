@@ -77,7 +77,7 @@ def train_text_to_audio(
         hidden = torch.from_numpy(rng.random(ids.shape) < UNKNOWN) & mask
         ids, mask = work.send(ids.masked_fill(hidden, 1)), work.send(mask)
         context = network.context(ids, mask)
-        return _matching(network.udit, latents.batch(index, rng), context, mask, rng)
+        return _compute_loss(network.udit, latents.batch(index, rng), context, mask, rng)
 
     recipe = Recipe(steps, 1e-3, warmup=300, decay=0.5, ema=0.9993)
     fit(Stage("text-to-audio", network, recipe, work), loss, seed=6)
@@ -117,14 +117,22 @@ def train_star(
     for key, parameter in udit.named_parameters():
         parameter.requires_grad = SHARED not in key
     network = Stage2(udit, bridge)
-    spoken = _spoken(data)
+    # Any speech of the same scene may go with a clip.
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for index in range(len(data.items)):
+        group = groups.setdefault(_describe_scene(data, index), [])
+        group += range(CAPTIONS * index, CAPTIONS * (index + 1))
+    spoken = {key: np.array(group) for key, group in groups.items()}
 
     def loss(rng: np.random.Generator) -> Tensor:
         index = rng.integers(len(data.items), size=BATCH)
-        heard = [int(rng.choice(spoken[_key(data, i)])) for i in index]
+        heard = [int(rng.choice(spoken[_describe_scene(data, i)])) for i in index]
         states, mask = frames.batch(np.array(heard))
-        given = None if bridge else mask
-        return _matching(udit, latents.batch(index, rng), network.context(states), given, rng)
+        # Q-Former tokens are always as many, so only encoder frames need a mask.
+        context_mask = None if bridge else mask
+        return _compute_loss(
+            udit, latents.batch(index, rng), network.context(states), context_mask, rng
+        )
 
     recipe = Recipe(steps, 5e-4, warmup=100, decay=0.6, ema=0.9985)
     fit(Stage(name, network, recipe, work), loss, seed=7)
@@ -145,22 +153,13 @@ def read_tokens(bridge: Bridge, frames: Frames) -> Frames:
     return Frames(torch.cat(rows), np.arange(len(frames.offsets)) * queries)
 
 
-def _matching(
+def _compute_loss(
     udit: UDiT, latents: Tensor, context: Tensor, mask: Tensor | None, rng: np.random.Generator
 ) -> Tensor:
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     return flow_matching_loss(udit, latents, context, mask, generator, toward_noise())
 
 
-def _key(data: Corpus, index: int) -> tuple[str, ...]:
+def _describe_scene(data: Corpus, index: int) -> tuple[str, ...]:
     scene = data.items[index].scene
     return (scene.relation, *scene.events)
-
-
-def _spoken(data: Corpus) -> dict[tuple[str, ...], np.ndarray]:
-    """Return utterances by what they say: any speech of the same scene may go with a clip."""
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for index in range(len(data.items)):
-        group = groups.setdefault(_key(data, index), [])
-        group += range(CAPTIONS * index, CAPTIONS * (index + 1))
-    return {key: np.array(group) for key, group in groups.items()}

@@ -88,7 +88,7 @@ def train_encoder(data: Corpus, work: Workplace, steps: int = 2000) -> SpeechEnc
     def loss(rng: np.random.Generator) -> Tensor:
         index = rng.integers(len(data.utterances.marks), size=BATCH)
         speeds = rng.uniform(0.87, 1.15, BATCH)
-        logits, mask = network(*map(work.send, _heard(data.utterances, index, speeds, rng)))
+        logits, mask = network(*map(work.send, _vary_speech(data.utterances, index, speeds, rng)))
         targets = work.send(phonemes.rows(index, speeds, logits.shape[1]))
         return functional.cross_entropy(logits[mask], targets[mask])
 
@@ -129,7 +129,7 @@ def pad(waveforms: list[np.ndarray]) -> tuple[Tensor, Tensor]:
     return nn.utils.rnn.pad_sequence(tensors, batch_first=True), lengths
 
 
-def _heard(
+def _vary_speech(
     utterances: Utterances, index: np.ndarray, speeds: np.ndarray, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
     """Return utterances at other speeds and levels, half of them in more noise."""

@@ -91,7 +91,11 @@ def run(tasks: Sequence[Task], work: Workplace, weights: Path, count: int) -> in
 
     try:
         while running or (waiting and not code):
-            ready = [] if code else _ready(waiting, names, record)
+            ready = [
+                task
+                for task in waiting
+                if not code and all(record.done(need) for need in task.needs if need in names)
+            ]
             for task in ready[: count - len(running)]:
                 waiting.remove(task)
                 kept = keep(kept)
@@ -115,10 +119,6 @@ def run(tasks: Sequence[Task], work: Workplace, weights: Path, count: int) -> in
     if not code:
         _ship(record, work, weights, count)
     return code
-
-
-def _ready(waiting: Sequence[Task], names: set[str], record: Record) -> list[Task]:
-    return [task for task in waiting if all(record.done(n) for n in task.needs if n in names)]
 
 
 def _start(task: Task, work: Workplace, weights: Path, count: int) -> subprocess.Popen:

@@ -49,7 +49,10 @@ def train_ctc(data: Corpus, frames: Frames, work: Workplace, steps: int = 900) -
             speech, text = _splice(frames, words, first, second, rng)
             pieces.append(speech)
             texts.append([numbers[word] for word in text])
-        speech, mask = _varied(*_pad(pieces), rng, work)
+        padded = nn.utils.rnn.pad_sequence(pieces, batch_first=True)
+        lengths = torch.tensor([len(piece) for piece in pieces], device=padded.device)
+        inside = torch.arange(padded.shape[1], device=padded.device) < lengths[:, None]
+        speech, mask = _vary_frames(padded, inside, rng, work)
         return ctc_loss(head(speech, mask), mask, texts)
 
     recipe = Recipe(steps, 2e-3, warmup=100, ema=0.998)
@@ -98,14 +101,7 @@ def _splice(
     return torch.cat(pieces).float(), head.text[:before] + tail.text[after:]
 
 
-def _pad(pieces: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return frames [B, T, W], zero-padded, and their mask [B, T]."""
-    speech = nn.utils.rnn.pad_sequence(pieces, batch_first=True)
-    lengths = torch.tensor([len(piece) for piece in pieces], device=speech.device)
-    return speech, torch.arange(speech.shape[1], device=speech.device) < lengths[:, None]
-
-
-def _varied(
+def _vary_frames(
     speech: Tensor, mask: Tensor, rng: np.random.Generator, work: Workplace
 ) -> tuple[Tensor, Tensor]:
     """Vary frames [B, T, W]: one other speed for the batch, jitter, and a gap in each row."""

@@ -31,9 +31,9 @@ def ship_part(folder: Path, name: str, network: nn.Module) -> None:
 def ship_overlay(folder: Path, name: str, network: nn.Module, shared: str) -> None:
     """Do as `ship_part`, without the tensors whose names hold `shared`: another file has those."""
     folder.mkdir(parents=True, exist_ok=True)
-    own = network.state_dict()
-    state = {key: value.half().cpu() for key, value in own.items() if shared not in key}
-    save_file(state, folder / f"{name}.safetensors")
+    state = network.state_dict()
+    kept = {key: value.half().cpu() for key, value in state.items() if shared not in key}
+    save_file(kept, folder / f"{name}.safetensors")
     _check_size(folder / f"{name}.safetensors")
 
 

@@ -42,7 +42,7 @@ def train_tagger(data: Corpus, work: Workplace, steps: int = 800) -> Cnn14:
     recipe = Recipe(steps, 2e-3, ema=0.995)
 
     def loss(rng: np.random.Generator) -> Tensor:
-        waveforms, labels = _batch(data, rng)
+        waveforms, labels = _draw_batch(data, rng)
         return functional.binary_cross_entropy_with_logits(network(waveforms).logits, labels)
 
     fit(Stage("tagger", network, recipe, work), loss, seed=1)
@@ -54,7 +54,7 @@ def refine_tagger(network: Cnn14, data: Corpus, work: Workplace, steps: int = 60
     recipe = Recipe(steps, 1e-3, decay=0.8, ema=0.995)
 
     def loss(rng: np.random.Generator) -> Tensor:
-        waveforms, labels = _batch(data, rng, clean=0.67)
+        waveforms, labels = _draw_batch(data, rng, clean=0.67)
         return functional.binary_cross_entropy_with_logits(network(waveforms).logits, labels)
 
     fit(Stage("tagger-refined", network, recipe, work), loss, seed=11)
@@ -68,7 +68,7 @@ def train_vggish(data: Corpus, work: Workplace, steps: int = 1000) -> Vggish:
     recipe = Recipe(steps, 1e-3, ema=0.995)
 
     def loss(rng: np.random.Generator) -> Tensor:
-        waveforms, labels = _batch(data, rng)
+        waveforms, labels = _draw_batch(data, rng)
         return functional.binary_cross_entropy_with_logits(network(waveforms), labels)
 
     fit(Stage("vggish", network, recipe, work), loss, seed=2)
@@ -109,7 +109,9 @@ def recall(scores: np.ndarray, limits: np.ndarray, labels: np.ndarray) -> float:
     return float((heard.sum(1) / labels.sum(1)).mean())
 
 
-def _batch(data: Corpus, rng: np.random.Generator, clean: float = 0.0) -> tuple[Tensor, Tensor]:
+def _draw_batch(
+    data: Corpus, rng: np.random.Generator, clean: float = 0.0
+) -> tuple[Tensor, Tensor]:
     index = rng.integers(len(data.audio), size=BATCH)
     heard = degrade(data.clips(index), rng, clean)
     waveforms = torch.cat([heard, send(negatives(NEGATIVES, rng), data.device)])
