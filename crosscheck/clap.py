@@ -111,6 +111,7 @@ def _compare_files(name: str, peer, embedder, paths: list[Path]) -> list[Compari
 def _embed_audio(peer, samples: np.ndarray, tensor: bool) -> np.ndarray:
     import torch
 
+    # Of an array, unlike of a tensor, the package takes 16-bit steps.
     if not tensor:
         return peer.get_audio_embedding_from_data(samples[None])
     with torch.no_grad():

@@ -71,6 +71,7 @@ class Ours:
         }
         for embedder in self.embedders.values():
             embedder.load("cpu")
+            # `hear` loads what it is given, and loading is no part of the time.
             embedder.load = lambda *_: None
 
     def __call__(self, paths: list[Path]) -> None:

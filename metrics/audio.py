@@ -80,12 +80,10 @@ def decode(path: Path) -> Audio:
 
 
 def content_sha256(samples: np.ndarray) -> str:
-    """Return the hex digest of the samples as little-endian float32, whatever their file's header.
-
-    Several channels are told from one channel of as many samples by their number.
-    """
+    """Return the hex digest of the samples as little-endian float32, whatever their file's header."""
     digest = hashlib.sha256(np.ascontiguousarray(samples, "<f4").tobytes())
     if samples.ndim > 1:
+        # Else two channels would pass for one of twice the length.
         digest.update(f"{samples.shape[1]} channels".encode())
     return digest.hexdigest()
 
@@ -117,6 +115,7 @@ def _check_length(path: Path, content: bytes) -> None:
                     f"{len(content) - at - 8} are there; write the file again"
                 )
             return
+        # RIFF pads chunks to an even length.
         at += 8 + size + size % 2
     raise AudioError(f"{path}: truncated before its samples; write the file again")
 

@@ -4,8 +4,7 @@ The distance of few clips is too large by about c / frames. Distances of subsets
 laid along a line in 1 / frames, whose intercept is the answer; fadtk calls it FAD-inf. The
 reference stays whole: what few recordings add remains.
 
-Subsets are drawn without replacement (with it, copies would pass for clips) and hold half of the
-clips or more: below, the line bends. Simulated in 128 dimensions with 200 clips of 10 alike
+Subsets are drawn without replacement: with it, copies would pass for clips. Simulated in 128 dimensions with 200 clips of 10 alike
 frames, at a true distance of 8.3, the plain distance is 3.7 too high and the intercept 0.2;
 sizes evenly spaced in N or in 1 / N, and fits with or without weights, differ by less than that.
 """
@@ -78,6 +77,7 @@ def frechet_infinity(
     frames = np.array(fit_clips("generated", gen).frames)
     _check(frames, sizes, draws)
     random = np.random.default_rng(seed)
+    # No smaller than half: below, the line bends.
     clips = np.rint(np.linspace(len(frames) / 2, len(frames), sizes)).astype(int)
     means = [
         _average_subsets(gen, ref, frames, _draw_subsets(len(frames), size, draws, random))

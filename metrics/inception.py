@@ -79,6 +79,7 @@ def _split(logits: np.ndarray, splits: int, shuffle: bool, seed: int) -> list[_P
             f"inception score: {splits} splits of {count} rows, expected 1 to {count}; "
             "score more clips or set fewer splits"
         )
+    # The legacy generator, as in audioldm_eval: the modern one permutes otherwise.
     order = np.random.RandomState(seed).permutation(count) if shuffle else np.arange(count)
     edges = np.arange(splits + 1) * count // splits
     parts = []
@@ -97,6 +98,7 @@ def _jackknife(part: _Part) -> np.ndarray:
     if count < 2:
         return np.zeros(count)
     p = np.exp(part.log_p)
+    # Rounding may leave a little less than nothing.
     without = np.maximum(p.sum(axis=0) - p, 0.0) / (count - 1)
     certainty = np.sum(p * part.log_p, axis=1)
     mean_certainty = (certainty.sum() - certainty) / (count - 1)
@@ -106,4 +108,5 @@ def _jackknife(part: _Part) -> np.ndarray:
 
 
 def _take_log(p: np.ndarray) -> np.ndarray:
+    # A class without probability adds p log p = 0, not NaN.
     return np.log(np.maximum(p, np.finfo(float).tiny))

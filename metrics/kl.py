@@ -76,6 +76,7 @@ def _average_by_clip(
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Return log-probabilities over the last axis."""
+    # Without the shift the exponentials of large logits overflow.
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 

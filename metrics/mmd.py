@@ -183,6 +183,7 @@ def _evaluate_tiles(pooled: Pooled, kernel: Kernel) -> Iterator[_Tile]:
                     "of the embeddings"
                 )
             if other is tile:
+                # A frame with itself stays out: that makes the value unbiased.
                 np.fill_diagonal(block, 0.0)
             ours, theirs = owner[tile], owner[other]
             sums = _sum_by_clip(_sum_by_clip(block, ours, 0), theirs, 1)
@@ -192,6 +193,7 @@ def _evaluate_tiles(pooled: Pooled, kernel: Kernel) -> Iterator[_Tile]:
 def _sum_by_clip(block: np.ndarray, owner: np.ndarray, axis: int) -> np.ndarray:
     """Return sums over the frames of each clip along one axis."""
     firsts = np.flatnonzero(np.diff(owner, prepend=-1))
+    # Where every clip is one frame, the sums are the block itself.
     return block if len(firsts) == len(owner) else np.add.reduceat(block, firsts, axis=axis)
 
 

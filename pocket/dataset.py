@@ -120,6 +120,7 @@ def make_folder(folder: Path, fill: Callable[[Path], None]) -> None:
     part = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
     try:
         fill(part)
+        # mkdtemp lets nobody but the owner in.
         part.chmod(0o755)
         part.rename(folder)
     except OSError:

@@ -77,12 +77,10 @@ def ship_timeline(weights: Path, waveforms: Iterable[np.ndarray], labels: np.nda
 def window_thresholds(
     network: EventTimeline, waveforms: Iterable[np.ndarray], labels: np.ndarray
 ) -> np.ndarray:
-    """Return logits [C] that some window of 2 % of the clips without the event reaches.
-
-    The share is of clips, not of windows, so that "heard" says as much of a clip as the tagger's
-    thresholds do: at 2 % of the windows 7 % of the clips would be heard to hold an absent event.
-    """
+    """Return logits [C] that some window of 2 % of the clips without the event reaches."""
     network.load("cpu")
+    # The share is of clips, not of windows, so that "heard" says as much of a clip as the tagger's
+    # thresholds do: at 2 % of the windows 7 % of the clips would be heard to hold an absent event.
     peaks = [
         network.embed([without_dc(np.asarray(waveform))])[0].embeddings.max(axis=0)
         for waveform in waveforms

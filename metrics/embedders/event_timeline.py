@@ -62,10 +62,8 @@ class EventTimeline(Cnn14Tagger):
 
 
 def pooled_windows(maps: Tensor, frames: int) -> Tensor:
-    """Pool maps [B, C, T, mels] to [B, N, C], over windows of `frames` frames, one frame apart.
-
-    Maps that are shorter are one window.
-    """
+    """Pool maps [B, C, T, mels] to [B, N, C], over windows of `frames` frames, one frame apart."""
     over_mel = maps.mean(dim=3)
+    # Maps that are shorter than a window are one window.
     windows = over_mel.unfold(2, min(frames, over_mel.shape[2]), 1)
     return (windows.amax(dim=3) + windows.mean(dim=3)).transpose(1, 2).contiguous()

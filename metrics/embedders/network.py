@@ -49,6 +49,7 @@ class NetworkEmbedder:
         """Return the hex digest of the weights and of every setting that changes a feature."""
         parts = {
             "version": VERSION,
+            # So a renamed class has other identities, and kept features are not found.
             "kind": type(self).__name__,
             "sha256": self.sha256,
             "precision": self.precision,

@@ -204,6 +204,7 @@ def located(names: tuple[str, ...]) -> Origin:
         try:
             path = locate(name)
         except FileNotFoundError as error:
+            # The first name is the file to fetch, so its error is the one to show.
             missing = missing or error
             continue
         verify(path, entry(name))

@@ -128,6 +128,7 @@ class Seeded:
 
     def _draw(self, name: str, like: Tensor) -> Tensor:
         """Draw a tensor of variance 2 / fan-in, so that signals keep their size."""
+        # Scales and variances are 1, shifts and means 0.
         if like.ndim == 1:
             return torch.full_like(like, float(name.endswith(("weight", "running_var"))))
         generator = torch.Generator().manual_seed(crc32(f"{self.seed} {name}".encode()))

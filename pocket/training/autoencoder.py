@@ -72,11 +72,7 @@ def encode(vae: SpectrogramVae, data: Corpus, path: Path) -> tuple[np.ndarray, n
 
 
 def _compute_logmel(features: Tensor, mel: Tensor) -> Tensor:
-    """Turn scaled log-magnitudes [B, bins, F] into log band energies [B, F, mels], scaled alike.
-
-    Without this term the decoder gives the median of a noise's log-magnitude, which is 1.6 dB
-    under its mean energy.
-    """
+    """Turn scaled log-magnitudes [B, bins, F] into log band energies [B, F, mels], scaled alike."""
     logmag = features * VAE.log_spread + VAE.log_centre
     energy = (2 * logmag).exp().transpose(1, 2) @ mel
     return 0.5 * energy.clamp_min(1e-9).log() / VAE.log_spread

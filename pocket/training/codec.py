@@ -46,10 +46,7 @@ class Codec(nn.Module):
 
 
 def train_codec(data: Corpus, work: Workplace, steps: int = 400) -> CodecEncoder:
-    """Train a codec of spoken captions: first its networks, then its codebooks.
-
-    Trained together, as DAC is, the codes of a network this small collapse within minutes.
-    """
+    """Train a codec of spoken captions: first its networks, then its codebooks."""
     torch.manual_seed(work.seeded(80))
     codec = Codec()
     _start_at_unit_scale(codec)
@@ -63,6 +60,7 @@ def train_codec(data: Corpus, work: Workplace, steps: int = 400) -> CodecEncoder
 
     recipe = Recipe(steps, 8e-4, warmup=50)
     fit(Stage("codec", codec, recipe, work), loss, seed=8)
+    # Trained together, as DAC is, the codes of a network this small collapse within minutes.
     quantised = work.folder / "codec-quantised.pt"
     if quantised.exists():
         codec.encoder.load_state_dict(torch.load(quantised, weights_only=True))
@@ -130,10 +128,8 @@ def _encode_excerpts(codec: Codec, data: Corpus, batches: int = 120) -> Tensor:
 
 
 def _start_at_unit_scale(codec: Codec) -> None:
-    """Keep a signal's scale on its way in, and start the decoder's tanh far from saturation.
-
-    transformers' own initialisation lets it fade to 2e-5.
-    """
+    """Keep a signal's scale on its way in, and start the decoder's tanh far from saturation."""
+    # transformers' own initialisation lets the signal fade to 2e-5.
     convolutions = [m for m in codec.modules() if isinstance(m, nn.Conv1d | nn.ConvTranspose1d)]
     for module in convolutions:
         nn.init.xavier_uniform_(module.weight)

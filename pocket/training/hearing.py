@@ -42,13 +42,13 @@ class Pretraining(nn.Module):
     """The encoder with a head for the phoneme of each frame, and no other target.
 
     Frame-level phonemes are the small cousin of HuBERT's frame-level units: the encoder learns how
-    speech sounds, not which words or events it names. Event labels alone do not get an encoder of
-    this size started.
+    speech sounds, not which words or events it names.
     """
 
     def __init__(self, phonemes: int) -> None:
         super().__init__()
         self.encoder = SpeechEncoder(ENCODER)
+        # Event labels alone do not get an encoder of this size started.
         self.phoneme = nn.Linear(WIDTH, phonemes)
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,6 +105,7 @@ def encode_speech(
     The encoder is on `device`.
     """
     if not path.exists():
+        # Utterances of like length share a batch, so that little of it is padding.
         order = np.argsort(np.diff(utterances.offsets), kind="stable")
         parts: dict[int, np.ndarray] = {}
         for start in range(0, len(order), BATCH):

@@ -135,6 +135,7 @@ def _start(task: Task, work: Workplace, weights: Path, count: int) -> subprocess
     command = [sys.executable, "-m", "stabench.pocket.training", "--attached", *words]
     print(f"== {task.name} begins", flush=True)
     environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
+    # The pipe closes when this process dies, even by a kill, and the task ends with it.
     return subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
 
 

@@ -51,6 +51,7 @@ def ship_vggish(folder: Path, network: Vggish) -> None:
 
 def ship_clap(folder: Path, network: "ClapModel") -> None:
     config = json.loads(network.config.to_json_string(use_diff=True))
+    # The file is to be the same, whichever release wrote it.
     config.pop("transformers_version", None)
     store.save(folder, network.half(), json.dumps(config, indent=1, sort_keys=True) + "\n")
 

@@ -76,11 +76,9 @@ def train_vggish(data: Corpus, work: Workplace, steps: int = 1000) -> Vggish:
 
 
 def _start_at_unit_scale(network: nn.Module) -> None:
-    """Initialise by Kaiming's rule (He et al. 2015), which keeps a signal's scale through ReLUs.
-
-    With PyTorch's default a network of this depth without batch normalisation lets the signal fade:
-    after training 99.8 % of its embedding's variance lay in two axes, and FAD measured those two.
-    """
+    """Initialise by Kaiming's rule (He et al. 2015), which keeps a signal's scale through ReLUs."""
+    # With PyTorch's default a network of this depth without batch normalisation lets the signal fade:
+    # after training 99.8 % of its embedding's variance lay in two axes, and FAD measured those two.
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
