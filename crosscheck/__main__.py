@@ -41,20 +41,17 @@ def main(wanted: list[str]) -> int:
         work = Workspace.make(Path(folder), FILES)
         for name, check in checks.items():
             print(f"{name} ...", file=sys.stderr, flush=True)
-            comparisons += _run(name, check, work)
-    print(" ".join(f"{name} {_version(name)}" for name in VERSIONS), end="\n\n")
+            # One missing package leaves the other checks their say.
+            try:
+                comparisons += check(work)
+            except FileNotFoundError as error:
+                comparisons.append(not_run(name, "-", str(error)))
+    print(" ".join(f"{name} {_find_version(name)}" for name in VERSIONS), end="\n\n")
     print(to_markdown(comparisons))
     return exit_code(comparisons)
 
 
-def _run(name: str, check: Callable[[Workspace], list[Comparison]], work: Workspace) -> list:
-    try:
-        return check(work)
-    except FileNotFoundError as error:
-        return [not_run(name, "-", str(error))]
-
-
-def _version(name: str) -> str:
+def _find_version(name: str) -> str:
     try:
         return version(name)
     except ImportError:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from crosscheck.workspace import Workspace
 from stabench.metrics.audio import int16_round_trip
 from stabench.metrics.backends.backend import clap_module, package
 from stabench.metrics.clap import clap_score
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PEER = "laion-clap"
 RATE_HZ = 48000
@@ -35,30 +39,30 @@ RANDOM_CROP = (
 
 
 def compare(work: Workspace, architecture: str) -> list[Comparison]:
-    """Audio and text embeddings, the score, and files, with one size of the audio branch."""
+    """Compare audio and text embeddings, score and files, with one size of the audio branch."""
     checkpoint = work.folder / f"{architecture}-pseudo.pt"
-    peer = _peer(checkpoint, architecture)
+    peer = _build_peer(checkpoint, architecture)
     embedder = ours.clap(checkpoint, architecture)
     checkpoint.unlink()
     paths = work.generated[: len(SHAPES)]
     heard = [ours.waveform(path, RATE_HZ)[:LONGEST] for path in paths]
-    theirs = np.concatenate([_audio(peer, samples, tensor=True) for samples in heard])
-    stepped = np.concatenate([_audio(peer, samples, tensor=False) for samples in heard])
-    own = ours.embeddings(embedder, heard)
-    own_stepped = ours.embeddings(embedder, [int16_round_trip(samples) for samples in heard])
-    text = peer.get_text_embedding(CAPTIONS, tokenizer=_tensors)
-    own_text = embedder.embed_text(CAPTIONS)
+    theirs = np.concatenate([_embed_audio(peer, samples, tensor=True) for samples in heard])
+    stepped = np.concatenate([_embed_audio(peer, samples, tensor=False) for samples in heard])
+    our_rows = ours.embeddings(embedder, heard)
+    our_stepped = ours.embeddings(embedder, [int16_round_trip(samples) for samples in heard])
+    text = peer.get_text_embedding(CAPTIONS, tokenizer=tokenize)
+    our_text = embedder.embed_text(CAPTIONS)
     name = f"CLAP {architecture}"
     return [
-        arrays(f"{name} audio", PEER, theirs, own, 1e-5, SAME),
-        arrays(f"{name} audio, int16 steps", PEER, stepped, own_stepped, 1e-5, SAME),
-        arrays(f"{name} text", PEER, text, own_text, 1e-5, IDS),
-        _score(name, (text, stepped), (own_text, own_stepped)),
-        *_files(name, peer, embedder, paths),
+        arrays(f"{name} audio", PEER, theirs, our_rows, 1e-5, SAME),
+        arrays(f"{name} audio, int16 steps", PEER, stepped, our_stepped, 1e-5, SAME),
+        arrays(f"{name} text", PEER, text, our_text, 1e-5, IDS),
+        _compare_scores(name, (text, stepped), (our_text, our_stepped)),
+        *_compare_files(name, peer, embedder, paths),
     ]
 
 
-def _peer(checkpoint: Path, architecture: str):
+def _build_peer(checkpoint: Path, architecture: str):
     module = clap_module(architecture)
     weights.write_clap(checkpoint, weights.filled(module.model))
     with contextlib.redirect_stdout(io.StringIO()):
@@ -66,20 +70,20 @@ def _peer(checkpoint: Path, architecture: str):
     return module
 
 
-def _score(name: str, theirs: tuple, own: tuple) -> Comparison:
+def _compare_scores(name: str, theirs: tuple, our_rows: tuple) -> Comparison:
     score = object.__new__(package("frechet-audio-distance").CLAPScore)
     mean, _ = score.calculate_clap_score(*theirs, batch_size=10)
     return numbers(
         f"{name} score",
         "frechet-audio-distance.CLAPScore",
         float(mean),
-        float(clap_score(*own).mean()),
+        float(clap_score(*our_rows).mean()),
         1e-5,
         "mean cosine of the int16 audio rows and the text rows above",
     )
 
 
-def _files(name: str, peer, embedder, paths: list[Path]) -> list[Comparison]:
+def _compare_files(name: str, peer, embedder, paths: list[Path]) -> list[Comparison]:
     import librosa
 
     loaded = {path: librosa.load(path, sr=RATE_HZ)[0] for path in paths}
@@ -87,7 +91,7 @@ def _files(name: str, peer, embedder, paths: list[Path]) -> list[Comparison]:
     theirs = peer.get_audio_embedding_from_filelist([str(path) for path in short])
     same = ours.embeddings(embedder, [int16_round_trip(loaded[path]) for path in short])
     decoded = [int16_round_trip(ours.waveform(path, RATE_HZ)) for path in short]
-    own = ours.embeddings(embedder, decoded)
+    our_rows = ours.embeddings(embedder, decoded)
     long = [str(path) for path in paths if path not in short]
     once, again = (peer.get_audio_embedding_from_filelist(long) for _ in range(2))
     return [
@@ -99,22 +103,24 @@ def _files(name: str, peer, embedder, paths: list[Path]) -> list[Comparison]:
             1e-5,
             "waveforms of librosa.load (soxr_hq) to ours as well",
         ),
-        arrays(f"{name} audio of files", PEER, theirs, own, 0.1, RESAMPLERS),
+        arrays(f"{name} audio of files", PEER, theirs, our_rows, 0.1, RESAMPLERS),
         arrays(f"{name} audio of longer files", f"{PEER} twice", once, again, None, RANDOM_CROP),
     ]
 
 
-def _audio(peer, samples: np.ndarray, tensor: bool) -> np.ndarray:
+def _embed_audio(peer, samples: np.ndarray, tensor: bool) -> np.ndarray:
     import torch
 
+    # Of an array, unlike of a tensor, the package takes 16-bit steps.
     if not tensor:
         return peer.get_audio_embedding_from_data(samples[None])
     with torch.no_grad():
-        found = peer.get_audio_embedding_from_data(torch.from_numpy(samples)[None], use_tensor=True)
-    return found.numpy()
+        rows = peer.get_audio_embedding_from_data(torch.from_numpy(samples)[None], use_tensor=True)
+    return rows.numpy()
 
 
-def _tensors(captions: list[str]) -> dict:
+def tokenize(captions: list[str]) -> dict[str, "Tensor"]:
+    """Return stand-in token ids and their mask, in the form that laion_clap asks of a tokenizer."""
     import torch
 
     from stabench.metrics.embedders.tokens import StandInTokens

@@ -9,8 +9,8 @@ from stabench.metrics.backends.backend import package
 
 PEER = "frechet-audio-distance"
 RATE_HZ = 16000
+# The name under which the package keeps the published checkpoint.
 FILE = "Cnn14_16k_mAP%3D0.438.pth"
-"""The name under which the package keeps the published checkpoint."""
 SIGMOID = "the package returns only their sigmoid: its last layer, on its embeddings above"
 FILES = 6
 JOINED = (
@@ -20,21 +20,21 @@ JOINED = (
 
 
 def compare(work: Workspace) -> list[Comparison]:
-    """Embeddings and class logits of the same waveforms."""
-    peer = _peer(work)
+    """Compare embeddings and class logits of the same waveforms."""
+    peer = _build_peer(work)
     embedder = ours.cnn14(work.folder / FILE)
     waveforms = [ours.waveform(path, RATE_HZ) for path in work.generated[:FILES]]
-    found = embedder.embed(waveforms)
-    own = np.concatenate([each.embeddings for each in found])
-    theirs = peer.get_embeddings(waveforms, RATE_HZ).reshape(own.shape)
-    logits = np.stack([each.logits for each in found])
+    features = embedder.embed(waveforms)
+    our_rows = np.concatenate([clip.embeddings for clip in features])
+    theirs = peer.get_embeddings(waveforms, RATE_HZ).reshape(our_rows.shape)
+    logits = np.stack([clip.logits for clip in features])
     return [
-        arrays("CNN14 embeddings", PEER, theirs, own, 1e-5, JOINED),
-        arrays("CNN14 logits", PEER, _logits(peer, theirs), logits, 1e-5, SIGMOID),
+        arrays("CNN14 embeddings", PEER, theirs, our_rows, 1e-5, JOINED),
+        arrays("CNN14 logits", PEER, _classify(peer, theirs), logits, 1e-5, SIGMOID),
     ]
 
 
-def _peer(work: Workspace):
+def _build_peer(work: Workspace):
     import torch
 
     package(PEER)
@@ -50,7 +50,7 @@ def _peer(work: Workspace):
         torch.hub.set_dir(hub)  # the package moves it to the folder of its checkpoints
 
 
-def _logits(peer, embeddings: np.ndarray) -> np.ndarray:
+def _classify(peer, embeddings: np.ndarray) -> np.ndarray:
     import torch
 
     with torch.no_grad():

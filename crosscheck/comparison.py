@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+# Of arrays the value is one element. Differences are relative.
 HEADER = ("quantity", "peer", "peer's value", "ours", "difference", "tolerance", "verdict")
-"""Of arrays the value is one element. Differences are relative."""
 
 
 class Comparison(NamedTuple):
@@ -25,7 +25,7 @@ class Comparison(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """ "ok", "OUT" of tolerance (NaN is), "shown" without one, or "not run"."""
+        """Return "ok", "OUT" of tolerance (NaN is), "shown" without one, or "not run"."""
         if self.difference is None:
             return "not run"
         if self.tolerance is None:
@@ -41,7 +41,7 @@ def numbers(
     tolerance: float | None,
     note: str = "",
 ) -> Comparison:
-    """Two numbers; their difference is relative to the peer's."""
+    """Compare two numbers; their difference is relative to the peer's."""
     difference = abs(ours - theirs) / abs(theirs) if theirs else abs(ours)
     return Comparison(quantity, peer, theirs, ours, float(difference), tolerance, note)
 
@@ -54,7 +54,7 @@ def arrays(
     tolerance: float | None,
     note: str = "",
 ) -> Comparison:
-    """Two arrays, shown by the element that is largest in the peer's.
+    """Compare two arrays, shown by the element that is largest in the peer's.
 
     Their difference is the largest of any element, relative to it. Raises ValueError for shapes
     that differ.
@@ -69,44 +69,42 @@ def arrays(
 
 
 def not_run(quantity: str, peer: str, reason: str) -> Comparison:
-    """A comparison that something missing prevented."""
+    """Return a comparison that something missing prevented."""
     return Comparison(quantity, peer, None, None, None, None, reason)
 
 
 def to_markdown(comparisons: Iterable[Comparison]) -> str:
-    """A table with a row for each comparison, its columns aligned, and numbered notes below."""
+    """Write a table, a row for each comparison, columns aligned, with numbered notes below."""
     comparisons = list(comparisons)
     notes = list(dict.fromkeys(each.note for each in comparisons if each.note))
-    rows = [HEADER, *(_cells(each, notes) for each in comparisons)]
+    rows = [HEADER, *(_format_cells(each, notes) for each in comparisons)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [_line(row, widths) for row in rows]
+    lines = []
+    for row in rows:
+        padded = (f" {cell:<{width}} " for cell, width in zip(row, widths, strict=True))
+        lines.append("|".join(["", *padded, ""]))
     lines.insert(1, "|".join(["", *("-" * (width + 2) for width in widths), ""]))
     return "\n".join([*lines, "", *(f"[{n}] {note}" for n, note in enumerate(notes, 1))])
 
 
 def exit_code(comparisons: Iterable[Comparison]) -> int:
-    """1 when one is out of tolerance, else 3 when one was not run, else 0."""
+    """Return 1 when one is out of tolerance, else 3 when one was not run, else 0."""
     verdicts = {each.verdict for each in comparisons}
     return 1 if "OUT" in verdicts else 3 if "not run" in verdicts else 0
 
 
-def _cells(each: Comparison, notes: list[str]) -> tuple[str, ...]:
+def _format_cells(each: Comparison, notes: list[str]) -> tuple[str, ...]:
     mark = f" [{notes.index(each.note) + 1}]" if each.note else ""
     return (
         each.quantity + mark,
         each.peer,
-        _figure(each.theirs, ".9g"),
-        _figure(each.ours, ".9g"),
-        _figure(each.difference, ".1e"),
-        _figure(each.tolerance, ".0e"),
+        _format_figure(each.theirs, ".9g"),
+        _format_figure(each.ours, ".9g"),
+        _format_figure(each.difference, ".1e"),
+        _format_figure(each.tolerance, ".0e"),
         each.verdict,
     )
 
 
-def _figure(value: float | None, form: str) -> str:
+def _format_figure(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
-
-
-def _line(cells: tuple[str, ...], widths: list[int]) -> str:
-    padded = (f" {cell:<{width}} " for cell, width in zip(cells, widths, strict=True))
-    return "|".join(["", *padded, ""])

@@ -27,13 +27,13 @@ CASES = (
 
 
 def compare(_work: object = None) -> list[Comparison]:
-    """Each case through the package's statistics and distance, and through ours."""
+    """Compare each case through the package's statistics and distance, and through ours."""
     distance = package(PEER).FrechetAudioDistance
     peer = object.__new__(distance)  # the constructor would ask for a network
-    return [_compare(peer, case) for case in CASES]
+    return [_compare_case(peer, case) for case in CASES]
 
 
-def _compare(peer, case: Case) -> Comparison:
+def _compare_case(peer, case: Case) -> Comparison:
     rng = np.random.default_rng(case.width)
     sets = [rng.standard_normal((rows, case.width)).astype(np.float32) for rows in case.rows]
     sets[1] = sets[1] * np.float32(1.2) + np.float32(0.1)

@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
 
 def vggish(checkpoint: Path) -> "Embedder":
-    """Our VGGish with these weights, loaded."""
+    """Return our VGGish with these weights, loaded."""
     from stabench.metrics.embedders import published
 
-    return _loaded(published.vggish(str(checkpoint)))
+    return _load(published.vggish(str(checkpoint)))
 
 
 def cnn14(checkpoint: Path) -> "Embedder":
-    """Our CNN14 of 16 kHz with these weights, loaded."""
+    """Return our CNN14 of 16 kHz with these weights, loaded."""
     from stabench.metrics.embedders import published
 
-    return _loaded(published.cnn14_16k(str(checkpoint)))
+    return _load(published.cnn14_16k(str(checkpoint)))
 
 
 def clap(checkpoint: Path, architecture: str) -> "TextAudioEmbedder":
-    """Our CLAP of laion_clap's `architecture` with these weights, loaded.
+    """Return our CLAP of laion_clap's `architecture` with these weights, loaded.
 
     Captions are numbered by words on both sides: roberta-base's tokenizer may not be there, and
     the networks are compared, not the tokenizers.
@@ -38,19 +38,22 @@ def clap(checkpoint: Path, architecture: str) -> "TextAudioEmbedder":
 
     size = {"HTSAT-tiny": published.TINY, "HTSAT-base": published.BASE}[architecture]
     source = Published(checkpoint, laion.translate)
-    return _loaded(ClapEmbedder(source, StandInTokens(), None, laion.config(*size)))
+    return _load(ClapEmbedder(source, StandInTokens(), None, laion.config(*size)))
 
 
 def waveform(path: Path, rate_hz: int) -> np.ndarray:
-    """A file's channels averaged, resampled by our windowed sinc; its mean stays, as in peers."""
+    """Return a file's channels averaged, resampled by our windowed sinc.
+
+    Its mean stays, as in peers.
+    """
     return load(path, rate_hz, channels="mean", remove_dc=False)
 
 
 def embeddings(embedder: "Embedder", waveforms: list[np.ndarray]) -> np.ndarray:
-    """All rows [F, D] of all waveforms, in their order."""
+    """Return all rows [F, D] of all waveforms, in their order."""
     return np.concatenate([each.embeddings for each in embedder.embed(waveforms)])
 
 
-def _loaded(embedder: "Embedder") -> "Embedder":
+def _load(embedder: "Embedder") -> "Embedder":
     embedder.load("cpu")
     return embedder

@@ -26,7 +26,7 @@ SHAPES = (
 
 
 def sound(seed: int, shape: Shape) -> np.ndarray:
-    """A chirp, a gated tone, noise and an offset, of seeded pitch and strength: [T, channels]."""
+    """Mix a chirp, a gated tone, noise and an offset by `seed`: [T, channels]."""
     rng = np.random.default_rng(seed)
     t = np.arange(shape.rate_hz * shape.duration_s) / shape.rate_hz
     start_hz, slope, tone_hz = rng.uniform((100, 20, 800), (600, 300, 6000))
@@ -38,7 +38,10 @@ def sound(seed: int, shape: Shape) -> np.ndarray:
 
 
 def write(folder: Path, count: int, first_seed: int) -> list[Path]:
-    """`count` files in `folder`, their shapes taken in turn; returned in the order of names."""
+    """Write `count` files into `folder`, of the shapes in turn.
+
+    Return them in the order of names.
+    """
     folder.mkdir(parents=True)
     paths = []
     for number in range(count):

@@ -13,11 +13,11 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from crosscheck import sounds
+from crosscheck.clap import tokenize
 from crosscheck.sounds import Shape
 from stabench.harness.scoring.features import Network, hear
 from stabench.metrics.audio import decode
@@ -48,12 +48,12 @@ class Peers:
         self.clap = object.__new__(distance.CLAPScore)
         self.clap.verbose, self.clap.device = False, self.vggish.device
         self.clap.model = clap_module("HTSAT-tiny")
-        self.clap.model.tokenizer = _tensors
+        self.clap.model.tokenizer = tokenize
 
     def __call__(self, paths: list[Path]) -> None:
-        self.vggish.get_embeddings(_loaded(paths, 16000), 16000)
-        self.cnn14.get_embeddings(_loaded(paths, 16000), 16000)
-        self.clap.get_audio_embeddings(_loaded(paths, 48000), 48000)
+        self.vggish.get_embeddings(_load_files(paths, 16000), 16000)
+        self.cnn14.get_embeddings(_load_files(paths, 16000), 16000)
+        self.clap.get_audio_embeddings(_load_files(paths, 48000), 48000)
         for number in range(len(paths)):
             self.clap.get_text_embeddings([f"{CAPTION} {number}"])
 
@@ -71,6 +71,7 @@ class Ours:
         }
         for embedder in self.embedders.values():
             embedder.load("cpu")
+            # `hear` loads what it is given, and loading is no part of the time.
             embedder.load = lambda *_: None
 
     def __call__(self, paths: list[Path]) -> None:
@@ -78,7 +79,9 @@ class Ours:
             role: Network(role, Listening(network=role), embedder)
             for role, embedder in self.embedders.items()
         }
-        hear("clips", {path.stem: partial(decode, path) for path in paths}, networks, _silent)
+        hear(
+            "clips", {path.stem: partial(decode, path) for path in paths}, networks, lambda *_: None
+        )
         networks["clap"].text({f"{CAPTION} {number}" for number in range(len(paths))})
 
 
@@ -91,24 +94,26 @@ def main() -> int:
     print(f"{CLIPS} clips of 10 s, {ROUNDS} rounds, {torch.get_num_threads()} threads; ms a clip")
     for name, shapes in CASES.items():
         with tempfile.TemporaryDirectory() as folder:
-            times = _alternate(_write(Path(folder), shapes), (peers, ours))
-        theirs, own = 1000 * times / CLIPS
+            times = _alternate_sides(_write_clips(Path(folder), shapes), (peers, ours))
+        theirs, our_times = 1000 * times / CLIPS
         print(
             f"{name}: peers median {np.median(theirs):.0f} (min {theirs.min():.0f}), "
-            f"ours {np.median(own):.0f} (min {own.min():.0f}), "
-            f"ratio {np.median(theirs) / np.median(own):.2f} (min by min "
-            f"{theirs.min() / own.min():.2f})"
+            f"ours {np.median(our_times):.0f} (min {our_times.min():.0f}), "
+            f"ratio {np.median(theirs) / np.median(our_times):.2f} (min by min "
+            f"{theirs.min() / our_times.min():.2f})"
         )
     return 0
 
 
-def _alternate(paths: list[Path], sides: tuple[Callable[[list[Path]], None], ...]) -> np.ndarray:
-    """Seconds [sides, ROUNDS]; a first round of each is not counted."""
-    seconds = [[_seconds(partial(side, paths)) for side in sides] for _ in range(ROUNDS + 1)]
+def _alternate_sides(
+    paths: list[Path], sides: tuple[Callable[[list[Path]], None], ...]
+) -> np.ndarray:
+    """Time both: seconds [sides, ROUNDS]; a first round of each is not counted."""
+    seconds = [[_time(partial(side, paths)) for side in sides] for _ in range(ROUNDS + 1)]
     return np.array(seconds[1:]).T
 
 
-def _write(folder: Path, shapes: tuple[Shape, ...]) -> list[Path]:
+def _write_clips(folder: Path, shapes: tuple[Shape, ...]) -> list[Path]:
     import soundfile
 
     paths = [folder / f"{number}.wav" for number in range(CLIPS)]
@@ -118,29 +123,16 @@ def _write(folder: Path, shapes: tuple[Shape, ...]) -> list[Path]:
     return paths
 
 
-def _loaded(paths: list[Path], rate_hz: int) -> list[np.ndarray]:
+def _load_files(paths: list[Path], rate_hz: int) -> list[np.ndarray]:
     from frechet_audio_distance.utils import load_audio_task
 
     return [load_audio_task(str(path), rate_hz, 1) for path in paths]
 
 
-def _tensors(captions: list[str]) -> dict[str, Any]:
-    import torch
-
-    from stabench.metrics.embedders.tokens import StandInTokens
-
-    ids, mask = StandInTokens()(captions)
-    return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
-
-
-def _seconds(run: Callable[[], None]) -> float:
+def _time(run: Callable[[], None]) -> float:
     start_ns = time.perf_counter_ns()
     run()
     return (time.perf_counter_ns() - start_ns) / 1e9
-
-
-def _silent(_what: str, _done: int, _of: int) -> None:
-    """Progress for nobody."""
 
 
 if __name__ == "__main__":

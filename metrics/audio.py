@@ -14,8 +14,8 @@ import soundfile
 
 from stabench.metrics.resample import resample
 
+# How several channels become one: the first (audioldm_eval, the papers) or their mean.
 Channels = Literal["first", "mean"]
-"""How several channels become one: the first (audioldm_eval, the papers) or their mean."""
 
 
 class AudioError(ValueError):
@@ -32,7 +32,7 @@ class Audio(NamedTuple):
 def load(
     path: Path, rate_hz: int, *, channels: Channels = "first", remove_dc: bool = True
 ) -> np.ndarray:
-    """The file's samples float32 [T] at `rate_hz`; the mean is removed before resampling.
+    """Return the file's samples float32 [T] at `rate_hz`; the mean is removed before resampling.
 
     Defaults are audioldm_eval's. Raises AudioError.
     """
@@ -42,7 +42,7 @@ def load(
 
 
 def mono(samples: np.ndarray, channels: Channels) -> np.ndarray:
-    """Samples [T] or [T, channels] as one channel [T]."""
+    """Return samples [T] or [T, channels] as one channel [T]."""
     if channels not in ("first", "mean"):
         raise ValueError(f"channel rule is '{channels}', expected 'first' or 'mean'")
     if samples.ndim == 1:
@@ -52,18 +52,18 @@ def mono(samples: np.ndarray, channels: Channels) -> np.ndarray:
 
 
 def without_dc(samples: np.ndarray) -> np.ndarray:
-    """Samples [T] minus their mean."""
+    """Return samples [T] minus their mean."""
     return samples - samples.mean(dtype=np.float64).astype(np.float32)
 
 
 def int16_round_trip(samples: np.ndarray) -> np.ndarray:
-    """Samples cut to -1 to 1 and to 16-bit steps towards zero, as laion_clap's loader does."""
+    """Cut samples to -1 to 1 and to 16-bit steps towards zero, as laion_clap's loader does."""
     steps = (np.clip(samples, -1, 1) * np.float32(32767)).astype(np.int16)
     return (steps / 32767.0).astype(np.float32)
 
 
 def decode(path: Path) -> Audio:
-    """The file as it is: samples [T], or [T, channels] of several. Raises AudioError.
+    """Return the file as it is: samples [T], or [T, channels] of several. Raises AudioError.
 
     Refused: missing, not WAV, empty, truncated, or holding NaN or infinity.
     """
@@ -80,12 +80,10 @@ def decode(path: Path) -> Audio:
 
 
 def content_sha256(samples: np.ndarray) -> str:
-    """Hex digest of the samples as little-endian float32: the same sound, whatever its header.
-
-    Several channels are told from one channel of as many samples by their number.
-    """
+    """Return the hex digest of the samples as little-endian float32; a file's header is no part."""
     digest = hashlib.sha256(np.ascontiguousarray(samples, "<f4").tobytes())
     if samples.ndim > 1:
+        # Else two channels would pass for one of twice the length.
         digest.update(f"{samples.shape[1]} channels".encode())
     return digest.hexdigest()
 
@@ -117,17 +115,18 @@ def _check_length(path: Path, content: bytes) -> None:
                     f"{len(content) - at - 8} are there; write the file again"
                 )
             return
+        # RIFF pads chunks to an even length.
         at += 8 + size + size % 2
     raise AudioError(f"{path}: truncated before its samples; write the file again")
 
 
 IEEE_FLOAT = 3
+# RIFF, then the chunks fmt (18 bytes), fact (samples) and data (4 bytes a sample).
 HEADER = struct.Struct("<4sI4s 4sIHHIIHHH 4sII 4sI")
-"""RIFF, then the chunks fmt (18 bytes), fact (samples) and data (4 bytes a sample)."""
 
 
 def encode(samples: np.ndarray, rate_hz: int) -> bytes:
-    """`samples` float32 [T], mono, unclipped, as a RIFF WAVE file."""
+    """Return `samples` float32 [T], mono, unclipped, as a RIFF WAVE file."""
     data = np.ascontiguousarray(samples, "<f4").data.cast("B")
     header = HEADER.pack(
         *(b"RIFF", HEADER.size - 8 + len(data), b"WAVE"),

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+# Embeddings of each clip, [F, D]; F may differ from clip to clip.
 Clips = Sequence[np.ndarray] | np.ndarray
-"""Embeddings of each clip, [F, D]; F may differ from clip to clip."""
 
 
-def rows(name: str, array: np.ndarray, *, least: int = 1) -> np.ndarray:
-    """`array` as float64 [N, D]; ValueError unless it is 2-d, finite, with `least` rows or more."""
+def check_rows(name: str, array: np.ndarray, *, least: int = 1) -> np.ndarray:
+    """Return `array` as float64 [N, D].
+
+    Raises ValueError unless it is 2-d, finite, `least` rows long.
+    """
     table = np.asarray(array, dtype=np.float64)
     if table.ndim != 2 or not table.shape[1]:
         raise ValueError(f"{name}: shape is {table.shape}, expected [N, D]; give a row per item")
@@ -26,19 +29,19 @@ def rows(name: str, array: np.ndarray, *, least: int = 1) -> np.ndarray:
     return table
 
 
-def same_width(name: str, one: np.ndarray, other_name: str, other: np.ndarray) -> None:
-    """ValueError unless both have as many columns."""
-    if one.shape[1] != other.shape[1]:
+def require_same_width(name: str, table: np.ndarray, other_name: str, other: np.ndarray) -> None:
+    """Raise ValueError unless both have as many columns."""
+    if table.shape[1] != other.shape[1]:
         raise ValueError(
-            f"{name} has {one.shape[1]} columns and {other_name} {other.shape[1]}, expected the "
+            f"{name} has {table.shape[1]} columns and {other_name} {other.shape[1]}, expected the "
             "same; embed both with the same network"
         )
 
 
-def same_rows(name: str, one: np.ndarray, other_name: str, other: np.ndarray) -> None:
-    """ValueError unless both have as many rows, as rows that are paired by clip must."""
-    if len(one) != len(other):
+def require_same_rows(name: str, table: np.ndarray, other_name: str, other: np.ndarray) -> None:
+    """Raise ValueError unless both have as many rows, as rows that are paired by clip must."""
+    if len(table) != len(other):
         raise ValueError(
-            f"{name} has {len(one)} rows and {other_name} {len(other)}, expected one a clip in "
+            f"{name} has {len(table)} rows and {other_name} {len(other)}, expected one a clip in "
             "both; pair them by clip id first"
         )

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from stabench.metrics.checks import rows, same_rows, same_width
+from stabench.metrics.checks import check_rows, require_same_rows, require_same_width
 from stabench.metrics.registry import Metric
 from stabench.metrics.sets import Sets
 
 
 def clap_score(text: np.ndarray, audio: np.ndarray) -> np.ndarray:
-    """Cosine [N] between text and audio embeddings [N, D], paired by row: -1 to 1, not clipped.
+    """Return the cosine [N], -1 to 1, of text and audio embeddings [N, D] that are paired by row.
 
     The order of systems can flip with the checkpoint: never compare scores of different ones.
     Raises ValueError for shapes that differ, rows of zeros, or values that are not finite.
@@ -18,23 +18,23 @@ def clap_score(text: np.ndarray, audio: np.ndarray) -> np.ndarray:
     >>> clap_score([[1.0, 0.0], [0.0, 2.0]], [[3.0, 4.0], [0.0, -1.0]]).round(6).tolist()
     [0.6, -1.0]
     """
-    text, audio = rows("text embeddings", text), rows("audio embeddings", audio)
-    same_rows("text embeddings", text, "audio embeddings", audio)
-    same_width("text embeddings", text, "audio embeddings", audio)
-    return np.sum(_unit("text", text) * _unit("audio", audio), axis=1)
+    text, audio = check_rows("text embeddings", text), check_rows("audio embeddings", audio)
+    require_same_rows("text embeddings", text, "audio embeddings", audio)
+    require_same_width("text embeddings", text, "audio embeddings", audio)
+    return np.sum(_normalise("text", text) * _normalise("audio", audio), axis=1)
 
 
 def measure(metric: Metric, sets: Sets) -> np.ndarray:
-    """CLAP score [N] of each clip; the mean over its captions where it has several."""
+    """Return the CLAP score [N] of each clip; the mean over its captions where it has several."""
     role = metric.needs[0]
     captions = sets.captions(role)
     counts = [len(table) for table in captions]
-    audio = np.concatenate([one.embeddings for one in sets.gen(role)])
+    audio = np.concatenate([clip.embeddings for clip in sets.gen(role)])
     scores = clap_score(np.concatenate(captions), np.repeat(audio, counts, axis=0))
     return np.bincount(np.repeat(np.arange(len(counts)), counts), scores) / counts
 
 
-def _unit(name: str, table: np.ndarray) -> np.ndarray:
+def _normalise(name: str, table: np.ndarray) -> np.ndarray:
     norms = np.linalg.norm(table, axis=1, keepdims=True)
     if not norms.all():
         row = int(np.flatnonzero(norms[:, 0] == 0)[0])

@@ -4,8 +4,8 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+# Of the network behind the front end, which is always at least float32.
 Precision = Literal["float32", "bfloat16"]
-"""Of the network behind the front end, which is always at least float32."""
 
 
 class Features(NamedTuple):
@@ -41,7 +41,7 @@ class Embedder(Protocol):
         """
 
     def embed(self, waveforms: list[np.ndarray]) -> list[Features]:
-        """Features of each waveform: to the bit the same in any company of other waveforms."""
+        """Return features of each waveform, to the bit independent of the other waveforms."""
 
 
 @runtime_checkable
@@ -60,4 +60,4 @@ class TextAudioEmbedder(Embedder, Protocol):
     """Seconds that are heard at once; of a longer waveform only the first are."""
 
     def embed_text(self, captions: list[str]) -> np.ndarray:
-        """Text embeddings float32 [N, D], to the bit independent of the other captions."""
+        """Return text embeddings float32 [N, D], to the bit independent of the other captions."""

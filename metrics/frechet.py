@@ -12,17 +12,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stabench.metrics.checks import Clips, rows, same_width
+from stabench.metrics.checks import Clips, check_rows, require_same_width
 from stabench.metrics.registry import Metric
 from stabench.metrics.sets import Sets, TwoSample, clip_influence
 
+# Largest deviation from orthogonal columns that a second pass makes good.
 NEARLY_ORTHOGONAL = 0.1
-"""Largest deviation from orthogonal columns that a second pass makes good."""
+# Rows and columns from which singular values are slow enough to be avoided.
 LARGE = 256
-"""Rows and columns from which singular values are slow enough to be avoided."""
 ROUNDINGS = 10
+# Of a distance, relative, that the quick way may bring; else the slow one is taken.
 LARGEST_ERROR = 1e-11
-"""Of a distance, relative, that the quick way may bring; else the slow one is taken."""
 
 
 class Gaussian(NamedTuple):
@@ -39,7 +39,7 @@ class Gaussian(NamedTuple):
 
 
 def frechet_distance(gen: np.ndarray, ref: np.ndarray) -> float:
-    """Distance between the rows of `gen` [N, D] and `ref` [M, D]; 0 is best.
+    """Return the distance between the rows of `gen` [N, D] and `ref` [M, D]; 0 is best.
 
     Raises ValueError for fewer than two rows, values that are not finite, or unequal widths.
 
@@ -52,42 +52,51 @@ def frechet_distance(gen: np.ndarray, ref: np.ndarray) -> float:
 
 
 def fit(name: str, embeddings: np.ndarray) -> Gaussian:
-    """The Gaussian of `embeddings` [N, D], a row a clip; fit a reference once for many systems."""
-    table = rows(name, embeddings, least=2)
-    return _gaussian(table, (1,) * len(table))
+    """Fit a Gaussian to `embeddings` [N, D], a row a clip.
+
+    Fit a reference once for many systems.
+    """
+    table = check_rows(name, embeddings, least=2)
+    return _build_gaussian(table, (1,) * len(table))
 
 
 def fit_clips(name: str, clips: Clips) -> Gaussian:
-    """The Gaussian of the frames of all clips, pooled. Raises ValueError as `frechet_distance`."""
-    tables = [rows(f"{name} clip {index}", clip) for index, clip in enumerate(clips)]
+    """Fit a Gaussian to the frames of all clips, pooled.
+
+    Raises ValueError as `frechet_distance`.
+    """
+    tables = [check_rows(f"{name} clip {index}", clip) for index, clip in enumerate(clips)]
     for index, table in enumerate(tables):
-        same_width(f"{name} clip 0", tables[0], f"clip {index}", table)
-    pooled = rows(name, np.concatenate(tables) if tables else np.empty((0, 1)), least=2)
-    return _gaussian(pooled, tuple(len(table) for table in tables))
+        require_same_width(f"{name} clip 0", tables[0], f"clip {index}", table)
+    pooled = check_rows(name, np.concatenate(tables) if tables else np.empty((0, 1)), least=2)
+    return _build_gaussian(pooled, tuple(len(table) for table in tables))
 
 
-def _gaussian(table: np.ndarray, frames: tuple[int, ...]) -> Gaussian:
+def _build_gaussian(table: np.ndarray, frames: tuple[int, ...]) -> Gaussian:
     mean = table.mean(axis=0)
     centred = (table - mean) / np.sqrt(len(table) - 1)
-    factor = centred if len(centred) <= centred.shape[1] else _fewer(centred)
+    factor = centred if len(centred) <= centred.shape[1] else _reduce_rows(centred)
     return Gaussian(mean, factor, centred, frames)
 
 
-def _fewer(table: np.ndarray) -> np.ndarray:
-    """At most D rows with the Gram matrix of [N, D]; columns of zeros (dead units) take no part."""
+def _reduce_rows(table: np.ndarray) -> np.ndarray:
+    """Return at most D rows with the Gram matrix of [N, D].
+
+    Columns of zeros (dead units) take no part.
+    """
     alive = table.any(axis=0)
     if alive.all():
-        return _triangular(table)
+        return _factorise(table)
     if not alive.any():
         return table[:1]
-    triangle = _triangular(table[:, alive])
+    triangle = _factorise(table[:, alive])
     factor = np.zeros((len(triangle), table.shape[1]))
     factor[:, alive] = triangle
     return factor
 
 
-def _triangular(table: np.ndarray) -> np.ndarray:
-    """R [D, D] of the QR decomposition of [N, D], N > D: the same Gram matrix in D rows.
+def _factorise(table: np.ndarray) -> np.ndarray:
+    """Return R [D, D] of the QR decomposition of [N, D], N > D: the same Gram matrix in D rows.
 
     A root of the covariance would lose half of the digits; Cholesky's of it, corrected by that of
     what is left (CholeskyQR2; Fukaya et al., 2014), loses none while the columns are well apart.
@@ -105,25 +114,28 @@ def _triangular(table: np.ndarray) -> np.ndarray:
 
 
 def distance(gen: Gaussian, ref: Gaussian) -> float:
-    """Distance between two fitted Gaussians. Raises ValueError when their widths differ."""
-    products = _products(gen, ref)
+    """Return the distance between two fitted Gaussians.
+
+    Raises ValueError when their widths differ.
+    """
+    products = _multiply_factors(gen, ref)
     if min(products.shape) >= LARGE:
-        overlap, error = _from_squares(products, gen, ref)
-        value = _assemble(gen, ref, overlap) if np.isfinite(error) else 0.0
+        overlap, error = _sum_from_squares(products, gen, ref)
+        value = _assemble_distance(gen, ref, overlap) if np.isfinite(error) else 0.0
         if 2 * error < LARGEST_ERROR * value:
             return value
-    return _assemble(gen, ref, np.linalg.svd(products, compute_uv=False).sum())
+    return _assemble_distance(gen, ref, np.linalg.svd(products, compute_uv=False).sum())
 
 
-def _from_squares(products: np.ndarray, gen: Gaussian, ref: Gaussian) -> tuple[float, float]:
-    """The sum of singular values as roots of eigenvalues, and a bound of its error.
+def _sum_from_squares(products: np.ndarray, gen: Gaussian, ref: Gaussian) -> tuple[float, float]:
+    """Return the sum of singular values as roots of eigenvalues, and a bound of its error.
 
     Three times as quick as the singular values themselves. An eigenvalue of M M^T is off by some
     eps times the largest, which its root magnifies where it is small; one that must be 0, since
     centred rows sum to 0, is left out.
     """
-    own, wide = (gen, products) if len(products) <= products.shape[1] else (ref, products.T)
-    squares = np.linalg.eigvalsh(wide @ wide.T)[int(own.rows is own.factor) :]
+    smaller, wide = (gen, products) if len(products) <= products.shape[1] else (ref, products.T)
+    squares = np.linalg.eigvalsh(wide @ wide.T)[int(smaller.rows is smaller.factor) :]
     if squares[0] <= 0:
         return 0.0, np.inf
     values = np.sqrt(squares)
@@ -132,7 +144,7 @@ def _from_squares(products: np.ndarray, gen: Gaussian, ref: Gaussian) -> tuple[f
 
 
 def frechet_two_sample(gen: Gaussian | Clips, ref: Gaussian | Clips) -> TwoSample:
-    """The distance and the influence of every clip of both sets on it.
+    """Return the distance and the influence of every clip of both sets on it.
 
     Moving weight onto row x of the generated set changes |m1 - m2|^2 by 2 (m1 - m2).(x - m1), tr S1
     by |x - m1|^2 - tr S1, and the sum of singular values of F1 F2^T = U s V^T by half of
@@ -149,37 +161,40 @@ def frechet_two_sample(gen: Gaussian | Clips, ref: Gaussian | Clips) -> TwoSampl
     """
     gen = gen if isinstance(gen, Gaussian) else fit_clips("generated", gen)
     ref = ref if isinstance(ref, Gaussian) else fit_clips("reference", ref)
-    left, values, right = np.linalg.svd(_products(gen, ref), full_matrices=False)
+    left, values, right = np.linalg.svd(_multiply_factors(gen, ref), full_matrices=False)
     kept = values > len(values) * np.finfo(float).eps * values.max()
     left, right = left[:, kept], right[kept].T
     shift = gen.mean - ref.mean
     overlaps = (
-        _overlaps(gen, left, values[kept], ref, right),
-        _overlaps(ref, right, values[kept], gen, left),
+        _compute_overlaps(gen, left, values[kept], ref, right),
+        _compute_overlaps(ref, right, values[kept], gen, left),
     )
     return TwoSample(
-        _assemble(gen, ref, values.sum()),
-        _influence(gen, shift, overlaps[0]),
-        _influence(ref, -shift, overlaps[1]),
+        _assemble_distance(gen, ref, values.sum()),
+        _compute_influence(gen, shift, overlaps[0]),
+        _compute_influence(ref, -shift, overlaps[1]),
     )
 
 
 def measure(metric: Metric, sets: Sets) -> TwoSample:
-    """FAD or FD: the network is the first that the metric needs; frames of all clips are pooled."""
+    """Measure FAD or FD: the network is the first that the metric needs.
+
+    Frames of all clips are pooled.
+    """
     role = metric.needs[0]
     ref = sets.once(
         f"frechet {role}",
-        lambda: fit_clips("reference", [one.embeddings for one in sets.ref(role)]),
+        lambda: fit_clips("reference", [clip.embeddings for clip in sets.ref(role)]),
     )
-    return frechet_two_sample([one.embeddings for one in sets.gen(role)], ref)
+    return frechet_two_sample([clip.embeddings for clip in sets.gen(role)], ref)
 
 
-def _products(gen: Gaussian, ref: Gaussian) -> np.ndarray:
-    same_width("generated", gen.factor, "reference", ref.factor)
+def _multiply_factors(gen: Gaussian, ref: Gaussian) -> np.ndarray:
+    require_same_width("generated", gen.factor, "reference", ref.factor)
     return gen.factor @ ref.factor.T
 
 
-def _assemble(gen: Gaussian, ref: Gaussian, overlap: float) -> float:
+def _assemble_distance(gen: Gaussian, ref: Gaussian, overlap: float) -> float:
     means = np.sum((gen.mean - ref.mean) ** 2)
     traces = float(np.sum(gen.factor**2) + np.sum(ref.factor**2))
     value = float(means + traces - 2 * overlap)
@@ -188,23 +203,23 @@ def _assemble(gen: Gaussian, ref: Gaussian, overlap: float) -> float:
     return max(value, 0.0)
 
 
-def _overlaps(
-    own: Gaussian,
+def _compute_overlaps(
+    side: Gaussian,
     vectors: np.ndarray,
     values: np.ndarray,
     other: Gaussian,
     others: np.ndarray,
 ) -> np.ndarray:
-    """(U s U^T)_xx of every row x [N]; where U is of a factor of fewer rows, by U s = F F2^T V."""
-    if own.rows is own.factor:
+    """Return (U s U^T)_xx of every row x [N]; for a factor of fewer rows by U s = F F2^T V."""
+    if side.rows is side.factor:
         return vectors**2 @ values
-    return (own.rows @ (other.factor.T @ others)) ** 2 @ (1 / values)
+    return (side.rows @ (other.factor.T @ others)) ** 2 @ (1 / values)
 
 
-def _influence(own: Gaussian, shift: np.ndarray, overlaps: np.ndarray) -> np.ndarray:
-    """Influence of each clip of one set."""
-    count = len(own.rows)
-    squares = np.sum(own.rows**2, axis=1)
+def _compute_influence(side: Gaussian, shift: np.ndarray, overlaps: np.ndarray) -> np.ndarray:
+    """Return the influence of each clip of one set."""
+    count = len(side.rows)
+    squares = np.sum(side.rows**2, axis=1)
     spread = count * (squares - overlaps) - (squares.sum() - overlaps.sum())
-    moved = 2 * np.sqrt(count - 1) * (own.rows @ shift)
-    return clip_influence(moved + spread, own.frames)
+    moved = 2 * np.sqrt(count - 1) * (side.rows @ shift)
+    return clip_influence(moved + spread, side.frames)

@@ -4,10 +4,9 @@ The distance of few clips is too large by about c / frames. Distances of subsets
 laid along a line in 1 / frames, whose intercept is the answer; fadtk calls it FAD-inf. The
 reference stays whole: what few recordings add remains.
 
-Subsets are drawn without replacement (with it, copies would pass for clips) and hold half of the
-clips or more: below, the line bends. Simulated in 128 dimensions with 200 clips of 10 alike
-frames, at a true distance of 8.3, the plain distance is 3.7 too high and the intercept 0.2;
-sizes evenly spaced in N or in 1 / N, and fits with or without weights, differ by less than that.
+Subsets are drawn without replacement: with it, copies would pass for clips. Simulated in 128
+dimensions with 200 clips of 10 alike frames, at a true distance of 8.3, the plain distance is 3.7
+too high and the intercept 0.2; sizes evenly spaced in N or in 1 / N, and fits with or without weights, differ by less than that.
 """
 
 from typing import NamedTuple
@@ -56,7 +55,7 @@ def frechet_infinity(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> FrechetInfinity:
-    """Frechet distance of `gen` to `ref` for infinitely many generated clips.
+    """Return the Frechet distance of `gen` to `ref` for infinitely many generated clips.
 
     `sizes` subset sizes are evenly spaced from half of the clips to all, `draws` subsets each.
     Raises NotMeasurable, a ValueError, for fewer than 500 frames, fewer clips than twice `sizes`,
@@ -78,19 +77,26 @@ def frechet_infinity(
     frames = np.array(fit_clips("generated", gen).frames)
     _check(frames, sizes, draws)
     random = np.random.default_rng(seed)
+    # No smaller than half: below, the line bends.
     clips = np.rint(np.linspace(len(frames) / 2, len(frames), sizes)).astype(int)
-    means = [_mean(gen, ref, frames, _subsets(len(frames), size, draws, random)) for size in clips]
-    return _line(means, clips)
+    means = [
+        _average_subsets(gen, ref, frames, _draw_subsets(len(frames), size, draws, random))
+        for size in clips
+    ]
+    return _fit_line(means, clips)
 
 
 def measure(metric: Metric, sets: Sets) -> TwoSample:
-    """The intercept; the network is the first that the metric needs, the reference as for FAD."""
+    """Measure the intercept.
+
+    The network is the first that the metric needs, the reference as for FAD.
+    """
     role = metric.needs[0]
     ref = sets.once(
         f"frechet {role}",
-        lambda: fit_clips("reference", [one.embeddings for one in sets.ref(role)]),
+        lambda: fit_clips("reference", [clip.embeddings for clip in sets.ref(role)]),
     )
-    gen = [one.embeddings for one in sets.gen(role)]
+    gen = [clip.embeddings for clip in sets.gen(role)]
     return frechet_infinity(gen, ref, seed=sets.rules.subset_seed).sample
 
 
@@ -112,37 +118,49 @@ def _check(frames: np.ndarray, sizes: int, draws: int) -> None:
         )
 
 
-def _subsets(count: int, size: int, draws: int, random: np.random.Generator) -> list[np.ndarray]:
-    """Indices of `draws` subsets: windows on one shuffled ring, so that clips occur alike often."""
+def _draw_subsets(
+    count: int, size: int, draws: int, random: np.random.Generator
+) -> list[np.ndarray]:
+    """Draw `draws` subsets of indices: windows on a shuffled ring, so clips occur alike often."""
     if size == count:
         return [np.arange(count)]
     ring = random.permutation(count)
     return [np.roll(ring, -(draw * count // draws))[:size] for draw in range(draws)]
 
 
-def _mean(gen: Clips, ref: Gaussian, frames: np.ndarray, subsets: list[np.ndarray]) -> _Size:
+def _average_subsets(
+    gen: Clips, ref: Gaussian, frames: np.ndarray, subsets: list[np.ndarray]
+) -> _Size:
     value, inverse = 0.0, 0.0
-    own, other = np.zeros(len(frames)), np.zeros(len(ref.frames))
+    gen_influence, ref_influence = np.zeros(len(frames)), np.zeros(len(ref.frames))
     for chosen in subsets:
         sample = frechet_two_sample([gen[index] for index in chosen], ref)
         value += sample.value
         inverse += 1 / frames[chosen].sum()
         # A clip's weight within its subset is larger than its weight within the set.
-        own[chosen] += sample.gen * len(frames) / len(chosen)
-        other += sample.ref
+        gen_influence[chosen] += sample.gen * len(frames) / len(chosen)
+        ref_influence += sample.ref
     count = len(subsets)
-    return _Size(TwoSample(value / count, own / count, other / count), inverse / count)
+    sample = TwoSample(value / count, gen_influence / count, ref_influence / count)
+    return _Size(sample, inverse / count)
 
 
-def _line(means: list[_Size], clips: np.ndarray) -> FrechetInfinity:
-    """Least squares in 1 / frames; the intercept is a weighted sum, and so are its influences."""
+def _fit_line(means: list[_Size], clips: np.ndarray) -> FrechetInfinity:
+    """Fit least squares in 1 / frames.
+
+    The intercept is a weighted sum, and so are its influences.
+    """
     inverse = np.array([size.inverse for size in means])
     values = np.array([size.sample.value for size in means])
     about = inverse - inverse.mean()
     rises = about / (about @ about)
     weights = 1 / len(means) - inverse.mean() * rises
     slope, intercept = float(rises @ values), float(weights @ values)
-    r2 = _explained(values, intercept + slope * inverse)
+    fitted = intercept + slope * inverse
+    spread = np.sum((values - values.mean()) ** 2)
+    # Values that only rounding tells apart are on no line.
+    flat = spread <= len(values) * (1e-9 * np.abs(values).max()) ** 2
+    r2 = 0.0 if flat else float(1 - np.sum((values - fitted) ** 2) / spread)
     if not r2 >= LEAST_R2:
         raise NotMeasurable(
             f"Frechet infinity: r2 of the line is {r2:.2f}, expected at least {LEAST_R2}; the "
@@ -154,11 +172,3 @@ def _line(means: list[_Size], clips: np.ndarray) -> FrechetInfinity:
         weights @ [size.sample.ref for size in means],
     )
     return FrechetInfinity(sample, slope, r2, clips, 1 / inverse, values)
-
-
-def _explained(values: np.ndarray, fitted: np.ndarray) -> float:
-    spread = np.sum((values - values.mean()) ** 2)
-    # Values that only rounding tells apart are on no line.
-    if spread <= len(values) * (1e-9 * np.abs(values).max()) ** 2:
-        return 0.0
-    return float(1 - np.sum((values - fitted) ** 2) / spread)

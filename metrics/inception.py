@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stabench.metrics.checks import rows
+from stabench.metrics.checks import check_rows
 from stabench.metrics.kl import log_softmax
 from stabench.metrics.registry import Metric
 from stabench.metrics.sets import Sets, TwoSample, class_logits
@@ -29,7 +29,7 @@ class InceptionScore(NamedTuple):
 def inception_score(
     logits: np.ndarray, splits: int = SPLITS, *, shuffle: bool = True, seed: int = SEED
 ) -> InceptionScore:
-    """Score of `logits` [N, C], at least 1, at most C; higher is better.
+    """Return the score of `logits` [N, C], at least 1, at most C; higher is better.
 
     The defaults are audioldm_eval's: ten splits of the rows, permuted by the legacy generator.
     Raises ValueError for fewer rows than splits, or values that are not finite.
@@ -39,17 +39,17 @@ def inception_score(
     >>> [round(inception_score(p, splits=1).mean, 6) for p in ([[99, 0], [0, 99]], [[99, 0]] * 2)]
     [2.0, 1.0]
     """
-    scores = [part.score for part in _parts(logits, splits, shuffle, seed)]
+    scores = [part.score for part in _split(logits, splits, shuffle, seed)]
     return InceptionScore(float(np.mean(scores)), float(np.std(scores)))
 
 
 def inception_statistic(logits: np.ndarray, *, splits: int = SPLITS, seed: int = SEED) -> TwoSample:
-    """The mean over splits, with the influence of each row on it (there is no reference set).
+    """Return the mean over splits, with the influence of each row; there is no reference set.
 
     The influence is a jackknife's within each split: its rows are so few that the derivative
     alone, as of other statistics, would make intervals a tenth too narrow.
     """
-    parts = _parts(logits, splits, True, seed)
+    parts = _split(logits, splits, True, seed)
     influence = np.empty(sum(len(part.index) for part in parts))
     for part in parts:
         influence[part.index] = _jackknife(part)
@@ -57,7 +57,7 @@ def inception_statistic(logits: np.ndarray, *, splits: int = SPLITS, seed: int =
 
 
 def measure(metric: Metric, sets: Sets) -> TwoSample:
-    """IS of the network that the metric needs, with the protocol's splits and seed."""
+    """Measure IS of the network that the metric needs, with the protocol's splits and seed."""
     logits = class_logits(sets.gen(metric.needs[0]))
     return inception_statistic(logits, splits=sets.rules.is_splits, seed=sets.rules.is_seed)
 
@@ -71,39 +71,42 @@ class _Part:
     score: float
 
 
-def _parts(logits: np.ndarray, splits: int, shuffle: bool, seed: int) -> list[_Part]:
-    log_p = log_softmax(rows("logits", logits))
+def _split(logits: np.ndarray, splits: int, shuffle: bool, seed: int) -> list[_Part]:
+    log_p = log_softmax(check_rows("logits", logits))
     count = len(log_p)
     if not 1 <= splits <= count:
         raise ValueError(
             f"inception score: {splits} splits of {count} rows, expected 1 to {count}; "
             "score more clips or set fewer splits"
         )
+    # The legacy generator, as in audioldm_eval: the modern one permutes otherwise.
     order = np.random.RandomState(seed).permutation(count) if shuffle else np.arange(count)
     edges = np.arange(splits + 1) * count // splits
-    return [_part(log_p, order[a:b]) for a, b in pairwise(edges)]
-
-
-def _part(log_p: np.ndarray, index: np.ndarray) -> _Part:
-    chosen = log_p[index]
-    p = np.exp(chosen)
-    surprise = np.sum(p * (chosen - _log(p.mean(axis=0))), axis=1)
-    return _Part(index, chosen, float(np.exp(surprise.mean())))
+    parts = []
+    for start, stop in pairwise(edges):
+        index = order[start:stop]
+        chosen = log_p[index]
+        p = np.exp(chosen)
+        surprise = np.sum(p * (chosen - _take_log(p.mean(axis=0))), axis=1)
+        parts.append(_Part(index, chosen, float(np.exp(surprise.mean()))))
+    return parts
 
 
 def _jackknife(part: _Part) -> np.ndarray:
-    """(n - 1) times what the score of a split loses with each of its rows, about its mean."""
+    """Return (n - 1) times what a split's score loses with each of its rows, about its mean."""
     count = len(part.index)
     if count < 2:
         return np.zeros(count)
     p = np.exp(part.log_p)
+    # Rounding may leave a little less than nothing.
     without = np.maximum(p.sum(axis=0) - p, 0.0) / (count - 1)
     certainty = np.sum(p * part.log_p, axis=1)
     mean_certainty = (certainty.sum() - certainty) / (count - 1)
-    scores = np.exp(mean_certainty - np.sum(without * _log(without), axis=1))
+    scores = np.exp(mean_certainty - np.sum(without * _take_log(without), axis=1))
     lost = (count - 1) * (part.score - scores)
     return lost - lost.mean()
 
 
-def _log(p: np.ndarray) -> np.ndarray:
+def _take_log(p: np.ndarray) -> np.ndarray:
+    # A class without probability adds p log p = 0, not NaN.
     return np.log(np.maximum(p, np.finfo(float).tiny))

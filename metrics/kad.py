@@ -11,31 +11,33 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from stabench.metrics.checks import Clips, rows
+from stabench.metrics.checks import Clips, check_rows
 from stabench.metrics.mmd import PERMUTATIONS, Kernel, Pooled, mmd, mmd_test, pool
 from stabench.metrics.registry import Metric
 from stabench.metrics.sets import Sets, Tested, TwoSample
 
 SCALE = 100
+# kadtk adds it to 2 b^2, so that a bandwidth of 0 (a constant reference) has a value too.
 KADTK_EPSILON = 1e-8
-"""kadtk adds it to 2 b^2, so that a bandwidth of 0 (a constant reference) has a value too."""
+# kadtk's kernels of |x - y|^2 / (2 b^2): Gaussian, inverse quadratic, inverse multiquadric.
 SHAPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "gaussian": lambda exponent: np.exp(-exponent),
     "iq": lambda exponent: 1 / (1 + exponent),
     "imq": lambda exponent: 1 / np.sqrt(1 + exponent),
 }
-"""kadtk's kernels of |x - y|^2 / (2 b^2): Gaussian, inverse quadratic, inverse multiquadric."""
 TILE = 1024
 SORTABLE_PAIRS = 1 << 24
 DIGIT_BITS = 21
+# Squared distances below this share of both squared lengths are rounding of equal rows.
 IDENTICAL = 1e-14
-"""Squared distances below this share of both squared lengths are rounding of equal rows."""
 
 
 def kernel_audio_distance(
     gen: Clips, ref: Clips, *, kernel: str = "gaussian", bandwidth: float | None = None
 ) -> TwoSample:
-    """Distance of `gen` to `ref` with the influence of every clip; 0 is best, below 0 possible.
+    """Return the distance of `gen` to `ref` with the influence of every clip.
+
+    0 is best, below 0 possible.
 
     `bandwidth` defaults to `median_distance` of the reference's frames; influences hold it fixed.
     Raises ValueError for fewer than two clips, values that are not finite, unequal widths, an
@@ -48,8 +50,8 @@ def kernel_audio_distance(
     >>> round(kernel_audio_distance(gen, ref, bandwidth=1.0).value, 6)
     100.0
     """
-    pooled = _centred(gen, ref)
-    return _scaled(mmd(pooled, _kernel(pooled, kernel, bandwidth)))
+    pooled = _centre(gen, ref)
+    return _scale(mmd(pooled, _build_kernel(pooled, kernel, bandwidth)))
 
 
 def kad_test(
@@ -62,28 +64,28 @@ def kad_test(
     paired: bool = False,
     seed: int = 0,
 ) -> Tested:
-    """`kernel_audio_distance` with its permutation p-value (`metrics.mmd.mmd_test`)."""
-    pooled = _centred(gen, ref)
+    """Return `kernel_audio_distance` with its permutation p-value (`metrics.mmd.mmd_test`)."""
+    pooled = _centre(gen, ref)
     tested = mmd_test(
         pooled,
-        _kernel(pooled, kernel, bandwidth),
+        _build_kernel(pooled, kernel, bandwidth),
         permutations=permutations,
         paired=paired,
         seed=seed,
     )
-    return tested._replace(sample=_scaled(tested.sample))
+    return tested._replace(sample=_scale(tested.sample))
 
 
 def measure(metric: Metric, sets: Sets) -> Tested:
-    """KAD, tested; the network is the first that the metric needs."""
+    """Measure KAD, tested; the network is the first that the metric needs."""
     role = metric.needs[0]
-    gen, ref = ([one.embeddings for one in side(role)] for side in (sets.gen, sets.ref))
+    gen, ref = ([clip.embeddings for clip in side(role)] for side in (sets.gen, sets.ref))
     bandwidth = sets.once(f"median distance {role}", lambda: median_distance(np.concatenate(ref)))
     return kad_test(gen, ref, bandwidth=bandwidth, seed=sets.rules.subset_seed)
 
 
 def median_distance(embeddings: np.ndarray) -> float:
-    """Lower median of the Euclidean distances between all pairs of rows of `embeddings` [N, D].
+    """Return the lower median of the Euclidean distances of all pairs of rows of [N, D].
 
     Exact at every N: beyond 16 million pairs it is found by digits of the distances' binary form,
     of which only histograms are kept. Raises ValueError for fewer than two rows.
@@ -91,74 +93,74 @@ def median_distance(embeddings: np.ndarray) -> float:
     >>> median_distance(np.array([[0.0], [1.0], [3.0]]))  # of 1, 2 and 3
     2.0
     """
-    table = rows("embeddings", embeddings, least=2)
+    table = check_rows("embeddings", embeddings, least=2)
     table = table - table.mean(axis=0)
     inside = len(table) * (len(table) - 1) // 2
     rank, prefix, shift = (inside - 1) // 2, 0, 3 * DIGIT_BITS
     # Floats that are not negative have the order of their bits, so a digit may be fixed at a time.
     while inside > SORTABLE_PAIRS and shift:
-        counts = _digit_counts(table, prefix, shift)
+        counts = _count_digits(table, prefix, shift)
         digit = int(np.searchsorted(np.cumsum(counts), rank, side="right"))
         rank -= int(counts[:digit].sum())
         inside, prefix, shift = int(counts[digit]), prefix << DIGIT_BITS | digit, shift - DIGIT_BITS
     if not shift:
         return float(np.sqrt(np.uint64(prefix).view(np.float64)))
-    bits = np.concatenate([part[part >> shift == prefix] for part in _pair_bits(table)])
+    bits = np.concatenate([part[part >> shift == prefix] for part in _generate_pair_bits(table)])
     return float(np.sqrt(np.partition(bits, rank)[rank].view(np.float64)))
 
 
-def squared_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """|x - y|^2 [A, B] between the rows of [A, D] and [B, D], exactly 0 for equal ones."""
-    lengths = np.sum(one**2, axis=1)[:, None] + np.sum(other**2, axis=1)
-    squares = lengths - 2 * (one @ other.T)
+def squared_distances(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return |x - y|^2 [A, B] between the rows of [A, D] and [B, D], exactly 0 for equal ones."""
+    lengths = np.sum(left**2, axis=1)[:, None] + np.sum(right**2, axis=1)
+    squares = lengths - 2 * (left @ right.T)
     squares[squares < IDENTICAL * lengths] = 0.0
     return squares
 
 
-def _centred(gen: Clips, ref: Clips) -> Pooled:
-    """Distances do not change when both sets move; small numbers lose fewer digits."""
+def _centre(gen: Clips, ref: Clips) -> Pooled:
+    """Return both sets moved to the reference's mean: distances stay, and fewer digits are lost."""
     pooled = pool(gen, ref)
-    return pooled._replace(rows=pooled.rows - _reference(pooled).mean(axis=0))
+    return pooled._replace(rows=pooled.rows - _select_reference(pooled).mean(axis=0))
 
 
-def _reference(pooled: Pooled) -> np.ndarray:
+def _select_reference(pooled: Pooled) -> np.ndarray:
     return pooled.rows[pooled.frames[: pooled.gen].sum() :]
 
 
-def _kernel(pooled: Pooled, name: str, bandwidth: float | None) -> Kernel:
+def _build_kernel(pooled: Pooled, name: str, bandwidth: float | None) -> Kernel:
     if name not in SHAPES:
         near = get_close_matches(name, SHAPES, n=1)
         hint = f"did you mean '{near[0]}'" if near else f"known are {', '.join(SHAPES)}"
         raise ValueError(f"kernel audio distance: unknown kernel '{name}'; {hint}")
     if bandwidth is None:
-        bandwidth = median_distance(_reference(pooled))
+        bandwidth = median_distance(_select_reference(pooled))
     elif not 0 <= bandwidth < np.inf:
         raise ValueError(
             f"kernel audio distance: bandwidth is {bandwidth}, expected 0 or more and finite; "
             "leave it out for the reference's median distance"
         )
     gamma, shape = 1 / (2 * bandwidth**2 + KADTK_EPSILON), SHAPES[name]
-    return lambda one, other: shape(gamma * squared_distances(one, other))
+    return lambda left, right: shape(gamma * squared_distances(left, right))
 
 
-def _scaled(sample: TwoSample) -> TwoSample:
+def _scale(sample: TwoSample) -> TwoSample:
     return TwoSample(SCALE * sample.value, SCALE * sample.gen, SCALE * sample.ref)
 
 
-def _digit_counts(table: np.ndarray, prefix: int, shift: int) -> np.ndarray:
-    """How many squared distances that begin with `prefix` have each next digit, int [2^21]."""
+def _count_digits(table: np.ndarray, prefix: int, shift: int) -> np.ndarray:
+    """Count the squared distances that begin with `prefix` by their next digit, int [2^21]."""
     counts = np.zeros(1 << DIGIT_BITS, dtype=np.int64)
-    for part in _pair_bits(table):
+    for part in _generate_pair_bits(table):
         inside = part[part >> shift == prefix] >> (shift - DIGIT_BITS)
         counts += np.bincount(inside & ((1 << DIGIT_BITS) - 1), minlength=len(counts))
     return counts
 
 
-def _pair_bits(table: np.ndarray) -> Iterator[np.ndarray]:
-    """The bits, int64, of the squared distance of each pair of rows, in tiles."""
-    parts = [slice(start, start + TILE) for start in range(0, len(table), TILE)]
-    for number, one in enumerate(parts):
-        for other in parts[number:]:
-            squares = squared_distances(table[one], table[other])
-            upper = np.triu(np.ones(squares.shape, dtype=bool), 1) if other is one else ...
+def _generate_pair_bits(table: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the bits, int64, of the squared distance of each pair of rows, in tiles."""
+    tiles = [slice(start, start + TILE) for start in range(0, len(table), TILE)]
+    for number, tile in enumerate(tiles):
+        for other in tiles[number:]:
+            squares = squared_distances(table[tile], table[other])
+            upper = np.triu(np.ones(squares.shape, dtype=bool), 1) if other is tile else ...
             yield squares[upper].ravel().view(np.int64)

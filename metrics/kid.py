@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stabench.metrics.checks import Clips, rows
+from stabench.metrics.checks import Clips, check_rows
 from stabench.metrics.mmd import PERMUTATIONS, mmd, mmd_of_subsets, mmd_test, pool
 from stabench.metrics.registry import Metric
 from stabench.metrics.sets import Sets, Tested, TwoSample
@@ -34,7 +34,7 @@ def kernel_inception_distance(
     size: int = SIZE,
     seed: int = SEED,
 ) -> KernelInceptionDistance:
-    """Distance of the rows of `gen` [N, D] to those of `ref` [M, D] as audioldm_eval reports it.
+    """Return audioldm_eval's distance of the rows of `gen` [N, D] to those of `ref` [M, D].
 
     Each subset holds min(size, N, M) rows of either set, drawn without replacement by the legacy
     generator, the generated ones first. The std is no interval: subsets share rows, and where
@@ -46,7 +46,7 @@ def kernel_inception_distance(
     >>> kernel_inception_distance([[1.0]] * 3, [[0.0]] * 3, size=2)  # 8 + 1 - 2
     KernelInceptionDistance(mean=7.0, std=0.0)
     """
-    gen, ref = rows("generated", gen, least=2), rows("reference", ref, least=2)
+    gen, ref = check_rows("generated", gen, least=2), check_rows("reference", ref, least=2)
     if size < 2 or subsets < 1:
         raise ValueError(
             f"kernel inception distance: {subsets} subsets of {size} rows, expected at least 1 of "
@@ -64,7 +64,7 @@ def kernel_inception_distance(
 
 
 def kid(gen: Clips, ref: Clips) -> TwoSample:
-    """Distance over all pairs of frames, unbiased, with the influence of every clip.
+    """Return the distance over all pairs of frames, unbiased, with the influence of every clip.
 
     Raises ValueError for fewer than two clips, values that are not finite, or unequal widths.
 
@@ -82,19 +82,19 @@ def kid_test(
     paired: bool = False,
     seed: int = 0,
 ) -> Tested:
-    """`kid` with its permutation p-value (`metrics.mmd.mmd_test`)."""
+    """Return `kid` with its permutation p-value (`metrics.mmd.mmd_test`)."""
     return mmd_test(pool(gen, ref), cubic, permutations=permutations, paired=paired, seed=seed)
 
 
 def measure(metric: Metric, sets: Sets) -> Tested:
-    """KID of the whole sets, tested; the network is the first that the metric needs."""
+    """Measure KID of the whole sets, tested; the network is the first that the metric needs."""
     role = metric.needs[0]
-    gen, ref = ([one.embeddings for one in side(role)] for side in (sets.gen, sets.ref))
+    gen, ref = ([clip.embeddings for clip in side(role)] for side in (sets.gen, sets.ref))
     return kid_test(gen, ref, seed=sets.rules.subset_seed)
 
 
-def cubic(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Kernel [A, B] between the rows of [A, D] and [B, D]."""
+def cubic(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return the kernel [A, B] between the rows of [A, D] and [B, D]."""
     with np.errstate(over="ignore"):
-        base = one @ other.T / one.shape[1] + 1
+        base = left @ right.T / left.shape[1] + 1
         return base * base * base

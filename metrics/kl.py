@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from stabench.metrics.checks import rows, same_rows, same_width
+from stabench.metrics.checks import check_rows, require_same_rows, require_same_width
 from stabench.metrics.registry import Metric
 from stabench.metrics.sets import Sets, class_logits
 
@@ -14,7 +14,7 @@ AUDIOLDM_EVAL_EPSILON = 1e-6
 def kl_divergence(
     gen_logits: np.ndarray, ref_logits: np.ndarray, *, epsilon: float | None = None
 ) -> np.ndarray:
-    """KL(reference || generated) [N] in nats of softmaxed logits [N, C], paired by row.
+    """Return KL(reference || generated) [N] in nats of softmaxed logits [N, C], paired by row.
 
     Without `epsilon` the rule is av-benchmark's. `epsilon=AUDIOLDM_EVAL_EPSILON` adds it to the
     generated probabilities as audioldm_eval does, which caps a term near 13.8 nats (0.4 % lower
@@ -27,8 +27,8 @@ def kl_divergence(
     >>> round(0.5 * np.log(2) + 0.5 * np.log(2 / 3), 6).item()
     0.143841
     """
-    gen, ref = _paired(gen_logits, ref_logits)
-    return _summed(log_softmax(gen), log_softmax(ref), epsilon)
+    gen, ref = _pair_logits(gen_logits, ref_logits)
+    return _sum_divergence(log_softmax(gen), log_softmax(ref), epsilon)
 
 
 def kl_divergence_sigmoid(
@@ -49,49 +49,53 @@ def kl_divergence_sigmoid(
     >>> kl_divergence_sigmoid(half, quarter).round(6).tolist()
     [-0.173287]
     """
-    gen, ref = _paired(gen_logits, ref_logits)
-    return _summed(log_sigmoid(gen), log_sigmoid(ref), epsilon)
+    gen, ref = _pair_logits(gen_logits, ref_logits)
+    return _sum_divergence(log_sigmoid(gen), log_sigmoid(ref), epsilon)
 
 
 def measure(metric: Metric, sets: Sets) -> np.ndarray:
-    """KL [N] of each clip; the mean over its recordings where it has several."""
-    return _by_clip(kl_divergence, metric, sets)
+    """Measure KL [N] of each clip; the mean over its recordings where it has several."""
+    return _average_by_clip(kl_divergence, metric, sets)
 
 
 def measure_sigmoid(metric: Metric, sets: Sets) -> np.ndarray:
-    """The sigmoid variant [N] of each clip, likewise."""
-    return _by_clip(kl_divergence_sigmoid, metric, sets)
+    """Measure the sigmoid variant [N] of each clip, likewise."""
+    return _average_by_clip(kl_divergence_sigmoid, metric, sets)
 
 
-def _by_clip(divergence: Callable[..., np.ndarray], metric: Metric, sets: Sets) -> np.ndarray:
+def _average_by_clip(
+    divergence: Callable[..., np.ndarray], metric: Metric, sets: Sets
+) -> np.ndarray:
     pairs = sets.pairs(metric.needs[0])
     counts = [len(pair.ref) for pair in pairs]
     gen = np.repeat(class_logits([pair.gen for pair in pairs]), counts, axis=0)
-    ref = class_logits([one for pair in pairs for one in pair.ref])
-    each = divergence(gen, ref, epsilon=sets.rules.kl_epsilon)
-    return np.bincount(np.repeat(np.arange(len(counts)), counts), each) / counts
+    ref = class_logits([recording for pair in pairs for recording in pair.ref])
+    values = divergence(gen, ref, epsilon=sets.rules.kl_epsilon)
+    return np.bincount(np.repeat(np.arange(len(counts)), counts), values) / counts
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Log-probabilities over the last axis."""
+    """Return log-probabilities over the last axis."""
+    # Without the shift the exponentials of large logits overflow.
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def log_sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Log-probabilities of classes that do not exclude each other."""
+    """Return log-probabilities of classes that do not exclude each other."""
     return -np.logaddexp(0.0, -logits)
 
 
-def _paired(gen_logits: np.ndarray, ref_logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    gen, ref = rows("generated logits", gen_logits), rows("reference logits", ref_logits)
-    same_rows("generated logits", gen, "reference logits", ref)
-    same_width("generated logits", gen, "reference logits", ref)
+def _pair_logits(gen_logits: np.ndarray, ref_logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    gen = check_rows("generated logits", gen_logits)
+    ref = check_rows("reference logits", ref_logits)
+    require_same_rows("generated logits", gen, "reference logits", ref)
+    require_same_width("generated logits", gen, "reference logits", ref)
     return gen, ref
 
 
-def _summed(gen: np.ndarray, ref: np.ndarray, epsilon: float | None) -> np.ndarray:
-    """Sum of p (log p - log q) [N] over classes, from log q [N, C] and log p [N, C]."""
+def _sum_divergence(gen: np.ndarray, ref: np.ndarray, epsilon: float | None) -> np.ndarray:
+    """Sum p (log p - log q) [N] over classes, from log q [N, C] and log p [N, C]."""
     if epsilon is not None:
         gen = np.log(np.exp(gen) + epsilon)
     return np.sum(np.exp(ref) * (ref - gen), axis=1)

@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stabench.metrics.checks import Clips, rows, same_width
+from stabench.metrics.checks import Clips, check_rows, require_same_width
 from stabench.metrics.sets import NotMeasurable, Tested, TwoSample
 
+# Kernel [A, B] between every row of [A, D] and every row of [B, D], in a new array.
 Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Kernel [A, B] between every row of [A, D] and every row of [B, D], in a new array."""
 TILE = 512
 PERMUTATIONS = 1000
 
@@ -35,21 +35,21 @@ class Pooled(NamedTuple):
 
 
 class _Tile(NamedTuple):
-    """Kernel `sums` between the clips at `one` and at `other`; `mirrored` if the converse is due"""
+    """Kernel `sums` between `clips` and `others`; `mirrored` if the converse is due, too."""
 
-    one: slice
-    other: slice
+    clips: slice
+    others: slice
     sums: np.ndarray
     mirrored: bool
 
 
 def pool(gen: Clips, ref: Clips) -> Pooled:
-    """Both sets together; an array [N, D] is N clips of one frame.
+    """Return both sets together; an array [N, D] is N clips of one frame.
 
     Raises ValueError for fewer than two clips, values that are not finite, or unequal widths.
     """
-    gen, ref = _checked("generated", gen), _checked("reference", ref)
-    same_width("generated", gen[0], "reference", ref[0])
+    gen, ref = _check_clips("generated", gen), _check_clips("reference", ref)
+    require_same_width("generated", gen[0], "reference", ref[0])
     clips = gen + ref
     return Pooled(
         np.concatenate(clips, dtype=np.float64, casting="unsafe"),
@@ -59,7 +59,7 @@ def pool(gen: Clips, ref: Clips) -> Pooled:
 
 
 def mmd(pooled: Pooled, kernel: Kernel) -> TwoSample:
-    """The squared discrepancy and the influence of every clip of both sets on it.
+    """Return the squared discrepancy and the influence of every clip of both sets on it.
 
     Raises NotMeasurable, a ValueError, where the kernel overflows.
 
@@ -69,11 +69,11 @@ def mmd(pooled: Pooled, kernel: Kernel) -> TwoSample:
 
     With the linear kernel of sets of equal clips it is |m1 - m2|^2:
 
-    >>> mmd(pool([[[3.0]], [[3.0]]], [[[1.0]], [[1.0]]]), lambda one, other: one @ other.T).value
+    >>> mmd(pool([[[3.0]], [[3.0]]], [[[1.0]], [[1.0]]]), lambda left, right: left @ right.T).value
     4.0
     """
-    toward, _ = _sums(pooled, kernel, np.empty((len(pooled.frames), 0)))
-    return _two_sample(pooled, toward)
+    toward, _ = _sum_kernel(pooled, kernel, np.empty((len(pooled.frames), 0)))
+    return _derive_sample(pooled, toward)
 
 
 def mmd_test(
@@ -84,57 +84,57 @@ def mmd_test(
     paired: bool = False,
     seed: int = 0,
 ) -> Tested:
-    """`mmd` with a permutation p-value, (b + 1) / (B + 1), of which 1 / (B + 1) is the least.
+    """Test `mmd` by permutation: p is (b + 1) / (B + 1), of which 1 / (B + 1) is the least.
 
     Whole clips change sides, never frames. With `paired`, clip i of both sets is about the same
     thing and only such pairs are swapped. Raises ValueError for sets that cannot be paired.
     """
-    picks = _labels(pooled, permutations, paired, np.random.default_rng(seed))
-    toward, within = _sums(pooled, kernel, picks)
+    picks = _draw_labels(pooled, permutations, paired, np.random.default_rng(seed))
+    toward, within = _sum_kernel(pooled, kernel, picks)
     whole = toward.sum(axis=1)
     across = whole @ picks - within
     beyond = whole.sum() - within - 2 * across
     count = pooled.frames @ picks
-    means = _means(within, beyond, across, count, pooled.frames.sum() - count)
-    values = _discrepancy(means)
+    means = _average_kernel(within, beyond, across, count, pooled.frames.sum() - count)
+    values = _combine_means(means)
     # What only rounding tells apart counts as equal, or constant sets would look different.
     as_large = values[1:] >= values[0] - 1e-12 * np.abs(means[:, 0]).sum()
-    return Tested(_two_sample(pooled, toward), float(as_large.sum() + 1) / (permutations + 1))
+    return Tested(_derive_sample(pooled, toward), float(as_large.sum() + 1) / (permutations + 1))
 
 
 def mmd_of_subsets(pooled: Pooled, kernel: Kernel, gen: np.ndarray, ref: np.ndarray) -> np.ndarray:
-    """Squared discrepancy [B] of the clips chosen by 0/1 in column b of `gen` [N, B], `ref` [M, B].
+    """Return the squared discrepancy [B] of the clips in each column of `gen` [N, B], `ref` [M, B].
 
-    The kernel is evaluated once, however many subsets there are.
+    Columns hold 0 or 1. The kernel is evaluated once, however many subsets there are.
     """
-    own, other = (
+    gen_picks, ref_picks = (
         np.vstack(pair) for pair in ((gen, np.zeros_like(ref)), (np.zeros_like(gen), ref))
     )
-    _, sums = _sums(pooled, kernel, np.hstack([own, other, own + other]))
+    _, sums = _sum_kernel(pooled, kernel, np.hstack([gen_picks, ref_picks, gen_picks + ref_picks]))
     within, beyond, together = np.split(sums, 3)
     across = (together - within - beyond) / 2
-    counts = pooled.frames @ own, pooled.frames @ other
-    return _discrepancy(_means(within, beyond, across, *counts))
+    counts = pooled.frames @ gen_picks, pooled.frames @ ref_picks
+    return _combine_means(_average_kernel(within, beyond, across, *counts))
 
 
-def _checked(name: str, clips: Clips) -> list[np.ndarray]:
+def _check_clips(name: str, clips: Clips) -> list[np.ndarray]:
     if isinstance(clips, np.ndarray) and clips.ndim == 2:
-        clips = rows(name, clips)[:, None]
+        clips = check_rows(name, clips)[:, None]
     if len(clips) < 2:
         raise ValueError(
             f"{name}: {len(clips)} clips, expected at least 2; score more clips together"
         )
     tables = [np.asarray(clip) for clip in clips]
     for index, table in enumerate(tables):
-        rows(f"{name} clip {index}", table)
-        same_width(f"{name} clip 0", tables[0], f"clip {index}", table)
+        check_rows(f"{name} clip {index}", table)
+        require_same_width(f"{name} clip 0", tables[0], f"clip {index}", table)
     return tables
 
 
-def _labels(
+def _draw_labels(
     pooled: Pooled, permutations: int, paired: bool, random: np.random.Generator
 ) -> np.ndarray:
-    """Which clips are called generated, 0/1 [P, 1 + B]: first as they are, then shuffled."""
+    """Draw which clips are called generated, 0/1 [P, 1 + B]: first as they are, then shuffled."""
     if permutations < 1:
         raise ValueError(f"permutation test: {permutations} permutations, expected at least 1")
     gen, ref = pooled.gen, len(pooled.frames) - pooled.gen
@@ -153,79 +153,83 @@ def _labels(
     return labels
 
 
-def _sums(pooled: Pooled, kernel: Kernel, picks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel sums of each clip to either set [P, 2], and within the clips of each pick [B].
+def _sum_kernel(pooled: Pooled, kernel: Kernel, picks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return kernel sums of each clip to either set [P, 2], and within the clips of each pick [B].
 
     `picks` [P, B] are 0/1. The kernel is symmetric, so tiles below the diagonal are mirrored.
     """
     sides = np.zeros((len(pooled.frames), 2))
     sides[: pooled.gen, 0] = sides[pooled.gen :, 1] = 1
     toward, within = np.zeros_like(sides), np.zeros(picks.shape[1])
-    for tile in _tiles(pooled, kernel):
-        toward[tile.one] += tile.sums @ sides[tile.other]
+    for tile in _evaluate_tiles(pooled, kernel):
+        toward[tile.clips] += tile.sums @ sides[tile.others]
         if tile.mirrored:
-            toward[tile.other] += tile.sums.T @ sides[tile.one]
-        seen = tile.sums @ picks[tile.other]
-        within += (1 + tile.mirrored) * np.einsum("pb,pb->b", picks[tile.one], seen)
+            toward[tile.others] += tile.sums.T @ sides[tile.clips]
+        seen = tile.sums @ picks[tile.others]
+        within += (1 + tile.mirrored) * np.einsum("pb,pb->b", picks[tile.clips], seen)
     return toward, within
 
 
-def _tiles(pooled: Pooled, kernel: Kernel) -> Iterator[_Tile]:
+def _evaluate_tiles(pooled: Pooled, kernel: Kernel) -> Iterator[_Tile]:
     owner = np.repeat(np.arange(len(pooled.frames)), pooled.frames)
     starts = range(0, len(owner), TILE)
-    parts = [slice(start, start + TILE) for start in starts]
-    for number, one in enumerate(parts):
-        for other in parts[number:]:
-            block = kernel(pooled.rows[one], pooled.rows[other])
+    tiles = [slice(start, start + TILE) for start in starts]
+    for number, tile in enumerate(tiles):
+        for other in tiles[number:]:
+            block = kernel(pooled.rows[tile], pooled.rows[other])
             if not np.isfinite(block).all():
                 raise NotMeasurable(
                     "discrepancy: the kernel overflows, expected finite values; check the scale "
                     "of the embeddings"
                 )
-            if other is one:
+            if other is tile:
+                # A frame with itself stays out: that makes the value unbiased.
                 np.fill_diagonal(block, 0.0)
-            ours, theirs = owner[one], owner[other]
-            sums = _by_clip(_by_clip(block, ours, 0), theirs, 1)
-            yield _Tile(_span(ours), _span(theirs), sums, other is not one)
+            ours, theirs = owner[tile], owner[other]
+            sums = _sum_by_clip(_sum_by_clip(block, ours, 0), theirs, 1)
+            yield _Tile(_span_clips(ours), _span_clips(theirs), sums, other is not tile)
 
 
-def _by_clip(block: np.ndarray, owner: np.ndarray, axis: int) -> np.ndarray:
-    """Sums over the frames of each clip along one axis."""
+def _sum_by_clip(block: np.ndarray, owner: np.ndarray, axis: int) -> np.ndarray:
+    """Return sums over the frames of each clip along one axis."""
     firsts = np.flatnonzero(np.diff(owner, prepend=-1))
+    # Where every clip is one frame, the sums are the block itself.
     return block if len(firsts) == len(owner) else np.add.reduceat(block, firsts, axis=axis)
 
 
-def _span(owner: np.ndarray) -> slice:
+def _span_clips(owner: np.ndarray) -> slice:
     return slice(owner[0], owner[-1] + 1)
 
 
-def _means(within, beyond, across, count, other) -> np.ndarray:
+def _average_kernel(within, beyond, across, count, other) -> np.ndarray:
     """Mean kernel [3, B] within either set and across, from sums over `count` and `other` frames"""
     return np.array(
         [within / (count * (count - 1)), beyond / (other * (other - 1)), across / (count * other)]
     )
 
 
-def _discrepancy(means: np.ndarray) -> np.ndarray:
+def _combine_means(means: np.ndarray) -> np.ndarray:
     return means[0] + means[1] - 2 * means[2]
 
 
-def _two_sample(pooled: Pooled, toward: np.ndarray) -> TwoSample:
-    """From kernel sums of each clip to the generated and to the reference set [P, 2]."""
+def _derive_sample(pooled: Pooled, toward: np.ndarray) -> TwoSample:
+    """Derive value and influences from kernel sums of each clip to either set [P, 2]."""
     gen, ref = slice(None, pooled.gen), slice(pooled.gen, None)
     count, other = (int(pooled.frames[side].sum()) for side in (gen, ref))
     within, beyond, across = toward[gen, 0].sum(), toward[ref, 1].sum(), toward[gen, 1].sum()
-    value = float(_discrepancy(_means(within, beyond, across, count, other)))
+    value = float(_combine_means(_average_kernel(within, beyond, across, count, other)))
     return TwoSample(
         value,
-        _influence(toward[gen, 0], toward[gen, 1], pooled.frames[gen], other),
-        _influence(toward[ref, 1], toward[ref, 0], pooled.frames[ref], count),
+        _compute_influence(toward[gen, 0], toward[gen, 1], pooled.frames[gen], other),
+        _compute_influence(toward[ref, 1], toward[ref, 0], pooled.frames[ref], count),
     )
 
 
-def _influence(own: np.ndarray, across: np.ndarray, frames: np.ndarray, other: int) -> np.ndarray:
-    """Influence [N] of the clips of a set with kernel sums to their own set and to the other."""
+def _compute_influence(
+    inside: np.ndarray, across: np.ndarray, frames: np.ndarray, other: int
+) -> np.ndarray:
+    """Return the influence [N] of a set's clips from kernel sums inside it and across."""
     total = frames.sum()
     share = frames / total
-    moved = (own - share * own.sum()) / (total - 1) - (across - share * across.sum()) / other
+    moved = (inside - share * inside.sum()) / (total - 1) - (across - share * across.sum()) / other
     return 2 * len(frames) / total * moved

@@ -10,15 +10,15 @@ from itertools import pairwise
 
 import numpy as np
 
-from stabench.metrics.checks import rows, same_width
+from stabench.metrics.checks import check_rows, require_same_width
 from stabench.metrics.registry import Metric
 from stabench.metrics.sets import Sets
 
+# Of one clip: in each step the columns of the events that sound together, steps in time order.
 Steps = Sequence[Sequence[int]]
-"""Of one clip: in each step the columns of the events that sound together, steps in time order."""
+# Of two events one after the other, the windows that lie across the change hold both: a window in
+# common is no overlap yet.
 SHARED = 0.5
-"""Of two events one after the other, the windows that lie across the change hold both: a window in
-common is no overlap yet."""
 
 
 def event_order(
@@ -56,8 +56,8 @@ def event_order(
                 f"steps: {clip_steps} name an event twice, expected each in one step only; it has "
                 "no one place in time, leave the clip out"
             )
-        scores, heard = _heard(clip, thresholds)
-        centres = _centres(scores, heard)
+        scores, heard = _detect(clip, thresholds)
+        centres = _locate_events(scores, heard)
         ordered = all(centres[[*a]].max() < centres[[*b]].min() for a, b in pairwise(clip_steps))
         values.append(float(heard[:, columns].any(axis=0).all() and ordered))
     return np.array(values)
@@ -93,43 +93,42 @@ def event_overlap(
                 f"steps: {clip_steps} have no two events together, expected a step of 2 or more; "
                 "leave the clip out"
             )
-        _, heard = _heard(clip, thresholds)
-        values.append(float(all(_share_time(heard[:, step]) for step in together)))
+        _, heard = _detect(clip, thresholds)
+        shares = []
+        for step in together:
+            windows = heard[:, step]
+            shortest = windows.sum(axis=0).min()
+            shares.append(shortest > 0 and windows.all(axis=1).sum() >= SHARED * shortest)
+        values.append(float(all(shares)))
     return np.array(values)
 
 
 def measure_order(metric: Metric, sets: Sets) -> np.ndarray:
-    """Event order [N] of each clip by the network that the metric needs."""
-    return event_order(_rows(metric, sets), sets.window_thresholds, sets.steps)
+    """Return event order [N] of each clip by the network that the metric needs."""
+    return event_order(_collect_rows(metric, sets), sets.window_thresholds, sets.steps)
 
 
 def measure_overlap(metric: Metric, sets: Sets) -> np.ndarray:
-    """Event overlap [N] of each clip by the network that the metric needs."""
-    return event_overlap(_rows(metric, sets), sets.window_thresholds, sets.steps)
+    """Return event overlap [N] of each clip by the network that the metric needs."""
+    return event_overlap(_collect_rows(metric, sets), sets.window_thresholds, sets.steps)
 
 
-def _rows(metric: Metric, sets: Sets) -> list[np.ndarray]:
+def _collect_rows(metric: Metric, sets: Sets) -> list[np.ndarray]:
     return [features.embeddings for features in sets.gen(metric.needs[0])]
 
 
-def _heard(logits: np.ndarray, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One clip's logits [T, C] as float64, and where they mean "heard"."""
-    scores = rows("logits", logits)
-    limits = rows("thresholds", np.atleast_2d(thresholds))
-    same_width("logits", scores, "thresholds", limits)
+def _detect(logits: np.ndarray, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return one clip's logits [T, C] as float64, and where they mean "heard"."""
+    scores = check_rows("logits", logits)
+    limits = check_rows("thresholds", np.atleast_2d(thresholds))
+    require_same_width("logits", scores, "thresholds", limits)
     return scores, scores >= limits[0]
 
 
-def _centres(scores: np.ndarray, heard: np.ndarray) -> np.ndarray:
-    """The mean window [C] of each event, NaN where it is not heard."""
+def _locate_events(scores: np.ndarray, heard: np.ndarray) -> np.ndarray:
+    """Return the mean window [C] of each event, NaN where it is not heard."""
     probabilities = np.exp(-np.logaddexp(0.0, -scores))  # 1 / (1 + exp(-l)) without overflow
     evidence = np.where(heard, probabilities, 0.0)
     total = evidence.sum(axis=0)
     windows = np.arange(len(scores))
     return np.divide(windows @ evidence, total, out=np.full(len(total), np.nan), where=total > 0)
-
-
-def _share_time(heard: np.ndarray) -> bool:
-    """Whether events, heard or not in windows [T, K], share at least half of the shortest."""
-    counts = heard.sum(axis=0)
-    return bool(counts.min() > 0 and heard.all(axis=1).sum() >= SHARED * counts.min())

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stabench.metrics.audio import Audio, Channels, int16_round_trip, mono, without_dc
+from stabench.metrics.audio import Audio, int16_round_trip, mono, without_dc
 from stabench.metrics.protocol import Listening
 from stabench.metrics.resample import resample
 
@@ -17,24 +17,21 @@ class Ear:
     def waveforms(
         self, rule: Listening, rate_hz: int, longest_s: float | None = None
     ) -> list[np.ndarray]:
-        """The float32 waveforms [T] at `rate_hz` that stand for the sound; usually one.
+        """Return the float32 waveforms [T] at `rate_hz` that stand for the sound; usually one.
 
         Raises ValueError for a rate that cannot be reached.
         """
-        samples = self._at(rule.channels, rule.remove_dc, rate_hz)
+        key = (rule.channels, rule.remove_dc, rate_hz)
+        if key not in self._resampled:
+            mixed = mono(self._audio.samples, rule.channels)
+            mixed = without_dc(mixed) if rule.remove_dc else mixed
+            self._resampled[key] = resample(mixed, self._audio.rate_hz, rate_hz)
+        samples = self._resampled[key]
         if rule.int16:
             samples = int16_round_trip(samples)
         if longest_s is None or rule.long == "whole":
             return [samples]
         return parts(samples, round(longest_s * rate_hz), rule.long)
-
-    def _at(self, channels: Channels, remove_dc: bool, rate_hz: int) -> np.ndarray:
-        key = (channels, remove_dc, rate_hz)
-        if key not in self._resampled:
-            mixed = mono(self._audio.samples, channels)
-            mixed = without_dc(mixed) if remove_dc else mixed
-            self._resampled[key] = resample(mixed, self._audio.rate_hz, rate_hz)
-        return self._resampled[key]
 
 
 def parts(samples: np.ndarray, length: int, rule: str) -> list[np.ndarray]:

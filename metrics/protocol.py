@@ -14,9 +14,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Role = Literal["fad", "tagger", "clap", "clap_music", "timeline"]
+# What a network is for: embeddings of FAD; embeddings of FD and classes; captions and sounds (two);
+# classes in each window of a sound.
 ROLES: tuple[Role, ...] = ("fad", "tagger", "clap", "clap_music", "timeline")
-"""What a network is for: embeddings of FAD; embeddings of FD and classes; captions and sounds
-(two); classes in each window of a sound."""
 
 
 class Strict(BaseModel):
@@ -61,14 +61,14 @@ class Protocol(Strict):
 
     @field_validator("networks")
     @classmethod
-    def _in_order(cls, networks: dict[Role, Listening]) -> dict[Role, Listening]:
+    def _order_roles(cls, networks: dict[Role, Listening]) -> dict[Role, Listening]:
         return {role: networks[role] for role in ROLES if role in networks}
 
     @cached_property
     def digest(self) -> str:
-        """Hex sha256 of everything that decides a number, however the file is laid out."""
-        said = self.model_dump(mode="json", exclude={"about", "columns"})
-        text = json.dumps(said, sort_keys=True, ensure_ascii=True)
+        """Return the hex sha256 of all that decides a number, however the file is laid out."""
+        rules = self.model_dump(mode="json", exclude={"about", "columns"})
+        text = json.dumps(rules, sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -78,9 +78,12 @@ class Protocol(Strict):
         return f"{self.name} {self.version} ({self.digest[:8]}{changed})"
 
     def using(self, networks: dict[str, str]) -> "Protocol":
-        """The same rules with other networks, by role. Raises KeyError for a role without rules."""
-        own: dict[str, str] = {role: heard.network for role, heard in self.networks.items()}
-        others = {role: name for role, name in networks.items() if own[role] != name}
+        """Return the same rules with other networks, by role.
+
+        Raises KeyError for a role without rules.
+        """
+        current: dict[str, str] = {role: heard.network for role, heard in self.networks.items()}
+        others = {role: name for role, name in networks.items() if current[role] != name}
         changed = {
             role: heard.model_copy(update={"network": others[role]}) if role in others else heard
             for role, heard in self.networks.items()
@@ -90,5 +93,8 @@ class Protocol(Strict):
 
 
 def read(path: Path) -> Protocol:
-    """The protocol of a TOML file. Raises FileNotFoundError, or ValueError for what is wrong."""
+    """Read the protocol of a TOML file.
+
+    Raises FileNotFoundError, or ValueError for what is wrong.
+    """
     return Protocol.model_validate(tomllib.loads(path.read_text("utf-8")))

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from stabench.metrics.checks import rows, same_rows, same_width
+from stabench.metrics.checks import check_rows, require_same_rows, require_same_width
 from stabench.metrics.registry import Metric
 from stabench.metrics.sets import Sets, class_logits
 
 
 def event_recall(logits: np.ndarray, thresholds: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Share [N] of each clip's events that are heard, 0 to 1; NaN for a clip without events.
+    """Return the share [N] of each clip's events that are heard, 0 to 1; NaN where there are none.
 
     `logits` [N, C] at or above `thresholds` [C] are heard; `labels` [N, C] are booleans.
 
@@ -19,29 +19,29 @@ def event_recall(logits: np.ndarray, thresholds: np.ndarray, labels: np.ndarray)
     >>> event_recall([[1.0, -1.0, 1.0], [1.0, -1.0, -1.0]], [0.0, 0.0, 0.0], labels).tolist()
     [0.5, nan]
     """
-    heard, expected = _heard_and_expected(logits, thresholds, labels)
+    heard, expected = _detect_events(logits, thresholds, labels)
     total = expected.sum(axis=1)
     return np.where(total > 0, (heard & expected).sum(axis=1) / np.maximum(total, 1), np.nan)
 
 
 def measure(metric: Metric, sets: Sets) -> np.ndarray:
-    """Event recall [N] of each clip by the network that the metric needs."""
+    """Return event recall [N] of each clip by the network that the metric needs."""
     logits = class_logits(sets.gen(metric.needs[0]))
     return event_recall(logits, sets.thresholds, sets.labels)
 
 
-def _heard_and_expected(
+def _detect_events(
     logits: np.ndarray, thresholds: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    logits = rows("logits", logits)
-    limits = rows("thresholds", np.atleast_2d(thresholds))
+    logits = check_rows("logits", logits)
+    limits = check_rows("thresholds", np.atleast_2d(thresholds))
     expected = np.asarray(labels)
     if expected.dtype != bool or expected.ndim != 2:
         raise ValueError(
             f"labels: {expected.dtype} of shape {expected.shape}, expected booleans [N, C]; "
             "give True where a clip holds the event"
         )
-    same_rows("logits", logits, "labels", expected)
-    same_width("logits", logits, "labels", expected)
-    same_width("logits", logits, "thresholds", limits)
+    require_same_rows("logits", logits, "labels", expected)
+    require_same_width("logits", logits, "labels", expected)
+    require_same_width("logits", logits, "thresholds", limits)
     return logits >= limits[0], expected

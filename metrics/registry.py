@@ -32,8 +32,9 @@ class Metric:
     about: str = ""
 
 
+# Measured wherever a system says what it heard, whether a suite names it or not.
 WER = "wer"
-"""Measured wherever a system says what it heard, whether a suite names it or not."""
+# Those of the paper's table in its order, then others.
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -204,4 +205,3 @@ METRICS: dict[str, Metric] = {
         ),
     )
 }
-"""Those of the paper's table in its order, then others."""

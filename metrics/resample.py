@@ -24,7 +24,7 @@ class Bank(NamedTuple):
 
 
 def resample(samples: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
-    """`samples` [T] at `from_hz` as float32 [ceil(T to_hz / from_hz)] at `to_hz`.
+    """Return `samples` [T] at `from_hz` as float32 [ceil(T to_hz / from_hz)] at `to_hz`.
 
     Raises ValueError for a rate that is not positive, or two that share too small a divisor.
     """
@@ -33,14 +33,6 @@ def resample(samples: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
         raise ValueError(f"samples have shape {samples.shape}, expected [T]; mix down first")
     if from_hz == to_hz:
         return samples
-    step, phases = _ratio(from_hz, to_hz)
-    bank = _bank(step, phases)
-    padded = np.pad(samples, (bank.width, bank.width + step))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, len(bank.taps))[::step]
-    return (windows @ bank.taps).reshape(-1)[: ceil(phases * len(samples) / step)]
-
-
-def _ratio(from_hz: int, to_hz: int) -> tuple[int, int]:
     if from_hz <= 0 or to_hz <= 0:
         raise ValueError(f"cannot resample {from_hz} Hz to {to_hz} Hz; rates must be positive")
     divisor = gcd(from_hz, to_hz)
@@ -50,12 +42,15 @@ def _ratio(from_hz: int, to_hz: int) -> tuple[int, int]:
             f"cannot resample {from_hz} Hz to {to_hz} Hz: their ratio {phases}/{step} needs too "
             "many filters; use rates with a common divisor, such as 44100 and 16000"
         )
-    return step, phases
+    bank = _design_bank(step, phases)
+    padded = np.pad(samples, (bank.width, bank.width + step))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, len(bank.taps))[::step]
+    return (windows @ bank.taps).reshape(-1)[: ceil(phases * len(samples) / step)]
 
 
 @lru_cache(maxsize=16)
-def _bank(step: int, phases: int) -> Bank:
-    """Sinc under a squared cosine, cut off at `ROLLOFF` of the lower Nyquist frequency."""
+def _design_bank(step: int, phases: int) -> Bank:
+    """Return sinc under a squared cosine, cut off at `ROLLOFF` of the lower Nyquist frequency."""
     cutoff = min(step, phases) * ROLLOFF
     width = ceil(ZERO_CROSSINGS * step / cutoff)
     inputs = np.arange(-width, width + step)[:, None] / step

@@ -39,19 +39,19 @@ class Sets(Protocol):
     """What was said, and what the system took for it."""
 
     def gen(self, role: str) -> list[Features]:
-        """What a network made of each generated clip."""
+        """Return what a network made of each generated clip."""
 
     def ref(self, role: str) -> list[Features]:
-        """What it made of each recording of the whole reference set."""
+        """Return what it made of each recording of the whole reference set."""
 
     def pairs(self, role: str) -> list[Pair]:
-        """Each generated clip with its own recordings."""
+        """Return each generated clip with its own recordings."""
 
     def captions(self, role: str) -> list[np.ndarray]:
-        """Text embeddings [K, D] of each clip's captions."""
+        """Return text embeddings [K, D] of each clip's captions."""
 
     def once(self, key: str, make: Callable[[], T]) -> T:
-        """What depends on the reference set alone: made for the first system, then kept."""
+        """Compute what depends on the reference set alone for the first system, then keep it."""
 
 
 class TwoSample(NamedTuple):
@@ -77,18 +77,23 @@ class Ratio(NamedTuple):
 
 
 def class_logits(clips: Sequence[Features]) -> np.ndarray:
-    """Logits [N, C] of clips that a tagger heard. Raises ValueError for clips without logits."""
-    found = [clip.logits for clip in clips if clip.logits is not None]
-    if len(found) < len(clips):
+    """Return logits [N, C] of clips that a tagger heard.
+
+    Raises ValueError for clips without logits.
+    """
+    logits = [clip.logits for clip in clips if clip.logits is not None]
+    if len(logits) < len(clips):
         raise ValueError(
-            f"logits: {len(clips) - len(found)} of {len(clips)} clips have none, expected some of "
+            f"logits: {len(clips) - len(logits)} of {len(clips)} clips have none, expected some of "
             "each; let a tagger hear them"
         )
-    return np.stack(found)
+    return np.stack(logits)
 
 
 def clip_influence(frame_influence: np.ndarray, frames: Sequence[int]) -> np.ndarray:
-    """Influence of each clip from that of its frames [T]; clip i has `frames[i]` of them, in order.
+    """Return the influence of each clip from that of its frames [T].
+
+    Clip i has `frames[i]` of them, in order.
 
     Frames weigh alike, so a clip with more of them moves the statistic more.
     """

@@ -19,19 +19,18 @@ class Phrase(NamedTuple):
     participle: str
 
 
-def _read() -> dict[str, dict[str, tuple[Phrase, ...]]]:
+def _read_phrases() -> dict[str, dict[str, tuple[Phrase, ...]]]:
     text = Path(__file__).with_name("phrases.toml").read_text(encoding="utf-8")
     return {
-        split: {event: tuple(map(_phrase, lines)) for event, lines in events.items()}
+        split: {
+            event: tuple(Phrase(*map(str.strip, line.split("|"))) for line in lines)
+            for event, lines in events.items()
+        }
         for split, events in tomllib.loads(text).items()
     }
 
 
-def _phrase(line: str) -> Phrase:
-    return Phrase(*(part.strip() for part in line.split("|")))
-
-
-_PHRASES = _read()
+_PHRASES = _read_phrases()
 TRAIN, TEST, DEVELOPMENT = (_PHRASES[split] for split in ("train", "test", "development"))
 
 
@@ -102,7 +101,7 @@ def caption(
 
 
 def every_word() -> tuple[str, ...]:
-    """The words that training captions are made of, sorted."""
+    """Return the words that training captions are made of, sorted."""
     texts = [t for group in _TRAIN.values() for t in group]
     texts += [" ".join(phrase) for group in TRAIN.values() for phrase in group]
     words = " ".join(texts)

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def autoencoded(audio: Audio) -> Audio:
-    """What is left of `audio` after the VAE: no generator over its latents can sound better."""
+    """Return what the VAE leaves of `audio`: no generator over its latents can sound better."""
     import torch
 
     samples = resample(audio.samples, audio.rate_hz, VAE.sample_rate_hz)
-    vae = _vae()
+    vae = _load_vae()
     with torch.inference_mode():
         waveform = torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None, None]
         rebuilt = vae.decode(vae.encode(waveform).mean)[0, 0]
@@ -26,7 +26,7 @@ def autoencoded(audio: Audio) -> Audio:
 
 
 @cache
-def _vae() -> "Vae":
+def _load_vae() -> "Vae":
     from stabench.systems.networks.checkpoint import load_part
     from stabench.systems.networks.vae import build_vae
 

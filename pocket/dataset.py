@@ -25,11 +25,14 @@ KINDS = ("speech", "reference")
 
 
 def pocket() -> Dataset:
-    """144 clips with speech, reference and labels. Raises MissingError when they cannot be made."""
+    """Return 144 clips with speech, reference and labels.
+
+    Raises MissingError when they cannot be made.
+    """
     manifest = json.loads(MANIFEST.read_text())
     folder = cache_folder() / f"pocket-{manifest['version']}"
     if not folder.exists():
-        _render(folder, manifest)
+        _render_test_set(folder, manifest)
     clips = tuple(
         Clip(
             row["id"],
@@ -45,7 +48,7 @@ def pocket() -> Dataset:
 
 
 def development() -> Dataset:
-    """144 clips with wordings, voices and scenes of their own, in the form of the test set.
+    """Return 144 clips with wordings, voices and scenes of their own, in the form of the test set.
 
     Settings (search, guidance) are chosen on them, so that the test set says what they are worth.
     Raises MissingError when they cannot be made. Their bytes are not pinned: no result is published
@@ -73,12 +76,12 @@ def development() -> Dataset:
 
 
 def steps(relation: str, labels: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    """The events step after step: "then" is a step for each, otherwise they sound together."""
+    """Return the events by step: with "then" a step for each, otherwise they sound together."""
     return tuple((label,) for label in labels) if relation == "then" else (tuple(labels),)
 
 
 def checksums(folder: Path, clip_id: str) -> dict[str, str]:
-    """sha256 of the two WAV files of a clip, by kind."""
+    """Return sha256 of the two WAV files of a clip, by kind."""
     return {
         kind: hashlib.sha256((folder / kind / f"{clip_id}.wav").read_bytes()).hexdigest()
         for kind in KINDS
@@ -86,7 +89,7 @@ def checksums(folder: Path, clip_id: str) -> dict[str, str]:
 
 
 def differing(folder: Path, manifest: dict) -> list[str]:
-    """The files of a rendered folder whose bytes are not those of the manifest."""
+    """Return the files of a rendered folder whose bytes are not those of the manifest."""
     return [
         f"{kind}/{row['id']}.wav"
         for row in manifest["clips"]
@@ -95,7 +98,7 @@ def differing(folder: Path, manifest: dict) -> list[str]:
     ]
 
 
-def _render(folder: Path, manifest: dict) -> None:
+def _render_test_set(folder: Path, manifest: dict) -> None:
     """Render the test set into `folder`, checked by the manifest."""
 
     def fill(part: Path) -> None:
@@ -117,6 +120,7 @@ def make_folder(folder: Path, fill: Callable[[Path], None]) -> None:
     part = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
     try:
         fill(part)
+        # mkdtemp lets nobody but the owner in.
         part.chmod(0o755)
         part.rename(folder)
     except OSError:

@@ -18,38 +18,38 @@ LICENCE = "Apache-2.0"
 
 
 def vggish() -> "VggishEmbedder":
-    """The embedding of FAD."""
+    """Return the embedding of FAD."""
     from stabench.metrics.embedders import weights
     from stabench.metrics.embedders.vggish import VggishConfig, VggishEmbedder
 
-    source = _source("vggish")
+    source = _find_weights("vggish")
     return VggishEmbedder(source, weights.read_config(source.path, VggishConfig))
 
 
 def cnn14() -> "Cnn14Tagger":
-    """The tagger: embedding of FD, logits of KL, IS and event recall."""
+    """Return the tagger: embedding of FD, logits of KL, IS and event recall."""
     from stabench.metrics.embedders import weights
     from stabench.metrics.embedders.cnn14 import Cnn14Tagger, TaggerCard
 
-    source = _source("tagger")
+    source = _find_weights("tagger")
     card = weights.read_config(source.path, TaggerCard)
     return Cnn14Tagger(source, card.network, card.labels, card.thresholds)
 
 
 def events() -> "EventTimeline":
-    """The tagger in windows: when each event sounds, for event order and overlap."""
+    """Return the tagger in windows: when each event sounds, for event order and overlap."""
     from stabench.pocket.timeline import timeline
 
     return timeline()
 
 
 def clap() -> "ClapEmbedder":
-    """Captions and clips in one space."""
+    """Return the CLAP: captions and clips in one space."""
     from stabench.metrics.embedders import weights
     from stabench.metrics.embedders.clap import ClapEmbedder
     from stabench.pocket.training.clap import FRONT_END
 
-    source = _source("clap")
+    source = _find_weights("clap")
     return ClapEmbedder(source, Words(), FRONT_END, weights.config_text(source.path))
 
 
@@ -68,7 +68,7 @@ class Words:
         return Tokens(batch.ids.numpy(), batch.mask.long().numpy())
 
 
-def _source(name: str) -> "Folder":
+def _find_weights(name: str) -> "Folder":
     from stabench.metrics.embedders.weight_sources import Folder
 
     return Folder(WEIGHTS / name, "pocket", LICENCE)

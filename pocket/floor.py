@@ -12,8 +12,8 @@ from stabench.pocket.dataset import MANIFEST
 from stabench.pocket.sounds.scene import Relation, Scene, render, to_pcm16
 from stabench.pocket.sounds.signal import RATE_HZ
 
+# Seeds of scenes are counted from here; pocket/scenes.py begins at 1, 2, 3 and 5 billion.
 SEED = 4_000_000_000
-"""Seeds of scenes are counted from here; pocket/scenes.py begins at 1, 2, 3 and 5 billion."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,11 @@ def regenerated(clip_id: str) -> Audio:
     The samples have the 16-bit steps of the recordings. Raises MissingError for a clip that is
     not in the pocket's test set.
     """
-    content = _contents().get(clip_id)
+    contents = _read_contents()
+    content = contents.get(clip_id)
     if content is None:
         raise MissingError(
-            f"pocket.floor: clip '{clip_id}' is none of the {len(_contents())} clips of the pocket "
+            f"pocket.floor: clip '{clip_id}' is none of the {len(contents)} clips of the pocket "
             "test set; leave `floor` out of a suite on another dataset"
         )
     scene = Scene(content.events, content.relation, SEED + content.index)
@@ -43,8 +44,8 @@ def regenerated(clip_id: str) -> Audio:
 
 
 @cache
-def _contents() -> dict[str, _Content]:
-    """The contents of all clips by id, from the manifest."""
+def _read_contents() -> dict[str, _Content]:
+    """Return the contents of all clips by id, from the manifest."""
     rows = json.loads(MANIFEST.read_text())["clips"]
     return {
         row["id"]: _Content(tuple(row["labels"]), row["relation"], index)

@@ -17,8 +17,8 @@ from stabench.pocket.sounds.events import EVENTS
 from stabench.pocket.sounds.scene import CLIP_SAMPLES, Scene
 from stabench.pocket.sounds.signal import RATE_HZ, Array
 
+# Validation scenes that a probe learns from, that are held out, and those of them to damage.
 TRAIN, TEST, DAMAGED = 240, 120, 48
-"""Validation scenes that a probe learns from, that are held out, and those of them to damage."""
 NATIVES = frozenset({"pocket-clap", "pocket-cnn14", "pocket-events", "pocket-vggish"})
 THRESHOLDS = Thresholds(
     accuracy={"classes": 0.95, "windows": 0.95, "probe": 0.95, "captions": 0.95},
@@ -28,10 +28,10 @@ THRESHOLDS = Thresholds(
     floor=0.2,
     agreement=0.8,
 )
+# Of all events, so many are dropped or swapped: each level's hold those of the one before.
 SHARES = (0.1, 0.25, 0.4, 0.55, 0.7, 0.9)
-"""Of all events, so many are dropped or swapped: each level's hold those of the one before."""
+# What swapped events become: a set of sounds that lost most of its kinds.
 FEW = ("rain", "engine", "bell", "typing")
-"""What swapped events become: a set of sounds that lost most of its kinds."""
 PEAK = 0.95
 NOTHING: frozenset[int] = frozenset()
 
@@ -55,13 +55,13 @@ def pocket(train: int = TRAIN, test: int = TEST) -> Gradings:
     return Gradings(
         name="pocket",
         version=f"v{scenes.VERSION}",
-        train=tuple(_known(item) for item in items[:train]),
-        test=tuple(_known(item) for item in held_out),
+        train=tuple(_describe_item(item) for item in items[:train]),
+        test=tuple(_describe_item(item) for item in held_out),
         damages=(
             noise((-30, -24, -18, -12, -6, 0)),
             low_pass((4000, 2500, 1600, 1000, 600, 350)),
-            _by_event("dropped events", held_out[:DAMAGED], drop),
-            _by_event("swapped events", held_out[:DAMAGED], swap),
+            _damage_events("dropped events", held_out[:DAMAGED], drop),
+            _damage_events("swapped events", held_out[:DAMAGED], swap),
             gain((-6, -12, -18, -24, -30, -36)),
         ),
         natives=NATIVES,
@@ -70,7 +70,7 @@ def pocket(train: int = TRAIN, test: int = TEST) -> Gradings:
     )
 
 
-def _known(item: Item) -> Known:
+def _describe_item(item: Item) -> Known:
     events, relation, _ = scene = item.scene
     steps = tuple((event,) for event in events) if relation == "then" else (events,)
     return Known(item.id, partial(drop, scene), events, item.captions[0], steps)
@@ -80,10 +80,10 @@ def _known(item: Item) -> Known:
 def parts(scene: Scene) -> Parts:
     """Return the layers of a scene: their sum is what `pocket.sounds.scene.render` makes of it."""
     rng = np.random.default_rng(scene.seed)
-    background = layers._background(rng)
+    background = layers.render_background(rng)
     total, events, spans = background.copy(), [], []
-    for event, start, length in layers._layout(scene, rng):
-        placed = _placed(event, start, length, rng)
+    for event, start, length in layers.lay_out(scene, rng):
+        placed = _render_event(event, start, length, rng)
         total += placed
         events.append(placed.astype(np.float32))
         spans.append((start, length))
@@ -104,34 +104,35 @@ def swap(scene: Scene, gone: frozenset[int]) -> Audio:
         return drop(scene)
     background, events, _, scale = parts(scene)
     layers_now = (
-        _other(scene, number) if number in gone else sound for number, sound in enumerate(events)
+        _render_substitute(scene, number) if number in gone else sound
+        for number, sound in enumerate(events)
     )
     total = sum(layers_now, background)
     return Audio(min(scale, PEAK / float(np.abs(total).max())) * total, RATE_HZ)
 
 
 @cache
-def _other(scene: Scene, number: int) -> Array:
-    """What takes the place of an event: over the same span, one of FEW that the scene has not."""
+def _render_substitute(scene: Scene, number: int) -> Array:
+    """Render what replaces an event: over the same span, one of FEW that the scene has not."""
     rng = np.random.default_rng([scene.seed, number])
     absent = [event for event in FEW if event not in scene.events]
     event = absent[int(rng.integers(len(absent)))]
-    return _placed(event, *parts(scene).spans[number], rng).astype(np.float32)
+    return _render_event(event, *parts(scene).spans[number], rng).astype(np.float32)
 
 
-def _placed(event: str, start: int, length: int, rng: np.random.Generator) -> Array:
-    """One event over the whole clip, as `render` adds it: levelled, faded, in its room."""
+def _render_event(event: str, start: int, length: int, rng: np.random.Generator) -> Array:
+    """Render one event over the whole clip, as `render` adds it: levelled, faded, in its room."""
     sound = EVENTS[event](length, rng)
-    loud = sg.level(layers._fade(sound), 0.1) * 10 ** (rng.uniform(-3.0, 3.0) / 20)
+    loud = sg.level(layers.fade(sound), 0.1) * 10 ** (rng.uniform(-3.0, 3.0) / 20)
     out = np.zeros(CLIP_SAMPLES)
-    sg.place(out, start, layers._room(loud, rng))
+    sg.place(out, start, layers.add_room(loud, rng))
     return out
 
 
-def _by_event(
+def _damage_events(
     kind: str, held_out: list[Item], make: Callable[[Scene, frozenset[int]], Audio]
 ) -> Damage:
-    """A damage of whole events: `make` does it to a scene's events that are gone at a level."""
+    """Return a damage of whole events: `make` does it to those that are gone at a level."""
     scenes_by_id = {item.id: item.scene for item in held_out}
     places = [(id_, k) for id_, scene in scenes_by_id.items() for k in range(len(scene.events))]
     order = np.random.default_rng(len(places)).permutation(len(places))

@@ -26,7 +26,7 @@ class LanguageModel(NamedTuple):
     weights: dict[Words, float]
 
     def probability(self, history: Words, word: str) -> float:
-        """P(word | history); KeyError for a word outside the vocabulary."""
+        """Return P(word | history); KeyError for a word outside the vocabulary."""
         ngram = (*history, word)
         if ngram in self.probabilities or not history:
             return self.probabilities[ngram]
@@ -34,12 +34,12 @@ class LanguageModel(NamedTuple):
 
     @property
     def vocabulary(self) -> list[str]:
-        """Every word that can follow, END included and START not."""
+        """Return every word that can follow, END included and START not."""
         return sorted(ngram[0] for ngram in self.probabilities if len(ngram) == 1)
 
 
 def count(captions: Iterable[str], order: int = 3) -> Counter[Words]:
-    """Occurrences of every sequence of 1 to `order` words; START is history only."""
+    """Count the occurrences of every sequence of 1 to `order` words; START is history only."""
     counts: Counter[Words] = Counter()
     for caption in captions:
         tokens = (START, *caption.lower().split(), END)
@@ -50,7 +50,7 @@ def count(captions: Iterable[str], order: int = 3) -> Counter[Words]:
 
 
 def estimate(counts: Counter[Words]) -> LanguageModel:
-    """The Witten-Bell model of `counts`; raises ValueError where there are none."""
+    """Estimate the Witten-Bell model of `counts`; raises ValueError where there are none."""
     if not counts:
         raise ValueError("language model: no captions to learn from")
     tokens: Counter[Words] = Counter()
@@ -64,7 +64,7 @@ def estimate(counts: Counter[Words]) -> LanguageModel:
         shorter = probabilities[ngram[1:]] if history else 1 / kinds[()]
         mass = counts[ngram] + kinds[history] * shorter
         probabilities[ngram] = mass / (tokens[history] + kinds[history])
-    return LanguageModel(probabilities, _weights(probabilities))
+    return LanguageModel(probabilities, _compute_weights(probabilities))
 
 
 def prune(model: LanguageModel, counts: Counter[Words], loss: float) -> LanguageModel:
@@ -84,11 +84,11 @@ def prune(model: LanguageModel, counts: Counter[Words], loss: float) -> Language
         for ngram, probability in model.probabilities.items()
         if len(ngram) < order or abs(cost(ngram)) >= loss
     }
-    return LanguageModel(kept, _weights(kept))
+    return LanguageModel(kept, _compute_weights(kept))
 
 
-def _weights(probabilities: dict[Words, float]) -> dict[Words, float]:
-    """What every history's unseen words are multiplied with, so that all add up to one."""
+def _compute_weights(probabilities: dict[Words, float]) -> dict[Words, float]:
+    """Return what every history's unseen words are multiplied with, so that all add up to one."""
     seen: dict[Words, float] = defaultdict(float)
     shorter: dict[Words, float] = defaultdict(float)
     for ngram, probability in probabilities.items():
@@ -99,29 +99,27 @@ def _weights(probabilities: dict[Words, float]) -> dict[Words, float]:
 
 
 def to_arpa(model: LanguageModel) -> str:
-    """The model as ARPA text: base-ten logarithms, four digits, sorted."""
+    """Write the model as ARPA text: base-ten logarithms, four digits, sorted."""
     by_length: dict[int, list[Words]] = defaultdict(list)
     for ngram in {*model.probabilities, (START,)}:
         by_length[len(ngram)].append(ngram)
     lines = ["\\data\\", *(f"ngram {n}={len(by_length[n])}" for n in sorted(by_length))]
     for length in sorted(by_length):
         lines += ["", f"\\{length}-grams:"]
-        lines += [_row(ngram, model) for ngram in sorted(by_length[length])]
+        for ngram in sorted(by_length[length]):
+            # START is history only, so it has no probability of its own.
+            row = f"{_take_log10(model.probabilities.get(ngram, 0.0)):.4f}\t{' '.join(ngram)}"
+            weight = model.weights.get(ngram)
+            lines.append(row if weight is None else f"{row}\t{_take_log10(weight):.4f}")
     return "\n".join([*lines, "", "\\end\\", ""])
 
 
-def _row(ngram: Words, model: LanguageModel) -> str:
-    row = f"{_log10(model.probabilities.get(ngram, 0.0)):.4f}\t{' '.join(ngram)}"
-    weight = model.weights.get(ngram)
-    return row if weight is None else f"{row}\t{_log10(weight):.4f}"
-
-
-def _log10(value: float) -> float:
+def _take_log10(value: float) -> float:
     return math.log10(value) if value > 0 else _NEVER
 
 
 def perplexity(model: LanguageModel, captions: Iterable[str], order: int = 3) -> float:
-    """Per word and end of caption; every word has to be in the vocabulary."""
+    """Return the perplexity per word and end of caption; every word has to be in the vocabulary."""
     total, nats = 0, 0.0
     for caption in captions:
         tokens = (START, *caption.lower().split(), END)

@@ -16,12 +16,12 @@ import numpy as np
 from stabench.pocket.speech import Spoken, record
 
 WEIGHTS = "hibari-heart"
+# Of its spectra: rate, samples of a frame (a periodic Hann window) and between frames.
 NATIVE_HZ, FRAME, HOP = 24_000, 1200, 300
-"""Of its spectra: rate, samples of a frame (a periodic Hann window) and between frames."""
+# The voice's harmonics end below the first; a pitch below the second means no voice.
 HIGHEST_HZ, VOICED_HZ = 11_000.0, 40.0
-"""The voice's harmonics end below the first; a pitch below the second means no voice."""
+# Logarithms of magnitudes are cut here before they are raised.
 LOUDEST = 7.0
-"""Logarithms of magnitudes are cut here before they are raised."""
 
 # espeak-ng's American English to the alphabet of Kokoro, longest first: diphthongs and affricates
 # are one letter, vowels have no length, r-coloured vowels are written out, a flapped t is T.
@@ -30,8 +30,8 @@ _LETTERS = {
     "ɜː": "ɜɹ", "oː": "ɔ", "ɚ": "əɹ", "ɾ": "T", "ᵻ": "ə", "ɫ": "l", "r": "ɹ", "x": "k", "ː": "",
 }  # fmt: skip
 _PARTS = re.compile("|".join(_LETTERS))
+# In a word, as in "applause"; the article keeps its own letter.
 _WEAK_A = re.compile(r"\bɐ(?!n?\b)")
-"""In a word, as in "applause"; the article keeps its own letter."""
 
 
 class Heard(NamedTuple):
@@ -104,13 +104,13 @@ def respell(ipa: str) -> str:
 def waveform(heard: Heard, rng: np.random.Generator) -> np.ndarray:
     """Return the sound [300 F] of the network's spectra, by an inverse short-time transform."""
     frames = len(heard.pitch_hz)
-    spectrum = _magnitude(heard.voice) * np.exp(1j * np.pi * np.tanh(heard.turn))
+    spectrum = _limit_magnitude(heard.voice) * np.exp(1j * np.pi * np.tanh(heard.turn))
     spectrum *= _transform(pulses(heard.pitch_hz), frames)
     shape = heard.noise.shape
     hiss = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
-    spectrum += _magnitude(heard.noise) * hiss
-    spectrum += _magnitude(heard.rest) * np.exp(1j * heard.phase)
-    return _inverse(spectrum)
+    spectrum += _limit_magnitude(heard.noise) * hiss
+    spectrum += _limit_magnitude(heard.rest) * np.exp(1j * heard.phase)
+    return _invert(spectrum)
 
 
 def pulses(pitch_hz: np.ndarray) -> np.ndarray:
@@ -138,21 +138,21 @@ def recorded(text: str, rng: np.random.Generator) -> np.ndarray:
     from scipy.signal import resample_poly
 
     # `record` expects espeak-ng's rate.
-    spoken = resample_poly(_loaded().say(text, rng), 147, 160)
+    spoken = resample_poly(_load_voice().say(text, rng), 147, 160)
     return record(Spoken(spoken, 22_050, ()), rng)
 
 
 @cache
-def _loaded() -> NeuralVoice:
+def _load_voice() -> NeuralVoice:
     return NeuralVoice().load()
 
 
-def _magnitude(logarithm: np.ndarray) -> np.ndarray:
+def _limit_magnitude(logarithm: np.ndarray) -> np.ndarray:
     return np.exp(np.minimum(logarithm, LOUDEST))
 
 
 @cache
-def _window() -> np.ndarray:
+def _build_window() -> np.ndarray:
     return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)
 
 
@@ -160,18 +160,18 @@ def _transform(samples: np.ndarray, frames: int) -> np.ndarray:
     """Return spectra [601, F], frame f centred on sample 300 f; a cosine of size 1 peaks at 1."""
     padded = np.pad(samples, FRAME // 2, mode="reflect")
     cut = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP][:frames]
-    return np.fft.rfft(cut * _window() / (FRAME / 4), axis=1).T
+    return np.fft.rfft(cut * _build_window() / (FRAME / 4), axis=1).T
 
 
-def _inverse(spectrum: np.ndarray) -> np.ndarray:
+def _invert(spectrum: np.ndarray) -> np.ndarray:
     """Return the samples [300 F] whose windowed frames these are, by least squares."""
     frames = spectrum.shape[1]
-    parts = np.fft.irfft(spectrum.T, FRAME, axis=1) * _window()
+    parts = np.fft.irfft(spectrum.T, FRAME, axis=1) * _build_window()
     total = np.zeros((frames - 1) * HOP + FRAME)
     weight = np.zeros_like(total)
     for number, part in enumerate(parts):
         place = slice(number * HOP, number * HOP + FRAME)
         total[place] += part
-        weight[place] += _window() ** 2
+        weight[place] += _build_window() ** 2
     middle = slice(FRAME // 2, FRAME // 2 + frames * HOP)
     return total[middle] / np.maximum(weight[middle], 1e-11)

@@ -33,7 +33,7 @@ class Pronunciations(NamedTuple):
     guessed: tuple[str, ...]
 
     def to_text(self) -> str:
-        """PocketSphinx's dictionary format: `word PH PH`, further variants as `word(2) PH PH`."""
+        """Write PocketSphinx's format: `word PH PH`, other variants as `word(2) PH PH`."""
         return "".join(
             f"{word if number == 1 else f'{word}({number})'} {' '.join(phones)}\n"
             for word in sorted(self.entries)
@@ -42,14 +42,14 @@ class Pronunciations(NamedTuple):
 
 
 def shipped() -> Path:
-    """The dictionary in PocketSphinx's wheel: 126,000 words of American English (CMUdict)."""
+    """Return the path of PocketSphinx's own dictionary: 126,000 American words (CMUdict)."""
     import pocketsphinx
 
     return Path(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"))
 
 
 def read(path: Path) -> dict[str, tuple[Phones, ...]]:
-    """Every word of a dictionary file with its variants, in the file's order."""
+    """Read every word of a dictionary file with its variants, in the file's order."""
     entries: dict[str, tuple[Phones, ...]] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.strip():
@@ -60,7 +60,7 @@ def read(path: Path) -> dict[str, tuple[Phones, ...]]:
 
 
 def pronounce(words: Iterable[str], known: dict[str, tuple[Phones, ...]]) -> Pronunciations:
-    """The dictionary's variants where it has the word, a guess where not, each in both accents."""
+    """Look each word up, or guess it where the dictionary lacks it, and give both accents."""
     entries = {}
     for word in sorted(set(words)):
         american = known.get(word) or (guess(word, known),)
@@ -69,18 +69,19 @@ def pronounce(words: Iterable[str], known: dict[str, tuple[Phones, ...]]) -> Pro
 
 
 def with_british(variants: tuple[Phones, ...]) -> tuple[Phones, ...]:
-    """American variants, then the British ones that differ, rule upon rule (Wells 1982).
+    """Return American variants, then the British ones that differ, rule upon rule (Wells 1982).
 
     Non-rhotic: no R but before a vowel. LOT: clock with AO. BATH: glass with AA.
     """
-    found = list(variants)
-    for rule in (_without_r, _rounded_lot, _broad_bath):
-        found += [rule(phones) for phones in found]
-    return tuple(dict.fromkeys(found))
+    forms = list(variants)
+    for rule in (_drop_r, _round_lot, _broaden_bath):
+        # Each rule also applies to what the rules before it made.
+        forms += [rule(phones) for phones in forms]
+    return tuple(dict.fromkeys(forms))
 
 
 def guess(word: str, known: dict[str, tuple[Phones, ...]]) -> Phones:
-    """Two known words in one, a known word with -s, -es, 's or -ing, or letter by letter.
+    """Return two known words in one, a known word with -s, -es, 's or -ing, or letter by letter.
 
     Raises ValueError for a word without letters.
     """
@@ -90,7 +91,10 @@ def guess(word: str, known: dict[str, tuple[Phones, ...]]) -> Phones:
             return known[word[:cut]][0] + known[word[cut:]][0]
     for ending in ("s", "es", "'s", "'"):
         if word.endswith(ending) and (stem := word.removesuffix(ending)) in known:
-            return known[stem][0] + _plural(known[stem][0][-1])
+            phones = known[stem][0]
+            if phones[-1] in _HISSING:
+                return (*phones, "IH", "Z")
+            return (*phones, "S" if phones[-1] in _VOICELESS else "Z")
     if word.endswith("ing") and (stem := word[:-3]) in known:
         return (*known[stem][0], "IH", "NG")
     phones = tuple(phone for letter in word for phone in _LETTERS.get(letter, ()))
@@ -99,14 +103,8 @@ def guess(word: str, known: dict[str, tuple[Phones, ...]]) -> Phones:
     return phones
 
 
-def _plural(last: str) -> Phones:
-    if last in _HISSING:
-        return ("IH", "Z")
-    return ("S",) if last in _VOICELESS else ("Z",)
-
-
-def _without_r(phones: Phones) -> Phones:
-    """ "hammer" ends in AH, "door" in AO; "rain" keeps its R."""
+def _drop_r(phones: Phones) -> Phones:
+    """Drop R as in "hammer", which ends in AH, "door" in AO; "rain" keeps its R."""
     out: list[str] = []
     for phone, following in zip(phones, (*phones[1:], ""), strict=True):
         linked = following in _VOWELS
@@ -116,9 +114,9 @@ def _without_r(phones: Phones) -> Phones:
     return tuple(out)
 
 
-def _rounded_lot(phones: Phones) -> Phones:
+def _round_lot(phones: Phones) -> Phones:
     return tuple("AO" if phone == "AA" else phone for phone in phones)
 
 
-def _broad_bath(phones: Phones) -> Phones:
+def _broaden_bath(phones: Phones) -> Phones:
     return tuple("AA" if phone == "AE" else phone for phone in phones)

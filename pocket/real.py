@@ -28,10 +28,10 @@ from stabench.systems.asr.whisper_checkpoint import SYSTRAN
 from stabench.systems.cascade.cascade import Cascade
 
 MODEL = "tiny.en"
+# Raised when the same caption would be spoken otherwise.
 RENDERING = 1
-"""Raised when the same caption would be spoken otherwise."""
+# What recognises, by the name that pip knows; the speech needs onnxruntime too.
 MODULES = {"faster-whisper": "faster_whisper", "openai-whisper": "whisper"}
-"""What recognises, by the name that pip knows; the speech needs onnxruntime too."""
 NEURAL, ESPEAK = "neural", "espeak"
 
 
@@ -48,10 +48,12 @@ def real(voice: str = NEURAL) -> Dataset:
     clips = pocket()
     if voice == ESPEAK:
         return replace(clips, name="real-espeak")
-    version = _version(clips.version)
+    digest = catalogue.entry(neural_voice.WEIGHTS).files[0].sha256 or ""
+    runtime = importlib.metadata.version("onnxruntime")
+    version = f"{clips.version}-hibari-{digest[:8]}-r{RENDERING}-onnxruntime-{runtime}"
     folder = cache_folder() / f"real-{version}"
     if not folder.exists():
-        _render(folder, clips.clips)
+        _render_speech(folder, clips.clips)
     spoken = tuple(replace(clip, speech=folder / f"{clip.id}.wav") for clip in clips.clips)
     return replace(clips, name="real", version=version, clips=spoken)
 
@@ -75,23 +77,16 @@ def check_installed(voice: str) -> None:
 
 
 def whisper(variant: str = "stock") -> Cascade:
-    """openai-whisper's own code or a variant of it, then the pocket's text-to-audio model."""
+    """Return openai-whisper's code or a variant of it, then the pocket's text-to-audio model."""
     return Cascade(Whisper(MODEL, variant, SYSTRAN), text_to_audio())
 
 
 def faster_whisper() -> Cascade:
-    """faster-whisper on the published folder as it is, then the pocket's text-to-audio model."""
+    """Return faster-whisper on the published folder, then the pocket's text-to-audio model."""
     return Cascade(FasterWhisper(MODEL, SYSTRAN), text_to_audio())
 
 
-def _version(clips: str) -> str:
-    """Name the clips, the voice and what computed it, for the record of a run and the folder."""
-    voice = catalogue.entry(neural_voice.WEIGHTS).files[0].sha256 or ""
-    runtime = importlib.metadata.version("onnxruntime")
-    return f"{clips}-hibari-{voice[:8]}-r{RENDERING}-onnxruntime-{runtime}"
-
-
-def _render(folder: Path, clips: tuple[Clip, ...]) -> None:
+def _render_speech(folder: Path, clips: tuple[Clip, ...]) -> None:
     """Speak every caption into `folder`."""
 
     def fill(part: Path) -> None:

@@ -55,6 +55,7 @@ def write(split: Split, folder: Path) -> None:
     speech.start()
     clips = listed(split)
     voices = {}
+    # One task a fork: no utterance hears the noise that another left behind.
     with multiprocessing.get_context("fork").Pool(2, maxtasksperchild=1) as pool:
         results = pool.imap(partial(rendered, split=split), clips, chunksize=1)
         for item, result in zip(clips, results, strict=True):

@@ -28,7 +28,7 @@ class Item(NamedTuple):
 
 
 def items(split: Split, count: int, captions: int = 1) -> list[Item]:
-    """The first `count` items of a split; item i is the same whatever `count` is."""
+    """Return the first `count` items of a split; item i is the same whatever `count` is."""
     rng = np.random.default_rng([_SEED[split], VERSION])
     deck: list[str] = []
     out = []
@@ -43,14 +43,15 @@ def items(split: Split, count: int, captions: int = 1) -> list[Item]:
 
 
 def _deal(deck: list[str], count: int, rng: np.random.Generator) -> tuple[str, ...]:
-    """Different events from a shuffled deck that is refilled, so that all come equally often."""
-    drawn: list[str] = []
-    while len(drawn) < count:
+    """Deal different events from a shuffled, refilled deck, so that all come equally often."""
+    hand: list[str] = []
+    while len(hand) < count:
         if not deck:
             deck.extend(LABELS[i] for i in rng.permutation(len(LABELS)))
         event = deck.pop()
-        if event in drawn:
+        if event in hand:
+            # Back to the bottom: it is still owed to a later clip.
             deck.insert(0, event)
         else:
-            drawn.append(event)
-    return tuple(drawn)
+            hand.append(event)
+    return tuple(hand)

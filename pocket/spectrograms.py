@@ -17,7 +17,7 @@ FLOOR_DB = -70
 
 
 def picture(run: Path, clips: list[str], out: Path) -> None:
-    """One row a clip, one column each for the reference and three systems; 0 to 8 kHz, 4 s."""
+    """Draw one row a clip, one column each for the reference and three systems; 0 to 8 kHz, 4 s."""
     folder = RunFolder.open(run)
     known = {clip.id: clip for clip in folder.clips}
     heard = {(row.system, row.clip): row.text for row in folder.rows() if row.ok}
@@ -30,9 +30,9 @@ def picture(run: Path, clips: list[str], out: Path) -> None:
             assert path is not None, f"{name} has no reference"
             _draw(axis, decode(path).samples)
             axis.set_title(column, fontsize=9, loc="left", fontweight="bold")
-        said = f'said: "{known[name].caption}"\ncascade heard: "{heard["cascade", name]}"'
+        title = f'said: "{known[name].caption}"\ncascade heard: "{heard["cascade", name]}"'
         row[0].set_ylabel("kHz", fontsize=8)
-        row[0].text(0, 1.2, said, transform=row[0].transAxes, fontsize=9, va="bottom")
+        row[0].text(0, 1.2, title, transform=row[0].transAxes, fontsize=9, va="bottom")
     figure.subplots_adjust(0.04, 0.03, 0.99, 0.91, wspace=0.13, hspace=0.75)
     figure.savefig(out, dpi=90)
 

@@ -138,7 +138,7 @@ def start() -> None:
 
 
 def say(text: str, voice: Voice) -> Spoken:
-    """What espeak-ng speaks, at its own 22,050 Hz. Raises ValueError for an unknown voice."""
+    """Speak by espeak-ng, at its own 22,050 Hz. Raises ValueError for an unknown voice."""
     return _espeak().say(text, voice)
 
 
@@ -148,7 +148,7 @@ def draw_voice(names: tuple[str, ...], rng: np.random.Generator) -> Voice:
 
 
 def record(spoken: Spoken, rng: np.random.Generator) -> np.ndarray:
-    """The utterance as a microphone in a room has it: float64 [T] at 16 kHz, peak about 0.5."""
+    """Record the utterance in a room by a microphone: float64 [T] at 16 kHz, peak about 0.5."""
     # In double precision: a float32 matrix product would differ between processors.
     dry = resample_poly(spoken.samples, 320, 441)
     wet = np.concatenate([np.zeros(sg.samples(0.1)), dry, np.zeros(sg.samples(0.15))])

@@ -17,7 +17,7 @@ LANGUAGE_MODEL = WEIGHTS / "asr" / "caption.arpa"
 
 
 def cascade() -> Cascade:
-    """STAR's own speech encoder with a word-CTC head, then the pocket text-to-audio model.
+    """Return STAR's own speech encoder with a word-CTC head, then the pocket text-to-audio model.
 
     Against STAR it isolates the text between the two: encoder, its weights and the generator's
     network are the same.
@@ -26,33 +26,33 @@ def cascade() -> Cascade:
 
 
 def cascade_pocketsphinx() -> Cascade:
-    """PocketSphinx with the same language model and the same text-to-audio model."""
+    """Return PocketSphinx with the same language model and the same text-to-audio model."""
     asr = PocketSphinx(LANGUAGE_MODEL, WEIGHTS / "asr" / "words.dict")
     return Cascade(asr, text_to_audio())
 
 
 def oracle() -> Cascade:
-    """The same with the true caption in place of the recogniser."""
+    """Return the same with the true caption in place of the recogniser."""
     return Cascade(CaptionAsr(), text_to_audio())
 
 
 def star() -> Star:
-    """HuBERT (log-mel front end), Q-Former bridge, DiT."""
+    """Return STAR: HuBERT (log-mel front end), Q-Former bridge, DiT."""
     return _star(configs.star(), "star", "speech_encoder")
 
 
 def star_nobridge() -> Star:
-    """Without BridgeNet: speech frames go straight into the DiT."""
+    """Return STAR without BridgeNet: speech frames go straight into the DiT."""
     return _star(configs.star(bridge=None), "star-nobridge", "speech_encoder")
 
 
 def star_dac() -> Star:
-    """With a codec's encoder in place of the speech encoder."""
+    """Return STAR with a codec's encoder in place of the speech encoder."""
     return _star(configs.star(encoder=configs.CODEC), "star-dac", "codec")
 
 
 def recogniser() -> CtcRecogniser:
-    """CTC over words on STAR's speech encoder, searched with the captions' trigram."""
+    """Return CTC over words on STAR's speech encoder, searched with the captions' trigram."""
     return CtcRecogniser(
         configs.ENCODER,
         configs.ctc_head(),
@@ -74,12 +74,12 @@ class FoldedTextToAudio(DitTextToAudio):
         self.generator = FoldedGenerator(plain.udit, plain.vae, plain.config, plain.latent_frames)
 
     def provenance(self) -> dict[str, Any]:
-        """As DitTextToAudio, with the variant."""
+        """Return DitTextToAudio's provenance with the variant."""
         return {**super().provenance(), "variant": VARIANT}
 
 
 def text_to_audio() -> FoldedTextToAudio:
-    """The generator of cascade and oracle, from which the STAR systems were trained."""
+    """Return the generator of cascade and oracle, from which the STAR systems were trained."""
     return FoldedTextToAudio(
         text_encoder=configs.TEXT_ENCODER,
         udit=configs.UDIT,
@@ -93,13 +93,13 @@ def text_to_audio() -> FoldedTextToAudio:
 
 
 def _star(config: StarConfig, name: str, encoder: str) -> Star:
-    """A STAR whose DiT is the text-to-audio one, overruled by what stage 2 changed."""
-    own = WEIGHTS / name
+    """Return a STAR whose DiT is the text-to-audio one, overruled by what stage 2 changed."""
+    folder = WEIGHTS / name
     weights = {
         "speech_encoder": WEIGHTS / f"{encoder}.safetensors",
-        "udit": (WEIGHTS / "udit.safetensors", own / "udit.safetensors"),
+        "udit": (WEIGHTS / "udit.safetensors", folder / "udit.safetensors"),
         "vae": WEIGHTS / "vae.safetensors",
     }
     if config.bridge:
-        weights["bridge"] = own / "bridge.safetensors"
+        weights["bridge"] = folder / "bridge.safetensors"
     return Star(config, weights, variant=VARIANT)

@@ -47,13 +47,13 @@ def timeline(weights: Path = WEIGHTS) -> EventTimeline:
     Raises FileNotFoundError for a missing file, ValueError for thresholds of another tagger.
     """
     card = store.read_config(weights / FOLDER, TimelineCard)
-    tagger = _tagger(weights)
+    tagger = _find_tagger(weights)
     if card.tagger != tagger.sha256:
         raise ValueError(
             f"{weights / FOLDER / store.CONFIG} is of the tagger {card.tagger[:12]}, the one in "
             f"{tagger.path} is {tagger.sha256[:12]}; run python -m stabench.pocket.timeline"
         )
-    return _build(tagger, card.window_s, card.thresholds)
+    return _build_timeline(tagger, card.window_s, card.thresholds)
 
 
 def ship_timeline(weights: Path, waveforms: Iterable[np.ndarray], labels: np.ndarray) -> Path:
@@ -61,8 +61,8 @@ def ship_timeline(weights: Path, waveforms: Iterable[np.ndarray], labels: np.nda
 
     `waveforms` are the validation clips at 16 kHz, `labels` [N, C] say which events each holds.
     """
-    tagger = _tagger(weights)
-    limits = window_thresholds(_build(tagger, WINDOW_S, ()), waveforms, labels)
+    tagger = _find_tagger(weights)
+    limits = window_thresholds(_build_timeline(tagger, WINDOW_S, ()), waveforms, labels)
     card = TimelineCard(
         tagger=tagger.sha256,
         window_s=WINDOW_S,
@@ -77,12 +77,10 @@ def ship_timeline(weights: Path, waveforms: Iterable[np.ndarray], labels: np.nda
 def window_thresholds(
     network: EventTimeline, waveforms: Iterable[np.ndarray], labels: np.ndarray
 ) -> np.ndarray:
-    """Logits [C] that some window of 2 % of the clips without the event reaches.
-
-    The share is of clips, not of windows, so that "heard" says as much of a clip as the tagger's
-    thresholds do: at 2 % of the windows 7 % of the clips would be heard to hold an absent event.
-    """
+    """Return logits [C] that some window of 2 % of the clips without the event reaches."""
     network.load("cpu")
+    # The share is of clips, not of windows, so that "heard" says as much of a clip as the tagger's
+    # thresholds do: at 2 % of the windows 7 % of the clips would be heard to hold an absent event.
     peaks = [
         network.embed([without_dc(np.asarray(waveform))])[0].embeddings.max(axis=0)
         for waveform in waveforms
@@ -92,11 +90,11 @@ def window_thresholds(
     return np.array([np.quantile(column, 1 - FALSE_ALARMS) for column in columns])
 
 
-def _tagger(weights: Path) -> weight_sources.Folder:
+def _find_tagger(weights: Path) -> weight_sources.Folder:
     return weight_sources.Folder(weights / TAGGER, "pocket", LICENCE)
 
 
-def _build(
+def _build_timeline(
     tagger: weight_sources.Folder, window_s: float, thresholds: tuple[float, ...]
 ) -> EventTimeline:
     card = store.read_config(tagger.path, TaggerCard)

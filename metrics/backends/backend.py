@@ -21,12 +21,12 @@ from stabench.metrics.embedders.network import NetworkEmbedder
 from stabench.metrics.embedders.weight_sources import Published, Source
 
 MISSING_OPERATORS = ("nms", "qnms")
+# Environment variable: a folder that holds torchvggish's hubconf.py.
 TORCHVGGISH = "TORCHVGGISH"
-"""Environment variable: a folder that holds torchvggish's hubconf.py."""
 
 
 def package_version(distribution: str) -> str:
-    """Its version. Raises FileNotFoundError where it is not installed."""
+    """Return its version. Raises FileNotFoundError where it is not installed."""
     try:
         return version(distribution)
     except PackageNotFoundError as error:
@@ -38,7 +38,7 @@ def package_version(distribution: str) -> str:
 
 @cache
 def package(distribution: str) -> ModuleType:
-    """The top module of `distribution`, imported offline. Raises FileNotFoundError."""
+    """Return the top module of `distribution`, imported offline. Raises FileNotFoundError."""
     package_version(distribution)
     define_torchvision_operators()
     stay_offline()
@@ -66,7 +66,7 @@ _LIBRARIES: list[Any] = []
 
 
 def stay_offline() -> None:
-    """Hub look-ups answer at once instead of being tried again for minutes."""
+    """Let look-ups on the hub fail at once instead of being tried again for minutes."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     constants: Any = importlib.import_module("huggingface_hub.constants")
     constants.HF_HUB_OFFLINE = True  # read from the environment when first imported
@@ -93,7 +93,7 @@ class LocalRoberta:
 
 
 def clap_module(architecture: str) -> Any:
-    """laion_clap's `CLAP_Module` of an unfused architecture such as "HTSAT-tiny", not yet filled.
+    """Build laion_clap's unfused `CLAP_Module`, not yet filled, of, say, "HTSAT-tiny".
 
     Raises FileNotFoundError where the package is not installed.
     """
@@ -104,7 +104,7 @@ def clap_module(architecture: str) -> Any:
 
 
 def torchvggish() -> Path:
-    """Folder of torchvggish, which frechet-audio-distance takes from torch.hub.
+    """Return the folder of torchvggish, which frechet-audio-distance takes from torch.hub.
 
     Raises FileNotFoundError.
     """
@@ -123,7 +123,7 @@ def torchvggish() -> Path:
 
 
 def vggish_distance() -> Any:
-    """frechet-audio-distance's VGGish without PCA and last ReLU (its defaults), not yet filled.
+    """Build frechet-audio-distance's VGGish, not yet filled, without PCA and last ReLU (defaults).
 
     Raises FileNotFoundError where the package or torchvggish is not there.
     """
@@ -156,7 +156,7 @@ class AsBuilt:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the names, shapes and values, in order of their names."""
+        """Return the digest of the names, shapes and values, in order of their names."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self._state.items()):
             digest.update(f"{name} {tuple(tensor.shape)}".encode())
@@ -168,7 +168,7 @@ class AsBuilt:
 
     @cached_property
     def _state(self) -> Mapping[str, Tensor]:
-        return _seeded(self.build).state_dict()
+        return _build_seeded(self.build).state_dict()
 
 
 class Backend(NetworkEmbedder):
@@ -182,27 +182,30 @@ class Backend(NetworkEmbedder):
     checkpoint: ClassVar[str]
 
     def __init__(self, weights: str | Path = PUBLISHED) -> None:
-        """`weights`: "published", "random" or a checkpoint file. Raises FileNotFoundError."""
+        """Take `weights`: "published", "random" or a checkpoint file. Raises FileNotFoundError."""
         self.version = package_version(self.distribution)
-        super().__init__(self._source(str(weights)))
+        super().__init__(self._choose_source(str(weights)))
 
     def peer(self) -> Any:
-        """The package's own object, its network not filled yet."""
+        """Return the package's own object, its network not filled yet."""
         raise NotImplementedError
 
     def named(self, content: Mapping[str, Any]) -> Mapping[str, Tensor]:
-        """The tensors of a checkpoint's content by the names that the network has."""
+        """Return the tensors of a checkpoint's content by the names that the network has."""
         raise NotImplementedError
 
     def parts(self) -> dict[str, Any]:
-        """What decides the result besides package and weights, in values of JSON."""
+        """Return what decides the result besides package and weights, in values of JSON."""
         raise NotImplementedError
 
     def settings(self) -> dict[str, Any]:
         return {self.distribution: self.version, **self.parts()}
 
     def load(self, device: str, precision: str | None = None) -> None:
-        """Raises FileNotFoundError, or ValueError for weights or a precision that do not fit."""
+        """Build and fill the network.
+
+        Raises FileNotFoundError, or ValueError for weights or a precision that do not fit.
+        """
         if precision not in (None, "float32"):
             raise ValueError(
                 f"backend '{self.distribution}': precision '{precision}' is not offered; "
@@ -211,11 +214,11 @@ class Backend(NetworkEmbedder):
         super().load(device)
 
     def _build(self) -> None:
-        self._peer = _seeded(self.peer)
+        self._peer = _build_seeded(self.peer)
         self.source.fill(self._peer.model)
         self._peer.model.to(self._device).eval()
 
-    def _source(self, weights: str) -> Source:
+    def _choose_source(self, weights: str) -> Source:
         if weights == RANDOM:
             return AsBuilt(lambda: self.peer().model)
         if weights == PUBLISHED:
@@ -233,8 +236,8 @@ class Backend(NetworkEmbedder):
         return Published(Path(weights), self.named, f"own file {Path(weights).name}")
 
 
-def _seeded(build: Callable[[], Any]) -> Any:
-    """What `build` makes from `SEED`; PyTorch's generator is left as it was."""
+def _build_seeded(build: Callable[[], Any]) -> Any:
+    """Return what `build` makes from `SEED`; PyTorch's generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         return build()

@@ -14,8 +14,8 @@ from stabench.metrics.backends.backend import PUBLISHED, Backend, vggish_distanc
 from stabench.metrics.contract import Features
 from stabench.metrics.embedders.network import check, exact, padded
 
+# One example. Of a shorter clip the package makes none, and fails; it is zero-padded to this.
 MINIMUM_SAMPLES = 15600
-"""One example. Of a shorter clip the package makes none, and fails; it is zero-padded to this."""
 
 
 class FrechetAudioDistanceEmbedder(Backend):
@@ -38,15 +38,14 @@ class FrechetAudioDistanceEmbedder(Backend):
         return content
 
     def embed(self, waveforms: list[np.ndarray]) -> list[Features]:
-        """Embeddings [E, 128] of each clip, a row per 0.96 s."""
+        """Return embeddings [E, 128] of each clip, a row per 0.96 s."""
         check(waveforms)
         with torch.no_grad(), exact():
-            return [Features(self._one(waveform)) for waveform in waveforms]
-
-    def _one(self, waveform: np.ndarray) -> np.ndarray:
-        return self._peer.get_embeddings([padded(waveform, MINIMUM_SAMPLES)], self.rate_hz)
+            # Alone in its list: of several clips the package joins the rows.
+            lists = [[padded(waveform, MINIMUM_SAMPLES)] for waveform in waveforms]
+            return [Features(self._peer.get_embeddings(clip, self.rate_hz)) for clip in lists]
 
 
 def embedder(weights: str = PUBLISHED) -> FrechetAudioDistanceEmbedder:
-    """What is registered as "frechet-audio-distance". Raises FileNotFoundError."""
+    """Return what is registered as "frechet-audio-distance". Raises FileNotFoundError."""
     return FrechetAudioDistanceEmbedder(weights)

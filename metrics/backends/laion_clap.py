@@ -18,8 +18,8 @@ from stabench.metrics.embedders.network import check, exact
 from stabench.metrics.embedders.published import located
 from stabench.metrics.embedders.tokens import RobertaTokens, StandInTokens, Tokenizer
 
+# An index tensor that the checkpoints hold and newer language models compute.
 POSITION_IDS = "text_branch.embeddings.position_ids"
-"""An index tensor that the checkpoints hold and newer language models compute."""
 
 
 class LaionClapEmbedder(Backend):
@@ -36,13 +36,15 @@ class LaionClapEmbedder(Backend):
         architecture: str = "HTSAT-tiny",
         tokenizer: Tokenizer | None = None,
     ) -> None:
-        """Without a `tokenizer`, captions are read by roberta-base's, or by words if random.
+        """Read captions by `tokenizer`, else by roberta-base's, or by words if random.
 
         Raises FileNotFoundError where the package, the weights or the tokenizer are not there.
         """
         self.architecture = architecture
         super().__init__(weights)
-        self.tokenizer = tokenizer or _tokenizer(weights)
+        if tokenizer is None and weights == RANDOM:
+            tokenizer = StandInTokens()
+        self.tokenizer = tokenizer or RobertaTokens(located(("roberta-base",)).path)
 
     def parts(self) -> dict[str, Any]:
         return {
@@ -57,39 +59,31 @@ class LaionClapEmbedder(Backend):
     def named(self, content: Mapping[str, Any]) -> Mapping[str, Tensor]:
         state = content["state_dict"]
         names = {name: name.removeprefix("module.") for name in state}
-        return {own: state[name] for name, own in names.items() if own != POSITION_IDS}
+        return {plain: state[name] for name, plain in names.items() if plain != POSITION_IDS}
 
     def embed(self, waveforms: list[np.ndarray]) -> list[Features]:
-        """One L2-normalised row [1, 512] of each clip, each alone in its batch."""
+        """Return one L2-normalised row [1, 512] of each clip, each alone in its batch."""
         check(waveforms)
         with torch.no_grad(), exact():
-            return [Features(self._one(waveform)) for waveform in waveforms]
+            return [Features(self._embed_clip(waveform)) for waveform in waveforms]
 
     def embed_text(self, captions: list[str]) -> np.ndarray:
-        """L2-normalised rows float32 [N, 512], each caption alone in its batch."""
+        """Return L2-normalised rows float32 [N, 512], each caption alone in its batch."""
         with torch.no_grad(), exact():
-            return np.concatenate([self._text(caption) for caption in captions])
+            embed = self._peer.get_text_embedding
+            return np.concatenate([embed([text], tokenizer=self._tokenize) for text in captions])
 
-    def _one(self, waveform: np.ndarray) -> np.ndarray:
+    def _embed_clip(self, waveform: np.ndarray) -> np.ndarray:
         heard = waveform[: round(self.longest_s * self.rate_hz)]
         samples = torch.from_numpy(np.ascontiguousarray(heard, np.float32))[None]
         # A tensor is not rounded to int16 here: that belongs to the protocol, before.
         return self._peer.get_audio_embedding_from_data(samples, use_tensor=True).cpu().numpy()
 
-    def _text(self, caption: str) -> np.ndarray:
-        return self._peer.get_text_embedding([caption], tokenizer=self._tensors)
-
-    def _tensors(self, captions: list[str]) -> dict[str, Tensor]:
+    def _tokenize(self, captions: list[str]) -> dict[str, Tensor]:
         ids, mask = self.tokenizer(captions)
         return {"input_ids": torch.as_tensor(ids), "attention_mask": torch.as_tensor(mask)}
 
 
-def _tokenizer(weights: str | Path) -> Tokenizer:
-    if weights == RANDOM:
-        return StandInTokens()
-    return RobertaTokens(located(("roberta-base",)).path)
-
-
 def embedder(weights: str = PUBLISHED) -> LaionClapEmbedder:
-    """What is registered as "laion-clap": 630k-audioset-best. Raises FileNotFoundError."""
+    """Return what is registered as "laion-clap": 630k-audioset-best. Raises FileNotFoundError."""
     return LaionClapEmbedder(weights)

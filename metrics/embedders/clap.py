@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 POWER_FLOOR = 1e-10
 UNRELATED = ("a dog barks", "an orchestra plays softly")
 LARGEST_COSINE = 0.95
+# Index tensors that only some checkpoints hold; the network computes them itself.
 DERIVED = ("text_model.embeddings.position_ids", "text_model.embeddings.token_type_ids")
-"""Index tensors that only some checkpoints hold; the network computes them itself."""
+# Captions go through the network by 8, padded to a multiple of 16 tokens.
 CAPTIONS, STEP = 8, 16
-"""Captions go through the network by 8, padded to a multiple of 16 tokens."""
 
 
 class ClapFrontEnd(BaseModel):
@@ -50,7 +50,7 @@ class ClapFrontEnd(BaseModel):
     longest_s: float = 10.0
 
     def fixed_length(self, waveform: np.ndarray) -> np.ndarray:
-        """The clip [N] as the network hears it: exactly `longest_s` long.
+        """Return the clip [N] as the network hears it: exactly `longest_s` long.
 
         Longer clips keep their beginning; shorter ones are repeated whole, then zero-padded.
         """
@@ -94,24 +94,29 @@ class Captions(NamedTuple):
 
 
 def batches(tokens: Tokens, pad: int) -> Iterator[Captions]:
-    """Batches of one of few shapes, each caption in a shape of its own length.
+    """Yield batches of one of few shapes, each caption in a shape of its own length.
 
-    So a caption's bits do not depend on the others. Every row ends in at least one padding token,
-    because transformers leaves the mask out where none is needed, and with it changes the bits.
+    So a caption's bits do not depend on the others.
     """
     by_length: dict[int, list[int]] = defaultdict(list)
     for index, words in enumerate(tokens.mask.sum(1)):
+        # At least one padding token ends every row: where no mask is needed, transformers leaves it
+        # out, and with it changes the bits.
         by_length[(int(words) // STEP + 1) * STEP].append(index)
     for length, indices in by_length.items():
         for start in range(0, len(indices), CAPTIONS):
             chosen = indices[start : start + CAPTIONS]
+            # A last, smaller batch is filled up by repeats: another shape has other bits.
             rows = (chosen * CAPTIONS)[:CAPTIONS]
             yield Captions(
-                chosen, Tokens(_cut(tokens.ids[rows], length, pad), _cut(tokens.mask[rows], length))
+                chosen,
+                Tokens(
+                    _cut_rows(tokens.ids[rows], length, pad), _cut_rows(tokens.mask[rows], length)
+                ),
             )
 
 
-def _cut(rows: np.ndarray, length: int, filler: int = 0) -> np.ndarray:
+def _cut_rows(rows: np.ndarray, length: int, filler: int = 0) -> np.ndarray:
     cut = rows[:, :length]
     return np.pad(cut, ((0, 0), (0, length - cut.shape[1])), constant_values=filler)
 
@@ -130,8 +135,11 @@ class ClapEmbedder(NetworkEmbedder):
         front_end: ClapFrontEnd | None = None,
         config: str | None = None,
     ) -> None:
-        """Raises FileNotFoundError when the config is needed and missing."""
-        super().__init__(weight_sources.given(weights))
+        """Read the config if need be.
+
+        Raises FileNotFoundError when the config is needed and missing.
+        """
+        super().__init__(weight_sources.as_source(weights))
         self.tokenizer = tokenizer
         self.front_end = front_end or ClapFrontEnd()
         self.rate_hz, self.longest_s = self.front_end.rate_hz, self.front_end.longest_s
@@ -147,13 +155,21 @@ class ClapEmbedder(NetworkEmbedder):
         }
 
     def embed(self, waveforms: list[np.ndarray]) -> list[Features]:
-        """One L2-normalised row [1, D] of each clip."""
+        """Return one L2-normalised row [1, D] of each clip."""
         check(waveforms)
+        features = []
         with torch.inference_mode(), exact():
-            return [Features(self._row(waveform)) for waveform in waveforms]
+            for waveform in waveforms:
+                samples = self.front_end.fixed_length(waveform)[None]
+                decibels = self._logmel(torch.tensor(samples, device=self._device))
+                # The front end stays in float32: only the network is asked for less.
+                with self._mixed():
+                    row = self._hear(decibels)
+                features.append(Features(row.float().cpu().numpy()))
+        return features
 
     def embed_text(self, captions: list[str]) -> np.ndarray:
-        """L2-normalised rows float32 [N, D]."""
+        """Return L2-normalised rows float32 [N, D]."""
         rows = np.zeros((len(captions), self._model.config.projection_dim), np.float32)
         with torch.inference_mode(), exact(), self._mixed():
             tokens = self.tokenizer(captions)
@@ -165,17 +181,11 @@ class ClapEmbedder(NetworkEmbedder):
                 rows[indices] = output.pooler_output[: len(indices)].float().cpu().numpy()
         return rows
 
-    def _row(self, waveform: np.ndarray) -> np.ndarray:
-        samples = self.front_end.fixed_length(waveform)[None]
-        decibels = self._logmel(torch.tensor(samples, device=self._device))
-        with self._mixed():
-            return self._hear(decibels).float().cpu().numpy()
-
     def _build(self) -> None:
         from transformers import ClapModel
 
         self._logmel = LogMel(self.front_end).to(self._device)
-        model = ClapModel(self._unfused())
+        model = ClapModel(self._read_config())
         self.source.fill(model, DERIVED)
         self._model = model.eval().to(self._device)
         self._hear = Htsat(self._model, self.precision)
@@ -183,8 +193,8 @@ class ClapEmbedder(NetworkEmbedder):
         if not isinstance(self.source, weight_sources.Seeded):
             self._refuse_constant_text()
 
-    def _unfused(self) -> "ClapConfig":
-        """Raises ValueError for a fusion checkpoint."""
+    def _read_config(self) -> "ClapConfig":
+        """Return the config. Raises ValueError for a fusion checkpoint."""
         from transformers import ClapAudioConfig, ClapConfig
 
         config = ClapConfig.from_dict(json.loads(self._config))
@@ -197,10 +207,10 @@ class ClapEmbedder(NetworkEmbedder):
         return config
 
     def _refuse_constant_text(self) -> None:
-        """Raises ValueError when the text branch is plainly broken."""
-        one, other = self.embed_text(list(UNRELATED))
+        """Raise ValueError when the text branch is plainly broken."""
+        first, second = self.embed_text(list(UNRELATED))
         # A branch that returns zeros has no direction at all: as constant as can be.
-        cosine = float(one @ other) if one.any() and other.any() else 1.0
+        cosine = float(first @ second) if first.any() and second.any() else 1.0
         if not cosine < LARGEST_COSINE:
             raise ValueError(
                 f"CLAP ({self.origin}): '{UNRELATED[0]}' and '{UNRELATED[1]}' have cosine "

@@ -21,8 +21,8 @@ from stabench.metrics.embedders.mel import slaney_bank
 from stabench.metrics.embedders.network import NetworkEmbedder, check, exact, padded
 
 POWER_FLOOR = 1e-10
+# Shorter clips are zero-padded to this (the rule of audioldm_eval, and so of the papers).
 MINIMUM_SAMPLES = 32000
-"""Shorter clips are zero-padded to this (the rule of audioldm_eval, and so of the papers)."""
 SAME_KERNEL = 1e-6
 
 
@@ -72,7 +72,7 @@ class Dft(nn.Module):
         self.conv_imag = Kernel((-np.sin(angle) * hann)[:, None])
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Waveform [B, N] to power [B, frames, bins], frames centred on multiples of the hop."""
+        """Turn waveform [B, N] into power [B, frames, bins], a frame around each hop."""
         padded = F.pad(waveform[:, None], (self.pad, self.pad), mode="reflect")
         real = F.conv1d(padded, self.conv_real.weight, stride=self.hop)
         imag = F.conv1d(padded, self.conv_imag.weight, stride=self.hop)
@@ -138,7 +138,7 @@ class Cnn14(nn.Module):
 
     @property
     def minimum_samples(self) -> int:
-        """The shortest waveform that survives every pooling and the reflect padding."""
+        """Return the shortest waveform that survives every pooling and the reflect padding."""
         return max(2 ** (len(self.config.channels) - 1) * self.config.hop, self.config.window)
 
     @property
@@ -149,12 +149,15 @@ class Cnn14(nn.Module):
         return self.from_logmel(self.logmel(waveform))
 
     def logmel(self, waveform: Tensor) -> Tensor:
-        """Waveform [B, N] to decibels [B, 1, 1 + N // hop, mels]; ValueError when too short."""
+        """Turn waveform [B, N] into decibels [B, 1, 1 + N // hop, mels].
+
+        ValueError when too short.
+        """
         self.check_length(waveform)
         return self.logmel_extractor(self.spectrogram_extractor.stft(waveform))[:, None]
 
     def check_length(self, waveform: Tensor) -> None:
-        """Raises ValueError for a waveform [B, N] that is too short."""
+        """Raise ValueError for a waveform [B, N] that is too short."""
         if waveform.shape[-1] < self.minimum_samples:
             raise ValueError(
                 f"waveform has {waveform.shape[-1]} samples, the network needs at least "
@@ -162,7 +165,7 @@ class Cnn14(nn.Module):
             )
 
     def from_logmel(self, logmel: Tensor) -> Tagging:
-        """The network behind the front end: decibels [B, 1, frames, mels] to `Tagging`."""
+        """Run the network behind the front end: decibels [B, 1, frames, mels] to `Tagging`."""
         maps = self.bn0(logmel.transpose(1, 3)).transpose(1, 3)
         for name in self.block_names:
             pool = 1 if name == self.block_names[-1] else 2
@@ -174,7 +177,7 @@ class Cnn14(nn.Module):
 
 
 def pooled(maps: Tensor) -> Tensor:
-    """Maps [B, C, frames, mels] to [B, C]: mean over mel, then maximum plus mean over time."""
+    """Pool maps [B, C, frames, mels] to [B, C]: mean over mel, then maximum plus mean over time."""
     over_time = maps.mean(dim=3)
     return over_time.amax(dim=2) + over_time.mean(dim=2)
 
@@ -183,16 +186,21 @@ class Power:
     """The power spectrum of one waveform: by FFT where the checkpoint's kernels are the DFT's."""
 
     def __init__(self, dft: Dft) -> None:
-        """`dft` holds the kernels of the checkpoint; where they differ it is used as it is."""
+        """Take `dft`, which holds the kernels of the checkpoint.
+
+        Where they differ it is used as it is.
+        """
         window = dft.conv_real.weight.shape[-1]
-        own = Dft(window, dft.hop).state_dict()
+        expected = Dft(window, dft.hop).state_dict()
         kernels = dft.state_dict().items()
-        same = all((own[name] - kernel.cpu()).abs().max() < SAME_KERNEL for name, kernel in kernels)
+        same = all(
+            (expected[name] - kernel.cpu()).abs().max() < SAME_KERNEL for name, kernel in kernels
+        )
         self._dft, self._window = dft, window
         self._hann = torch.hann_window(window, device=dft.conv_real.weight.device) if same else None
 
     def __call__(self, waveform: Tensor) -> Tensor:
-        """[1, N] to [1, frames, bins]."""
+        """Turn [1, N] into [1, frames, bins]."""
         if self._hann is None:
             return self._dft(waveform)
         spectrum = torch.stft(
@@ -207,43 +215,38 @@ class Inference:
     def __init__(self, network: Cnn14, precision: Precision) -> None:
         self._network = network
         self._power = Power(network.spectrogram_extractor.stft)
-        blocks = [_block(network, name) for name in network.block_names]
-        self._blocks = [
-            [
-                prepacked.convolution(*prepacked.folded(convolution, norm), precision)
+        self._blocks: list[list[prepacked.Layer]] = []
+        for name in network.block_names:
+            block = network.get_submodule(name)
+            assert isinstance(block, ConvBlock), f"{name} is a {type(block).__name__}"
+            folded = (
+                prepacked.fold_norm(convolution, norm)
                 for convolution, norm in ((block.conv1, block.bn1), (block.conv2, block.bn2))
-            ]
-            for block in blocks
-        ]
-        self._embed = prepacked.of(network.fc1, "relu", precision)
-        self._classify = prepacked.of(network.fc_audioset, precision=precision)
+            )
+            self._blocks.append([prepacked.convolution(*pair, precision) for pair in folded])
+        self._embed = prepacked.pack_linear(network.fc1, "relu", precision)
+        self._classify = prepacked.pack_linear(network.fc_audioset, precision=precision)
 
     def logmel(self, waveform: Tensor) -> Tensor:
-        """As `Cnn14.logmel`."""
+        """Do as `Cnn14.logmel`."""
         self._network.check_length(waveform)
         return self._network.logmel_extractor(self._power(waveform))[:, None]
 
     def from_logmel(self, logmel: Tensor) -> Tagging:
-        """As `Cnn14.from_logmel`."""
+        """Do as `Cnn14.from_logmel`."""
         return self.from_pooled(pooled(self.maps(logmel)))
 
     def maps(self, logmel: Tensor) -> Tensor:
-        """What the last block gives, before the pooling over time: [B, C, frames, mels]."""
+        """Return what the last block gives, before the pooling over time: [B, C, frames, mels]."""
         maps = self._network.bn0(logmel.transpose(1, 3)).transpose(1, 3)
         for index, (first, second) in enumerate(self._blocks):
             maps = second(first(F.avg_pool2d(maps, 2) if index else maps))
         return maps
 
     def from_pooled(self, rows: Tensor) -> Tagging:
-        """Pooled maps [N, C] to `Tagging`."""
+        """Turn pooled maps [N, C] into `Tagging`."""
         embedding = self._embed(rows)
         return Tagging(embedding, self._classify(embedding))
-
-
-def _block(network: Cnn14, name: str) -> ConvBlock:
-    block = network.get_submodule(name)
-    assert isinstance(block, ConvBlock), f"{name} is a {type(block).__name__}"
-    return block
 
 
 class TaggerCard(BaseModel):
@@ -256,10 +259,6 @@ class TaggerCard(BaseModel):
     thresholds: tuple[float, ...] = ()
 
 
-def _card(weights: str | Path | weight_sources.Source) -> TaggerCard:
-    return store.read_config(weight_sources.folder(weights), TaggerCard)
-
-
 class Cnn14Tagger(NetworkEmbedder):
     """`metrics.contract.Tagger` over weights; what is not given is on their folder's card."""
 
@@ -270,15 +269,26 @@ class Cnn14Tagger(NetworkEmbedder):
         labels: Sequence[str] | None = None,
         thresholds: Sequence[float] | None = None,
     ) -> None:
-        """Raises FileNotFoundError when a card is needed and missing, ValueError on sizes."""
-        super().__init__(weight_sources.given(weights))
-        given = config is not None and labels is not None and thresholds is not None
-        card = TaggerCard() if given else _card(weights)
+        """Read the card if need be.
+
+        Raises FileNotFoundError when a card is needed and missing, ValueError on sizes.
+        """
+        super().__init__(weight_sources.as_source(weights))
+        if config is None or labels is None or thresholds is None:
+            card = store.read_config(weight_sources.folder(weights), TaggerCard)
+        else:
+            card = TaggerCard()
         self.config = card.network if config is None else config
         self.labels = tuple(card.labels if labels is None else labels)
         self.thresholds = np.asarray(card.thresholds if thresholds is None else thresholds, float)
         self.rate_hz = self.config.rate_hz
-        self._check_classes()
+        for name, size in (("labels", len(self.labels)), ("thresholds", len(self.thresholds))):
+            # None at all are allowed: FD, KL and IS need neither.
+            if size not in (0, self.config.classes):
+                raise ValueError(
+                    f"tagger ({self.origin}): {size} {name}, expected {self.config.classes} "
+                    f"(classes of the network); correct {store.CONFIG}"
+                )
 
     def settings(self) -> dict[str, Any]:
         return {
@@ -288,10 +298,10 @@ class Cnn14Tagger(NetworkEmbedder):
         }
 
     def embed(self, waveforms: list[np.ndarray]) -> list[Features]:
-        """One embedding row and the logits of each clip; short clips are zero-padded."""
+        """Return one embedding row and the logits of each clip; short clips are zero-padded."""
         check(waveforms)
         with torch.inference_mode(), exact():
-            return [self._features(waveform) for waveform in waveforms]
+            return [self._hear_clip(waveform) for waveform in waveforms]
 
     def _build(self) -> None:
         network = Cnn14(self.config).eval()
@@ -301,18 +311,10 @@ class Cnn14Tagger(NetworkEmbedder):
         for name in (*network.block_names, "fc1", "fc_audioset"):
             delattr(network, name)  # `Inference` holds them, laid out anew
 
-    def _features(self, waveform: np.ndarray) -> Features:
+    def _hear_clip(self, waveform: np.ndarray) -> Features:
         samples = torch.tensor(padded(waveform, self._minimum)[None], device=self._device)
         logmel = self._inference.logmel(samples)
         with self._mixed():
             tagging = self._inference.from_logmel(logmel)
         embedding, logits = (tensor.float().cpu().numpy() for tensor in tagging)
         return Features(embedding, logits[0])
-
-    def _check_classes(self) -> None:
-        for name, size in (("labels", len(self.labels)), ("thresholds", len(self.thresholds))):
-            if size not in (0, self.config.classes):
-                raise ValueError(
-                    f"tagger ({self.origin}): {size} {name}, expected {self.config.classes} "
-                    f"(classes of the network); correct {store.CONFIG}"
-                )

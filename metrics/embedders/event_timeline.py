@@ -37,7 +37,7 @@ class EventTimeline(Cnn14Tagger):
         labels: Sequence[str] | None = None,
         thresholds: Sequence[float] | None = None,
     ) -> None:
-        """As `Cnn14Tagger`. Raises ValueError for windows that are shorter than a frame."""
+        """Do as `Cnn14Tagger`. Raises ValueError for windows that are shorter than a frame."""
         super().__init__(weights, config, labels, thresholds)
         halvings = len(self.config.channels) - 1
         self.frame_s = self.config.hop * 2**halvings / self.config.rate_hz
@@ -52,7 +52,7 @@ class EventTimeline(Cnn14Tagger):
     def settings(self) -> dict[str, Any]:
         return {**super().settings(), "window_s": self.window_s}
 
-    def _features(self, waveform: np.ndarray) -> Features:
+    def _hear_clip(self, waveform: np.ndarray) -> Features:
         samples = torch.tensor(padded(waveform, self._minimum)[None], device=self._device)
         logmel = self._inference.logmel(samples)
         with self._mixed():
@@ -62,10 +62,8 @@ class EventTimeline(Cnn14Tagger):
 
 
 def pooled_windows(maps: Tensor, frames: int) -> Tensor:
-    """Maps [B, C, T, mels] to [B, N, C]: `pooled` over windows of so many frames, one frame apart.
-
-    Maps that are shorter are one window.
-    """
+    """Pool maps [B, C, T, mels] to [B, N, C], over windows of `frames` frames, one frame apart."""
     over_mel = maps.mean(dim=3)
+    # Maps that are shorter than a window are one window.
     windows = over_mel.unfold(2, min(frames, over_mel.shape[2]), 1)
     return (windows.amax(dim=3) + windows.mean(dim=3)).transpose(1, 2).contiguous()

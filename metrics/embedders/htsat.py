@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stabench.metrics.embedders.prepacked import Layer, linear, of
+from stabench.metrics.embedders.prepacked import Layer, linear, pack_linear
 
 if TYPE_CHECKING:
     from transformers import ClapModel
     from transformers.models.clap.modeling_clap import (
         ClapAudioLayer,
         ClapAudioPatchMerging,
-        ClapAudioSelfAttention,
         ClapAudioStage,
     )
 
@@ -38,7 +37,7 @@ class Grid:
     """The patches of one stage, `rows` x `columns`, and the windows that tile them."""
 
     def __init__(self, rows: int, columns: int, window: int) -> None:
-        """Raises ValueError when the windows do not tile the grid."""
+        """Number the patches. Raises ValueError when the windows do not tile the grid."""
         if rows % window or columns % window:
             raise ValueError(
                 f"HTSAT: a grid of {rows} x {columns} patches is not tiled by windows of {window}; "
@@ -48,11 +47,11 @@ class Grid:
         self._cells = torch.arange(rows * columns).view(rows, columns)
 
     def windows(self) -> Tensor:
-        """Cells [rows * columns], window after window, row after row in each."""
-        return self._by_window(self._cells)
+        """Return cells [rows * columns], window after window, row after row in each."""
+        return self._order_by_window(self._cells)
 
     def neighbours(self) -> Tensor:
-        """Places, in window order, of the four tokens that each merged token is made of [N / 4, 4].
+        """Return the places [N / 4, 4], in window order, of the four tokens of each merged token.
 
         Merged tokens are in the order of their rows.
         """
@@ -61,28 +60,32 @@ class Grid:
         return torch.stack([corner.flatten() for corner in corners], dim=1)
 
     def shifted(self, odd: bool, device: torch.device) -> Shift:
-        """How a layer of this stage sees tokens in window order; odd ones shift by half a window.
+        """Return how a layer of this stage sees tokens in window order.
+
+        Odd ones shift by half a window.
 
         A stage of a single window is never shifted.
         """
         if not odd or min(self._rows, self._columns) <= self._window:
             return Shift(None, None, None)
         half = self._window // 2
-        rolled = self._by_window(self._cells.roll((-half, -half), (0, 1)))
+        rolled = self._order_by_window(self._cells.roll((-half, -half), (0, 1)))
         order = torch.argsort(self.windows())[rolled]
-        return Shift(order.to(device), torch.argsort(order).to(device), self._mask(half).to(device))
+        return Shift(
+            order.to(device), torch.argsort(order).to(device), self._mask_rolled(half).to(device)
+        )
 
-    def _mask(self, half: int) -> Tensor:
-        """[windows, area, area]: tokens that rolling has brought together do not attend."""
+    def _mask_rolled(self, half: int) -> Tensor:
+        """Mask tokens that rolling has brought together, [windows, area, area]."""
         bands = [
             (torch.arange(size) >= size - self._window).int()
             + (torch.arange(size) >= size - half).int()
             for size in (self._rows, self._columns)
         ]
-        region = self._by_window(bands[0][:, None] * 3 + bands[1]).view(-1, self._window**2)
+        region = self._order_by_window(bands[0][:, None] * 3 + bands[1]).view(-1, self._window**2)
         return (region[:, None] != region[:, :, None]) * MASKED
 
-    def _by_window(self, cells: Tensor) -> Tensor:
+    def _order_by_window(self, cells: Tensor) -> Tensor:
         tiles = cells.unflatten(0, (-1, self._window)).unflatten(2, (-1, self._window))
         return tiles.transpose(1, 2).flatten()
 
@@ -95,12 +98,20 @@ class Block:
         self._heads, self._shift = attention.num_attention_heads, shift
         self._area = len(attention.relative_position_index)
         self._before, self._after = layer.layernorm_before, layer.layernorm_after
-        self._qkv = linear(*_joined(attention), precision=precision)
-        self._out = of(layer.attention.output.dense, precision=precision)
-        self._rise = of(layer.intermediate.dense, "gelu", precision)
-        self._fall = of(layer.output.dense, precision=precision)
-        bias = _position_bias(attention)[None]
-        self._bias = bias if shift.mask is None else bias + shift.mask[:, None]
+        # Query, key and value as one product: their weights one under the other.
+        parts = (attention.query, attention.key, attention.value)
+        weight = torch.cat([part.weight for part in parts]).detach()
+        biases: list[Tensor] = [part.bias for part in parts]
+        bias = None if biases[0] is None else torch.cat(biases).detach()
+        self._qkv = linear(weight, bias, precision=precision)
+        self._out = pack_linear(layer.attention.output.dense, precision=precision)
+        self._rise = pack_linear(layer.intermediate.dense, "gelu", precision)
+        self._fall = pack_linear(layer.output.dense, precision=precision)
+        index = attention.relative_position_index
+        table = attention.relative_position_bias_table.detach()[index.flatten()]
+        # [1, heads, area, area], of any window.
+        position = table.view(*index.shape, -1).permute(2, 0, 1).contiguous()[None]
+        self._bias = position if shift.mask is None else position + shift.mask[:, None]
 
     def __call__(self, tokens: Tensor) -> Tensor:
         tokens = tokens + self._attend(self._before(tokens))
@@ -122,7 +133,7 @@ class Merging:
 
     def __init__(self, module: "ClapAudioPatchMerging", neighbours: Tensor, precision: str) -> None:
         self._neighbours, self._norm = neighbours, module.norm
-        self._reduce = of(module.reduction, precision=precision)
+        self._reduce = pack_linear(module.reduction, precision=precision)
 
     def __call__(self, tokens: Tensor) -> Tensor:
         return self._reduce(self._norm(tokens[self._neighbours].flatten(1)))
@@ -132,7 +143,10 @@ class Htsat:
     """`__call__(decibels [1, 1, frames, mels]) -> [1, D]`, L2-normalised, of one clip at a time."""
 
     def __init__(self, model: "ClapModel", precision: str = "float32") -> None:
-        """Raises ValueError for a grid of patches that its windows do not tile."""
+        """Lay out the layers.
+
+        Raises ValueError for a grid of patches that its windows do not tile.
+        """
         encoder = model.audio_model.audio_encoder
         self._encoder = encoder
         grids = [Grid(*size, encoder.config.window_size) for size in encoder.input_resolutions]
@@ -148,8 +162,8 @@ class Htsat:
                 neighbours = grid.neighbours()[merged.windows()].to(device)
                 self._layers.append(Merging(stage.downsample, neighbours, precision))
         projection = model.audio_projection
-        self._wide = of(projection.linear1, "relu", precision)
-        self._narrow = of(projection.linear2, precision=precision)
+        self._wide = pack_linear(projection.linear1, "relu", precision)
+        self._narrow = pack_linear(projection.linear2, precision=precision)
 
     def __call__(self, decibels: Tensor) -> Tensor:
         maps = self._encoder.batch_norm(decibels.transpose(1, 3)).transpose(1, 3)
@@ -159,18 +173,3 @@ class Htsat:
             tokens = layer(tokens)
         pooled = self._encoder.norm(tokens).mean(0, keepdim=True)
         return F.normalize(self._narrow(self._wide(pooled)).float(), dim=-1)
-
-
-def _joined(attention: "ClapAudioSelfAttention") -> tuple[Tensor, Tensor | None]:
-    """Weight and bias of query, key and value, one under the other."""
-    parts = (attention.query, attention.key, attention.value)
-    weight = torch.cat([part.weight for part in parts]).detach()
-    biases: list[Tensor] = [part.bias for part in parts]
-    return weight, None if biases[0] is None else torch.cat(biases).detach()
-
-
-def _position_bias(attention: "ClapAudioSelfAttention") -> Tensor:
-    """[heads, area, area] of one window."""
-    table = attention.relative_position_bias_table.detach()
-    index = attention.relative_position_index
-    return table[index.flatten()].view(*index.shape, -1).permute(2, 0, 1).contiguous()

@@ -15,13 +15,13 @@ from stabench.metrics.embedders.clap import ClapFrontEnd
 from stabench.metrics.embedders.cnn14 import Dft
 from stabench.metrics.embedders.mel import slaney_bank
 
+# What data-parallel training puts before every name.
 WRAPPED = "module."
-"""What data-parallel training puts before every name."""
+# Heads of other tasks, and index tensors that are computed.
 UNUSED = re.compile(
     r"(text|audio)_transform\.|audio_branch\.(tscam_conv|head)\."
     r"|text_branch\.embeddings\.(position_ids|token_type_ids)$|.*\.attn_mask$"
 )
-"""Heads of other tasks, and index tensors that are computed."""
 FUSION = ("fusion_model", "mel_conv1d", "mel_conv2d")
 FRONT_END = "audio_branch.spectrogram_extractor.", "audio_branch.logmel_extractor."
 RENAMED = (
@@ -38,24 +38,30 @@ RENAMED = (
     (r"\.mlp\.fc2\.", ".output.dense."),
 )
 QKV, PARTS = ".attention.self.qkv.", ("query", "key", "value")
+# Of LayerNorm in roberta-base, which laion_clap builds; the port on the hub says 1e-12.
 ROBERTA_EPS = 1e-5
-"""Of LayerNorm in roberta-base, which laion_clap builds; the port on the hub says 1e-12."""
 KERNEL_TOLERANCE = 1e-5
 
 
 def translate(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a file by ClapModel's names. Raises ValueError, KeyError for another file."""
+    """Return the tensors of a file by ClapModel's names.
+
+    Raises ValueError, KeyError for another file.
+    """
     tensors = unwrapped(checkpoint)
     check_front_end(tensors)
     renamed: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if not UNUSED.match(name) and not name.startswith(FRONT_END):
-            renamed |= _renamed(name, tensor)
+            renamed |= _rename(name, tensor)
     return renamed
 
 
 def unwrapped(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The state dict by laion_clap's names. Raises ValueError when it holds a fusion network."""
+    """Return the state dict by laion_clap's names.
+
+    Raises ValueError when it holds a fusion network.
+    """
     state = checkpoint.get("state_dict", checkpoint)
     tensors = {name.removeprefix(WRAPPED): tensor for name, tensor in state.items()}
     fused = [name for name in tensors if any(part in name for part in FUSION)]
@@ -68,7 +74,7 @@ def unwrapped(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def config(width: int, depths: tuple[int, ...]) -> str:
-    """ClapConfig's JSON of an HTSAT of `width` and `depths` beside roberta-base."""
+    """Return ClapConfig's JSON of an HTSAT of `width` and `depths` beside roberta-base."""
     audio = {
         "patch_embeds_hidden_size": width,
         "hidden_size": width * 2 ** (len(depths) - 1),
@@ -80,14 +86,19 @@ def config(width: int, depths: tuple[int, ...]) -> str:
 
 
 def check_front_end(tensors: Mapping[str, Tensor]) -> None:
-    """Raises ValueError when the checkpoint was trained on another spectrogram than ours."""
+    """Raise ValueError when the checkpoint was trained on another spectrogram than ours."""
     ours = ClapFrontEnd()
     bank = slaney_bank(ours.rate_hz, ours.window, ours.mels, ours.fmin, ours.fmax)
-    own = {f"{FRONT_END[1]}melW": torch.from_numpy(bank)}
+    expected = {f"{FRONT_END[1]}melW": torch.from_numpy(bank)}
     kernels = Dft(ours.window, ours.hop).state_dict().items()
-    own |= {f"{FRONT_END[0]}stft.{name}": kernel for name, kernel in kernels}
+    expected |= {f"{FRONT_END[0]}stft.{name}": kernel for name, kernel in kernels}
     for name in (name for name in tensors if name.startswith(FRONT_END)):
-        if name not in own or not _near(tensors[name], own[name]):
+        tensor, kernel = tensors[name], expected.get(name)
+        if (
+            kernel is None
+            or tensor.shape != kernel.shape
+            or not (tensor - kernel).abs().max() < KERNEL_TOLERANCE
+        ):
             raise ValueError(
                 f"CLAP: tensor '{name}' differs from the front end of laion_clap's models "
                 f"({ours.rate_hz} Hz, window {ours.window}, {ours.mels} mels from {ours.fmin:g} "
@@ -95,14 +106,11 @@ def check_front_end(tensors: Mapping[str, Tensor]) -> None:
             )
 
 
-def _near(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and bool((one - other).abs().max() < KERNEL_TOLERANCE)
-
-
-def _renamed(name: str, tensor: Tensor) -> dict[str, Tensor]:
+def _rename(name: str, tensor: Tensor) -> dict[str, Tensor]:
     for pattern, replacement in RENAMED:
         name = re.sub(pattern, replacement, name)
     if QKV not in name:
         return {name: tensor}
-    parts = tensor.chunk(len(PARTS))
-    return {name.replace("qkv", part): some for part, some in zip(PARTS, parts, strict=True)}
+    # laion_clap holds query, key and value as one tensor, transformers as three.
+    blocks = tensor.chunk(len(PARTS))
+    return {name.replace("qkv", part): block for part, block in zip(PARTS, blocks, strict=True)}

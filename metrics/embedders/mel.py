@@ -8,28 +8,30 @@ SLANEY_LOG_STEP = np.log(6.4) / 27
 
 
 def slaney_bank(rate_hz: int, window: int, mels: int, fmin: float, fmax: float) -> np.ndarray:
-    """Area-normalised triangles [window // 2 + 1, mels], float32, on Slaney's mel scale.
+    """Return area-normalised triangles [window // 2 + 1, mels], float32, on Slaney's mel scale.
 
     The triangles are drawn over frequency in hertz (Auditory Toolbox, 1998; librosa's default).
     """
     edges = _slaney_to_hz(np.linspace(_hz_to_slaney(fmin), _hz_to_slaney(fmax), mels + 2))
     bins = np.linspace(0, rate_hz / 2, window // 2 + 1)
     area = 2.0 / (edges[2:] - edges[:-2])
-    return (_triangles(bins, edges) * area).astype(np.float32)
+    return (_draw_triangles(bins, edges) * area).astype(np.float32)
 
 
 def htk_bank(rate_hz: int, window: int, mels: int, fmin: float, fmax: float) -> np.ndarray:
-    """Unit-height triangles [window // 2 + 1, mels], float64, drawn over mel; the DC bin is zero.
+    """Return unit-height triangles [window // 2 + 1, mels], float64, drawn over mel.
+
+    The DC bin is zero.
 
     VGGish's front end (AudioSet, 2017) uses the formula of the HTK book and ignores DC.
     """
     edges = np.linspace(_hz_to_htk(fmin), _hz_to_htk(fmax), mels + 2)
-    bank = _triangles(_hz_to_htk(np.linspace(0, rate_hz / 2, window // 2 + 1)), edges)
+    bank = _draw_triangles(_hz_to_htk(np.linspace(0, rate_hz / 2, window // 2 + 1)), edges)
     bank[0] = 0.0
     return bank
 
 
-def _triangles(bins: np.ndarray, edges: np.ndarray) -> np.ndarray:
+def _draw_triangles(bins: np.ndarray, edges: np.ndarray) -> np.ndarray:
     lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]
     rise = (bins[:, None] - lower) / (centre - lower)
     fall = (upper - bins[:, None]) / (upper - centre)

@@ -14,8 +14,8 @@ import torch
 from stabench.metrics.contract import Precision
 from stabench.metrics.embedders.weight_sources import Source
 
+# Rises when the same weights and settings would give other features.
 VERSION = 1
-"""Rises when the same weights and settings would give other features."""
 
 
 class NetworkEmbedder:
@@ -41,14 +41,15 @@ class NetworkEmbedder:
 
     @property
     def examinations(self) -> Path | None:
-        """Folder of the records of its examinations as a judge, of weights that may bring some."""
+        """Return the folder of its examinations as a judge, where the weights may bring some."""
         return getattr(self.source, "examinations", None)
 
     @property
     def identity(self) -> str:
-        """Hex digest of the weights and of every setting that changes a feature."""
+        """Return the hex digest of the weights and of every setting that changes a feature."""
         parts = {
             "version": VERSION,
+            # So a renamed class has other identities, and kept features are not found.
             "kind": type(self).__name__,
             "sha256": self.sha256,
             "precision": self.precision,
@@ -57,7 +58,7 @@ class NetworkEmbedder:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def settings(self) -> dict[str, Any]:
-        """What changes the result beside the weights, in values of JSON."""
+        """Return what changes the result beside the weights, in values of JSON."""
         raise NotImplementedError
 
     def load(self, device: str, precision: Precision | None = None) -> None:
@@ -72,14 +73,14 @@ class NetworkEmbedder:
 
     @contextmanager
     def _mixed(self) -> Iterator[None]:
-        """bfloat16 where that was asked for."""
+        """Compute in bfloat16 where that was asked for."""
         wanted = self.precision == "bfloat16"
         with torch.autocast(torch.device(self._device).type, torch.bfloat16, enabled=wanted):
             yield
 
 
 def check_precision(precision: str) -> Precision:
-    """Raises ValueError unless it is one of `Precision`."""
+    """Raise ValueError unless it is one of `Precision`."""
     known: tuple[Precision, ...] = get_args(Precision)
     if precision not in known:
         allowed = " or ".join(f"'{name}'" for name in known)
@@ -89,7 +90,7 @@ def check_precision(precision: str) -> Precision:
 
 @contextmanager
 def exact() -> Iterator[None]:
-    """No TF32, which cuDNN uses by default, and the same kernels at every call."""
+    """Forbid TF32, which cuDNN uses by default, and ask for the same kernels at every call."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = matmul.allow_tf32
     matmul.allow_tf32 = False
@@ -103,7 +104,7 @@ def exact() -> Iterator[None]:
 
 
 def check(waveforms: list[np.ndarray]) -> None:
-    """Raises ValueError unless each is one mono clip of finite samples, not empty."""
+    """Raise ValueError unless each is one mono clip of finite samples, not empty."""
     for index, waveform in enumerate(waveforms):
         if waveform.ndim != 1 or not len(waveform):
             raise ValueError(
@@ -118,6 +119,6 @@ def check(waveforms: list[np.ndarray]) -> None:
 
 
 def padded(waveform: np.ndarray, minimum: int) -> np.ndarray:
-    """The clip [N] as float32, zero-padded at its end to `minimum` samples."""
+    """Return the clip [N] as float32, zero-padded at its end to `minimum` samples."""
     samples = np.asarray(waveform, np.float32)
     return np.pad(samples, (0, max(0, minimum - len(samples))))

@@ -16,13 +16,13 @@ Layer = Callable[[Tensor], Tensor]
 Activation = Literal["none", "relu", "gelu"]
 ONE: list[int] = [1, 1]
 PLAIN: dict[str, Layer] = {"none": lambda rows: rows, "relu": F.relu, "gelu": F.gelu}
+# Output channels from which the weights outweigh the maps: oneDNN's convolution takes up to 2.7
+# times as long as the product of patches and weights then (CNN14's last layer, one clip).
 WIDE = 1024
-"""Output channels from which the weights outweigh the maps: oneDNN's convolution takes up to 2.7
-times as long as the product of patches and weights then (CNN14's last layer, one clip)."""
 
 
 def packable(weight: Tensor, precision: str) -> bool:
-    """Whether oneDNN computes with this weight here."""
+    """Return whether oneDNN computes with this weight here."""
     return (
         precision == "float32"
         and weight.device.type == "cpu"
@@ -32,12 +32,12 @@ def packable(weight: Tensor, precision: str) -> bool:
 
 
 def convolution(weight: Tensor, bias: Tensor, precision: str = "float32") -> Layer:
-    """A 3x3 convolution with padding 1, bias and ReLU over maps [B, C, H, W]."""
+    """Return a 3x3 convolution with padding 1, bias and ReLU over maps [B, C, H, W]."""
     if not packable(weight, precision):
         weight = weight.contiguous(memory_format=torch.channels_last)
         return lambda maps: F.relu_(F.conv2d(maps, weight, bias, padding=1))
     if weight.shape[0] >= WIDE:
-        return _patch_convolution(weight, bias)
+        return _convolve_patches(weight, bias)
     packed = torch.ops.aten.mkldnn_reorder_conv2d_weight(weight.to_mkldnn(), ONE, ONE, ONE, 1)
     run = torch.ops.mkldnn._convolution_pointwise
     return lambda maps: run(maps, packed, bias, ONE, ONE, ONE, 1, "relu", [], "")
@@ -49,7 +49,7 @@ def linear(
     activation: Activation = "none",
     precision: str = "float32",
 ) -> Layer:
-    """Rows [..., K] by weight [N, K], with bias and activation."""
+    """Return rows [..., K] by weight [N, K], with bias and activation."""
     if not packable(weight, precision):
         after = PLAIN[activation]
         return lambda rows: after(F.linear(rows, weight, bias))
@@ -59,14 +59,16 @@ def linear(
     return lambda rows: run(rows, packed, bias, activation, [], form)
 
 
-def of(layer: nn.Linear, activation: Activation = "none", precision: str = "float32") -> Layer:
-    """`linear` with the tensors of a module."""
+def pack_linear(
+    layer: nn.Linear, activation: Activation = "none", precision: str = "float32"
+) -> Layer:
+    """Return `linear` with the tensors of a module."""
     bias = None if layer.bias is None else layer.bias.detach()
     return linear(layer.weight.detach(), bias, activation, precision)
 
 
-def folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the convolution that also does what `norm` does when evaluating."""
+def fold_norm(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of the convolution that also does what `norm` does in evaluation."""
     mean, variance = norm.running_mean, norm.running_var
     assert mean is not None, "a BatchNorm without running statistics"
     assert variance is not None
@@ -75,8 +77,8 @@ def folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor
     return weight.detach(), (norm.bias - mean * scale).detach()
 
 
-def _patch_convolution(weight: Tensor, bias: Tensor) -> Layer:
-    """`convolution` as one product of 3x3 patches, which few pixels keep small."""
+def _convolve_patches(weight: Tensor, bias: Tensor) -> Layer:
+    """Return `convolution` as one product of 3x3 patches, which few pixels keep small."""
     product = linear(weight.permute(0, 2, 3, 1).flatten(1), bias, "relu")
 
     def run(maps: Tensor) -> Tensor:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 PUBLISHED, RANDOM = "published", "random"
 PCA_FILE = "vggish_pca_params-970ea276.pth"
+# Width and depths of the audio branch of 630k-audioset-best and of music_speech_audioset.
 TINY, BASE = (96, (2, 2, 6, 2)), (128, (2, 2, 12, 2))
-"""Width and depths of the audio branch of 630k-audioset-best and of music_speech_audioset."""
+# PANNs numbers its classes as AudioSet's class_labels_indices.csv does; names are not in it.
 AUDIOSET = tuple(str(index) for index in range(527))
-"""PANNs numbers its classes as AudioSet's class_labels_indices.csv does; names are not in it."""
 
 
 class Origin(NamedTuple):
@@ -34,60 +34,63 @@ class Origin(NamedTuple):
 
 
 def vggish(weights: str = PUBLISHED) -> "VggishEmbedder":
-    """The embedding of FAD, as every FAD tool takes it: no PCA, no last ReLU."""
+    """Return the embedding of FAD, as every FAD tool takes it: no PCA, no last ReLU."""
     from stabench.metrics.embedders.vggish import VggishConfig, VggishEmbedder
 
-    return VggishEmbedder(_vggish(weights), VggishConfig())
+    return VggishEmbedder(_choose_vggish(weights), VggishConfig())
 
 
 def vggish_pca(weights: str = PUBLISHED) -> "VggishEmbedder":
-    """VGGish as AudioSet released it: last ReLU, PCA with whitening, 8-bit steps.
+    """Return VGGish as AudioSet released it: last ReLU, PCA with whitening, 8-bit steps.
 
     The PCA parameters lie beside a `weights` file under their published name.
     """
     from stabench.metrics.embedders.vggish import VggishConfig, VggishEmbedder
 
-    return VggishEmbedder(_vggish(weights), VggishConfig(), _pca(weights))
+    return VggishEmbedder(_choose_vggish(weights), VggishConfig(), _read_pca(weights))
 
 
 def cnn14_16k(weights: str = PUBLISHED) -> "Cnn14Tagger":
-    """FD, KL and IS of the papers: PANNs CNN14 at 16 kHz. Classes are numbered, not named."""
+    """Return FD, KL and IS of the papers: PANNs CNN14 at 16 kHz.
+
+    Classes are numbered, not named.
+    """
     from stabench.metrics.embedders.cnn14 import Cnn14Config
 
-    return _cnn14("cnn14-16k", weights, Cnn14Config())
+    return _build_cnn14("cnn14-16k", weights, Cnn14Config())
 
 
 def cnn14_32k(weights: str = PUBLISHED) -> "Cnn14Tagger":
-    """PANNs CNN14 at 32 kHz, the same network behind another front end."""
+    """Return PANNs CNN14 at 32 kHz, the same network behind another front end."""
     from stabench.metrics.embedders.cnn14 import Cnn14Config
 
     config = Cnn14Config(rate_hz=32000, window=1024, hop=320, fmin=50, fmax=14000)
-    return _cnn14("cnn14-32k", weights, config)
+    return _build_cnn14("cnn14-32k", weights, config)
 
 
 def clap_630k(weights: str = PUBLISHED) -> "ClapEmbedder":
-    """LAION-CLAP 630k-audioset-best: the author's file, or else transformers' port of it.
+    """Return LAION-CLAP 630k-audioset-best: the author's file, or else transformers' port of it.
 
     LayerNorm of the port's text branch has another epsilon (1e-12 for 1e-5): their identities
     differ, and so do their last digits.
     """
     names = ("clap-630k-audioset-best", "clap-htsat-unfused")
-    return _clap(names, weights, TINY)
+    return _build_clap(names, weights, TINY)
 
 
 def clap_music_speech(weights: str = PUBLISHED) -> "ClapEmbedder":
-    """LAION-CLAP music_speech_audioset_epoch_15_esc_89.98, with the larger HTSAT-base."""
-    return _clap(("clap-music-speech-audioset",), weights, BASE)
+    """Return LAION-CLAP music_speech_audioset_epoch_15_esc_89.98, with the larger HTSAT-base."""
+    return _build_clap(("clap-music-speech-audioset",), weights, BASE)
 
 
-def _vggish(weights: str) -> "Source":
+def _choose_vggish(weights: str) -> "Source":
     from stabench.metrics.embedders.vggish import Vggish, VggishConfig
 
-    return _source(("vggish",), weights, dict, lambda: Vggish(VggishConfig()))
+    return _choose_source(("vggish",), weights, dict, lambda: Vggish(VggishConfig()))
 
 
-def _pca(weights: str) -> "Pca":
-    """The PCA parameters that go with `weights`. Raises FileNotFoundError, ValueError."""
+def _read_pca(weights: str) -> "Pca":
+    """Return the PCA parameters that go with `weights`. Raises FileNotFoundError, ValueError."""
     import torch
 
     from stabench.metrics.embedders import weights as store
@@ -102,15 +105,15 @@ def _pca(weights: str) -> "Pca":
         path = located(("vggish-pca",)).path
     else:
         path = Path(weights).parent / PCA_FILE
-    return Pca(*_pca_tensors(path, size), store.sha256(_existing(path)))
+    return Pca(*_read_pca_tensors(path, size), store.sha256(_require(path)))
 
 
-def _pca_tensors(path: Path, size: int) -> "tuple[Tensor, Tensor]":
+def _read_pca_tensors(path: Path, size: int) -> "tuple[Tensor, Tensor]":
     import torch
 
     from stabench.checkpoints.tensors import read_torch
 
-    content = read_torch(_existing(path))
+    content = read_torch(_require(path))
     try:
         components = torch.as_tensor(content["pca_eigen_vectors"], dtype=torch.float32)
         means = torch.as_tensor(content["pca_means"], dtype=torch.float32).flatten()
@@ -124,17 +127,17 @@ def _pca_tensors(path: Path, size: int) -> "tuple[Tensor, Tensor]":
     return components, means
 
 
-def _cnn14(name: str, weights: str, config: "Cnn14Config") -> "Cnn14Tagger":
+def _build_cnn14(name: str, weights: str, config: "Cnn14Config") -> "Cnn14Tagger":
     from stabench.metrics.embedders.cnn14 import Cnn14, Cnn14Tagger
 
     def model(checkpoint: Mapping[str, Any]) -> "Mapping[str, Tensor]":
         return checkpoint["model"]
 
-    source = _source((name,), weights, model, lambda: Cnn14(config))
+    source = _choose_source((name,), weights, model, lambda: Cnn14(config))
     return Cnn14Tagger(source, config, AUDIOSET, ())
 
 
-def _clap(
+def _build_clap(
     names: tuple[str, ...], weights: str, size: tuple[int, tuple[int, ...]]
 ) -> "ClapEmbedder":
     from stabench.metrics.embedders import laion
@@ -145,16 +148,18 @@ def _clap(
 
     config = laion.config(*size)
     if weights == RANDOM:
-        return ClapEmbedder(Seeded(lambda: _clap_model(config)), StandInTokens(), None, config)
-    found = located(names) if weights == PUBLISHED else _own(weights)
-    tokens = _tokens(found.path)
-    if found.path.is_dir():
-        return ClapEmbedder(Folder(*found), tokens, None, store.config_text(found.path))
-    source = Published(found.path, laion.translate, found.origin, found.licence)
+        return ClapEmbedder(
+            Seeded(lambda: _build_clap_model(config)), StandInTokens(), None, config
+        )
+    place = located(names) if weights == PUBLISHED else _find_own(weights)
+    tokens = _choose_tokenizer(place.path)
+    if place.path.is_dir():
+        return ClapEmbedder(Folder(*place), tokens, None, store.config_text(place.path))
+    source = Published(place.path, laion.translate, place.origin, place.licence)
     return ClapEmbedder(source, tokens, None, config)
 
 
-def _clap_model(config: str) -> "nn.Module":
+def _build_clap_model(config: str) -> "nn.Module":
     import json
 
     from transformers import ClapConfig, ClapModel
@@ -162,8 +167,8 @@ def _clap_model(config: str) -> "nn.Module":
     return ClapModel(ClapConfig.from_dict(json.loads(config)))
 
 
-def _tokens(weights: Path) -> "Tokenizer":
-    """RoBERTa's files beside the weights, or those of roberta-base."""
+def _choose_tokenizer(weights: Path) -> "Tokenizer":
+    """Return RoBERTa's files beside the weights, or those of roberta-base."""
     from stabench.metrics.embedders.tokens import FILES, RobertaTokens
 
     beside = weights if weights.is_dir() else weights.parent
@@ -171,7 +176,7 @@ def _tokens(weights: Path) -> "Tokenizer":
     return RobertaTokens(beside if whole else located(("roberta-base",)).path)
 
 
-def _source(
+def _choose_source(
     names: tuple[str, ...],
     weights: str,
     translate: Callable[[Mapping[str, Any]], Mapping[str, Any]],
@@ -181,12 +186,12 @@ def _source(
 
     if weights == RANDOM:
         return Seeded(build)
-    found = located(names) if weights == PUBLISHED else _own(weights)
-    return Published(found.path, translate, found.origin, found.licence)
+    place = located(names) if weights == PUBLISHED else _find_own(weights)
+    return Published(place.path, translate, place.origin, place.licence)
 
 
 def located(names: tuple[str, ...]) -> Origin:
-    """The first that is there, checked by its sha256.
+    """Return the first that is there, checked by its sha256.
 
     Raises FileNotFoundError, of the first, when none is there; ValueError for a file that is not
     the published one.
@@ -199,6 +204,7 @@ def located(names: tuple[str, ...]) -> Origin:
         try:
             path = locate(name)
         except FileNotFoundError as error:
+            # The first name is the file to fetch, so its error is the one to show.
             missing = missing or error
             continue
         verify(path, entry(name))
@@ -207,12 +213,12 @@ def located(names: tuple[str, ...]) -> Origin:
     raise missing
 
 
-def _own(weights: str) -> Origin:
-    path = _existing(Path(weights))
+def _find_own(weights: str) -> Origin:
+    path = _require(Path(weights))
     return Origin(path, f"own file {path.name}", "unknown")
 
 
-def _existing(path: Path) -> Path:
+def _require(path: Path) -> Path:
     if not path.exists():
         raise FileNotFoundError(
             f"weights '{path}' are missing; give '{PUBLISHED}', '{RANDOM}' or the path of a file"

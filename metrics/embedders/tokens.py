@@ -44,7 +44,7 @@ class RobertaTokens:
     def identity(self) -> str:
         digest = hashlib.sha256()
         for name in FILES:
-            digest.update(self._existing(name).read_bytes())
+            digest.update(self._require(name).read_bytes())
         return f"roberta {LENGTH} {digest.hexdigest()}"
 
     def __call__(self, captions: list[str]) -> Tokens:
@@ -62,7 +62,7 @@ class RobertaTokens:
         from transformers import RobertaTokenizer
 
         for name in FILES:
-            self._existing(name)
+            self._require(name)
         tokenizer = RobertaTokenizer.from_pretrained(str(self.folder), local_files_only=True)
         if len(tokenizer) != ROBERTA_TOKENS:
             raise ValueError(
@@ -71,7 +71,7 @@ class RobertaTokens:
             )
         return tokenizer
 
-    def _existing(self, name: str) -> Path:
+    def _require(self, name: str) -> Path:
         path = self.folder / name
         if not path.is_file():
             raise FileNotFoundError(
@@ -88,10 +88,8 @@ class StandInTokens:
     def __call__(self, captions: list[str]) -> Tokens:
         ids = np.full((len(captions), LENGTH), PAD, dtype=np.int64)
         for row, caption in zip(ids, captions, strict=True):
-            words = [_number(word) for word in caption.split()][: LENGTH - 2]
+            # Any number will do, as long as a word always has the same.
+            hashes = [crc32(word.lower().encode()) for word in caption.split()[: LENGTH - 2]]
+            words = [FIRST_WORD + number % (ROBERTA_TOKENS - FIRST_WORD) for number in hashes]
             row[: len(words) + 2] = [BEGIN, *words, END]
         return Tokens(ids, (ids != PAD).astype(np.int64))
-
-
-def _number(word: str) -> int:
-    return FIRST_WORD + crc32(word.lower().encode()) % (ROBERTA_TOKENS - FIRST_WORD)

@@ -21,12 +21,12 @@ from stabench.metrics.embedders.mel import htk_bank
 from stabench.metrics.embedders.network import NetworkEmbedder, check, exact, padded
 
 LOG_OFFSET = 0.01
+# Examples that go through the linear layers together: always as many, so that their bits do not
+# depend on how many there are; 270 MB of weights are read once for all of them.
 ROWS = 80
-"""Examples that go through the linear layers together: always as many, so that their bits do not
-depend on how many there are; 270 MB of weights are read once for all of them."""
 LIMIT, STEPS = 2.0, 255.0
+# Shorter clips are zero-padded to this (the rule of audioldm_eval, and so of the papers).
 MINIMUM_SAMPLES = 32000
-"""Shorter clips are zero-padded to this (the rule of audioldm_eval, and so of the papers)."""
 
 
 class VggishConfig(BaseModel):
@@ -47,7 +47,7 @@ class VggishConfig(BaseModel):
 
     @property
     def example_samples(self) -> int:
-        """The shortest waveform that fills one example."""
+        """Return the shortest waveform that fills one example."""
         return (self.frames - 1) * self.hop + self.window
 
 
@@ -60,7 +60,7 @@ class Vggish(nn.Module):
     def __init__(self, config: VggishConfig) -> None:
         super().__init__()
         self.config = config
-        self.features = _stages(config.channels)
+        self.features = _build_stages(config.channels)
         cells = config.channels[-1] * (config.frames // 16) * (config.mels // 16)
         self.embeddings = nn.Sequential(
             nn.Linear(cells, config.hidden),
@@ -81,7 +81,7 @@ class Vggish(nn.Module):
         return self.embeddings(maps.permute(0, 2, 3, 1).flatten(1))
 
     def examples(self, waveform: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
-        """Log-mel examples float32 [..., E, 1, frames, mels] of `waveform` [..., N].
+        """Return log-mel examples float32 [..., E, 1, frames, mels] of `waveform` [..., N].
 
         Frames are not centred, examples do not overlap, the incomplete tail is dropped. Computed
         in `dtype`; the published front end is float64, float32 is 9e-5 off and 5 times faster.
@@ -99,8 +99,8 @@ class Vggish(nn.Module):
         return mel[..., :whole, :].unflatten(-2, (-1, 1, self.config.frames))
 
 
-def _stages(channels: tuple[int, int, int, int]) -> nn.Sequential:
-    """Convolutions 0, 3, 6, 8, 11, 13 of the published numbering: stages of 1, 1, 2 and 2."""
+def _build_stages(channels: tuple[int, int, int, int]) -> nn.Sequential:
+    """Build convolutions 0, 3, 6, 8, 11, 13 of the published numbering: stages of 1, 1, 2 and 2."""
     layers: list[nn.Module] = []
     inputs = 1
     for outputs, depth in zip(channels, (1, 1, 2, 2), strict=True):
@@ -115,45 +115,44 @@ class Inference:
     """The network at its quickest: one clip's convolutions, then linear layers by `ROWS` rows."""
 
     def __init__(self, network: Vggish, precision: Precision) -> None:
-        stages = [_stage(layer, precision) for layer in network.features]
-        self._stages = [stage for stage in stages if stage]
+        self._stages: list[prepacked.Layer] = []
+        for layer in network.features:
+            # A ReLU is part of the convolution before it.
+            if isinstance(layer, nn.Conv2d):
+                assert layer.bias is not None, "a convolution of VGGish without bias"
+                weight, bias = layer.weight.detach(), layer.bias.detach()
+                self._stages.append(prepacked.convolution(weight, bias, precision))
+            elif isinstance(layer, nn.MaxPool2d):
+                self._stages.append(layer)
         linears = [layer for layer in network.embeddings if isinstance(layer, nn.Linear)]
         last = len(linears) - 1
         self._linears = [
-            prepacked.of(layer, "none" if index == last else "relu", precision)
+            prepacked.pack_linear(layer, "none" if index == last else "relu", precision)
             for index, layer in enumerate(linears)
         ]
 
     def cells(self, examples: Tensor) -> Tensor:
-        """What the linear layers hear of examples [E, 1, frames, mels]: [E, cells]."""
+        """Return what the linear layers hear of examples [E, 1, frames, mels]: [E, cells]."""
         for stage in self._stages:
             examples = stage(examples)
         return examples.permute(0, 2, 3, 1).flatten(1)
 
     def rows(self, clips: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Embeddings [up to ROWS, D] of the cells of all clips, in order."""
+        """Yield embeddings [up to ROWS, D] of the cells of all clips, in order."""
         waiting: Tensor | None = None
         for cells in clips:
             waiting = cells if waiting is None else torch.cat([waiting, cells])
             while len(waiting) >= ROWS:
-                yield self._linear(waiting[:ROWS])
+                yield self._apply_linears(waiting[:ROWS])
                 waiting = waiting[ROWS:]
         if waiting is not None and len(waiting):
-            yield self._linear(waiting)[: len(waiting)]
+            yield self._apply_linears(waiting)[: len(waiting)]
 
-    def _linear(self, rows: Tensor) -> Tensor:
+    def _apply_linears(self, rows: Tensor) -> Tensor:
         rows = F.pad(rows, (0, 0, 0, ROWS - len(rows)))
         for layer in self._linears:
             rows = layer(rows)
         return rows
-
-
-def _stage(layer: nn.Module, precision: Precision) -> prepacked.Layer | None:
-    """A layer of `Vggish.features`; ReLU is part of the convolution before it."""
-    if isinstance(layer, nn.Conv2d):
-        assert layer.bias is not None, "a convolution of VGGish without bias"
-        return prepacked.convolution(layer.weight.detach(), layer.bias.detach(), precision)
-    return layer if isinstance(layer, nn.MaxPool2d) else None
 
 
 class Pca(NamedTuple):
@@ -164,7 +163,7 @@ class Pca(NamedTuple):
     sha256: str
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """ReLU, PCA, clipped to +-2, then whole steps of 0 to 255, as float32."""
+        """Apply ReLU and PCA, clip to +-2, round to steps of 0 to 255, as float32."""
         centred = F.relu(torch.from_numpy(rows)) - self.means
         clipped = (self.components @ centred.T).T.clamp(-LIMIT, LIMIT)
         return torch.round((clipped + LIMIT) * (STEPS / (2 * LIMIT))).numpy()
@@ -182,8 +181,11 @@ class VggishEmbedder(NetworkEmbedder):
         config: VggishConfig | None = None,
         pca: Pca | None = None,
     ) -> None:
-        """Raises FileNotFoundError when the config is needed and missing."""
-        super().__init__(weight_sources.given(weights))
+        """Read the config if need be.
+
+        Raises FileNotFoundError when the config is needed and missing.
+        """
+        super().__init__(weight_sources.as_source(weights))
         self.config = config or store.read_config(weight_sources.folder(weights), VggishConfig)
         self.rate_hz = self.config.rate_hz
         self._pca = pca
@@ -193,11 +195,14 @@ class VggishEmbedder(NetworkEmbedder):
         return {"network": self.config.model_dump(mode="json"), "pca": pca}
 
     def embed(self, waveforms: list[np.ndarray]) -> list[Features]:
-        """Embeddings [E, D] of each clip, a row per 0.96 s; clips under 2 s are zero-padded."""
+        """Return embeddings [E, D] of each clip, a row per 0.96 s.
+
+        Clips under 2 s are zero-padded.
+        """
         check(waveforms)
         counts: list[int] = []
         with torch.inference_mode(), exact(), self._mixed():
-            clips = (self._cells(waveform, counts) for waveform in waveforms)
+            clips = (self._compute_cells(waveform, counts) for waveform in waveforms)
             rows = [rows.float().cpu().numpy() for rows in self._inference.rows(clips)]
         split = np.split(np.concatenate(rows), np.cumsum(counts)[:-1]) if rows else []
         return [Features(self._pca(rows) if self._pca else rows) for rows in split]
@@ -209,8 +214,11 @@ class VggishEmbedder(NetworkEmbedder):
         self._inference = Inference(self._network, self.precision)
         del network.features, network.embeddings  # `Inference` holds them, laid out anew
 
-    def _cells(self, waveform: np.ndarray, counts: list[int]) -> Tensor:
-        """What the linear layers hear of one clip; its number of examples goes into `counts`."""
+    def _compute_cells(self, waveform: np.ndarray, counts: list[int]) -> Tensor:
+        """Return what the linear layers hear of one clip.
+
+        Its number of examples goes into `counts`.
+        """
         minimum = max(MINIMUM_SAMPLES, self.config.example_samples)
         samples = torch.tensor(padded(waveform, minimum), device=self._device)
         examples = self._network.examples(samples)

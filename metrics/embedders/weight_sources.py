@@ -14,8 +14,8 @@ from stabench.checkpoints.random_weights import Draws, seed_then_name
 from stabench.checkpoints.tensors import fill_network, read_torch
 from stabench.metrics.embedders import weights as store
 
+# Front ends within a network are constructed, never drawn.
 KEPT = ("spectrogram_extractor.", "logmel_extractor.")
-"""Front ends within a network are constructed, never drawn."""
 SMALL = 0.02
 
 
@@ -24,15 +24,15 @@ class Source(Protocol):
 
     @property
     def origin(self) -> str:
-        """What the weights are."""
+        """Return what the weights are."""
 
     @property
     def licence(self) -> str:
-        """Theirs."""
+        """Return the licence of the weights."""
 
     @property
     def sha256(self) -> str:
-        """Hex digest of the weights. Raises FileNotFoundError."""
+        """Return the hex digest of the weights. Raises FileNotFoundError."""
 
     def fill(self, network: nn.Module, derived: tuple[str, ...] = ()) -> None:
         """Give `network` its tensors. Raises FileNotFoundError, or ValueError for a misfit."""
@@ -48,7 +48,7 @@ class Folder:
 
     @property
     def examinations(self) -> Path:
-        """Folder of the records of their examinations as judges, where the weights have any."""
+        """Return the folder of the records of their examinations as judges, if there are any."""
         return self.path
 
     @cached_property
@@ -70,14 +70,15 @@ class Published:
 
     @cached_property
     def sha256(self) -> str:
-        """Kept beside the file's size and time: two gigabytes are not read at every start."""
+        """Return the digest of the file."""
+        # It is kept beside the file's size and time: 2 GB are not read at every start.
         return digest(self.path)
 
     def fill(self, network: nn.Module, derived: tuple[str, ...] = ()) -> None:
         fill_network(network, self.tensors(), self.path, derived)
 
     def tensors(self) -> Mapping[str, Tensor]:
-        """Raises FileNotFoundError, or ValueError for another content."""
+        """Return the tensors. Raises FileNotFoundError, or ValueError for another content."""
         try:
             return self.translate(read_torch(self.path))
         except KeyError as error:
@@ -104,18 +105,18 @@ class Seeded:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the names, shapes and values that are drawn, in order of their names."""
+        """Return the digest of the drawn names, shapes and values, in order of their names."""
         hasher = hashlib.sha256()
-        for name, tensor in sorted(self._drawn(self.build().state_dict()).items()):
+        for name, tensor in sorted(self._draw_state(self.build().state_dict()).items()):
             hasher.update(f"{name} {tuple(tensor.shape)}".encode())
             hasher.update(tensor.contiguous().numpy().tobytes())
         return hasher.hexdigest()
 
     def fill(self, network: nn.Module, derived: tuple[str, ...] = ()) -> None:
-        network.load_state_dict(self._drawn(network.state_dict()))
+        network.load_state_dict(self._draw_state(network.state_dict()))
 
-    def _drawn(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Of variance 2 / fan-in, so that signals keep their size from layer to layer."""
+    def _draw_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Draw what is learned, of variance 2 / fan-in, so that signals keep their size."""
         draws = Draws(
             self.seed,
             spread=2**0.5,
@@ -123,23 +124,24 @@ class Seeded:
             seed_of=seed_then_name,
             deviations={"bias_table": SMALL},
         )
-        return {
-            name: draws(name, tuple(own.shape)) if _is_drawn(name, own) else own
-            for name, own in state.items()
+        learned = {
+            name: draws(name, tuple(tensor.shape))
+            for name, tensor in state.items()
+            if tensor.is_floating_point() and tensor.ndim > 0 and not name.startswith(KEPT)
         }
+        return {**state, **learned}
 
 
-def _is_drawn(name: str, own: Tensor) -> bool:
-    return own.is_floating_point() and own.ndim > 0 and not name.startswith(KEPT)
-
-
-def given(weights: "str | Path | Source") -> Source:
-    """A path becomes the folder it names."""
+def as_source(weights: "str | Path | Source") -> Source:
+    """Return `weights`, a path as the folder that it names."""
     return Folder(Path(weights)) if isinstance(weights, (str, Path)) else weights
 
 
 def folder(weights: "str | Path | Source") -> Path:
-    """The folder that holds the network's config, too. Raises TypeError where it is not a path."""
+    """Return the folder that holds the network's config, too.
+
+    Raises TypeError where it is not a path.
+    """
     if isinstance(weights, (str, Path)):
         return Path(weights)
     raise TypeError(

@@ -7,7 +7,7 @@ from stabench.pocket.sounds.signal import RATE_HZ, Array, Rng
 
 
 def dog(n: int, rng: Rng) -> Array:
-    """Barks: short harmonic bursts whose pitch jumps up and falls, in ones and twos."""
+    """Render barks: short harmonic bursts whose pitch jumps up and falls, in ones and twos."""
     out = np.zeros(n)
     pitch, size = rng.uniform(260, 480), rng.uniform(0.8, 1.2)
     at = rng.uniform(0.02, 0.2)
@@ -24,7 +24,7 @@ def dog(n: int, rng: Rng) -> Array:
 
 
 def bird(n: int, rng: Rng) -> Array:
-    """Song: trills of quick whistled sweeps between 2.5 and 6 kHz."""
+    """Render song: trills of quick whistled sweeps between 2.5 and 6 kHz."""
     out = np.zeros(n)
     at = rng.uniform(0.0, 0.15)
     while at * RATE_HZ < n:
@@ -42,7 +42,7 @@ def bird(n: int, rng: Rng) -> Array:
 
 
 def baby(n: int, rng: Rng) -> Array:
-    """Crying: long harmonic wails, arched and trembling, between gasps."""
+    """Render crying: long harmonic wails, arched and trembling, between gasps."""
     out = np.zeros(n)
     pitch, rate = rng.uniform(380, 560), rng.uniform(5.5, 8.0)
     at = rng.uniform(0.0, 0.15)
@@ -61,7 +61,7 @@ def baby(n: int, rng: Rng) -> Array:
 
 
 def whistle(n: int, rng: Rng) -> Array:
-    """A person whistling a tune: nearly pure tones on a scale, with vibrato and breath."""
+    """Render a person whistling a tune: nearly pure tones on a scale, with vibrato and breath."""
     out = np.zeros(n)
     root = rng.uniform(850, 1350)
     scale = np.array([1, 9 / 8, 5 / 4, 4 / 3, 3 / 2, 5 / 3, 2])
@@ -82,7 +82,7 @@ def whistle(n: int, rng: Rng) -> Array:
 
 
 def applause(n: int, rng: Rng) -> Array:
-    """Many hands: each person claps at an own rate and with an own palm resonance."""
+    """Render many hands: each person claps at an own rate and with an own palm resonance."""
     out = np.zeros(n)
     m = sg.samples(0.03)
     for _ in range(rng.integers(14, 26)):
@@ -96,7 +96,7 @@ def applause(n: int, rng: Rng) -> Array:
 
 
 def footsteps(n: int, rng: Rng) -> Array:
-    """Walking: a heel thud and a sole scuff, left and right a little different."""
+    """Render walking: a heel thud and a sole scuff, left and right a little different."""
     out = np.zeros(n)
     pace, low, scuff = rng.uniform(1.7, 2.4), rng.uniform(80, 150), rng.uniform(900, 2200)
     m = sg.samples(0.16)

@@ -7,7 +7,7 @@ from stabench.pocket.sounds.signal import RATE_HZ, Array, Rng
 
 
 def engine(n: int, rng: Rng) -> Array:
-    """Combustion pulses at 22 to 48 Hz through exhaust resonances, revving slowly."""
+    """Render combustion pulses at 22 to 48 Hz through exhaust resonances, revving slowly."""
     speed = rng.uniform(22, 48) * sg.wander(n, rng, 0.93, 1.12, 1.3)
     turn = sg.phase(speed * (1 + 0.01 * sg.level(sg.lowpass(sg.noise(n, rng), 30), 1.0)))
     firing = np.diff(np.floor(turn), prepend=0.0) * rng.uniform(0.75, 1.0, n)
@@ -20,7 +20,7 @@ def engine(n: int, rng: Rng) -> Array:
 
 
 def siren(n: int, rng: Rng) -> Array:
-    """Wail: a rich tone sweeping between about 550 and 1500 Hz, slowly or quickly."""
+    """Render wail: a rich tone sweeping between about 550 and 1500 Hz, slowly or quickly."""
     period = rng.uniform(0.5, 0.9) if rng.random() < 0.4 else rng.uniform(1.6, 3.0)
     t = np.arange(n) / RATE_HZ / period + rng.random()
     sweep = 0.5 - 0.5 * sg.sine(t + 0.25)
@@ -29,7 +29,7 @@ def siren(n: int, rng: Rng) -> Array:
 
 
 def horn(n: int, rng: Rng) -> Array:
-    """A car horn: two steady buzzing tones a third apart, in blasts."""
+    """Render a car horn: two steady buzzing tones a third apart, in blasts."""
     out = np.zeros(n)
     low = rng.uniform(330, 430)
     high = low * rng.uniform(1.2, 1.28)
@@ -45,7 +45,7 @@ def horn(n: int, rng: Rng) -> Array:
 
 
 def telephone(n: int, rng: Rng) -> Array:
-    """An old bell telephone: a hammer trilling between two gongs, ring and pause."""
+    """Render an old bell telephone: a hammer trilling between two gongs, ring and pause."""
     out = np.zeros(n)
     tones, trill = (rng.uniform(1400, 1750), rng.uniform(1850, 2300)), rng.uniform(20, 26)
     m = sg.samples(0.12)
@@ -64,7 +64,7 @@ def telephone(n: int, rng: Rng) -> Array:
 
 
 def sawing(n: int, rng: Rng) -> Array:
-    """A hand saw: strokes to and fro, each a rasp of teeth whose pitch follows the hand."""
+    """Render a hand saw: strokes to and fro, each a rasp of teeth whose pitch follows the hand."""
     out = np.zeros(n)
     strokes, teeth, tone = rng.uniform(2.6, 3.8), rng.uniform(110, 170), rng.uniform(1500, 2400)
     at, push = rng.uniform(0.0, 0.1), True

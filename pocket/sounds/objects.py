@@ -10,7 +10,7 @@ _BELL = np.array([0.5, 1.0, 1.19, 1.5, 2.0, 2.66, 3.01])
 
 
 def bell(n: int, rng: Rng) -> Array:
-    """A church bell: inharmonic partials that ring on, struck about once a second."""
+    """Render a church bell: inharmonic partials that ring on, struck about once a second."""
     out = np.zeros(n)
     strike_hz, pause = rng.uniform(420, 900), rng.uniform(0.9, 1.5)
     at = rng.uniform(0.0, 0.2)
@@ -25,7 +25,7 @@ def bell(n: int, rng: Rng) -> Array:
 
 
 def clock(n: int, rng: Rng) -> Array:
-    """Tick and tock: dry clicks at an exact pace, alternately high and low."""
+    """Render tick and tock: dry clicks at an exact pace, alternately high and low."""
     out = np.zeros(n)
     pace, high = rng.uniform(2.0, 3.6), rng.uniform(2600, 3800)
     m = sg.samples(0.03)
@@ -42,7 +42,7 @@ def clock(n: int, rng: Rng) -> Array:
 
 
 def knocking(n: int, rng: Rng) -> Array:
-    """Knuckles on a door: groups of three to five woody raps."""
+    """Render knuckles on a door: groups of three to five woody raps."""
     out = np.zeros(n)
     tone, pace = rng.uniform(260, 520), rng.uniform(4.5, 6.5)
     m = sg.samples(0.12)
@@ -58,7 +58,7 @@ def knocking(n: int, rng: Rng) -> Array:
 
 
 def typing(n: int, rng: Rng) -> Array:
-    """A keyboard: uneven bursts of plastic clicks, each a press and a softer release."""
+    """Render a keyboard: uneven bursts of plastic clicks, each a press and a softer release."""
     out = np.zeros(n)
     m = sg.samples(0.02)
     at = rng.uniform(0.0, 0.1)

@@ -23,13 +23,13 @@ class Scene(NamedTuple):
 
 
 def render(scene: Scene) -> Array:
-    """The scene's audio: float64 [64000] at 16 kHz, within +-0.95."""
+    """Render the scene's audio: float64 [64000] at 16 kHz, within +-0.95."""
     rng = np.random.default_rng(scene.seed)
-    out = _background(rng)
-    for event, start, n in _layout(scene, rng):
+    out = render_background(rng)
+    for event, start, n in lay_out(scene, rng):
         sound = EVENTS[event](n, rng)
-        loud = sg.level(_fade(sound), 0.1) * 10 ** (rng.uniform(-3.0, 3.0) / 20)
-        sg.place(out, start, _room(loud, rng))
+        loud = sg.level(fade(sound), 0.1) * 10 ** (rng.uniform(-3.0, 3.0) / 20)
+        sg.place(out, start, add_room(loud, rng))
     # Scaling by the peak instead of clipping keeps every event's own waveform.
     peak = float(np.abs(out).max())
     return out * min(1.0, 0.95 / peak)
@@ -39,7 +39,8 @@ def to_pcm16(x: Array) -> Array:
     return np.round(x * 32767).astype("<i2")
 
 
-def _layout(scene: Scene, rng: np.random.Generator) -> list[tuple[str, int, int]]:
+def lay_out(scene: Scene, rng: np.random.Generator) -> list[tuple[str, int, int]]:
+    """Return each event with its first sample and its length."""
     if scene.relation != "then":
         return [(event, 0, CLIP_SAMPLES) for event in scene.events]
     cut = sg.samples(rng.uniform(1.8, 2.2))
@@ -47,18 +48,20 @@ def _layout(scene: Scene, rng: np.random.Generator) -> list[tuple[str, int, int]
     return [(first, 0, cut), (second, cut, CLIP_SAMPLES - cut)]
 
 
-def _background(rng: np.random.Generator) -> Array:
+def render_background(rng: np.random.Generator) -> Array:
+    """Render the quiet noise behind the events, -56 to -44 dB."""
     hum = sg.level(sg.lowpass(sg.noise(CLIP_SAMPLES, rng), rng.uniform(300, 3000)), 1.0)
     return hum * 10 ** (rng.uniform(-56, -44) / 20)
 
 
-def _fade(x: Array) -> Array:
+def fade(x: Array) -> Array:
+    """Fade in and out over 10 ms, so that no event begins with a click."""
     ramp = np.minimum(1.0, np.arange(1, len(x) + 1) / sg.samples(0.01))
     return x * ramp * ramp[::-1]
 
 
-def _room(x: Array, rng: np.random.Generator) -> Array:
-    """Early reflections: a handful of delayed, duller copies."""
+def add_room(x: Array, rng: np.random.Generator) -> Array:
+    """Add early reflections: a handful of delayed, duller copies."""
     out = x.copy()
     for _ in range(rng.integers(2, 6)):
         delay = sg.samples(rng.uniform(0.008, 0.06))

@@ -25,7 +25,7 @@ def samples(duration_s: float) -> int:
 
 
 def sine(cycles: Array) -> Array:
-    """sin(2 pi cycles), by range reduction to a quarter turn and a polynomial."""
+    """Return sin(2 pi cycles), by range reduction to a quarter turn and a polynomial."""
     turn = cycles - np.floor(cycles + 0.5)
     quarter = np.where(np.abs(turn) > 0.25, np.copysign(0.5, turn) - turn, turn)
     square = quarter * quarter
@@ -36,7 +36,7 @@ def sine(cycles: Array) -> Array:
 
 
 def phase(frequency_hz: Array, start: float = 0.0) -> Array:
-    """Running phase in cycles of an oscillator at `frequency_hz` [n]."""
+    """Return the running phase in cycles of an oscillator at `frequency_hz` [n]."""
     return start + np.cumsum(frequency_hz) / RATE_HZ
 
 
@@ -51,7 +51,7 @@ def harmonics(frequency_hz: Array, amplitudes: Array, rng: Rng) -> Array:
 
 
 def decay(n: int, time_s: float) -> Array:
-    """exp(-t / time_s) as a running product, [n]."""
+    """Return exp(-t / time_s) as a running product, [n]."""
     factor = round(math.exp(-1 / (time_s * RATE_HZ)), 12)
     steps = np.full(n, factor)
     steps[:1] = 1.0
@@ -59,7 +59,7 @@ def decay(n: int, time_s: float) -> Array:
 
 
 def bump(n: int, rise: float = 0.5) -> Array:
-    """A raised half-sine envelope [n] that peaks at `rise` (0..1) of its length."""
+    """Return a raised half-sine envelope [n] that peaks at `rise` (0..1) of its length."""
     t = (np.arange(n) + 0.5) / n
     warped = np.where(t < rise, t / (2 * rise), 0.5 + (t - rise) / (2 * (1 - rise)))
     return sine(warped / 2)
@@ -89,7 +89,7 @@ def highpass(x: Array, cutoff_hz: float, poles: int = 1) -> Array:
 
 
 def resonate(x: Array, centre_hz: float, bandwidth_hz: float) -> Array:
-    """Two-pole resonator with about unit gain at its centre."""
+    """Filter by a two-pole resonator with about unit gain at its centre."""
     r = math.exp(-math.pi * bandwidth_hz / RATE_HZ)
     theta = 2 * math.pi * centre_hz / RATE_HZ
     gain = (1 - r) * math.sqrt(1 - 2 * r * math.cos(2 * theta) + r * r)
@@ -97,13 +97,13 @@ def resonate(x: Array, centre_hz: float, bandwidth_hz: float) -> Array:
 
 
 def formants(x: Array, bands: list[tuple[float, float, float]]) -> Array:
-    """Parallel resonators: `bands` holds (centre_hz, bandwidth_hz, gain)."""
+    """Filter by parallel resonators: `bands` holds (centre_hz, bandwidth_hz, gain)."""
     sounds = (gain * resonate(x, centre, width) for centre, width, gain in bands)
     return sum(sounds, np.zeros_like(x))
 
 
 def wander(n: int, rng: Rng, low: float, high: float, every_s: float) -> Array:
-    """A slow random curve [n] between `low` and `high`: random points, joined linearly."""
+    """Return a slow random curve [n] between `low` and `high`: random points, joined linearly."""
     count = max(2, math.ceil(n / (every_s * RATE_HZ)) + 1)
     points = rng.uniform(low, high, count)
     return np.interp(np.arange(n) * (count - 1) / n, np.arange(count), points)

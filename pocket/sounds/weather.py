@@ -7,7 +7,7 @@ from stabench.pocket.sounds.signal import RATE_HZ, Array, Rng
 
 
 def rain(n: int, rng: Rng) -> Array:
-    """A steady hiss with hundreds of ringing drops a second."""
+    """Render a steady hiss with hundreds of ringing drops a second."""
     hiss = sg.lowpass(sg.highpass(sg.noise(n, rng), rng.uniform(700, 1300)), 5500)
     drops = np.zeros(n)
     m = sg.samples(0.012)
@@ -19,7 +19,7 @@ def rain(n: int, rng: Rng) -> Array:
 
 
 def wind(n: int, rng: Rng) -> Array:
-    """Howling: low noise and a narrow band whose pitch and strength follow slow gusts."""
+    """Render howling: low noise and a narrow band whose pitch and strength follow slow gusts."""
     gust = sg.wander(n, rng, 0.15, 1.0, 0.8)
     base = sg.level(sg.lowpass(sg.noise(n, rng), 180, poles=2), 1.0)
     pitch = rng.uniform(330, 480) * (0.7 + 0.7 * gust)
@@ -30,7 +30,7 @@ def wind(n: int, rng: Rng) -> Array:
 
 
 def waves(n: int, rng: Rng) -> Array:
-    """Surf: swells that rise slowly, break with a bright crash and run out."""
+    """Render surf: swells that rise slowly, break with a bright crash and run out."""
     dull = sg.level(sg.lowpass(sg.noise(n, rng), 500), 1.0)
     bright = sg.level(sg.lowpass(sg.highpass(sg.noise(n, rng), 300), 3200), 1.0)
     rise, crash = np.zeros(n), np.zeros(n)
@@ -46,7 +46,7 @@ def waves(n: int, rng: Rng) -> Array:
 
 
 def thunder(n: int, rng: Rng) -> Array:
-    """A crack, then rolling rumble below 150 Hz."""
+    """Render a crack, then rolling rumble below 150 Hz."""
     out = np.zeros(n)
     at = rng.uniform(0.0, 0.3)
     while at * RATE_HZ < n:
@@ -63,7 +63,7 @@ def thunder(n: int, rng: Rng) -> Array:
 
 
 def sizzle(n: int, rng: Rng) -> Array:
-    """Frying: noise above 4 kHz that flutters quickly, with sharp fat pops."""
+    """Render frying: noise above 4 kHz that flutters quickly, with sharp fat pops."""
     flutter = 0.5 + np.abs(sg.level(sg.lowpass(sg.noise(n, rng), 45, poles=2), 0.6))
     hiss = sg.level(sg.highpass(sg.noise(n, rng), rng.uniform(4200, 5400), poles=4), 1.0) * flutter
     pops = np.zeros(n)

@@ -26,13 +26,19 @@ def train_vae(data: Corpus, work: Workplace, steps: int = 3600) -> SpectrogramVa
     mel = work.send(slaney_bank(16_000, VAE.n_fft, 64, 50, 8000))
 
     def loss(rng: np.random.Generator) -> Tensor:
-        features = vae.spectrogram(_crops(data, rng))
+        length = CROP_FRAMES * VAE.hop
+        index = np.sort(rng.integers(len(data.audio), size=BATCH))
+        starts = rng.integers(0, data.audio.shape[1] - length, size=BATCH)
+        gains = 10 ** (rng.uniform(-9, 3, (BATCH, 1)) / 20)
+        waveforms = data.excerpts(index, starts, length) * send(gains, data.device)
+        features = vae.spectrogram(waveforms.float()[:, None])
         posterior = vae.posterior(features)
         noise = work.send(torch.randn(posterior.mean.shape))
         rebuilt = vae.expand(posterior.mean + posterior.std * noise)
         return (
             functional.l1_loss(rebuilt, features)
-            + MEL_WEIGHT * functional.l1_loss(_logmel(rebuilt, mel), _logmel(features, mel))
+            + MEL_WEIGHT
+            * functional.l1_loss(_compute_logmel(rebuilt, mel), _compute_logmel(features, mel))
             + KL_WEIGHT * posterior.kl()
         )
 
@@ -50,7 +56,7 @@ def normalise_latents(vae: SpectrogramVae, means: np.ndarray) -> None:
 
 @torch.inference_mode()
 def encode(vae: SpectrogramVae, data: Corpus, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior means and stds, float16 [N, C, T], of a split; kept in `path`."""
+    """Return posterior means and stds, float16 [N, C, T], of a split; kept in `path`."""
     if not path.exists():
         means, stds = [], []
         for start in range(0, len(data.audio), 50):
@@ -65,22 +71,8 @@ def encode(vae: SpectrogramVae, data: Corpus, path: Path) -> tuple[np.ndarray, n
     return both[0], both[1]
 
 
-def _crops(data: Corpus, rng: np.random.Generator) -> Tensor:
-    """Random excerpts [B, 1, N] at random levels."""
-    length = CROP_FRAMES * VAE.hop
-    index = np.sort(rng.integers(len(data.audio), size=BATCH))
-    starts = rng.integers(0, data.audio.shape[1] - length, size=BATCH)
-    gains = 10 ** (rng.uniform(-9, 3, (BATCH, 1)) / 20)
-    waveforms = data.excerpts(index, starts, length) * send(gains, data.device)
-    return waveforms.float()[:, None]
-
-
-def _logmel(features: Tensor, mel: Tensor) -> Tensor:
-    """Log band energies [B, F, mels] of scaled log-magnitudes [B, bins, F], in the same scale.
-
-    Without this term the decoder gives the median of a noise's log-magnitude, which is 1.6 dB
-    under its mean energy.
-    """
+def _compute_logmel(features: Tensor, mel: Tensor) -> Tensor:
+    """Turn scaled log-magnitudes [B, bins, F] into log band energies [B, F, mels], scaled alike."""
     logmag = features * VAE.log_spread + VAE.log_centre
     energy = (2 * logmag).exp().transpose(1, 2) @ mel
     return 0.5 * energy.clamp_min(1e-9).log() / VAE.log_spread

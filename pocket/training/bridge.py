@@ -18,8 +18,8 @@ from stabench.systems.training.loop import Recipe, Stage, fit
 from stabench.systems.training.workplace import Workplace
 
 BATCH = 48
+# Outputs of stage 1's classifier: events, relation, and which event is named first.
 CLASSES = (len(LABELS), len(RELATIONS), len(LABELS))
-"""Outputs of stage 1's classifier: events, relation, and which event is named first."""
 
 
 class Content(NamedTuple):
@@ -33,7 +33,7 @@ class Content(NamedTuple):
 def train_bridge(
     name: str, data: Corpus, frames: Frames, work: Workplace, steps: int = 2000
 ) -> Bridge:
-    """Stage 1 (paper section 3.2): a classifier on the mean of the bridge's tokens, encoder frozen.
+    """Train stage 1 (paper section 3.2): a classifier on the bridge's mean token, encoder frozen.
 
     The paper's targets are events alone. Then nothing makes the tokens keep which event comes
     first, and they lose it (a probe finds it in 60 of 100 clips, chance 50, but in 97 from the

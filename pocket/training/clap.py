@@ -21,7 +21,7 @@ BATCH = 40
 
 
 def clap_config() -> ClapConfig:
-    """HTSAT on 256 frames of 64 mels, a two-layer text encoder, 128 shared dimensions."""
+    """Return HTSAT on 256 frames of 64 mels, a two-layer text encoder, 128 shared dimensions."""
     audio = {
         "num_mel_bins": FRONT_END.mels,
         "spec_size": 128,
@@ -63,16 +63,13 @@ def train_clap(data: Corpus, work: Workplace, steps: int = 800) -> ClapModel:
         text = model.get_text_features(input_ids=ids, attention_mask=mask.long()).pooler_output
         cosines = functional.normalize(text) @ functional.normalize(sound).T
         scores = model.logit_scale_a.exp() * cosines
-        return _contrast(scores, [(scene.relation, *scene.events) for scene in scenes])
+        # Clips that say the same share the target.
+        keys = [(scene.relation, *scene.events) for scene in scenes]
+        same = torch.tensor([[float(key == other) for other in keys] for key in keys])
+        target = send(same / same.sum(1, keepdim=True), scores.device)
+        return 0.5 * (
+            functional.cross_entropy(scores, target) + functional.cross_entropy(scores.T, target)
+        )
 
     fit(Stage("clap", model, recipe, work), loss, seed=9)
     return model
-
-
-def _contrast(scores: Tensor, keys: list[tuple[str, ...]]) -> Tensor:
-    """Symmetric cross-entropy over [B, B]; clips that say the same share the target."""
-    same = torch.tensor([[float(a == b) for b in keys] for a in keys])
-    target = send(same / same.sum(1, keepdim=True), scores.device)
-    return 0.5 * (
-        functional.cross_entropy(scores, target) + functional.cross_entropy(scores.T, target)
-    )

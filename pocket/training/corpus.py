@@ -58,16 +58,16 @@ class Corpus(NamedTuple):
         return self.audio.device
 
     def clips(self, index: np.ndarray) -> Tensor:
-        """Waveforms float32 [len(index), 64000]."""
+        """Return waveforms float32 [len(index), 64000]."""
         return self.audio[send(index, self.device)].float() / 32767
 
     def excerpts(self, index: np.ndarray, starts: np.ndarray, length: int) -> Tensor:
-        """`length` samples of each clip from its start on, float32 [len(index), length]."""
+        """Return `length` samples of each clip from its start on, float32 [len(index), length]."""
         columns = send(starts, self.device)[:, None] + torch.arange(length, device=self.device)
         return self.audio[send(index, self.device)[:, None], columns].float() / 32767
 
     def labelled(self, index: np.ndarray) -> Tensor:
-        """Event labels float32 [len(index), 20]."""
+        """Return event labels float32 [len(index), 20]."""
         return self.labels[send(index, self.device)]
 
 
@@ -80,7 +80,7 @@ def corpus(split: Split, work: Workplace) -> Corpus:
     listed = items(split, work.clips(COUNTS[split]), CAPTIONS)
     if not (folder / "done").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _render(split, listed, folder)
+        _render_split(split, listed, folder)
         (folder / "done").touch()
     marks = json.loads((folder / "marks.json").read_text())
     utterances = Utterances(
@@ -98,7 +98,7 @@ def corpus(split: Split, work: Workplace) -> Corpus:
 
 
 def multi_hot(events: list[tuple[str, ...]]) -> np.ndarray:
-    """Event labels as float32 [N, 20]."""
+    """Return event labels as float32 [N, 20]."""
     index = {label: i for i, label in enumerate(LABELS)}
     out = np.zeros((len(events), len(LABELS)), dtype=np.float32)
     for row, names in enumerate(events):
@@ -106,7 +106,7 @@ def multi_hot(events: list[tuple[str, ...]]) -> np.ndarray:
     return out
 
 
-def _render(split: Split, listed: list[Item], folder: Path) -> None:
+def _render_split(split: Split, listed: list[Item], folder: Path) -> None:
     chunks = [listed[i : i + _CHUNK] for i in range(0, len(listed), _CHUNK)]
     audio = np.lib.format.open_memmap(
         folder / "audio.npy", "w+", "<i2", (len(listed), CLIP_SAMPLES)
@@ -116,7 +116,7 @@ def _render(split: Split, listed: list[Item], folder: Path) -> None:
     # does not depend on what a process spoke before.
     speech.start()
     with get_context("fork").Pool(os.cpu_count(), maxtasksperchild=1) as pool:
-        for number, (clips, lines, timed) in enumerate(pool.imap(_chunk, chunks)):
+        for number, (clips, lines, timed) in enumerate(pool.imap(_render_chunk, chunks)):
             audio[number * _CHUNK : number * _CHUNK + len(clips)] = clips
             spoken += lines
             marks += timed
@@ -127,7 +127,7 @@ def _render(split: Split, listed: list[Item], folder: Path) -> None:
     (folder / "marks.json").write_text(json.dumps(marks))
 
 
-def _chunk(listed: list[Item]) -> tuple[np.ndarray, list[np.ndarray], list]:
+def _render_chunk(listed: list[Item]) -> tuple[np.ndarray, list[np.ndarray], list]:
     clips = np.stack([to_pcm16(render(item.scene)) for item in listed])
     lines, marks = [], []
     for item in listed:
@@ -136,11 +136,10 @@ def _chunk(listed: list[Item]) -> tuple[np.ndarray, list[np.ndarray], list]:
             spoken = speech.say(text, speech.draw_voice(speech.TRAIN_VOICES, rng))
             lines.append(to_pcm16(np.clip(speech.record(spoken, rng), -1, 1)))
             words = text.split()
-            marks.append([_mark(mark, words) for mark in spoken.marks])
+            timed = []
+            for mark in spoken.marks:
+                name = words[mark.value - 1] if isinstance(mark.value, int) else mark.value
+                # record() puts a tenth of a second of room before the speech.
+                timed.append((round(mark.time_s + 0.1, 3), mark.kind, name))
+            marks.append(timed)
     return clips, lines, marks
-
-
-def _mark(mark: speech.Mark, words: list[str]) -> tuple[float, str, str]:
-    # record() puts a tenth of a second of room before the speech.
-    name = words[mark.value - 1] if isinstance(mark.value, int) else mark.value
-    return (round(mark.time_s + 0.1, 3), mark.kind, name)

@@ -16,19 +16,19 @@ def degrade(waveforms: Tensor, rng: np.random.Generator, clean: float = 0.0) -> 
     """
     x = waveforms.clone()
     kept = round(clean * len(x))
-    x[kept:] = _degraded(x[kept:], rng)
+    x[kept:] = _damage(x[kept:], rng)
     return x
 
 
-def _degraded(x: Tensor, rng: np.random.Generator) -> Tensor:
+def _damage(x: Tensor, rng: np.random.Generator) -> Tensor:
     gains = 10 ** (rng.uniform(-12, 6, len(x)) / 20)
-    x = x * _floats(gains, x)[:, None]
+    x = x * _send_floats(gains, x)[:, None]
     for row in range(len(x)):
         if rng.random() < 0.5:
             x[row] = _equalise(x[row], rng)
         if rng.random() < 0.3:
             spread = x[row].std() * 10 ** (-rng.uniform(15, 40) / 20)
-            x[row] += spread * _floats(rng.standard_normal(x.shape[1]), x)
+            x[row] += spread * _send_floats(rng.standard_normal(x.shape[1]), x)
     vocoded = np.flatnonzero(rng.random(len(x)) < 0.35)
     if len(vocoded):
         rows = send(vocoded, x.device)
@@ -37,21 +37,21 @@ def _degraded(x: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def vocode(x: Tensor, rng: np.random.Generator) -> Tensor:
-    """[B, N] through blurred STFT magnitudes and a few Griffin-Lim rounds, as a codec would."""
+    """Blur the STFT magnitudes of [B, N] and rebuild by Griffin-Lim, as a codec would."""
     window = torch.hann_window(512, device=x.device)
     magnitude = torch.stft(x, 512, 160, window=window, return_complex=True)[..., :-1].abs()
     logmag = magnitude.clamp_min(1e-4).log()
-    blur = _floats(rng.dirichlet((4.0, 1.0, 1.0), len(x)), x)
+    blur = _send_floats(rng.dirichlet((4.0, 1.0, 1.0), len(x)), x)
     near = 0.5 * (logmag.roll(1, -1) + logmag.roll(-1, -1))
     beside = 0.5 * (logmag.roll(1, -2) + logmag.roll(-1, -2))
     logmag = blur[:, :1, None] * logmag + blur[:, 1:2, None] * near + blur[:, 2:, None] * beside
-    jitter = _floats(rng.standard_normal(logmag.shape), x) * rng.uniform(0, 0.35)
+    jitter = _send_floats(rng.standard_normal(logmag.shape), x) * rng.uniform(0, 0.35)
     rounds = int(rng.integers(2, 12))
     return griffin_lim((logmag + jitter).exp(), 512, 160, rounds, 0.9)
 
 
 def negatives(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Sounds without an event [count, N]: silence, and noise of every colour and level."""
+    """Draw sounds without an event [count, N]: silence, and noise of every colour and level."""
     out = np.zeros((count, CLIP_SAMPLES), dtype=np.float32)
     for row in range(count):
         if rng.random() < 0.25:
@@ -65,13 +65,13 @@ def negatives(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _equalise(x: Tensor, rng: np.random.Generator) -> Tensor:
-    """A smooth random gain over frequency, within +-12 dB."""
+    """Apply a smooth random gain over frequency, within +-12 dB."""
     points = rng.uniform(-12, 12, 6)
     curve = np.interp(np.linspace(0, 5, x.shape[-1] // 2 + 1), np.arange(6), points)
-    gain = _floats(10 ** (curve / 20), x)
+    gain = _send_floats(10 ** (curve / 20), x)
     return torch.fft.irfft(torch.fft.rfft(x) * gain, n=x.shape[-1])
 
 
-def _floats(values: np.ndarray, like: Tensor) -> Tensor:
-    """Drawn values as float32 where `like` is."""
+def _send_floats(values: np.ndarray, like: Tensor) -> Tensor:
+    """Return drawn values as float32 where `like` is."""
     return send(values.astype(np.float32), like.device)

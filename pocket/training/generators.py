@@ -21,11 +21,11 @@ from stabench.systems.training.workplace import Workplace
 from stabench.systems.tta.word_tokenizer import WordTokenizer
 
 BATCH = 16
+# Stage 2 leaves the DiT's feed-forward layers as text-to-audio has them, and so all systems share
+# them on disk (a declared deviation: the paper trains the whole DiT).
 SHARED = ".mlp."
-"""Stage 2 leaves the DiT's feed-forward layers as text-to-audio has them, and so all systems share
-them on disk (a declared deviation: the paper trains the whole DiT)."""
+# Share of words hidden in training, so that an unknown word does not derail the encoder.
 UNKNOWN = 0.03
-"""Share of words hidden in training, so that an unknown word does not derail the encoder."""
 
 
 class Latents(NamedTuple):
@@ -37,7 +37,7 @@ class Latents(NamedTuple):
     normalise: Callable[[Tensor], Tensor]
 
     def batch(self, index: np.ndarray, rng: np.random.Generator) -> Tensor:
-        """Sampled latents float32 [B, C, T], normalised."""
+        """Draw latents float32 [B, C, T], normalised."""
         rows = send(index, self.means.device)
         mean, std = self.means[rows].float(), self.stds[rows].float()
         noise = send(rng.standard_normal(mean.shape, dtype=np.float32), mean.device)
@@ -53,7 +53,7 @@ class TextToAudio(nn.Module):
         self.udit = UDiT(UDIT)
 
     def context(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Word numbers [B, L] to tokens [B, L, W]; padding is zero."""
+        """Turn word numbers [B, L] into tokens [B, L, W]; padding is zero."""
         states = self.text_encoder(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         return states * mask[..., None]
 
@@ -77,7 +77,7 @@ def train_text_to_audio(
         hidden = torch.from_numpy(rng.random(ids.shape) < UNKNOWN) & mask
         ids, mask = work.send(ids.masked_fill(hidden, 1)), work.send(mask)
         context = network.context(ids, mask)
-        return _matching(network.udit, latents.batch(index, rng), context, mask, rng)
+        return _compute_loss(network.udit, latents.batch(index, rng), context, mask, rng)
 
     recipe = Recipe(steps, 1e-3, warmup=300, decay=0.5, ema=0.9993)
     fit(Stage("text-to-audio", network, recipe, work), loss, seed=6)
@@ -93,7 +93,7 @@ class Stage2(nn.Module):
         self.projection = bridge.projection if bridge else None
 
     def context(self, frames: Tensor) -> Tensor:
-        """Q-Former states [B, Q, D] (or encoder frames) to context tokens."""
+        """Turn Q-Former states [B, Q, D] (or encoder frames) into context tokens."""
         return self.projection(frames) if self.projection else frames
 
 
@@ -107,21 +107,32 @@ def train_star(
     work: Workplace,
     steps: int = 1500,
 ) -> UDiT:
-    """Stage 2: the text-to-audio DiT learns to follow speech. Changes `bridge.projection` too."""
+    """Train stage 2: the text-to-audio DiT learns to follow speech.
+
+    Changes `bridge.projection` too.
+    """
     torch.manual_seed(work.seeded(70))
     udit = UDiT(UDIT)
     udit.load_state_dict(start.state_dict())
     for key, parameter in udit.named_parameters():
         parameter.requires_grad = SHARED not in key
     network = Stage2(udit, bridge)
-    spoken = _spoken(data)
+    # Any speech of the same scene may go with a clip.
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for index in range(len(data.items)):
+        group = groups.setdefault(_describe_scene(data, index), [])
+        group += range(CAPTIONS * index, CAPTIONS * (index + 1))
+    spoken = {key: np.array(group) for key, group in groups.items()}
 
     def loss(rng: np.random.Generator) -> Tensor:
         index = rng.integers(len(data.items), size=BATCH)
-        heard = [int(rng.choice(spoken[_key(data, i)])) for i in index]
+        heard = [int(rng.choice(spoken[_describe_scene(data, i)])) for i in index]
         states, mask = frames.batch(np.array(heard))
-        given = None if bridge else mask
-        return _matching(udit, latents.batch(index, rng), network.context(states), given, rng)
+        # Q-Former tokens are always as many, so only encoder frames need a mask.
+        context_mask = None if bridge else mask
+        return _compute_loss(
+            udit, latents.batch(index, rng), network.context(states), context_mask, rng
+        )
 
     recipe = Recipe(steps, 5e-4, warmup=100, decay=0.6, ema=0.9985)
     fit(Stage(name, network, recipe, work), loss, seed=7)
@@ -130,7 +141,7 @@ def train_star(
 
 @torch.inference_mode()
 def read_tokens(bridge: Bridge, frames: Frames) -> Frames:
-    """States of the frozen Q-Former before its output layer, [utterances x Q, D]."""
+    """Return states of the frozen Q-Former before its output layer, [utterances x Q, D]."""
     rows = []
     projection = bridge.projection
     bridge.add_module("projection", nn.Identity())
@@ -142,22 +153,13 @@ def read_tokens(bridge: Bridge, frames: Frames) -> Frames:
     return Frames(torch.cat(rows), np.arange(len(frames.offsets)) * queries)
 
 
-def _matching(
+def _compute_loss(
     udit: UDiT, latents: Tensor, context: Tensor, mask: Tensor | None, rng: np.random.Generator
 ) -> Tensor:
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     return flow_matching_loss(udit, latents, context, mask, generator, toward_noise())
 
 
-def _key(data: Corpus, index: int) -> tuple[str, ...]:
+def _describe_scene(data: Corpus, index: int) -> tuple[str, ...]:
     scene = data.items[index].scene
     return (scene.relation, *scene.events)
-
-
-def _spoken(data: Corpus) -> dict[tuple[str, ...], np.ndarray]:
-    """Utterances by what they say: any speech of the same scene may go with a clip."""
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for index in range(len(data.items)):
-        group = groups.setdefault(_key(data, index), [])
-        group += range(CAPTIONS * index, CAPTIONS * (index + 1))
-    return {key: np.array(group) for key, group in groups.items()}

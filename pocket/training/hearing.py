@@ -29,7 +29,7 @@ class Frames(NamedTuple):
     offsets: np.ndarray
 
     def batch(self, index: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Frames float32 [B, T, W], zero-padded, and their mask [B, T]."""
+        """Return frames float32 [B, T, W], zero-padded, and their mask [B, T]."""
         first, counts = self.offsets[index], self.offsets[index + 1] - self.offsets[index]
         place = np.arange(counts.max())
         inside = place < counts[:, None]
@@ -42,13 +42,13 @@ class Pretraining(nn.Module):
     """The encoder with a head for the phoneme of each frame, and no other target.
 
     Frame-level phonemes are the small cousin of HuBERT's frame-level units: the encoder learns how
-    speech sounds, not which words or events it names. Event labels alone do not get an encoder of
-    this size started.
+    speech sounds, not which words or events it names.
     """
 
     def __init__(self, phonemes: int) -> None:
         super().__init__()
         self.encoder = SpeechEncoder(ENCODER)
+        # Event labels alone do not get an encoder of this size started.
         self.phoneme = nn.Linear(WIDTH, phonemes)
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,7 +88,7 @@ def train_encoder(data: Corpus, work: Workplace, steps: int = 2000) -> SpeechEnc
     def loss(rng: np.random.Generator) -> Tensor:
         index = rng.integers(len(data.utterances.marks), size=BATCH)
         speeds = rng.uniform(0.87, 1.15, BATCH)
-        logits, mask = network(*map(work.send, _heard(data.utterances, index, speeds, rng)))
+        logits, mask = network(*map(work.send, _vary_speech(data.utterances, index, speeds, rng)))
         targets = work.send(phonemes.rows(index, speeds, logits.shape[1]))
         return functional.cross_entropy(logits[mask], targets[mask])
 
@@ -100,8 +100,12 @@ def train_encoder(data: Corpus, work: Workplace, steps: int = 2000) -> SpeechEnc
 def encode_speech(
     encoder: nn.Module, utterances: Utterances, path: Path, device: torch.device
 ) -> Frames:
-    """Frames of every utterance of a split; kept in `path` (.npz). The encoder is on `device`."""
+    """Return frames of every utterance of a split; kept in `path` (.npz).
+
+    The encoder is on `device`.
+    """
     if not path.exists():
+        # Utterances of like length share a batch, so that little of it is padding.
         order = np.argsort(np.diff(utterances.offsets), kind="stable")
         parts: dict[int, np.ndarray] = {}
         for start in range(0, len(order), BATCH):
@@ -120,16 +124,16 @@ def encode_speech(
 
 
 def pad(waveforms: list[np.ndarray]) -> tuple[Tensor, Tensor]:
-    """A batch [B, N], zero-padded, and its lengths [B]."""
+    """Return a batch [B, N], zero-padded, and its lengths [B]."""
     tensors = [torch.from_numpy(np.ascontiguousarray(w)).float() for w in waveforms]
     lengths = torch.tensor([len(t) for t in tensors])
     return nn.utils.rnn.pad_sequence(tensors, batch_first=True), lengths
 
 
-def _heard(
+def _vary_speech(
     utterances: Utterances, index: np.ndarray, speeds: np.ndarray, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Utterances at other speeds and levels, half of them in more noise."""
+    """Return utterances at other speeds and levels, half of them in more noise."""
     waveforms = []
     for i, speed in zip(index, speeds, strict=True):
         x = utterances[int(i)]

@@ -91,7 +91,11 @@ def run(tasks: Sequence[Task], work: Workplace, weights: Path, count: int) -> in
 
     try:
         while running or (waiting and not code):
-            ready = [] if code else _ready(waiting, names, record)
+            ready = [
+                task
+                for task in waiting
+                if not code and all(record.done(need) for need in task.needs if need in names)
+            ]
             for task in ready[: count - len(running)]:
                 waiting.remove(task)
                 kept = keep(kept)
@@ -117,10 +121,6 @@ def run(tasks: Sequence[Task], work: Workplace, weights: Path, count: int) -> in
     return code
 
 
-def _ready(waiting: Sequence[Task], names: set[str], record: Record) -> list[Task]:
-    return [task for task in waiting if all(record.done(n) for n in task.needs if n in names)]
-
-
 def _start(task: Task, work: Workplace, weights: Path, count: int) -> subprocess.Popen:
     threads = max(1, (os.cpu_count() or 1) // count)
     options = {
@@ -135,6 +135,7 @@ def _start(task: Task, work: Workplace, weights: Path, count: int) -> subprocess
     command = [sys.executable, "-m", "stabench.pocket.training", "--attached", *words]
     print(f"== {task.name} begins", flush=True)
     environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
+    # The pipe closes when this process dies, even by a kill, and the task ends with it.
     return subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
 
 

@@ -69,14 +69,14 @@ def judge_captions(work: Workplace, weights: Path) -> None:
 
 def autoencode(work: Workplace, weights: Path) -> None:
     """Train the autoencoder and encode every clip by it."""
-    vae, _ = _latents(corpus("train", work), work)
+    vae, _ = _make_latents(corpus("train", work), work)
     ship.ship_part(weights, "vae", vae)
 
 
 def speak_text(work: Workplace, weights: Path) -> None:
     """Train text-to-audio, the generator of cascades and oracle."""
     train = corpus("train", work)
-    base = train_text_to_audio(train, _latents(train, work)[1], work)
+    base = train_text_to_audio(train, _make_latents(train, work)[1], work)
     ship.ship_part(weights, "text_encoder", base.text_encoder)
     ship.ship_part(weights, "udit", base.udit)
 
@@ -85,27 +85,29 @@ def hear_speech(work: Workplace, weights: Path) -> None:
     """Train the speech encoder that STAR and the cascade share."""
     encoder = train_encoder(corpus("train", work), work)
     ship.ship_part(weights, "speech_encoder", encoder)
-    _frames("encoder", work)
+    _make_frames("encoder", work)
 
 
 def recognise(work: Workplace, weights: Path) -> None:
     """Train the cascade's recogniser on the shared encoder, and write its language model."""
     words = language.ship(weights / "asr")
-    ship.ship_part(weights, "ctc", train_ctc(corpus("train", work), _frames("encoder", work), work))
+    ship.ship_part(
+        weights, "ctc", train_ctc(corpus("train", work), _make_frames("encoder", work), work)
+    )
     print(f"pronunciations guessed for PocketSphinx: {', '.join(words) or 'none'}", flush=True)
 
 
 def code_speech(work: Workplace, weights: Path) -> None:
     """Train the codec whose features the ablation hears."""
     ship.ship_part(weights, "codec", train_codec(corpus("train", work), work))
-    _frames("codec", work)
+    _make_frames("codec", work)
 
 
 def bridge(name: str, source: str) -> Callable[[Workplace, Path], None]:
     """Return the task of stage 1 on frames of `source`."""
 
     def run(work: Workplace, _weights: Path) -> None:
-        train_bridge(name, corpus("train", work), _frames(source, work), work)
+        train_bridge(name, corpus("train", work), _make_frames(source, work), work)
 
     return run
 
@@ -114,9 +116,9 @@ def bridged(name: str, source: str) -> Callable[[Workplace, Path], None]:
     """Return the task of stage 2 of a STAR with a bridge on frames of `source`."""
 
     def run(work: Workplace, weights: Path) -> None:
-        train, frames = corpus("train", work), _frames(source, work)
+        train, frames = corpus("train", work), _make_frames(source, work)
         trained = train_bridge(name, train, frames, work)
-        latents = _latents(train, work)[1]
+        latents = _make_latents(train, work)[1]
         base = train_text_to_audio(train, latents, work)
         tokens = read_tokens(trained, frames)
         udit = train_star(name, train, latents, tokens, trained, base.udit, work)
@@ -129,28 +131,29 @@ def bridged(name: str, source: str) -> Callable[[Workplace, Path], None]:
 def unbridged(work: Workplace, weights: Path) -> None:
     """Train STAR without its bridge: stage 2 alone, on the encoder's frames."""
     train = corpus("train", work)
-    latents = _latents(train, work)[1]
+    latents = _make_latents(train, work)[1]
     base = train_text_to_audio(train, latents, work)
-    frames = _frames("encoder", work)
+    frames = _make_frames("encoder", work)
     udit = train_star("star-nobridge", train, latents, frames, None, base.udit, work)
     ship.ship_overlay(weights / "star-nobridge", "udit", udit, SHARED)
 
 
-def _latents(train: Corpus, work: Workplace) -> tuple[SpectrogramVae, Latents]:
+def _make_latents(train: Corpus, work: Workplace) -> tuple[SpectrogramVae, Latents]:
     vae = train_vae(train, work)
     means, stds = encode(vae, train, work.folder / "latents.npy")
     normalise_latents(vae, means)
     return vae, Latents(work.send(np.array(means)), work.send(np.array(stds)), vae.normalise)
 
 
-def _frames(source: str, work: Workplace) -> Frames:
-    """Frames of every training utterance by the encoder or the codec."""
+def _make_frames(source: str, work: Workplace) -> Frames:
+    """Return frames of every training utterance by the encoder or the codec."""
     train = corpus("train", work)
     network = train_encoder(train, work) if source == "encoder" else train_codec(train, work)
     path = work.folder / f"frames-{source}.npz"
     return encode_speech(network, train.utterances, path, work.device)
 
 
+# In the order in which they are begun: what others wait for comes first.
 TASKS = (
     Task("corpus", (), render),
     Task("vae", ("corpus",), autoencode),
@@ -167,6 +170,5 @@ TASKS = (
     Task("clap", ("corpus",), judge_captions),
     Task("vggish", ("corpus",), judge_frames),
 )
-"""In the order in which they are begun: what others wait for comes first."""
+# Tasks that only the shipped seed has: another seed's systems are measured by the same judges.
 JUDGES = ("tagger", "clap", "vggish")
-"""Tasks that only the shipped seed has: another seed's systems are measured by the same judges."""

@@ -17,10 +17,10 @@ from stabench.systems.training.loop import Recipe, Stage, fit
 from stabench.systems.training.workplace import Workplace
 
 BATCH = 48
+# Standard deviation of the noise on frames, as a share of theirs: other voices, in small.
 JITTER = 0.15
-"""Standard deviation of the noise on frames, as a share of theirs: other voices, in small."""
+# Frames (0.24 s) that may be hidden at once, once in an utterance.
 LONGEST_GAP = 6
-"""Frames (0.24 s) that may be hidden at once, once in an utterance."""
 
 
 class Utterance(NamedTuple):
@@ -49,7 +49,10 @@ def train_ctc(data: Corpus, frames: Frames, work: Workplace, steps: int = 900) -
             speech, text = _splice(frames, words, first, second, rng)
             pieces.append(speech)
             texts.append([numbers[word] for word in text])
-        speech, mask = _varied(*_pad(pieces), rng, work)
+        padded = nn.utils.rnn.pad_sequence(pieces, batch_first=True)
+        lengths = torch.tensor([len(piece) for piece in pieces], device=padded.device)
+        inside = torch.arange(padded.shape[1], device=padded.device) < lengths[:, None]
+        speech, mask = _vary_frames(padded, inside, rng, work)
         return ctc_loss(head(speech, mask), mask, texts)
 
     recipe = Recipe(steps, 2e-3, warmup=100, ema=0.998)
@@ -82,7 +85,7 @@ def ctc_loss(logits: Tensor, mask: Tensor, texts: list[list[int]]) -> Tensor:
 def _splice(
     frames: Frames, words: list[Utterance], first: int, second: int, rng: np.random.Generator
 ) -> tuple[Tensor, list[str]]:
-    """Frames [T, W] and words of utterance `first`, or, half of the time, of its beginning and the
+    """Return frames [T, W] and words of `first`, or, half of the time, of its beginning and the
     end of `second`, cut where a word begins."""
     start, stop = frames.offsets[first], frames.offsets[first + 1]
     head, tail = words[first], words[second]
@@ -98,17 +101,10 @@ def _splice(
     return torch.cat(pieces).float(), head.text[:before] + tail.text[after:]
 
 
-def _pad(pieces: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Frames [B, T, W], zero-padded, and their mask [B, T]."""
-    speech = nn.utils.rnn.pad_sequence(pieces, batch_first=True)
-    lengths = torch.tensor([len(piece) for piece in pieces], device=speech.device)
-    return speech, torch.arange(speech.shape[1], device=speech.device) < lengths[:, None]
-
-
-def _varied(
+def _vary_frames(
     speech: Tensor, mask: Tensor, rng: np.random.Generator, work: Workplace
 ) -> tuple[Tensor, Tensor]:
-    """Frames [B, T, W] at another speed for the whole batch, jittered, with a gap in each row."""
+    """Vary frames [B, T, W]: one other speed for the batch, jitter, and a gap in each row."""
     count = round(speech.shape[1] / rng.uniform(0.87, 1.15))
     speech = functional.interpolate(speech.transpose(1, 2), count, mode="linear").transpose(1, 2)
     longest = mask.sum(1) * count // mask.shape[1]

@@ -23,22 +23,22 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def ship_part(folder: Path, name: str, network: nn.Module) -> None:
-    """A part of a generator as `<name>.safetensors`, float16 (it is read back into float32)."""
+    """Ship a generator's part as `<name>.safetensors`, float16 (it is read back into float32)."""
     save_part(folder / f"{name}.safetensors", network, "float16")
     _check_size(folder / f"{name}.safetensors")
 
 
 def ship_overlay(folder: Path, name: str, network: nn.Module, shared: str) -> None:
-    """As `ship_part`, without the tensors whose names hold `shared`: another file has those."""
+    """Do as `ship_part`, without the tensors whose names hold `shared`: another file has those."""
     folder.mkdir(parents=True, exist_ok=True)
-    own = network.state_dict()
-    state = {key: value.half().cpu() for key, value in own.items() if shared not in key}
-    save_file(state, folder / f"{name}.safetensors")
+    state = network.state_dict()
+    kept = {key: value.half().cpu() for key, value in state.items() if shared not in key}
+    save_file(kept, folder / f"{name}.safetensors")
     _check_size(folder / f"{name}.safetensors")
 
 
 def ship_tagger(folder: Path, network: Cnn14, limits: np.ndarray) -> None:
-    """The tagger with its class names and the logits that mean "heard"."""
+    """Ship the tagger with its class names and the logits that mean "heard"."""
     card = TaggerCard(
         network=network.config, labels=LABELS, thresholds=tuple(round(float(x), 4) for x in limits)
     )
@@ -51,6 +51,7 @@ def ship_vggish(folder: Path, network: Vggish) -> None:
 
 def ship_clap(folder: Path, network: "ClapModel") -> None:
     config = json.loads(network.config.to_json_string(use_diff=True))
+    # The file is to be the same, whichever release wrote it.
     config.pop("transformers_version", None)
     store.save(folder, network.half(), json.dumps(config, indent=1, sort_keys=True) + "\n")
 

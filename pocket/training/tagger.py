@@ -30,7 +30,7 @@ class VggishClassifier(nn.Module):
         self.head = nn.Linear(VGGISH.embedding, len(LABELS))
 
     def forward(self, waveforms: Tensor) -> Tensor:
-        """[B, N] to logits [B, C]."""
+        """Turn [B, N] into logits [B, C]."""
         examples = self.vggish.examples(waveforms, torch.float32)
         rows = self.vggish(examples.flatten(0, 1))
         return self.head(functional.relu(rows)).unflatten(0, examples.shape[:2]).mean(1)
@@ -42,7 +42,7 @@ def train_tagger(data: Corpus, work: Workplace, steps: int = 800) -> Cnn14:
     recipe = Recipe(steps, 2e-3, ema=0.995)
 
     def loss(rng: np.random.Generator) -> Tensor:
-        waveforms, labels = _batch(data, rng)
+        waveforms, labels = _draw_batch(data, rng)
         return functional.binary_cross_entropy_with_logits(network(waveforms).logits, labels)
 
     fit(Stage("tagger", network, recipe, work), loss, seed=1)
@@ -50,11 +50,11 @@ def train_tagger(data: Corpus, work: Workplace, steps: int = 800) -> Cnn14:
 
 
 def refine_tagger(network: Cnn14, data: Corpus, work: Workplace, steps: int = 600) -> Cnn14:
-    """More steps, with two thirds of the clips undamaged."""
+    """Train more steps, with two thirds of the clips undamaged."""
     recipe = Recipe(steps, 1e-3, decay=0.8, ema=0.995)
 
     def loss(rng: np.random.Generator) -> Tensor:
-        waveforms, labels = _batch(data, rng, clean=0.67)
+        waveforms, labels = _draw_batch(data, rng, clean=0.67)
         return functional.binary_cross_entropy_with_logits(network(waveforms).logits, labels)
 
     fit(Stage("tagger-refined", network, recipe, work), loss, seed=11)
@@ -68,7 +68,7 @@ def train_vggish(data: Corpus, work: Workplace, steps: int = 1000) -> Vggish:
     recipe = Recipe(steps, 1e-3, ema=0.995)
 
     def loss(rng: np.random.Generator) -> Tensor:
-        waveforms, labels = _batch(data, rng)
+        waveforms, labels = _draw_batch(data, rng)
         return functional.binary_cross_entropy_with_logits(network(waveforms), labels)
 
     fit(Stage("vggish", network, recipe, work), loss, seed=2)
@@ -76,11 +76,10 @@ def train_vggish(data: Corpus, work: Workplace, steps: int = 1000) -> Vggish:
 
 
 def _start_at_unit_scale(network: nn.Module) -> None:
-    """Initialise by Kaiming's rule (He et al. 2015), which keeps a signal's scale through ReLUs.
-
-    With PyTorch's default a network of this depth without batch normalisation lets the signal fade:
-    after training 99.8 % of its embedding's variance lay in two axes, and FAD measured those two.
-    """
+    """Initialise by Kaiming's rule (He et al. 2015), which keeps a signal's scale through ReLUs."""
+    # With PyTorch's default a network of this depth without batch normalisation lets the signal
+    # fade: after training 99.8 % of its embedding's variance lay in two axes, and FAD measured
+    # those two.
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -90,13 +89,13 @@ def _start_at_unit_scale(network: nn.Module) -> None:
 
 @torch.inference_mode()
 def logits(network: Cnn14, waveforms: Tensor) -> np.ndarray:
-    """Tagger logits [N, C] of waveforms [N, T] that lie where the network does."""
+    """Return tagger logits [N, C] of waveforms [N, T] that lie where the network does."""
     batches = waveforms.split(32)
     return torch.cat([network(batch).logits for batch in batches]).cpu().numpy()
 
 
 def thresholds(network: Cnn14, data: Corpus) -> np.ndarray:
-    """Logits [C] above which 2 % of the validation clips without the event lie."""
+    """Return logits [C] above which 2 % of the validation clips without the event lie."""
     scores = logits(network, data.clips(np.arange(len(data.audio))))
     absent = data.labels.cpu().numpy() == 0
     columns = [scores[absent[:, c], c] for c in range(scores.shape[1])]
@@ -109,7 +108,9 @@ def recall(scores: np.ndarray, limits: np.ndarray, labels: np.ndarray) -> float:
     return float((heard.sum(1) / labels.sum(1)).mean())
 
 
-def _batch(data: Corpus, rng: np.random.Generator, clean: float = 0.0) -> tuple[Tensor, Tensor]:
+def _draw_batch(
+    data: Corpus, rng: np.random.Generator, clean: float = 0.0
+) -> tuple[Tensor, Tensor]:
     index = rng.integers(len(data.audio), size=BATCH)
     heard = degrade(data.clips(index), rng, clean)
     waveforms = torch.cat([heard, send(negatives(NEGATIVES, rng), data.device)])

@@ -73,11 +73,11 @@ def test_the_last_value_is_that_of_all_clips(ref):
 
 
 def test_subsets_hold_no_clip_twice_and_all_clips_alike_often():
-    subsets = module._subsets(50, 30, 5, np.random.default_rng(0))
+    subsets = module._draw_subsets(50, 30, 5, np.random.default_rng(0))
     assert len(subsets) == 5
     assert all(len(set(subset.tolist())) == 30 for subset in subsets)
     assert (np.bincount(np.concatenate(subsets)) == 3).all()
-    assert module._subsets(4, 4, 5, np.random.default_rng(0))[0].tolist() == [0, 1, 2, 3]
+    assert module._draw_subsets(4, 4, 5, np.random.default_rng(0))[0].tolist() == [0, 1, 2, 3]
 
 
 def test_values_are_distances_of_the_subsets_drawn(ref):
@@ -85,7 +85,7 @@ def test_values_are_distances_of_the_subsets_drawn(ref):
     line = frechet_infinity(gen, ref, sizes=5, draws=2, seed=4)
     random = np.random.default_rng(4)
     for size, value in zip(line.clips, line.values, strict=True):
-        subsets = module._subsets(80, int(size), 2, random)
+        subsets = module._draw_subsets(80, int(size), 2, random)
         expected = np.mean([plainly(gen[subset], ref) for subset in subsets])
         assert value == pytest.approx(expected, rel=1e-12)
 
@@ -98,7 +98,7 @@ def test_influences_are_the_fits_sum_of_the_subsets_influences(ref):
     weights = np.linalg.pinv(np.stack([np.ones(5), x], axis=1))[0]
     own, other = np.zeros(80), np.zeros(300)
     for weight, size in zip(weights, line.clips, strict=True):
-        subsets = module._subsets(80, int(size), 2, random)
+        subsets = module._draw_subsets(80, int(size), 2, random)
         for subset in subsets:
             sample = frechet_two_sample(gen[subset], ref)
             own[subset] += weight * sample.gen / len(subset) / len(subsets)

@@ -185,7 +185,7 @@ def test_pairs_swapped_are_even_too_and_see_what_shuffling_misses():
 def test_permuted_values_are_those_of_sets_put_together_anew(paired):
     gen, ref = ragged(11, 6), ragged(12, 6, shift=0.6)
     pooled = pool(gen, ref)
-    labels = module._labels(pooled, 30, paired, np.random.default_rng(0))[:, 1:]
+    labels = module._draw_labels(pooled, 30, paired, np.random.default_rng(0))[:, 1:]
     clips = gen + ref
     values = np.array(
         [

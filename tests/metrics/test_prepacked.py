@@ -35,7 +35,7 @@ def test_linear(activation, bias, precision):
     for shape in ((1, 20), (5, 20), (2, 3, 20)):
         rows = torch.randn(shape)
         with torch.inference_mode():
-            ours = prepacked.of(plain, activation, precision)(rows)
+            ours = prepacked.pack_linear(plain, activation, precision)(rows)
             assert ours.numpy() == pytest.approx(after(plain(rows)).numpy(), abs=5e-6)
 
 
@@ -46,6 +46,6 @@ def test_folded_batch_norm():
         nn.init.uniform_(tensor, 0.5, 2)
     maps = torch.randn(2, 3, 6, 5)
     with torch.inference_mode():
-        weight, bias = prepacked.folded(plain, norm)
+        weight, bias = prepacked.fold_norm(plain, norm)
         ours = F.conv2d(maps, weight, bias, padding=1)
         assert ours.numpy() == pytest.approx(norm(plain(maps)).numpy(), abs=1e-5)

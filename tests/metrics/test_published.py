@@ -48,7 +48,7 @@ WITHIN_AUDIO = (
 )
 
 
-TOKENS = published._tokens
+TOKENS = published._choose_tokenizer
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def small(monkeypatch):
     monkeypatch.setattr(vggish, "VggishConfig", lambda: SMALL_VGGISH)
     monkeypatch.setattr(cnn14, "Cnn14Config", lambda **front: Cnn14Config(**CHANNELS, **front))
     monkeypatch.setattr(laion, "config", lambda width, depths: CLAP)
-    monkeypatch.setattr(published, "_tokens", lambda path: StandInTokens())
+    monkeypatch.setattr(published, "_choose_tokenizer", lambda path: StandInTokens())
 
 
 def drawn(network):
@@ -90,7 +90,7 @@ def laion_names(model):
 
 
 def clap_file(path, change=lambda state: None):
-    model = drawn(published._clap_model(CLAP))
+    model = drawn(published._build_clap_model(CLAP))
     state = laion_names(model)
     for branch in ("text", "audio"):
         state[f"{branch}_transform.sequential.0.weight"] = torch.ones(12, 12)
@@ -158,7 +158,7 @@ def test_clap_file_of_laion(tmp_path, signal):
     model = clap_file(tmp_path / "630k.pt")
     embedder = published.clap_630k(str(tmp_path / "630k.pt"))
     embedder.load("cpu")
-    filled, theirs = published._clap_model(CLAP), model.state_dict()
+    filled, theirs = published._build_clap_model(CLAP), model.state_dict()
     embedder.source.fill(filled, DERIVED)
     ours = filled.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
@@ -167,7 +167,7 @@ def test_clap_file_of_laion(tmp_path, signal):
 
 
 def test_clap_folder_of_transformers(tmp_path, monkeypatch):
-    model = drawn(published._clap_model(CLAP))
+    model = drawn(published._build_clap_model(CLAP))
     weights.save(tmp_path, model, CLAP)
     asked = []
 

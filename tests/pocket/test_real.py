@@ -113,7 +113,7 @@ def test_speech_is_rendered_once(spoken, monkeypatch):
     folder = clips[0].speech.parent
     monkeypatch.setenv("STABENCH_CACHE", str(folder.parent))
     monkeypatch.setattr(module, "pocket", lambda: spoken[module.ESPEAK])
-    monkeypatch.setattr(module, "_render", lambda *given: pytest.fail("rendered twice"))
+    monkeypatch.setattr(module, "_render_speech", lambda *given: pytest.fail("rendered twice"))
     assert real().clips == clips
     assert [path.name for path in folder.parent.glob("real-*")] == [folder.name]
 

@@ -140,7 +140,7 @@ def small(monkeypatch):
         torch, "tensor", lambda data, device=CPU, **how: real(data, **how).to(device)
     )
     monkeypatch.setattr(torch.utils, "swap_tensors", swap)
-    monkeypatch.setattr(codec, "_latents", partial(codec._latents, batches=21))
+    monkeypatch.setattr(codec, "_encode_excerpts", partial(codec._encode_excerpts, batches=21))
     monkeypatch.setattr(codec, "RESOLUTIONS", (128,))
     monkeypatch.setattr(autoencoder, "CROP_FRAMES", 16)
     for module in (autoencoder, bridge, clap, codec, generators, hearing, recogniser, tagger):

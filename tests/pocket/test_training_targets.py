@@ -105,7 +105,7 @@ def test_varied_frames_stay_inside_their_utterance(tmp_path):
     work = Workplace(tmp_path, torch.device("cpu"))
     speech = torch.ones(2, 40, 3)
     mask = torch.arange(40) < torch.tensor([[40], [20]])
-    varied, inside = recogniser._varied(speech, mask, np.random.default_rng(0), work)
+    varied, inside = recogniser._vary_frames(speech, mask, np.random.default_rng(0), work)
     assert varied.shape[1] == inside.shape[1]
     assert inside[0].all()
     assert int(inside[1].sum()) == inside.shape[1] // 2
