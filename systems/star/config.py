@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from stabench.checkpoints.tensors import read_json
 from stabench.systems.networks.config import (
@@ -18,9 +18,6 @@ from stabench.systems.networks.config import (
     check_one_of,
     to_dict,
 )
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
 
 
 @dataclass(frozen=True)
@@ -131,7 +128,7 @@ def parse_config(values: Mapping[str, Any], where: str = "config") -> StarConfig
         raise ValueError(_explain(error.errors()[0], where)) from error
 
 
-def _explain(error: "ErrorDetails", where: str) -> str:
+def _explain(error: Mapping[str, Any], where: str) -> str:
     path = [where, *map(str, error["loc"])]
     if error["type"] == "value_error":
         return f"{where}: {error['msg'].removeprefix('Value error, ')}"
