@@ -145,7 +145,7 @@ def test_other_shapes_and_keys_are_named(tmp_path):
         load_part(path, torch.nn.Linear(4, 3))
     with pytest.raises(ValueError, match="left over bias;"):
         load_part(path, torch.nn.Linear(2, 3, bias=False))
-    with pytest.raises(ValueError, match=r"missing 0\.weight, 0\.bias;"):
+    with pytest.raises(ValueError, match=r"missing 0\.weight \(is it weight\?\), 0\.bias"):
         load_part(path, torch.nn.Sequential(torch.nn.Linear(2, 3)))
 
 

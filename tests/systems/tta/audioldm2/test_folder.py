@@ -91,7 +91,7 @@ def test_wrong_class_in_the_index(folder, part: str, said: object) -> None:
 
 def test_index_that_is_no_json(folder) -> None:
     (folder / "model_index.json").write_text("<html>")
-    with pytest.raises(ValueError, match=r"model_index\.json: no JSON .*fetch it again"):
+    with pytest.raises(ValueError, match=r"model_index\.json: not JSON .*fetch it again"):
         load(folder)
 
 
