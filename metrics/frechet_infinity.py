@@ -6,7 +6,8 @@ reference stays whole: what few recordings add remains.
 
 Subsets are drawn without replacement: with it, copies would pass for clips. Simulated in 128
 dimensions with 200 clips of 10 alike frames, at a true distance of 8.3, the plain distance is 3.7
-too high and the intercept 0.2; sizes evenly spaced in N or in 1 / N, and fits with or without weights, differ by less than that.
+too high and the intercept 0.2; sizes evenly spaced in N or in 1 / N, and fits with or without
+weights, differ by less than that.
 """
 
 from typing import NamedTuple
