@@ -234,7 +234,7 @@ def test_files_that_are_missing_or_do_not_fit(files, tmp_path) -> None:
     more = tmp_path / "more.txt"
     more.write_text("low\nmiddle\nhigh\nrain\n")
     expect(
-        ValueError, r"'outer\.weight' is .+, the config wants", head=larger, words=more, arpa=None
+        ValueError, r"outer\.weight is .+ instead of", head=larger, words=more, arpa=None
     )
     expect(
         ValueError,
