@@ -233,9 +233,7 @@ def test_files_that_are_missing_or_do_not_fit(files, tmp_path) -> None:
     expect(ValueError, r"words\.txt: holds 3 words, but head.vocabulary is 4", head=larger)
     more = tmp_path / "more.txt"
     more.write_text("low\nmiddle\nhigh\nrain\n")
-    expect(
-        ValueError, r"outer\.weight is .+ instead of", head=larger, words=more, arpa=None
-    )
+    expect(ValueError, r"outer\.weight is .+ instead of", head=larger, words=more, arpa=None)
     expect(
         ValueError,
         r"tones\.arpa: does not know 1 words of .+more\.txt, first 'rain'",
