@@ -102,7 +102,7 @@ def encode_speech(
 ) -> Frames:
     """Return frames of every utterance of a split; kept in `path` (.npz).
 
-    The encoder is on `device`.
+    The encoder is on `device`. Raises FloatingPointError for frames that float16 cannot hold.
     """
     if not path.exists():
         # Utterances of like length share a batch, so that little of it is padding.
@@ -113,6 +113,13 @@ def encode_speech(
             waveforms, lengths = pad([utterances[i] for i in index])
             frames, mask = encoder(send(waveforms, device), send(lengths, device))
             frames, mask = frames.half().cpu(), mask.cpu()
+            # A codec of another seed diverged once, and its frames were infinite: nothing said so
+            # before the bridge that learned from them.
+            if not frames[mask].isfinite().all():
+                raise FloatingPointError(
+                    f"{path.stem}: its network gives frames beyond float16, so it diverged; delete "
+                    "its files in the work folder, lower its rate and train it again"
+                )
             for i, row, valid in zip(index, frames, mask, strict=True):
                 parts[int(i)] = row[valid].numpy()
         rows = [parts[i] for i in range(len(order))]

@@ -11,7 +11,7 @@ from stabench.pocket.sounds.events import LABELS
 from stabench.pocket.sounds.scene import Scene
 from stabench.pocket.training import bridge, recogniser
 from stabench.pocket.training.corpus import Corpus, Utterances, multi_hot
-from stabench.pocket.training.hearing import FRAME_S, Frames, Phonemes
+from stabench.pocket.training.hearing import FRAME_S, Frames, Phonemes, encode_speech
 from stabench.pocket.training.tagger import VggishClassifier, _start_at_unit_scale
 from stabench.systems.training.workplace import Workplace
 
@@ -126,3 +126,25 @@ def test_the_fad_judge_starts_with_a_signal_that_does_not_fade():
     assert spread(lambda network: None) < 0.02
     assert 0.2 < spread(_start_at_unit_scale) < 5
     assert isinstance(VggishClassifier().head, nn.Linear)
+
+
+class Loud(nn.Module):
+    """A network whose frames are the samples, times `gain`."""
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.gain = gain
+
+    def forward(self, waveforms: torch.Tensor, lengths: torch.Tensor):
+        mask = torch.arange(waveforms.shape[1]) < lengths[:, None]
+        return self.gain * waveforms[..., None], mask
+
+
+def test_frames_of_a_network_that_diverged_are_not_kept(tmp_path):
+    spoken = Utterances(np.full(5, 16_384, np.int16), np.array([0, 2, 5]), [[], []])
+    kept = encode_speech(Loud(2.0), spoken, tmp_path / "good.npz", torch.device("cpu"))
+    assert kept.rows.flatten().tolist() == [1.0] * 5
+    path = tmp_path / "frames-codec.npz"
+    with pytest.raises(FloatingPointError, match=r"frames-codec: .* diverged"):
+        encode_speech(Loud(1e6), spoken, path, torch.device("cpu"))
+    assert not path.exists()
