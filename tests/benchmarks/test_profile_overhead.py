@@ -46,7 +46,7 @@ def _worker(folder: Path) -> Worker:
 
 def _bare_ns(worker: Worker, job: Job) -> int:
     """The clip between two looks at a clock, its stages marked by nothing."""
-    utterance = Utterance("clip", worker._utterance(job).samples, 16_000)
+    utterance = Utterance("clip", worker._read_utterance(job).samples, 16_000)
     start_ns = NOW()
     representation = worker._system.represent(utterance, lambda _: nullcontext())
     worker._system.generate([representation], [1], lambda _: nullcontext())

@@ -217,6 +217,9 @@ def test_ctrl_c_leaves_nothing_broken(
     request: pytest.FixtureRequest, origin: Origin, weights: Path, name: str
 ) -> None:
     entry = request.getfixturevalue(name)
+    # A process that was started in the background ignores it.
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, former))
     main = threading.main_thread().ident
     assert main is not None
     origin.midway = lambda: signal.pthread_kill(main, signal.SIGINT)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stabench.metrics.audio import decode, load
-from stabench.metrics.recall import event_recall, false_alarm_rate
+from stabench.metrics.recall import event_recall
 from stabench.pocket import ceiling, embedders, systems
 from stabench.pocket.configs import WEIGHTS
 from stabench.pocket.sounds.events import LABELS
@@ -79,7 +79,9 @@ def heard(tagger, sounds, clips):
     logits = np.stack([each.logits for each in tagger.embed(sounds)])
     labels = np.array([[label in clip.labels for label in LABELS] for clip in clips])
     recall = event_recall(logits, tagger.thresholds, labels)
-    return recall.mean(), np.nanmean(false_alarm_rate(logits, tagger.thresholds, labels))
+    absent = ~labels
+    alarms = (logits >= tagger.thresholds) & absent
+    return recall.mean(), np.mean(alarms.sum(axis=1) / absent.sum(axis=1))
 
 
 def test_weights_are_small():

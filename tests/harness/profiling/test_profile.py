@@ -61,7 +61,7 @@ def test_flops_inside_cuda_graphs_are_not_known_without_eager(monkeypatch) -> No
     monkeypatch.setattr(profile_module, "trace", lambda *_: replayed)
     samples = np.zeros(1_600, np.float32)
     bare = SimpleNamespace(represent=system.represent, generate=system.generate)
-    one = Work(bare, Utterance("clip0", samples, 16_000), 7, generates=True)
+    one = Work(bare, Utterance("clip0", samples, 16_000), 7, ("represent", "generate"))
     found = profile("clip0", one, Cpu())
     assert found.failures == (
         "FLOPs of sampler not known: it replays CUDA graphs, and the system has no eager()",
@@ -94,7 +94,7 @@ def test_flops_inside_graphs_are_counted_eagerly_and_all_else_on_the_graphs() ->
     system = Replaying()
     system.load("cpu", "float32")
     utterance = Utterance("clip0", np.linspace(-1, 1, 1_600, dtype=np.float32), 16_000)
-    one = Work(system, utterance, 7, generates=True)
+    one = Work(system, utterance, 7, ("represent", "generate"))
     found = profile("clip0", one, Cpu())
     assert (found.eager, found.failures) == (True, ())
     [sampler] = [stage for stage in found.stages if stage.name == "sampler"]

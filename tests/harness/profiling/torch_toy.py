@@ -66,4 +66,4 @@ def work(**options: str) -> tuple[Multiplier, Work]:
     system = Multiplier(**options)
     system.load("cpu", "float32")
     samples = np.linspace(-1, 1, 1_600, dtype=np.float32)
-    return system, Work(system, Utterance("clip0", samples, 16_000), 7, generates=True)
+    return system, Work(system, Utterance("clip0", samples, 16_000), 7, ("represent", "generate"))

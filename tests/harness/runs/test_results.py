@@ -98,8 +98,12 @@ def test_what_was_not_timed_has_no_ratio(results, tmp_path):
 def test_every_statistic_of_a_report_is_computed_once(tmp_path, monkeypatch):
     """One report asks for the latencies in its table, its sections, its charts and its LaTeX."""
     folder = FakeRun(tmp_path, systems=SYSTEMS).make()
-    calls: dict[str, list[tuple]] = {"read": [], "_measure_latency": [], "_difference": []}
-    for owner, name in ((journal, "read"), (Results, "_measure_latency"), (module, "_difference")):
+    calls: dict[str, list[tuple]] = {"read": [], "_measure_latency": [], "_measure_difference": []}
+    for owner, name in (
+        (journal, "read"),
+        (Results, "_measure_latency"),
+        (module, "_measure_difference"),
+    ):
         original = getattr(owner, name)
 
         def count(*arguments, original=original, kept=calls[name]):
@@ -114,7 +118,7 @@ def test_every_statistic_of_a_report_is_computed_once(tmp_path, monkeypatch):
     with open(os.devnull, "w") as nowhere:
         report(folder.path, nowhere, sound_mb=0)
     assert len(calls["read"]) == 1
-    assert len(calls["_difference"]) == 3 * 2
+    assert len(calls["_measure_difference"]) == 3 * 2
     phases = Counter(arguments[1:] for arguments in calls["_measure_latency"])
     assert phases == {(name, kind): 1 for name, *_ in SYSTEMS for kind in ("represent", "generate")}
     # Three systems: each phase, and in the chart both together.
