@@ -186,6 +186,7 @@ def notes(results: Results) -> tuple[str, ...]:
 
 
 def _warn_of_run(results: Results, record: Record) -> Iterable[str]:
+    yield from record.suite.notes
     for use in record.suite.systems:
         if results.random(use):
             yield f"{use.name}: {RANDOM}; its quality is not shown."

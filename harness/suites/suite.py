@@ -120,6 +120,7 @@ class Suite(Strict):
     """A suite as resolved: what a run did is read from this, and a resumed run must equal it.
 
     `task` is a registered one, or "path.py:NAME"; its paradigms and sanity rows are those allowed.
+    `notes` are printed with every report of a run.
     """
 
     name: str = Name
@@ -129,6 +130,7 @@ class Suite(Strict):
     protocol: Protocol = Protocol()
     metrics: Metrics = Metrics()
     systems: tuple[SystemUse, ...] = Field(alias="system", min_length=1)
+    notes: tuple[str, ...] = ()
 
     @field_validator("task")
     @classmethod
@@ -159,12 +161,14 @@ class Suite(Strict):
     def resolved(self) -> dict[str, Any]:
         """Return the suite as JSON holds it, with the keys of the TOML file.
 
-        Without the task where it is the usual one.
+        Without the task where it is the usual one, and without notes where there are none.
         """
         value = self.model_dump(mode="json", by_alias=True)
-        # Digests of suites are older than tasks: those of stored runs must stay what they were.
+        # Digests of suites are older than these keys: those of stored runs stay what they were.
         if self.task == DEFAULT:
             del value["task"]
+        if not self.notes:
+            del value["notes"]
         return value
 
     def check_names(self) -> None:

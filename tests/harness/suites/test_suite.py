@@ -79,6 +79,13 @@ def test_the_resolved_suite_reads_back_the_same() -> None:
     assert suite.dataset.options == {"speech": "wavs"}
 
 
+def test_keys_that_are_younger_than_stored_digests_are_left_out_while_they_say_nothing() -> None:
+    assert {"task", "notes"}.isdisjoint(parse("suite 'x'", VALUE).resolved())
+    noted = parse("suite 'x'", _with("notes", ["two seeds differ"]))
+    assert noted.resolved()["notes"] == ["two seeds differ"]
+    assert parse("suite 'x'", noted.resolved()) == noted
+
+
 def test_other_keys_of_the_dataset_are_its_options() -> None:
     assert parse("s", _with("dataset.split", "test")).dataset.options["split"] == "test"
 

@@ -99,6 +99,7 @@ def write_suite(folder: Path, parrot: dict[str, float]) -> Path:
         f"""
 name = "echo"
 task = "{here}:TASK"
+notes = ["Parrots of other cages may say it otherwise."]
 [dataset]
 use = "folder"
 speech = "{folder / "speech"}"
@@ -155,6 +156,7 @@ def test_its_report_has_its_columns_and_groups(runs: dict[str, Path]) -> None:
     ]
     assert text.index("Parrot") < text.index("Pupil")
     assert "Processing" not in text
+    assert "- Parrots of other cages may say it otherwise." in text
     assert command("report", runs["old"]) == 0
     page = (runs["old"] / "report.html").read_text()
     assert "Listening" in page
