@@ -24,6 +24,7 @@ from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import REFUSED as RANDOM
 from stabench.harness.scoring.clip_table import NAME
 from stabench.harness.stats.estimate import Estimate
+from stabench.harness.tasks.task import UNSTATED
 from stabench.metrics.registry import WER
 
 LOWEST = 0.0
@@ -172,7 +173,7 @@ def _read_system(results: Results, name: str, kept: Influences | None) -> System
     return SystemEvidence(
         name=name,
         label=(known.label if known else "") or name,
-        paradigm=known.paradigm if known else "unstated",
+        paradigm=known.paradigm if known else UNSTATED,
         n=record.n if record else len(results.run.clips if results.run else ()) - len(failed),
         failed_clips=failed,
         columns=_read_columns(results, name, kept, bool(use and results.random(use))),

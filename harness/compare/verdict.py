@@ -143,7 +143,7 @@ FIVE_PERCENT = Bounds(0.05, 0.05)
 class Options:
     """`names`: the new name of an old system, where it is another; only these are compared then.
 
-    `bounds` by column, or "processing" and "generation"; stages have their phase's. `family` "all"
+    `bounds` by column, of quality or of a phase; stages have their phase's. `family` "all"
     adjusts over the rows of all systems together, as a gate with one answer must.
     """
 

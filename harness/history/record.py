@@ -47,11 +47,7 @@ def record(results: Results, *, dirty: bool = False) -> HistoryRecord:
         ),
         protocol=history.Protocol(title=rules.title, digest=rules.digest) if rules else None,
         columns=_columns(results),
-        systems={
-            row.system: _system(results, folder, row)
-            for row in tabulate(results).rows
-            if row.paradigm != "sanity"
-        },
+        systems={row.system: _system(results, folder, row) for row in tabulate(results).systems},
     )
 
 

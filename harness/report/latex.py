@@ -24,7 +24,7 @@ from stabench.harness.report.ranking import Marks, explain, marks
 from stabench.harness.report.table import Row, Table
 from stabench.harness.runs.results import Results
 from stabench.harness.stats.estimate import Estimate
-from stabench.harness.tasks.task import NOT_MEASURED, SANITY, Column, heading
+from stabench.harness.tasks.task import NOT_MEASURED, Column, heading
 
 BLOCKS = {"latency": "Latency", "quality": "Objective metrics", "listeners": "Subjective metrics"}
 FURTHER = "Further metrics"
@@ -58,7 +58,7 @@ def to_latex(
     `intervals` puts the 95 % interval of each value in a smaller line under it; `sanity` adds the
     sanity rows.
     """
-    rows = [row for row in table.rows if sanity or row.paradigm != SANITY]
+    rows = [row for row in table.rows if sanity or not row.is_sanity]
     notes = _letter_reasons(rows, table.columns)
     lines = [
         r"\begin{table*}[t]",

@@ -19,7 +19,7 @@ from stabench.harness.render.terminal import BOLD
 from stabench.harness.report.table import Row, Table
 from stabench.harness.runs.metrics_file import DifferenceRecord
 from stabench.harness.stats.estimate import Estimate
-from stabench.harness.tasks.task import SANITY, Column
+from stabench.harness.tasks.task import Column
 
 CEILINGS = ("ceiling", "floor", "other-half")
 """Sanity rows of recordings or of a perfect generator: the best of them is a column's ceiling.
@@ -60,7 +60,7 @@ class Marks(NamedTuple):
 
     def of(self, row: Row, column: str) -> Mark:
         """The mark of a cell; sanity rows have none, whatever they are called."""
-        return Mark() if row.paradigm == SANITY else self.cells.get((row.system, column), Mark())
+        return Mark() if row.is_sanity else self.cells.get((row.system, column), Mark())
 
 
 def marks(table: Table, paired: Sequence[DifferenceRecord]) -> Marks:
@@ -174,7 +174,7 @@ def _list_ceilings(contest: Contest, table: Table) -> Iterator[tuple[str, float]
     if column.key == SHARE:
         yield "all that the ceiling has", 1.0
     least = (1 - FEWER) * contest.ranked[0].cells[column.key].n
-    for row in (row for row in table.rows if row.paradigm == SANITY and row.system in CEILINGS):
+    for row in (row for row in table.rows if row.is_sanity and row.system in CEILINGS):
         cell = row.cells[column.key]
         if cell.value is not None and not cell.reason and cell.n >= least:
             yield row.label, cell.value

@@ -37,7 +37,7 @@ from stabench.harness.report.timing_sections import (
 )
 from stabench.harness.runs.results import Results
 from stabench.harness.stats.estimate import Estimate
-from stabench.harness.tasks.task import SANITY, Column
+from stabench.harness.tasks.task import Column
 
 SCHEMA = 1
 
@@ -158,8 +158,8 @@ def _describe_table(table: Table) -> dict[str, Any]:
     """Return the rows of report.json: systems under `rows`, sanity rows apart."""
     return {
         "columns": [column._asdict() for column in table.columns],
-        "rows": [_describe_row(row, table) for row in table.rows if row.paradigm != SANITY],
-        "sanity": [_describe_row(row, table) for row in table.rows if row.paradigm == SANITY],
+        "rows": [_describe_row(row, table) for row in table.systems],
+        "sanity": [_describe_row(row, table) for row in table.rows if row.is_sanity],
     }
 
 

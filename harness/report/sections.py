@@ -65,7 +65,7 @@ def describe_results(table: Table, marks: Marks) -> Section:
 
 
 def _print_row(row: Row, columns: Sequence[Column], marks: Marks) -> Line:
-    sanity = row.paradigm == "sanity"
+    sanity = row.is_sanity
     # The short name under a label is what commands take.
     name = "" if sanity or row.label == row.system else row.system
     planned = f"/{row.n + row.failed}" if row.failed else ""
@@ -91,7 +91,7 @@ def _print_cell(cell: Estimate, column: Column, mark: Mark) -> Printed:
 def _explain_gaps(rows: Sequence[Row], columns: Sequence[Column]) -> Iterable[str]:
     """Yield a point for each reason: which columns of which rows it explains."""
     # Rows by index: two systems may have one label.
-    systems = [index for index, row in enumerate(rows) if row.paradigm != "sanity"]
+    systems = [index for index, row in enumerate(rows) if not row.is_sanity]
     gaps: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
     for index, row in enumerate(rows):
         for column in columns:
@@ -111,7 +111,7 @@ def _explain_gaps(rows: Sequence[Row], columns: Sequence[Column]) -> Iterable[st
 
 def describe_dependence(metrics: MetricsFile, table: Table) -> Section | None:
     """Return whether outputs depend on their inputs; None where nothing was tested."""
-    labels = {row.system: row.label for row in table.rows if row.paradigm != "sanity"}
+    labels = {row.system: row.label for row in table.systems}
     systems = {name: record for name, record in metrics.systems.items() if record.input_dependence}
     columns = [
         column
@@ -245,12 +245,12 @@ def _explain_propagation(
     columns: Sequence[Column],
 ) -> Iterable[str]:
     """Yield what the recogniser costs: one generator on the true caption and the transcript."""
-    by_name = {row.system: row for row in table.rows if row.paradigm != "sanity"}
+    by_name = {row.system: row for row in table.systems}
     errors = next((column for column in table.columns if column.key == "wer"), None)
     for (a, b), records in pairs.items():
         kinds = [by_name[name].paradigm for name in (a, b) if name in by_name]
-        # Oracle minus cascade only: the other way round costs would read as gains.
-        if kinds != ["oracle", "cascade"]:
+        # Not the other way round: costs would read as gains.
+        if tuple(kinds) != table.task.propagation:
             continue
         wer = by_name[b].cells.get("wer")
         heard = ""

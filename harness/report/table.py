@@ -29,6 +29,11 @@ class Row(NamedTuple):
     cells: dict[str, Estimate]
     caveat: str = ""
 
+    @property
+    def is_sanity(self) -> bool:
+        """Whether its sounds are of known quality, and of no system."""
+        return self.paradigm == SANITY
+
 
 class Fit(NamedTuple):
     """How a test of dependence on the input is worded: its two means and their decimals."""
@@ -54,6 +59,11 @@ class Table(NamedTuple):
     columns: tuple[Column, ...]
     rows: list[Row]
     task: Task
+
+    @property
+    def systems(self) -> list[Row]:
+        """The rows of systems."""
+        return [row for row in self.rows if not row.is_sanity]
 
 
 def table(run: Path) -> list[Row]:

@@ -19,7 +19,7 @@ PERCENTS = (50, 90, 95, 99)
 
 def describe_latencies(results: Results, table: Table) -> Section | None:
     """Return median and percentiles of each phase, as far as the number of clips allows."""
-    rows = [row for row in table.rows if row.paradigm != "sanity"]
+    rows = table.systems
     timed = [(row.label, phases) for row in rows if (phases := _list_phases(results, row))]
     # Columns are those that the system with the most clips has; others show dashes in some.
     most = max((time.n_clips for _, phases in timed for time in phases.values()), default=0)

@@ -127,7 +127,7 @@ def _judge_cell(
         yield _make_not_run("cell", row.label, column.label, published, (why,))
         return
     # Sanity checks are rows of a run's table too, and no system of the run.
-    rows = {entry.system: entry for entry in table.rows if entry.paradigm != "sanity"}
+    rows = {entry.system: entry for entry in table.systems}
     for standing in standings:
         name = standing.use.name
         estimate = rows[name].cells.get(column.key)

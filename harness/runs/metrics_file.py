@@ -1,6 +1,7 @@
 """metrics.json: strict, with a published schema, read without the packages that wrote it."""
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -13,6 +14,7 @@ from stabench.harness.tasks.task import DEFAULT
 
 NAME = "metrics.json"
 SCHEMA: Final = 5
+FORMER = re.compile(rb'\s*\{\s*"schema":\s*4\b')
 
 
 class EmbedderRecord(Strict):
@@ -235,7 +237,8 @@ def read(folder: Path) -> MetricsFile | None:
     if not path.exists():
         return None
     try:
-        return MetricsFile.model_validate_json(_upgrade(path.read_bytes()))
+        data = path.read_bytes()
+        return MetricsFile.model_validate_json(_upgrade(data) if FORMER.match(data) else data)
     except ValidationError as error:
         raise StabenchError(f"{path}: {first_key(error)}; score the run again") from None
 
@@ -244,8 +247,6 @@ def _upgrade(data: bytes) -> bytes:
     """Return schema 4, whose differences lay flat beside their names, as schema 5."""
     try:
         value = json.loads(data)
-        if value["schema"] != 4:
-            return data
         for line in value["paired"]:
             cell = {key: line.pop(key) for key in ("low", "high", "n", "reason") if key in line}
             line["difference"] = {"value": line["difference"], **cell}

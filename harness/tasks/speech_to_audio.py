@@ -23,5 +23,6 @@ TASK = Task(
     paradigms=("cascade", "end-to-end", "oracle"),
     minuends=("end-to-end", "oracle", "cascade"),
     told=("oracle",),
+    propagation=("oracle", "cascade"),
     sanity=("other-half", "noise", "silence", "shuffled"),
 )

@@ -59,8 +59,9 @@ class Task:
     batch; the last returns sounds (systems/contract.py). `columns` are always in the table, in
     this order; a suite may add others. `paradigms` are groups of rows in their order; differences
     are those of `minuends` minus those after them. Systems of a paradigm in `told` read the true
-    caption: what they "heard" is no recognition, and they compete among themselves only. `sanity`
-    names the rows that a suite may ask for.
+    caption: what they "heard" is no recognition, and they compete among themselves only. Error
+    propagation is the first paradigm of `propagation` minus the second. `sanity` names the rows
+    that a suite may ask for.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Task:
     paradigms: tuple[str, ...]
     minuends: tuple[str, ...]
     told: tuple[str, ...] = ()
+    propagation: tuple[str, str] | None = None
     sanity: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

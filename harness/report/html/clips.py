@@ -193,7 +193,7 @@ def _view_output(
     reason = _explain_failure(results, system.name, clip, rows)
     text = rows[0].text if rows and rows[0].ok and not system.random else None
     # An oracle reads the caption; there is nothing that it heard.
-    heard = text if system.paradigm != "oracle" else None
+    heard = text if system.paradigm not in results.task.told else None
     record = results.metrics.systems.get(system.name) if results.metrics else None
     measured = record.per_clip.get(clip, {}) if record and not system.random else {}
     # Warm-ups are not among the rows, failed repeats have no time.

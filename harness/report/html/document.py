@@ -34,7 +34,7 @@ from stabench.harness.report.html.clips import (
     view_clips,
 )
 from stabench.harness.report.html.results_table import tabulate_results
-from stabench.harness.report.html.scatter import HEIGHT, draw_charts, name_latencies
+from stabench.harness.report.html.scatter import HEIGHT, assign_markers, draw_charts, name_latencies
 from stabench.harness.report.html.waterfall import draw_waterfalls
 from stabench.harness.report.sections import SHOWN, rank_extremes
 from stabench.harness.report.table import Table
@@ -147,6 +147,8 @@ def to_html(
             charts=charts,
             metrics={chart.metric: chart.metric_title for chart in charts},
             phases=name_latencies(results.task),
+            markers=assign_markers(results.task),
+            told=results.task.told,
             height=HEIGHT,
             untimed=results.untimed,
             waterfalls=falls,

@@ -71,7 +71,7 @@ def tabulate_results(table: Table, section: Section) -> ResultsTable:
     )
     groups = [
         # Sanity rows are no competitors.
-        Group(label, members[0].paradigm == "sanity", tuple(islice(lines, len(members))))
+        Group(label, members[0].is_sanity, tuple(islice(lines, len(members))))
         for label, members in group_rows(table)
     ]
     return ResultsTable(

@@ -1,7 +1,7 @@
 """Quality against latency: where each system lies, and which of them no other one beats."""
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from math import ceil, floor, log10
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from stabench.harness.report.table import Row, Table
 from stabench.harness.runs.results import Results
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.stats.latency import Latency
-from stabench.harness.tasks.task import Column, Task
+from stabench.harness.tasks.task import UNSTATED, Column, Task
 
 WIDE = 10
 """A largest value this many times the smallest asks for a logarithmic axis."""
@@ -159,6 +159,13 @@ class Pair(NamedTuple):
     quality: Estimate
 
 
+def assign_markers(task: Task) -> dict[str, str]:
+    """Return the marker of each paradigm; from the fourth on they share the last."""
+    paradigms = (*task.paradigms, UNSTATED)
+    glyphs = ("■", "●", "◆")[: len(task.paradigms)]
+    return dict(zip_longest(paradigms, glyphs, fillvalue="▲"))
+
+
 def name_latencies(task: Task) -> dict[str, str]:
     """Return the latencies to choose from by key, the first one shown first: all phases together,
     then each."""
@@ -172,7 +179,7 @@ def draw_charts(results: Results, table: Table) -> list[Chart]:
 
     None of a metric whose network has random weights: there is no better system to show.
     """
-    rows = [row for row in table.rows if row.paradigm != "sanity"]
+    rows = table.systems
     labels = name_latencies(results.task)
     times = {
         key: {row.system: average_ms(results, row.system, key) for row in rows} for key in labels

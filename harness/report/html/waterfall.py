@@ -52,7 +52,7 @@ class Waterfall(NamedTuple):
 
 def draw_waterfalls(results: Results, table: Table) -> list[Waterfall]:
     """Return every timed system, on one axis that the slowest one fills."""
-    rows = [row for row in table.rows if row.paradigm != "sanity"]
+    rows = table.systems
     parts = {row.system: results.stages(row.system) for row in rows}
     # 1 where nothing took any time: an axis needs a length.
     longest_ns = max(map(_sum_ns, parts.values()), default=0.0) or 1.0

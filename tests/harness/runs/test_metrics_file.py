@@ -87,3 +87,17 @@ def test_best_and_worst_clips_are_ranked_by_the_metric_s_own_direction(run):
         worst = [cell.main for cell in section.grid.lines[start + 6].cells]
         ends = {min: max, max: min}
         assert of_star[worst[1]][column] == ends[best](found[column] for found in of_star.values())
+
+
+def test_scores_of_the_former_schema_are_read_as_those_of_today(run, tmp_path):
+    value = json.loads((run.path / "metrics.json").read_text())
+    assert value["paired"]
+    for line in value["paired"]:
+        cell = line.pop("difference")
+        line |= {"difference": cell.pop("value"), **cell}
+    del value["task"]
+    (tmp_path / "metrics.json").write_text(json.dumps({**value, "schema": 4}, indent=1))
+    assert metrics_file.read(tmp_path) == metrics_file.read(run.path)
+    (tmp_path / "metrics.json").write_text(json.dumps({**value, "schema": 3}))
+    with pytest.raises(StabenchError, match="score the run again"):
+        metrics_file.read(tmp_path)

@@ -160,6 +160,8 @@ def test_its_report_has_its_columns_and_groups(runs: dict[str, Path]) -> None:
     assert command("report", runs["old"]) == 0
     page = (runs["old"] / "report.html").read_text()
     assert "Listening" in page
+    assert "■&nbsp;parrot, ●&nbsp;pupil, ▲&nbsp;unstated." in page
+    assert "Pupil: drawn, and does not compete." in page
     assert "Processing" not in page
 
 
