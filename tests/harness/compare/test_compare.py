@@ -259,6 +259,12 @@ def test_a_clip_that_was_not_run_is_not_said_to_have_failed() -> None:
     )
 
 
+def test_runs_of_two_tasks_are_not_comparable() -> None:
+    other = evidence(star()).model_copy(update={"task": "spoken_dialogue"})
+    with pytest.raises(StabenchError, match="task was speech_to_audio and is spoken_dialogue"):
+        compare(evidence(star()), other, QUICK)
+
+
 def test_failures_of_clips_that_the_other_run_was_not_given_do_not_count() -> None:
     left = star(columns={}, samples_ns={}, stages_ns={}, failed_clips=("elsewhere",))
     failures = lines(compare(evidence(star(columns={})), evidence(left), QUICK))["failed"]
