@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from stabench.harness.compare.read_evidence import read_wer
 from stabench.harness.datasets.dataset import Clip
 from stabench.harness.history.history import HistoryRecord
 from stabench.harness.leaderboard import every_eval_ever as eee
@@ -13,12 +14,11 @@ from stabench.harness.report.table import Row
 from stabench.harness.runs import journal
 from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import RunFolder
-from stabench.harness.scoring.clip_table import NAME as CLIP_TABLE
 from stabench.harness.submission import cards
 from stabench.harness.suites.suite import SystemUse
 from stabench.harness.tasks.task import Column
+from stabench.metrics.registry import WER
 
-WER = "wer"
 NO_TRUTH = "false as the format requires a value; this metric says how well, not whether"
 REMARKS = {
     "is_correct": NO_TRUTH,
@@ -74,17 +74,8 @@ class Subject:
     @cached_property
     def words(self) -> dict[str, tuple[int, int]]:
         """Word errors and words of the caption, by clip, as scoring kept them."""
-        path = self.folder.path / CLIP_TABLE
-        if not path.exists():
-            return {}
-        from pyarrow import parquet
-
-        table = parquet.read_table(path, columns=["system", "clip", "word_errors", "words"])
-        return {
-            line["clip"]: (line["word_errors"], line["words"])
-            for line in table.to_pylist()
-            if line["system"] == self.use.name and line["words"]
-        }
+        counts = read_wer(self.folder.path, self.use.name)
+        return {clip: (errors, words) for clip, (errors, words) in counts.items() if words}
 
     @cached_property
     def values(self) -> dict[str, dict[str, float]]:
