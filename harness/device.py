@@ -1,5 +1,6 @@
 """The device of a system: how the clock waits for it, and how much memory it took."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -99,6 +100,40 @@ def device(name: str) -> Device:
     Torch is imported for CUDA only; StabenchError without a GPU.
     """
     return Cuda() if name == "cuda" else Cpu()
+
+
+def select_gpu(name: str) -> str:
+    """Return "cpu" or "cuda" for "cpu", "cuda" or "cuda:N", whose GPU alone is seen from now on.
+
+    N counts as nvidia-smi does, or within CUDA_VISIBLE_DEVICES where that is set. Raises
+    StabenchError for another text, a GPU that is not in that list, and where CUDA is in use.
+    """
+    kind, colon, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (colon and not (kind == "cuda" and number.isdecimal())):
+        raise StabenchError(f"device '{name}': expected cpu, cuda or cuda:N, such as cuda:1")
+    if not colon:
+        return kind
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        raise StabenchError(
+            f"device '{name}': CUDA is in use in this process, so its GPU cannot be chosen any "
+            "more; set CUDA_VISIBLE_DEVICES before Python starts"
+        )
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    if visible:
+        gpus = visible.split(",")
+        if int(number) >= len(gpus):
+            raise StabenchError(
+                f"device '{name}': CUDA_VISIBLE_DEVICES is '{visible}', so cuda:0 to "
+                f"cuda:{len(gpus) - 1} can be chosen"
+            )
+        number = gpus[int(number)]
+    else:
+        # CUDA counts the fastest first by itself; nvidia-smi, and so this record, by bus.
+        os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+    # Workers inherit it, and torch reads it when CUDA is first used.
+    os.environ["CUDA_VISIBLE_DEVICES"] = number
+    return kind
 
 
 def limit_threads(count: int) -> int | None:

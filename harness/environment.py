@@ -132,9 +132,13 @@ def memory_bytes() -> int | None:
 
 
 def gpus() -> tuple[Gpu, ...]:
-    """Return every NVIDIA GPU; none when nvidia-smi is not there."""
+    """Return every NVIDIA GPU that CUDA may use; none when nvidia-smi is not there."""
     query = "name,driver_version,memory.total,clocks.sm,clocks.max.sm"
-    out = _run_command("nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits")
+    # nvidia-smi itself lists those that CUDA_VISIBLE_DEVICES hides, too.
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    chosen = () if visible is None else (f"--id={visible}",)
+    form = "--format=csv,noheader,nounits"
+    out = _run_command("nvidia-smi", f"--query-gpu={query}", form, *chosen)
     rows = [line.split(", ") for line in (out or "").splitlines()]
     return tuple(
         Gpu(row[0], row[1], int(row[2]), _parse_int(row[3]), _parse_int(row[4]))

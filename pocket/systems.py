@@ -27,8 +27,7 @@ def cascade() -> Cascade:
 
 def cascade_pocketsphinx() -> Cascade:
     """Return PocketSphinx with the same language model and the same text-to-audio model."""
-    asr = PocketSphinx(LANGUAGE_MODEL, WEIGHTS / "asr" / "words.dict")
-    return Cascade(asr, text_to_audio())
+    return Cascade(pocketsphinx(), text_to_audio())
 
 
 def oracle() -> Cascade:
@@ -61,6 +60,11 @@ def recogniser() -> CtcRecogniser:
         arpa=LANGUAGE_MODEL,
         search=configs.SEARCH,
     )
+
+
+def pocketsphinx() -> PocketSphinx:
+    """Return PocketSphinx with the captions' words and their trigram."""
+    return PocketSphinx(LANGUAGE_MODEL, WEIGHTS / "asr" / "words.dict")
 
 
 class FoldedTextToAudio(DitTextToAudio):

@@ -123,7 +123,7 @@ def gate(
     from stabench.harness.gate.command import gate_command
     from stabench.harness.runs.run_folder import Request
 
-    asked = {"systems": tuple(system or ()), "limit": limit, "device": device and device.value}
+    asked = {"systems": tuple(system or ()), "limit": limit, "device": device}
     return gate_command(
         run,
         policy,

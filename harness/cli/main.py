@@ -43,8 +43,10 @@ def callback(debug: options.Debug = False) -> None:
 
 @app.command()
 def run(
-    suite: options.Suite,
+    suite: options.Suite = None,
     system: options.Systems = None,
+    set_: options.Set = None,
+    clip: options.ClipIds = None,
     limit: options.Limit = None,
     device: options.OnDevice = None,
     resume: options.Resume = None,
@@ -60,8 +62,10 @@ def run(
 
     values: dict[str, Any] = {
         "systems": tuple(system or ()),
+        "set": tuple(set_ or ()),
+        "clips": tuple(clip or ()),
         "limit": limit,
-        "device": device and device.value,
+        "device": device,
         "phase": phase,
         "in_process": in_process,
         "speech": speech and str(speech),
@@ -69,14 +73,16 @@ def run(
     }
     # Only what is on the command line: a resumed run keeps the rest of what was asked first.
     asked = {name: value for name, value in values.items() if value}
-    if resume is None:
+    if resume is not None:
+        folder = plan.resume(suite, RunFolder.open(resume, out), asked)
+    elif suite is not None:
         folder = plan.begin(suite, Request(**asked), out)
     else:
-        folder = plan.resume(suite, RunFolder.open(resume, out), asked)
-    _execute(suite, folder)
+        raise StabenchError("run takes SUITE, or --resume RUN; see stabench list suites")
+    _execute(folder)
 
 
-def _execute(suite: str, folder: Any) -> None:
+def _execute(folder: Any) -> None:
     """Run, score, report; complain of failed clips last."""
     from stabench.harness.report.report import report
     from stabench.harness.runner.engine import Engine, Interrupted, check_failures
@@ -90,7 +96,7 @@ def _execute(suite: str, folder: Any) -> None:
     try:
         Engine(folder, progress_on(sys.stderr)).run()
     except Interrupted as error:
-        again = f"stabench run {suite} --resume {folder.path}"
+        again = f"stabench run --resume {folder.path}"
         raise Interrupted(f"{error}; continue with {again}") from None
     if folder.record.request.phase == "all":
         _score(folder.path)

@@ -6,14 +6,10 @@ from typing import Annotated
 
 import typer
 
+from stabench.harness.device import select_gpu
+
 RUNS = Path("results/runs")
-
-
-class Device(StrEnum):
-    """Where networks run."""
-
-    cpu = "cpu"
-    cuda = "cuda"
+EXAMPLE = "[bold]Example[/bold]  "
 
 
 class Weights(StrEnum):
@@ -23,7 +19,10 @@ class Weights(StrEnum):
     random = "random"
 
 
-Suite = Annotated[str, typer.Argument(metavar="SUITE", help="Registered suite, or a .toml file.")]
+Suite = Annotated[
+    str | None,
+    typer.Argument(metavar="[SUITE]", help="Registered suite, or a .toml; not with --resume."),
+]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help='A run folder, or "latest".')]
 MaybeRun = Annotated[Path | None, typer.Argument(metavar="[RUN]", help='Or "latest".')]
 Kind = Annotated[
@@ -32,10 +31,37 @@ Kind = Annotated[
 ]
 Systems = Annotated[
     list[str] | None,
-    typer.Option("--system", metavar="NAME|path.py:Class", help="Run only this one; repeatable."),
+    typer.Option(
+        "--system",
+        metavar="[NAME=]WHAT",
+        help="Only this one; repeatable. A system of the suite, a registered one, path.py:Class, "
+        "or cascade:asr=NAME,tta=NAME; NAME= renames it.",
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any key of the suite, such as run.repeats=3 or system.star.options.steps=4; "
+        "repeatable.",
+    ),
+]
+ClipIds = Annotated[
+    list[str] | None,
+    typer.Option("--clip", metavar="ID", help="Only this clip; repeatable."),
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N clips.")]
-OnDevice = Annotated[Device | None, typer.Option("--device", help="Default: cpu.")]
+OnDevice = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="cpu|cuda[:N]",
+        help="Default: cpu.",
+        callback=lambda name: name and select_gpu(name),
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 Until = Annotated[
     str | None,
     typer.Option(

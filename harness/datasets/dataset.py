@@ -3,8 +3,9 @@
 import csv
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,6 +54,23 @@ class Dataset:
 
     def __post_init__(self) -> None:
         check_ids(f"dataset '{self.name}'", [clip.id for clip in self.clips])
+
+    def picked(self, ids: Sequence[str]) -> "Dataset":
+        """Return the clips of these ids in the dataset's order, or all for none.
+
+        Raises StabenchError for an id that no clip has.
+        """
+        known = {clip.id for clip in self.clips}
+        for name in ids:
+            if name not in known:
+                near = ", ".join(get_close_matches(name, known)) or ", ".join(sorted(known)[:5])
+                raise StabenchError(
+                    f"--clip '{name}': dataset '{self.name}' has no such clip among its "
+                    f"{len(known)}; near it are {near}"
+                )
+        if not ids:
+            return self
+        return replace(self, clips=tuple(clip for clip in self.clips if clip.id in ids))
 
     def limited(self, count: int | None) -> "Dataset":
         """Return the first `count` clips, or all of them."""

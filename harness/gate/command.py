@@ -166,9 +166,10 @@ def run_interleaved(
     from stabench.harness.runner import plan
     from stabench.harness.runner.engine import Engine, Interrupted
     from stabench.harness.runner.progress import Scoring, progress_on
+    from stabench.harness.suites.select import select_systems, set_keys
     from stabench.harness.suites.suite import load
 
-    chosen = load(suite).selected(request.systems)
+    chosen = set_keys(select_systems(load(suite), request.systems), request.set)
     # Before the folder is made: a run that cannot begin leaves none behind.
     check_side(base)
     check_side(head)
@@ -180,12 +181,12 @@ def run_interleaved(
     path = place / "suite.toml"
     write_suite(path, interleave(chosen, *starts))
     # The suite as written has the chosen systems only, under names that --system would not match.
-    folder = plan.begin(str(path), request.model_copy(update={"systems": ()}), runs)
+    folder = plan.begin(str(path), request.model_copy(update={"systems": (), "set": ()}), runs)
     print(f"run folder: {folder.path}", file=sys.stderr)
     try:
         Engine(folder, progress_on(sys.stderr)).run()
     except Interrupted as error:
-        again = f"stabench run {path} --resume {folder.path}"
+        again = f"stabench run --resume {folder.path}"
         raise Interrupted(f"{error}; continue with {again}") from None
     if score:
         from stabench.harness.scoring.score import score_run

@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 
 from stabench.harness import environment, registry
 from stabench.harness.datasets.dataset import Dataset, spoken_folder
+from stabench.harness.device import device
 from stabench.harness.errors import MissingError, StabenchError, unknown
 from stabench.harness.runs.journal import timestamp
 from stabench.harness.runs.run_folder import DatasetRecord, Record, Request, Resumption, RunFolder
 from stabench.harness.suites import suite
+from stabench.harness.suites.select import select_systems, set_keys
 from stabench.harness.suites.suite import DatasetUse, Suite
 from stabench.harness.tasks.task import load_task
 
@@ -22,7 +24,9 @@ class Plan(NamedTuple):
 
 def begin(name: str, request: Request, runs: Path) -> RunFolder:
     """Make a new run folder in `runs` for the suite `name`. Raises StabenchError, MissingError."""
-    plan = resolve(name, request)
+    plan = resolve(suite.load(name), request)
+    # Before the folder is made: a run on a device that is not there leaves none behind.
+    device(request.device)
     record = Record(
         suite=plan.suite,
         request=request,
@@ -33,16 +37,22 @@ def begin(name: str, request: Request, runs: Path) -> RunFolder:
     return RunFolder.create(runs, record)
 
 
-def resume(name: str, folder: RunFolder, asked: dict[str, Any]) -> RunFolder:
+def resume(name: str | None, folder: RunFolder, asked: dict[str, Any]) -> RunFolder:
     """Take up the same run again; `asked` holds the options given now.
 
+    With `name`, the suite as it is now must be the run's; without, the run's own is taken.
     Raises StabenchError with the first key in which suite, options or clips differ from the run's.
     """
     record = folder.record
     request = Request(**{**record.request.model_dump(), **asked})
     _refuse_difference(folder, "option", record.request.model_dump(), request.model_dump())
-    plan = resolve(name, request)
-    _refuse_difference(folder, "suite", record.suite.resolved(), plan.suite.resolved())
+    if name is None:
+        # What was selected and set is in the suite of the run already.
+        plan = resolve(record.suite, request.model_copy(update={"systems": (), "set": ()}))
+    else:
+        plan = resolve(suite.load(name), request)
+    suites = (kept.model_dump(mode="json", by_alias=True) for kept in (record.suite, plan.suite))
+    _refuse_difference(folder, "suite", *suites)
     then = record.dataset.model_dump(mode="json")
     _refuse_difference(
         folder, "dataset", then, _record_dataset(plan.dataset).model_dump(mode="json")
@@ -53,9 +63,9 @@ def resume(name: str, folder: RunFolder, asked: dict[str, Any]) -> RunFolder:
     return folder
 
 
-def resolve(name: str, request: Request) -> Plan:
+def resolve(chosen: Suite, request: Request) -> Plan:
     """Return the suite as requested, and its clips."""
-    chosen = suite.load(name).selected(request.systems)
+    chosen = set_keys(select_systems(chosen, request.systems), request.set)
     if request.speech is not None:
         options = {"use": "folder", "speech": request.speech, "captions": request.captions}
         chosen = chosen.model_copy(update={"dataset": DatasetUse(**options)})
@@ -65,7 +75,7 @@ def resolve(name: str, request: Request) -> Plan:
     phases = (*load_task(chosen.task).phase_names[:-1], "all")
     if request.phase not in phases:
         raise StabenchError(f"--phase: {unknown('phase', request.phase, phases)}")
-    dataset = _load_dataset(chosen, request).limited(request.limit)
+    dataset = _load_dataset(chosen, request).picked(request.clips).limited(request.limit)
     # After the limit: files of clips that nobody runs are not made.
     if dataset.prepare is not None:
         dataset.prepare(dataset.clips)

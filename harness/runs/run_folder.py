@@ -39,9 +39,14 @@ def stamped(name: str) -> str:
 
 
 class Request(Strict):
-    """What the command line asked for beyond the suite; a resumed run keeps it."""
+    """What the command line asked for beyond the suite; a resumed run keeps it.
+
+    `set` are KEY=VALUE pairs of the suite, `clips` the ids of those that alone are run.
+    """
 
     systems: tuple[str, ...] = ()
+    set: tuple[str, ...] = ()
+    clips: tuple[str, ...] = ()
     limit: int | None = Field(None, ge=1)
     device: Literal["cpu", "cuda"] = "cpu"
     phase: str = "all"

@@ -22,6 +22,7 @@ from stabench.harness.runner.worker import SPEECH_RATE_HZ, UTTERANCE
 from stabench.harness.submission.cards import first_rows
 from stabench.harness.submission.findings import Finding, error, note, warning
 from stabench.harness.submission.package import Package
+from stabench.harness.suites.select import select_systems
 from stabench.harness.tasks.task import load_task
 
 FILE = "system"
@@ -103,7 +104,7 @@ class _Unmarked:
 
 def exercise(system: str, plan: Plan, package: Package, device: str = "cpu") -> Iterator[Finding]:
     """Run a system of the suite, or "path.py:Class", on a few clips and say what it does."""
-    [use] = plan.suite.selected((system,)).systems
+    [use] = select_systems(plan.suite, (system,)).systems
     clips = [clip for clip in plan.dataset.clips if clip.id in package.submission.outputs]
     seeds = {clip: row.seed for clip, row in first_rows(package.sources.rows).items()}
     try:

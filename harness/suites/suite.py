@@ -1,4 +1,4 @@
-"""A suite: dataset, systems, metrics and protocol of a benchmark, read strictly from TOML."""
+"""A suite: dataset, systems, metrics and run settings of a benchmark, read strictly from TOML."""
 
 import tomllib
 from collections import Counter
@@ -13,9 +13,9 @@ from stabench.harness.tasks.task import DEFAULT, UNSTATED, load_task
 from stabench.metrics.protocol import ROLES
 from stabench.metrics.registry import METRICS
 
+# Names that become folder names.
 Name = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)
-"""Names that become folder names."""
-
+RUN, FORMER_RUN = "run", "protocol"
 
 Precision = Literal["float32", "float16", "bfloat16"]
 
@@ -31,7 +31,7 @@ class DatasetUse(BaseModel):
         return dict(self.model_extra or {})
 
 
-class Protocol(Strict):
+class RunSettings(Strict):
     """How clips are run: `block` clips at a time per system, times out after `timeout_s` a clip.
 
     `max_failed_share` is the share (0 to 1) of a system's clips that may fail; `bootstrap` counts
@@ -54,7 +54,7 @@ class Protocol(Strict):
     profile: Literal[0, 1] = 0
 
     @model_validator(mode="after")
-    def _one_at_a_time(self) -> "Protocol":
+    def _one_at_a_time(self) -> "RunSettings":
         if self.scenario == "single-stream" and self.batch_size > 1:
             raise ValueError(
                 f"batch_size is {self.batch_size}, a single stream allows 1; set 1 or "
@@ -103,7 +103,7 @@ class Metrics(Strict):
 class SystemUse(Strict):
     """One system of the suite: `name` in files and tables, `use` in the registry.
 
-    `precision` is its own where it is not the protocol's.
+    `precision` is its own where it is not that of the run settings.
     """
 
     name: str = Name
@@ -127,10 +127,20 @@ class Suite(Strict):
     title: str = ""
     task: str = DEFAULT
     dataset: DatasetUse
-    protocol: Protocol = Protocol()
+    run: RunSettings = RunSettings()
     metrics: Metrics = Metrics()
     systems: tuple[SystemUse, ...] = Field(alias="system", min_length=1)
     notes: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_former_key(cls, value: Any) -> Any:
+        """Take the run settings under the key that they had in older suites and stored runs."""
+        if not isinstance(value, dict) or FORMER_RUN not in value:
+            return value
+        if RUN in value:
+            raise ValueError(f"has [{RUN}] and [{FORMER_RUN}], two names of one table; keep [{RUN}]")
+        return {RUN if key == FORMER_RUN else key: part for key, part in value.items()}
 
     @field_validator("task")
     @classmethod
@@ -159,12 +169,14 @@ class Suite(Strict):
         return self
 
     def resolved(self) -> dict[str, Any]:
-        """Return the suite as JSON holds it, with the keys of the TOML file.
+        """Return the suite as JSON holds it: the keys of the TOML file, [run] as "protocol".
 
         Without the task where it is the usual one, and without notes where there are none.
         """
         value = self.model_dump(mode="json", by_alias=True)
-        # Digests of suites are older than these keys: those of stored runs stay what they were.
+        # Digests of suites are older than these keys: those of stored runs stay what they were,
+        # and an older tree, as the base of a gate, can read the suite.
+        value[FORMER_RUN] = value.pop(RUN)
         if self.task == DEFAULT:
             del value["task"]
         if not self.notes:
@@ -180,16 +192,9 @@ class Suite(Strict):
         for embedder in self.metrics.networks.values():
             registry.target("embedders", embedder)
 
-    def selected(self, wanted: tuple[str, ...]) -> "Suite":
-        """Return the suite with the systems of `wanted`: by name or "path.py:Class"."""
-        if not wanted:
-            return self
-        known = {system.name: system for system in self.systems}
-        chosen = [_use_file(name) if registry.is_file(name) else known.get(name) for name in wanted]
-        if None in chosen:
-            name = wanted[chosen.index(None)]
-            raise StabenchError(f"suite '{self.name}': {unknown('system', name, known)}")
-        return parse(f"suite '{self.name}'", {**self.resolved(), "system": chosen})
+    # TEMPORARY
+    @property
+    def protocol(self): return self.run
 
 
 def load(name: str) -> Suite:
@@ -227,8 +232,3 @@ def difference(then: object, now: object, key: str = "") -> str | None:
         return None if then == now else f"{key} was {then!r} and is {now!r}"
     differences = (difference(a, b, f"{key}.{name}" if key else name) for name, a, b in pairs)
     return next((line for line in differences if line), None)
-
-
-def _use_file(name: str) -> SystemUse:
-    target = registry.target("systems", name)
-    return SystemUse(name=target.rsplit(":", 1)[1], use=target)

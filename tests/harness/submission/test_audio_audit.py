@@ -16,7 +16,8 @@ from stabench.harness.submission import audio_audit, system_audit
 from stabench.harness.submission.findings import Finding
 from stabench.harness.submission.schema import OutputCard
 from stabench.harness.submission.timeline import check_timeline
-from stabench.harness.suites.suite import Protocol
+from stabench.harness.suites.select import select_systems
+from stabench.harness.suites.suite import RunSettings
 from stabench.metrics.audio import Audio
 from tests.harness.submission.toy_board import Toy, recording, toy
 
@@ -180,7 +181,7 @@ RECORD = SimpleNamespace(
 
 
 def complaints(journal: list[Row]) -> list[Finding]:
-    findings = check_timeline(journal, RECORD, Protocol(repeats=2))
+    findings = check_timeline(journal, RECORD, RunSettings(repeats=2))
     return [finding for finding in findings if finding.severity != "note"]
 
 
@@ -199,7 +200,7 @@ def test_rows_without_moments_are_no_run_s():
 def bench(submitted: Toy, name: str) -> tuple[system_audit.Bench, list, dict[str, int]]:
     """One of the toy systems on the toy suite, timed by its own clock."""
     wanted = plan.resolve(str(submitted.suite), Request())
-    [use] = wanted.suite.selected((f"{SYSTEMS}:{name}",)).systems
+    [use] = select_systems(wanted.suite, (f"{SYSTEMS}:{name}",)).systems
     seeds = {clip.id: clip_seed(0, clip.id, 0) for clip in wanted.dataset.clips}
     loaded = system_audit.Bench(use, wanted, "cpu", registry.attribute(use.use).now)
     return loaded, list(wanted.dataset.clips), seeds

@@ -13,7 +13,7 @@ from stabench.harness.suites.suite import difference, load, parse
 VALUE: dict[str, Any] = {
     "name": "small",
     "dataset": {"use": "folder", "speech": "wavs"},
-    "protocol": {"repeats": 2},
+    "run": {"repeats": 2},
     "metrics": {"columns": ["fad"], "fad": "vggish", "sanity": ["noise"]},
     "system": [{"name": "a", "use": "recorded", "options": {"directory": "x"}}],
 }
@@ -31,9 +31,9 @@ def _with(key: str, value: object) -> dict[str, Any]:
 
 
 MISTAKES = {
-    "protocoll": ({}, "unknown key 'protocoll'; did you mean 'protocol'?"),
+    "runn": ({}, "unknown key 'runn'; did you mean 'run'?"),
     "systems": ([], "unknown key 'systems'; did you mean 'system'?"),
-    "protocol.warmup": (1, "protocol: unknown key 'warmup'; did you mean 'warmups'?"),
+    "run.warmup": (1, "run: unknown key 'warmup'; did you mean 'warmups'?"),
     "metrics.colums": ([], "metrics: unknown key 'colums'; did you mean 'columns'?"),
     "metrics.columns": (["fda"], "unknown column 'fda'; did you mean 'fd'?"),
     "metrics.sanity": (
@@ -42,10 +42,10 @@ MISTAKES = {
     ),
     "system.0.option": ({}, "system.0: unknown key 'option'; did you mean 'options'?"),
     "system.0.name": ("a/b", "system.0.name is 'a/b'"),
-    "protocol.scenario": ("online", "protocol.scenario is 'online'"),
-    "protocol.repeats": (0, "protocol.repeats is 0; input should be greater than or equal to 1"),
-    "protocol.batch_size": (4, "batch_size is 4"),
-    "protocol.timeout_s": ("soon", "protocol.timeout_s is 'soon'"),
+    "run.scenario": ("online", "run.scenario is 'online'"),
+    "run.repeats": (0, "run.repeats is 0; input should be greater than or equal to 1"),
+    "run.batch_size": (4, "batch_size is 4"),
+    "run.timeout_s": ("soon", "run.timeout_s is 'soon'"),
     "dataset": ({}, "key 'dataset.use' is missing; add it"),
     "system": ([], "system is []"),
 }
@@ -67,10 +67,21 @@ def test_a_name_used_twice_is_refused() -> None:
         parse("suite 'x'", _with("system", VALUE["system"] * 2))
 
 
-def test_defaults_are_those_of_the_protocol() -> None:
-    protocol = parse("suite 'x'", VALUE).protocol
-    assert (protocol.scenario, protocol.warmups, protocol.repeats) == ("single-stream", 2, 2)
-    assert (protocol.max_failed_share, protocol.precision) == (0.0, "float32")
+def test_defaults_are_those_of_the_run_settings() -> None:
+    settings = parse("suite 'x'", VALUE).run
+    assert (settings.scenario, settings.warmups, settings.repeats) == ("single-stream", 2, 2)
+    assert (settings.max_failed_share, settings.precision) == (0.0, "float32")
+
+
+def test_run_settings_are_read_under_their_former_key_and_digested_under_it() -> None:
+    former = {("protocol" if key == "run" else key): part for key, part in VALUE.items()}
+    suite = parse("suite 'x'", VALUE)
+    assert parse("suite 'x'", former) == suite
+    # Stored digests of suites were made of this key, and older trees read no other.
+    assert suite.resolved()["protocol"] == suite.run.model_dump(mode="json")
+    assert "run" not in suite.resolved()
+    with pytest.raises(StabenchError, match=r"has \[run\] and \[protocol\], two names of one table"):
+        parse("suite 'x'", {**VALUE, "protocol": {"repeats": 3}})
 
 
 def test_the_resolved_suite_reads_back_the_same() -> None:
@@ -93,7 +104,7 @@ def test_other_keys_of_the_dataset_are_its_options() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "line"),
     [
-        ("protocol.repeats", 3, "protocol.repeats was 2 and is 3"),
+        ("run.repeats", 3, "protocol.repeats was 2 and is 3"),
         ("system.0.options.directory", "y", "system.0.options.directory was 'x' and is 'y'"),
         ("dataset.speech", "other", "dataset.speech was 'wavs' and is 'other'"),
         ("dataset.split", "test", "dataset.split was None and is 'test'"),
@@ -103,23 +114,6 @@ def test_a_difference_names_its_key(key: str, value: object, line: str) -> None:
     then = parse("suite 'x'", VALUE).resolved()
     assert difference(then, parse("suite 'x'", VALUE).resolved()) is None
     assert difference(then, parse("suite 'x'", _with(key, value)).resolved()) == line
-
-
-def test_systems_are_selected_by_name_in_the_order_given(suite: Callable[..., Path]) -> None:
-    loaded = load(str(suite({"a": {}, "b": {}, "c": {}})))
-    assert [system.name for system in loaded.selected(("c", "a")).systems] == ["c", "a"]
-    assert loaded.selected(()) == loaded
-    with pytest.raises(StabenchError, match="unknown system 'bb'; did you mean 'b'"):
-        loaded.selected(("bb",))
-
-
-def test_a_class_in_a_file_is_a_system_of_its_own_name(
-    suite: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("mine.py").touch()
-    [system] = load(str(suite({"a": {}}))).selected(("mine.py:Mine",)).systems
-    assert (system.name, system.use) == ("Mine", f"{tmp_path.resolve() / 'mine.py'}:Mine")
 
 
 def test_files_that_are_missing_or_no_toml(tmp_path: Path) -> None:

@@ -1,0 +1,44 @@
+"""What `stabench run` does with a run folder: run, score, report; Python's `stabench.run`, too."""
+
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from stabench.harness.report.report import report
+from stabench.harness.runs.run_folder import RunFolder
+
+
+def execute(folder: RunFolder, stream: TextIO | None = None) -> None:
+    """Run what is left of a run, score it, report it to `stream`.
+
+    Progress goes to standard error. Raises Interrupted with how to go on, TooManyFailures at the
+    very end, when everything is written.
+    """
+    from stabench.harness.runner.engine import Engine, Interrupted, check_failures
+    from stabench.harness.runner.progress import progress_on
+    from stabench.harness.scoring.score import check_networks
+
+    print(f"run folder: {folder.path}", file=sys.stderr)
+    # Before the first clip: weights that are missing should not end an hour of running.
+    scored = folder.record.request.phase == "all"
+    if scored:
+        check_networks(folder.path)
+    try:
+        Engine(folder, progress_on(sys.stderr)).run()
+    except Interrupted as error:
+        again = f"stabench run --resume {folder.path}"
+        raise Interrupted(f"{error}; continue with {again}") from None
+    if scored:
+        score(folder.path)
+    report(folder.path, stream)
+    check_failures(folder)
+
+
+def score(run: Path | str) -> Path:
+    """Score a run once more, on the device that it ran on; return its folder."""
+    from stabench.harness.runner.progress import Scoring
+    from stabench.harness.scoring.score import score_run
+
+    folder = RunFolder.open(run)
+    score_run(folder.path, Scoring(sys.stderr), folder.record.request.device)
+    return folder.path
