@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from stabench.harness import files
 from stabench.harness.compare import read_evidence
 from stabench.harness.compare.compare import Comparison as Judgement
@@ -23,6 +25,7 @@ from stabench.harness.compare.verdict import Options
 from stabench.harness.device import select_gpu
 from stabench.harness.errors import StabenchError
 from stabench.harness.runs.run_folder import RUNS, Request, RunFolder, stamped
+from stabench.harness.schema import first_wrong
 from stabench.opened_run import Run
 from stabench.views import PageView
 
@@ -79,11 +82,15 @@ def run(
     }
     usual = Request()
     asked = {name: value for name, value in values.items() if value != getattr(usual, name)}
+    try:
+        request = Request(**asked)
+    except ValidationError as error:
+        raise StabenchError(f"run: {first_wrong(error, Request)}") from None
     name = None if suite is None else os.fspath(suite)
     if resume is not None:
         folder = plan.resume(name, RunFolder.open(os.fspath(resume), Path(out)), asked)
     elif name is not None:
-        folder = plan.begin(name, Request(**asked), Path(out))
+        folder = plan.begin(name, request, Path(out))
     else:
         raise StabenchError("run takes a suite, or resume=RUN")
     execute(folder, io.StringIO())

@@ -102,7 +102,7 @@ class EvaluationHelper:
         }
 
     def _measure_inception(self, outputs: Path, backends: dict[str, str]) -> InceptionScore:
-        """Return the inception score of a folder with its deviation over splits; NaN for too few."""
+        """Return the inception score of a folder and its deviation; NaN for too few sounds."""
         rules = protocols.load("paper", backends)
         how = Hearing(select_gpu(self.device), "float32", os.cpu_count() or 1, self.weights)
         # What was scored is in the cache: nothing is heard twice.

@@ -12,8 +12,7 @@ import pandas as pd
 from stabench.harness.compare.compare import Comparison
 from stabench.harness.report.table import Table
 from stabench.harness.reproduce.reproduce import Judged
-from stabench.harness.runs.journal import REMAINDER
-from stabench.harness.runs.results import Results
+from stabench.harness.runs.results import Results, list_spans
 from stabench.harness.scoring.clip_table import NAME as CLIP_TABLE
 from stabench.harness.stats.estimate import Estimate
 
@@ -98,10 +97,13 @@ LINES = {
 
 
 def make_frame(rows: Iterable[dict[str, Any]], types: dict[str, str]) -> pd.DataFrame:
-    """Return a frame of `rows` with the columns and types of `types`; what a row lacks is missing."""
+    """Return a frame of `rows` with the columns and types of `types`."""
     kept = list(rows)
     return pd.DataFrame(
-        {name: pd.array([row.get(name) for row in kept], dtype=kind) for name, kind in types.items()}
+        {
+            name: pd.array([row.get(name) for row in kept], dtype=kind)
+            for name, kind in types.items()
+        }
     )
 
 
@@ -134,8 +136,10 @@ def cells(table: Table) -> pd.DataFrame:
 
 def _split(cell: Estimate) -> dict[str, Any]:
     values = {name: getattr(cell, name) for name in ESTIMATE}
-    return {**{name: np.nan if value is None else value for name, value in values.items()},
-            "n": cell.n}
+    return {
+        **{name: np.nan if value is None else value for name, value in values.items()},
+        "n": cell.n,
+    }
 
 
 def clips(results: Results) -> pd.DataFrame:
@@ -162,7 +166,9 @@ def clips(results: Results) -> pd.DataFrame:
         }
     )
     scored = results.metrics.systems if results.metrics else {}
-    stale = [name for name in frame["system"].unique() if not (of := scored.get(name)) or not of.per_clip]
+    stale = [
+        name for name in frame["system"].unique() if not (of := scored.get(name)) or not of.per_clip
+    ]
     frame.loc[frame["system"].isin(stale), metrics] = np.nan
     return frame
 
@@ -194,21 +200,14 @@ def stages(results: Results) -> pd.DataFrame:
                 "system": row.system,
                 "clip": row.clip,
                 "repeat": row.repeat,
-                "phase": span[0],
-                "stage": span[1],
-                "wall_ns": span[2],
-                "device_ns": span[3],
+                "phase": span.phase,
+                "stage": span.name,
+                "wall_ns": span.wall_ns,
+                "device_ns": span.device_ns,
             }
             for row in results.trials
             if row.ok
-            for span in [
-                *row.spans,
-                *(
-                    (phase, REMAINDER, left, None)
-                    for phase in row.phase_ns
-                    if (left := row.remainder_ns(phase)) is not None
-                ),
-            ]
+            for span in list_spans(row)
         ),
         STAGES,
     )

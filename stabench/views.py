@@ -40,7 +40,10 @@ class PageView:
 
 
 def _to_html(section: Section) -> list[str]:
-    parts = [f"<h4>{escape(section.title)}</h4>", *(f"<p>{escape(text)}</p>" for text in section.text)]
+    parts = [
+        f"<h4>{escape(section.title)}</h4>",
+        *(f"<p>{escape(text)}</p>" for text in section.text),
+    ]
     if section.grid:
         heads = "".join(f"<th>{escape(head.text)}</th>" for head in section.grid.heads)
         parts += [f"<table><thead><tr>{heads}</tr></thead><tbody>"]

@@ -4,7 +4,6 @@ The whole report is in report.md; `stabench report` prints it.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from stabench.harness.formatting import NOTHING, counted, figure
 from stabench.harness.render.page import Grid, Head, Line, Page, Printed, Section
@@ -48,7 +47,12 @@ def _make_grid(table: Table, marks: Marks) -> Grid:
     ]
     heads = (Head("System"), *(Head(column.title, column.block) for column in columns))
     lines = [
-        Line((Printed(f"{row.label} {CAVEAT}" if row.caveat else row.label), *(_print_value(row, column, marks) for column in columns)))
+        Line(
+            (
+                Printed(f"{row.label} {CAVEAT}" if row.caveat else row.label),
+                *(_print_value(row, column, marks) for column in columns),
+            )
+        )
         for row in table.systems
     ]
     return Grid(heads, tuple(lines))

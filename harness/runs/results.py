@@ -26,7 +26,7 @@ from stabench.harness.runs.run_folder import RunFolder, on_random_weights
 from stabench.harness.stats.bootstrap import block_length, draw_blocks, ratio, tails
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.stats.latency import Latency
-from stabench.harness.suites.suite import Protocol, SystemUse
+from stabench.harness.suites.suite import RunSettings, SystemUse
 from stabench.harness.tasks.task import DEFAULT, Task, load_task
 
 STALE = "the run went on after it was scored; stabench score RUN"
@@ -220,7 +220,7 @@ def clip_times(rows: Iterable[Row], phase: str) -> dict[str, float]:
 
 
 def _measure_difference(
-    a: str, b: str, column: str, minus: np.ndarray, protocol: Protocol
+    a: str, b: str, column: str, minus: np.ndarray, protocol: RunSettings
 ) -> DifferenceRecord:
     """Return the mean of the differences `minus` [N] with its interval."""
     n, resamples = len(minus), _resample(minus, protocol)
@@ -236,7 +236,7 @@ class _Resamples(NamedTuple):
     units: int
 
 
-def _resample(series: np.ndarray, protocol: Protocol) -> _Resamples:
+def _resample(series: np.ndarray, protocol: RunSettings) -> _Resamples:
     """Return resamples of clips; `series` [N], in the order of measurement, shows what is alike."""
     n, length = len(series), block_length(series)
     counts = _count_blocks(n, length, protocol.bootstrap, protocol.seed)
@@ -275,7 +275,7 @@ def stages(rows: Sequence[Row]) -> list[Stage]:
     """
     wall_ns: dict[tuple[str, str], int] = defaultdict(int)
     device_ns: dict[tuple[str, str], list[int | None]] = defaultdict(list)
-    for phase, name, wall, device in (part for row in rows for part in _list_spans(row)):
+    for phase, name, wall, device in (part for row in rows for part in list_spans(row)):
         wall_ns[phase, name] += wall
         device_ns[phase, name].append(device)
     total_ns = sum(wall_ns.values()) or 1
@@ -291,7 +291,7 @@ def stages(rows: Sequence[Row]) -> list[Stage]:
     return means
 
 
-def _list_spans(row: Row) -> Iterable[Span]:
+def list_spans(row: Row) -> Iterable[Span]:
     """Yield the row's stages, and what is left of each phase that ran."""
     yield from row.spans
     for phase in row.phase_ns:

@@ -24,6 +24,7 @@ from stabench.harness.submission.package import Package, open_package
 from stabench.harness.submission.schema import NAME
 from stabench.harness.submission.sources import JOURNAL
 from stabench.harness.submission.timeline import check_timeline
+from stabench.harness.suites.suite import load
 
 UNSEEN = (
     "times, transcripts, hardware and commit agree with one another; "
@@ -77,7 +78,7 @@ def check_package(
     # A submission never names a file to be read: only the caller's `suite` may be a path.
     if suite is None and name not in suites:
         return [*findings, error(NAME, "suite.name", unknown("suite", name, suites))]
-    bench = plan.resolve(suite or name, Request())
+    bench = plan.resolve(load(suite or name), Request())
     record, rows = package.sources.record, package.sources.rows
     findings += check_timeline(rows, record, bench.suite.protocol)
     findings += claims.check_rates(package)

@@ -11,7 +11,7 @@ from stabench.harness.runs.journal import Row
 from stabench.harness.runs.run_folder import Record
 from stabench.harness.submission.findings import Finding, error, note
 from stabench.harness.submission.sources import JOURNAL
-from stabench.harness.suites.suite import Protocol
+from stabench.harness.suites.suite import RunSettings
 from stabench.harness.tasks.task import load_task
 
 SLACK_NS = 2_000_000
@@ -25,7 +25,7 @@ CACHED = 0.5
 FASTEST_NS = 1_000
 
 
-def check_timeline(rows: Sequence[Row], record: Record, protocol: Protocol) -> Iterator[Finding]:
+def check_timeline(rows: Sequence[Row], record: Record, protocol: RunSettings) -> Iterator[Finding]:
     """Find everything in the times, seeds and order of one system's rows that cannot be."""
     done = [row for row in rows if row.ok]
     yield from _check_rules(rows, protocol)
@@ -44,7 +44,7 @@ def _where(row: Row) -> str:
     return f"{row.clip}, {'warm-up' if row.warmup else 'repeat'} {row.repeat}"
 
 
-def _check_rules(rows: Sequence[Row], protocol: Protocol) -> Iterator[Finding]:
+def _check_rules(rows: Sequence[Row], protocol: RunSettings) -> Iterator[Finding]:
     """Check that seeds are the suite's, and that no batch is larger than the suite's."""
     for row in rows:
         # Nobody may pick the noise that suits.

@@ -113,25 +113,20 @@ def _read_value(text: str) -> Any:
 def _set_key(suite: Suite, value: dict[str, Any], path: list[str], new: Any) -> None:
     """Put `new` at `path` into the plain suite `value`, making the tables on the way."""
     place: Any = value
+    where = ".".join(path)
+    if path[0] == FORMER_RUN:
+        path = [RUN, *path[1:]]
     if path[0] == "system" and len(path) > 2:
         systems = {system["name"]: system for system in value["system"]}
-        name = _match_name(path[1:-1], systems)
+        # A name may hold dots itself: the longest that is one counts.
+        names = [".".join(path[1:end]) for end in range(len(path) - 1, 1, -1)]
+        name = next((name for name in names if name in systems), None)
         if name is None:
-            raise StabenchError(
-                f"--set {'.'.join(path)}: {unknown('system', path[1], systems)} in suite "
-                f"'{suite.name}'"
-            )
-        place, path = systems[name], path[1 + name.count(".") + 1 :]
+            what = unknown("system", path[1], systems)
+            raise StabenchError(f"--set {where}: suite '{suite.name}': {what}")
+        place, path = systems[name], path[2 + name.count(".") :]
     for key in path[:-1]:
         place = place.setdefault(key, {})
         if not isinstance(place, dict):
-            raise StabenchError(f"--set {'.'.join(path)}: '{key}' is a value, no table of keys")
+            raise StabenchError(f"--set {where}: '{key}' is a value, no table of keys")
     place[path[-1]] = new
-
-
-def _match_name(words: list[str], names: dict[str, Any]) -> str | None:
-    """Return the system whose name begins the dotted `words`: a name may hold dots itself."""
-    for end in range(len(words), 0, -1):
-        if (name := ".".join(words[:end])) in names:
-            return name
-    return None

@@ -139,7 +139,9 @@ class Suite(Strict):
         if not isinstance(value, dict) or FORMER_RUN not in value:
             return value
         if RUN in value:
-            raise ValueError(f"has [{RUN}] and [{FORMER_RUN}], two names of one table; keep [{RUN}]")
+            raise ValueError(
+                f"has [{RUN}] and [{FORMER_RUN}], two names of one table; keep [{RUN}]"
+            )
         return {RUN if key == FORMER_RUN else key: part for key, part in value.items()}
 
     @field_validator("task")
@@ -194,7 +196,8 @@ class Suite(Strict):
 
     # TEMPORARY
     @property
-    def protocol(self): return self.run
+    def protocol(self):
+        return self.run
 
 
 def load(name: str) -> Suite:

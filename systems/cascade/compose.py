@@ -76,7 +76,9 @@ def _read_half(half: str, table: Half, weights: str) -> _HalfPlan:
     known = inspect.signature(factory).parameters
     if part.size is not None:
         if not known:
-            raise ValueError(f"{half} '{part.name}': '{name}' has no sizes; leave '{part.size}' out")
+            raise ValueError(
+                f"{half} '{part.name}': '{name}' has no sizes; leave '{part.size}' out"
+            )
         options.setdefault(next(iter(known)), part.size)
     if "weights" in known:
         options.setdefault("weights", _find_weights(weights, part.name))

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests.harness.fake_run import EMBEDDERS, FakeRun
 
 import stabench as sb
 from stabench import frames
@@ -20,6 +19,7 @@ from stabench.harness.compare.compare import compare
 from stabench.harness.runs import metrics_file
 from stabench.harness.runs.run_folder import RunFolder
 from stabench.harness.scoring.score import score_run
+from tests.harness.fake_run import EMBEDDERS, FakeRun
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLIC = {
@@ -51,7 +51,7 @@ def test_the_public_names_are_these_and_all_of_them_are_there() -> None:
     assert set(sb.__all__) == PUBLIC
     for name in PUBLIC:
         assert getattr(sb, name) is not None
-    assert PUBLIC <= set(dir(sb))
+    assert set(dir(sb)) >= PUBLIC
     with pytest.raises(AttributeError, match="no attribute 'opem_run'; it has"):
         sb.opem_run  # type: ignore[attr-defined]  # noqa: B018
 
@@ -233,10 +233,6 @@ def test_folders_scored_from_python_and_by_the_command_are_equal(
     folder: RunFolder, tmp_path: Path
 ) -> None:
     reference = tmp_path / "reference"
-    reference.mkdir()
-    for clip in folder.clips:
-        assert clip.reference is not None
-        (reference / f"{clip.id}.wav").write_bytes(clip.reference.read_bytes())
     outputs = {name: folder.path / "audio" / name for name in ("cascade", "star")}
     captions = {clip.id: clip.caption or "" for clip in folder.clips}
     rules = write_protocol(tmp_path / "tones.toml")
@@ -279,5 +275,5 @@ def test_what_is_wrong_with_a_run_is_one_line(wrong: dict, tmp_path: Path) -> No
 def test_a_run_needs_a_suite_or_a_run_to_resume(tmp_path: Path) -> None:
     with pytest.raises(sb.StabenchError, match="run takes a suite, or resume=RUN"):
         sb.run(out=tmp_path)
-    with pytest.raises(sb.MissingError, match="no run.json"):
+    with pytest.raises(sb.MissingError, match=r"no run\.json"):
         sb.run(resume=tmp_path / "none", out=tmp_path)

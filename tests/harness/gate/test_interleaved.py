@@ -156,7 +156,7 @@ def test_an_interrupted_run_says_how_it_goes_on(
 
     monkeypatch.setattr(Engine, "run", stop)
     here = Side(ROOT)
-    with pytest.raises(Interrupted, match=r"continue with stabench run \S+ --resume \S+") as caught:
+    with pytest.raises(Interrupted, match=r"continue with stabench run --resume \S+") as caught:
         run_interleaved(str(suite({"a": {}})), here, here, Request(limit=4), tmp_path / "runs")
     _, path, _, resumed = str(caught.value).split("continue with ")[1].split()[1:]
     assert load(path).systems[0].name == "a+base"

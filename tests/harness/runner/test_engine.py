@@ -216,6 +216,31 @@ def test_what_cannot_be_loaded_ends_the_run_before_its_first_clip(
     assert _lines(folder) == []
 
 
+def test_a_run_is_resumed_by_its_own_suite(suite, begin) -> None:
+    path = suite({"a": {}, "b": {}})
+    folder = begin(path, systems=("b", "again=a"), set=("system.b.label=Bee",))
+    path.unlink()
+    _run(plan.resume(None, RunFolder.open(folder.path), {}))
+    assert {row.system for row in folder.rows() if row.ok} == {"b", "again"}
+    assert folder.suite.systems[0].label == "Bee"
+    with pytest.raises(StabenchError, match="option key limit was None and is 2"):
+        plan.resume(None, RunFolder.open(folder.path), {"limit": 2})
+
+
+def test_clips_are_chosen_by_their_ids(suite, begin) -> None:
+    folder = _run(begin(suite({"a": {}}), clips=("clip3", "clip1"), limit=1))
+    assert [clip.id for clip in folder.clips] == ["clip1"]
+    with pytest.raises(StabenchError, match=r"--clip 'clip33': dataset .* no such clip .*clip3"):
+        begin(suite({"a": {}}), clips=("clip33",))
+
+
+def test_a_device_that_is_not_there_leaves_no_run_behind(suite, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(StabenchError, match="sees no GPU; use --device cpu"):
+        plan.begin(str(suite({"a": {}})), Request(device="cuda"), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_resumed_run_must_be_the_same_run(suite, begin, speech: Path) -> None:
     folder = _run(begin(suite({"a": {}}), limit=3))
     path = str(suite({"a": {}}))
@@ -225,7 +250,7 @@ def test_a_resumed_run_must_be_the_same_run(suite, begin, speech: Path) -> None:
     with pytest.raises(StabenchError, match=r"suite key system.0.options.spin_ms was None"):
         plan.resume(changed, folder, {})
     path = str(suite({"a": {}}, threads=2))
-    with pytest.raises(StabenchError, match=r"suite key protocol.threads was 1 and is 2"):
+    with pytest.raises(StabenchError, match=r"suite key run.threads was 1 and is 2"):
         plan.resume(path, folder, {})
     path = str(suite({"a": {}}))
     (speech / "clip0.wav").rename(speech / "clip00.wav")

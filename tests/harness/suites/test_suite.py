@@ -1,7 +1,6 @@
 """Suites: what is accepted, and that a mistake is answered with its key and the nearest name."""
 
 import copy
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +79,9 @@ def test_run_settings_are_read_under_their_former_key_and_digested_under_it() ->
     # Stored digests of suites were made of this key, and older trees read no other.
     assert suite.resolved()["protocol"] == suite.run.model_dump(mode="json")
     assert "run" not in suite.resolved()
-    with pytest.raises(StabenchError, match=r"has \[run\] and \[protocol\], two names of one table"):
+    with pytest.raises(
+        StabenchError, match=r"has \[run\] and \[protocol\], two names of one table"
+    ):
         parse("suite 'x'", {**VALUE, "protocol": {"repeats": 3}})
 
 
