@@ -29,6 +29,10 @@ def first_wrong(error: ValidationError, model: type[BaseModel]) -> str:
         where = f"{'.'.join(map(str, place))}: " if place else ""
         return f"{where}{unknown('key', str(name), _list_keys(model, place))}"
     if first["type"] == "missing":
+        # All at once: whoever adds one should not be sent back for the next.
+        keys = [".".join(map(str, fault["loc"])) for fault in errors if fault["type"] == "missing"]
+        if len(keys) > 1:
+            return f"keys {', '.join(map(repr, keys))} are missing; add them"
         return f"key '{key}' is missing; add it"
     if first["type"] == "value_error":
         return f"{key}: {first['ctx']['error']}" if key else str(first["ctx"]["error"])

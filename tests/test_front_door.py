@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import stabench
 from stabench.harness.environment import START
 from stabench.metrics.audio import encode
 

@@ -13,6 +13,11 @@ class Inner(Strict):
     kind: Literal["a", "b"] = "a"
 
 
+class Pair(Strict):
+    first: int
+    second: int
+
+
 class Outer(Strict):
     shown_as: int = Field(0, alias="schema")
     one: Inner | None = None
@@ -49,6 +54,12 @@ def error_of(value: object) -> ValidationError:
 )
 def test_what_a_person_wrote(value: object, line: str) -> None:
     assert first_wrong(error_of(value), Outer).startswith(line)
+
+
+def test_all_keys_that_are_missing_are_named_at_once() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Pair.model_validate({})
+    assert first_wrong(caught.value, Pair) == "keys 'first', 'second' are missing; add them"
 
 
 def test_what_a_program_wrote() -> None:
