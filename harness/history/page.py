@@ -22,10 +22,10 @@ from stabench.harness.stats.change_points import LEAST_RUNS
 from stabench.harness.tasks.task import Column
 
 SUFFIX = ".svg"
+# Breaks and change points that are told of a series, the last ones.
 MOST_EVENTS = 12
-"""Breaks and change points that are told of a series, the last ones."""
+# Runs of a suite that the site draws, the last ones.
 MOST_RUNS = 500
-"""Runs of a suite that the site draws, the last ones."""
 
 
 def show(

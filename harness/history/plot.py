@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PAPER, INK, RULE, SERIES, CHANGE = "#fdfdfc", "#1b1c1e", "#c9ccd1", "#0b57a4", "#a3202c"
+# Each colour on a light page, and what it is on a dark one; those of the site's style.
 DARK = {PAPER: "#16181b", INK: "#e6e7e9", RULE: "#41464d", SERIES: "#8ab8f0", CHANGE: "#f28b8b"}
-"""Each colour on a light page, and what it is on a dark one; those of the site's style."""
 WIDTH_IN, PANEL_IN, HEAD_IN = 4.0, 1.5, 0.8
 MOST_DATES = 3
+# Characters of a title that fit the width.
 LONGEST_LINE = 48
-"""Characters of a title that fit the width."""
 RC: dict[Any, Any] = {
     "svg.hashsalt": "stabench",
     "font.size": 9,

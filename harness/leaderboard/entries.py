@@ -41,11 +41,11 @@ from stabench.metrics.audio import content_sha256, encode
 ENTRIES = Path("results/leaderboard")
 VERDICT = "verdict.json"
 SUFFIXES = (".wav", ".flac")
+# Sounds that a page offers, and their size together.
 MOST_CLIPS, MOST_BYTES = 12, 20_000_000
-"""Sounds that a page offers, and their size together."""
 LONGEST_JSON = 64_000_000
+# Characters of a remark that a verdict keeps, and remarks.
 LONGEST_REMARK, MOST_REMARKS = 300, 100
-"""Characters of a remark that a verdict keeps, and remarks."""
 
 Model = TypeVar("Model", bound=Card)
 

@@ -36,8 +36,8 @@ from stabench.harness.tasks.task import Column, Phase
 
 MODEL_ID = re.compile(r"(?!data/)[A-Za-z0-9][\w.+-]*(?<!\.)/[A-Za-z0-9][\w.+-]*(?<!\.)", re.ASCII)
 PERCENTS = (50, 90, 95, 99)
+# That of latencies; quality columns state their own.
 INTERVAL = "bootstrap over clips, neighbours in time together, expanded percentiles"
-"""That of latencies; quality columns state their own."""
 
 
 class Evaluator(NamedTuple):

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 SITE = Path("site")
+# Marks a folder as one that a build may replace.
 MARKER = ".stabench-site"
-"""Marks a folder as one that a build may replace."""
 PAGES = (("Leaderboard", "index.html"), ("History", "history.html"))
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 LIBRARY = "libnvidia-ml.so.1"
+# Waited before the idle power is measured, and measured for so long.
 QUIET_S = 1.0
-"""Waited before the idle power is measured, and measured for so long."""
+# Clips run for at least so long: the counter moves only some ten times a second.
 BLOCK_S = 5.0
-"""Clips run for at least so long: the counter moves only some ten times a second."""
 LEAST_CLIPS = 3
 NO_COUNTER = "a CPU has no energy counter that the harness reads"
 

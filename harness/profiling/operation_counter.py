@@ -159,6 +159,7 @@ def _count_attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: A
     return 2 * length * key.shape[-2] * (query.shape[-1] + value.shape[-1])
 
 
+# Torch's own formulas, and those of the operations that torch's counter leaves out.
 FORMULAS: dict[Any, Callable[..., int]] = {
     **flop_registry,
     aten.mv: _count_matrix_vector,
@@ -166,7 +167,6 @@ FORMULAS: dict[Any, Callable[..., int]] = {
     aten.addmv: _count_added_matrix_vector,
     aten._scaled_dot_product_flash_attention_for_cpu: _count_attention,
 }
-"""Torch's own formulas, and those of the operations that torch's counter leaves out."""
 
 OPAQUE = {
     getattr(aten, name)
@@ -180,6 +180,7 @@ OPAQUE = {
 
 LOOKUPS = {aten.embedding, aten.index_select, aten.index, aten.gather}
 
+# Operations that start no work on a device.
 IDLE = {
     getattr(aten, name)
     for name in (
@@ -200,4 +201,3 @@ IDLE = {
         "sym_stride",
     )
 } | {torch.ops.prim.device, torch.ops.prim.layout}
-"""Operations that start no work on a device."""

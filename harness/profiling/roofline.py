@@ -12,12 +12,12 @@ from stabench.harness.device import Device, device, limit_threads
 from stabench.harness.environment import START
 from stabench.harness.errors import StabenchError
 
+# Widths of the square matrices.
 SIZES = {"cpu": (1024, 2048), "cuda": (4096, 8192)}
-"""Widths of the square matrices."""
 MOVED_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30}
 TRIES = 5
+# A try multiplies until this long has passed, so that the device reaches its clock.
 LEAST_S = 0.2
-"""A try multiplies until this long has passed, so that the device reaches its clock."""
 TIMEOUT_S = 300
 
 

@@ -21,10 +21,10 @@ WAITS = (
     "cuCtxSynchronize",
     "cuEventSynchronize",
 )
+# These wait by themselves; their asynchronous forms have other names.
 BLOCKING = ("cudaMemcpy", "cudaMemset")
-"""These wait by themselves; their asynchronous forms have other names."""
+# On a CPU nothing waits; reading one value into Python is what would make a GPU's host wait.
 READ = "aten::_local_scalar_dense"
-"""On a CPU nothing waits; reading one value into Python is what would make a GPU's host wait."""
 NO_KERNEL = ("Memcpy", "Memset", "Stream Wait", "Stream Sync", "Event Sync", "Context Sync")
 
 

@@ -14,16 +14,16 @@ from rich.text import Text
 from stabench.harness.formatting import plain
 from stabench.harness.render.page import Grid, Line, Page, Printed, Section
 
+# How the best is printed.
 BOLD = "Bold"
-"""How the best is printed."""
 
+# Blanks between two columns of a table.
 GAP = 2
-"""Blanks between two columns of a table."""
+# Widths of the first column, which is folded.
 LONGEST_NAME = 30
 SHORTEST_NAME = 14
-"""Widths of the first column, which is folded."""
+# Width of another column of texts below which it is not folded: words stay whole.
 SHORTEST_KEY = 12
-"""Width of another column of texts below which it is not folded: words stay whole."""
 
 
 def print_page(page: Page, console: Console) -> None:

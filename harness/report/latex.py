@@ -27,8 +27,8 @@ from stabench.harness.stats.estimate import Estimate
 from stabench.harness.tasks.task import NOT_MEASURED, Column, heading
 
 BLOCKS = {"latency": "Latency", "quality": "Objective metrics", "listeners": "Subjective metrics"}
+# The columns after the paper's.
 FURTHER = "Further metrics"
-"""The columns after the paper's."""
 ABSENT = "--"
 UNHEARD = f"{NOT_MEASURED}, needs listeners"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

@@ -13,10 +13,10 @@ from stabench.harness.runs.run_folder import REFUSED as RANDOM
 from stabench.harness.runs.run_folder import Record
 from stabench.harness.scoring.examination import COMMAND
 
+# Digits of a sha256 that are shown; all of them are in report.json.
 DIGEST = 12
-"""Digits of a sha256 that are shown; all of them are in report.json."""
+# Clips from which an interval of IS holds what it promises.
 LEAST_FOR_IS = 72
-"""Clips from which an interval of IS holds what it promises."""
 
 
 def lead(results: Results) -> str:

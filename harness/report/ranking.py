@@ -21,19 +21,19 @@ from stabench.harness.runs.metrics_file import DifferenceRecord
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.tasks.task import Column
 
+# Sanity rows of recordings or of a perfect generator: the best of them is a column's ceiling.
+# A figure with a note is none: the distance of two halves of the recordings is of other content.
 CEILINGS = ("ceiling", "floor", "other-half")
-"""Sanity rows of recordings or of a perfect generator: the best of them is a column's ceiling.
-A figure with a note is none: the distance of two halves of the recordings is of other content."""
+# The column that is a share of a ceiling: its own is 1.
 SHARE = "ceiling_share"
-"""The column that is a share of a ceiling: its own is 1."""
+# Share of the clips that a row may lack and still be ranked.
 FEWER = 0.02
-"""Share of the clips that a row may lack and still be ranked."""
 PERCENT = f"{100 * FEWER:g} %"
+# The mark of a cell that is worse than the best.
 WORSE = "\N{DAGGER}"
-"""The mark of a cell that is worse than the best."""
 
+# Paired differences by (minuend, subtrahend, column).
 Known = Mapping[tuple[str, str, str], Estimate]
-"""Paired differences by (minuend, subtrahend, column)."""
 
 
 class Mark(NamedTuple):

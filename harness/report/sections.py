@@ -23,8 +23,8 @@ from stabench.harness.runs.metrics_file import (
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.tasks.task import NOT_MEASURED, Column, heading
 
+# Failed clips named for each system.
 MOST_FAILURES = 5
-"""Failed clips named for each system."""
 
 
 class Group(NamedTuple):
@@ -270,11 +270,11 @@ def _explain_propagation(
         )
 
 
+# Columns by which clips are ranked, as far as they were measured.
 JUDGES = ("kl", "clap")
-"""Columns by which clips are ranked, as far as they were measured."""
 SHOWN = 5
+# With fewer clips there is nothing to choose.
 FEWEST = 4 * SHOWN
-"""With fewer clips there is nothing to choose."""
 
 
 class Extremes(NamedTuple):

@@ -43,10 +43,10 @@ class Fit(NamedTuple):
     digits: int
 
 
+# The mark of a row with a caveat.
 CAVEAT = "\N{DOUBLE DAGGER}"
-"""The mark of a row with a caveat."""
+# P above which nothing shows that outputs depend on their inputs.
 DOUBTFUL = 0.05
-"""P above which nothing shows that outputs depend on their inputs."""
 FITS = {
     "kl": Fit("KL to its own recording", "to others'", 2),
     "clap": Fit("CLAP with its own caption", "with others'", 3),

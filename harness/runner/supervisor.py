@@ -10,12 +10,12 @@ from stabench.harness.runner.worker import Job
 from stabench.harness.runner.worker_process import WorkerLost
 from stabench.harness.runs.journal import Failure, Row, timestamp
 
+# Deaths without a successful clip between them after which a system is given up.
 MOST_DEATHS = 3
-"""Deaths without a successful clip between them after which a system is given up."""
 
 
+# Time-outs of one clip that a profile may take: several passes, each slower than a clip.
 PROFILE_CLIPS = 10
-"""Time-outs of one clip that a profile may take: several passes, each slower than a clip."""
 
 
 class Connection(Protocol):

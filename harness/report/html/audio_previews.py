@@ -22,15 +22,15 @@ from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import REFUSED as RANDOM
 from stabench.harness.runs.run_folder import RunFolder
 
+# Sound in the page by default, as base64.
 BUDGET_MB = 24.0
-"""Sound in the page by default, as base64."""
 MP3_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+# Of variable-rate MP3, 0 the best to 1: about 30 kbit/s of 16 kHz mono.
 QUALITY = 0.7
-"""Of variable-rate MP3, 0 the best to 1: about 30 kbit/s of 16 kHz mono."""
+# Clips encoded before the budget is looked at again.
 BATCH = 16
-"""Clips encoded before the budget is looked at again."""
+# Of a preview: a header may claim any rate, and what is resampled from it any size.
 LONGEST_S = 600
-"""Of a preview: a header may claim any rate, and what is resampled from it any size."""
 OUTSIDE = "outside the run folder and the cache of stabench; allow its folder with --sound-from DIR"
 
 

@@ -11,8 +11,8 @@ from stabench.harness.report.table import Row, Table
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.tasks.task import Column
 
+# Columns before the numbers: the system, its clips.
 KEYS = 2
-"""Columns before the numbers: the system, its clips."""
 
 
 class Shown(NamedTuple):

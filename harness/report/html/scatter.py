@@ -12,11 +12,11 @@ from stabench.harness.stats.estimate import Estimate
 from stabench.harness.stats.latency import Latency
 from stabench.harness.tasks.task import UNSTATED, Column, Task
 
+# A largest value this many times the smallest asks for a logarithmic axis.
 WIDE = 10
-"""A largest value this many times the smallest asks for a logarithmic axis."""
 PADDING = 0.06
+# Values that differ by less than this share of their size are one value to the eye.
 ALIKE = 1e-6
-"""Values that differ by less than this share of their size are one value to the eye."""
 MOST_TICKS = 7
 
 
@@ -96,14 +96,14 @@ def _format_tick(value: float, beside: Sequence[float]) -> str:
     return figure(value, max(0, -floor(log10(size) + 1e-9)))
 
 
+# Height of the drawing, px; its width is the reader's.
 HEIGHT = 380
-"""Height of the drawing, px; its width is the reader's."""
+# Least distance of two labels on one side of their points, px.
 LINE = 16
-"""Least distance of two labels on one side of their points, px."""
+# A label stands above its point, clear of the bar to the side, px.
 ABOVE = 8
-"""A label stands above its point, clear of the bar to the side, px."""
+# Or below it, where another label stands above.
 BELOW = 18
-"""Or below it, where another label stands above."""
 LONGEST_LABEL = 28
 
 
