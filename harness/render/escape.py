@@ -94,17 +94,19 @@ def encode_script_json(value: Any) -> str:
     Raises ValueError for what is no JSON, such as NaN.
     """
     # NaN is no JSON: a browser would refuse the whole page for it.
-    text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(
+        _make_plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    )
     return text.translate(SCRIPT)
 
 
-def _plain(value: Any) -> Any:
+def _make_plain(value: Any) -> Any:
     if isinstance(value, str):
         return plain(value)
     if isinstance(value, dict):
-        return {plain(key): _plain(item) for key, item in value.items()}
+        return {plain(key): _make_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_make_plain(item) for item in value]
     return value
 
 

@@ -193,16 +193,13 @@ def draw_charts(results: Results, table: Table) -> list[Chart]:
                 p for p in pairs if p.latency.value is not None and p.quality.value is not None
             ]
             if len(shown) > 1:
-                missing = tuple(_explain_gap(pair) for pair in pairs if pair not in shown)
+                missing = []
+                for pair in (pair for pair in pairs if pair not in shown):
+                    number = pair.quality if pair.quality.value is None else pair.latency
+                    missing.append(f"{pair.row.label} ({number.reason or 'not measured'})")
                 best = find_front(shown, column.better, table.task.told)
-                charts.append(_draw_chart(column, labels[key], key, shown, best, missing))
+                charts.append(_draw_chart(column, labels[key], key, shown, best, tuple(missing)))
     return charts
-
-
-def _explain_gap(pair: Pair) -> str:
-    """Return why a system is not drawn."""
-    number = pair.quality if pair.quality.value is None else pair.latency
-    return f"{pair.row.label} ({number.reason or 'not measured'})"
 
 
 def find_front(pairs: Sequence[Pair], better: str, told: Sequence[str]) -> list[Pair]:
@@ -212,13 +209,13 @@ def find_front(pairs: Sequence[Pair], better: str, told: Sequence[str]) -> list[
     """
     sign = 1 if better == "lower" else -1
     compared = [pair for pair in pairs if pair.row.paradigm not in told]
-    costs = [(_value(pair.latency), sign * _value(pair.quality)) for pair in compared]
+    costs = [(_read_value(pair.latency), sign * _read_value(pair.quality)) for pair in compared]
     kept = [
         pair
         for pair, cost in zip(compared, costs, strict=True)
         if not any(a <= cost[0] and b <= cost[1] and (a, b) != cost for a, b in costs)
     ]
-    return sorted(kept, key=lambda pair: _value(pair.latency))
+    return sorted(kept, key=lambda pair: _read_value(pair.latency))
 
 
 def average_ms(results: Results, system: str, key: str) -> Estimate:
@@ -280,7 +277,7 @@ def _draw_chart(
     )
 
 
-def _value(number: Estimate) -> float:
+def _read_value(number: Estimate) -> float:
     """Return what is drawn: a pair without a number is not."""
     assert number.value is not None
     return number.value
@@ -298,7 +295,7 @@ def _turn(share: float, column: Column) -> float:
 def _draw_point(
     pair: Pair, column: Column, unit: str, across: Scale, up: Scale, best: set[str]
 ) -> Point:
-    y = _turn(up.share(_value(pair.quality)), column)
+    y = _turn(up.share(_read_value(pair.quality)), column)
     y_ends = [_turn(up.share(end), column) for end in pair.quality[1:3] if end is not None]
     label = pair.row.label
     x_ends = [across.share(end) for end in pair.latency[1:3] if end is not None]
@@ -309,7 +306,7 @@ def _draw_point(
         pair.row.system in best,
         pair.latency,
         pair.quality,
-        across.share(_value(pair.latency)),
+        across.share(_read_value(pair.latency)),
         (x_ends[0], x_ends[1]) if len(x_ends) == 2 else None,
         y,
         (min(y_ends), max(y_ends)) if len(y_ends) == 2 else None,
@@ -320,7 +317,7 @@ def _draw_point(
 
 
 def _format(number: Estimate, digits: int | None = None) -> str:
-    value = _value(number)
+    value = _read_value(number)
     digits = decimals([value]) if digits is None else digits
     return f"{figure(value, digits)} {interval(number.low, number.high, digits)}".strip()
 
