@@ -151,7 +151,8 @@ def _write_body(
                 for column in columns:
                     cell = row.cells[column.key]
                     text = interval(cell.low, cell.high, column.digits)
-                    shown = bool(text) and cell.value is not None
+                    # Nothing goes under the dash of a missing value.
+                    shown = text and cell.value is not None
                     ends.append(rf"{{\scriptsize {escaped(text)}}}" if shown else "")
                 # 2 pt keep them closer to the values above than to the row below.
                 yield f"& & {' & '.join(ends)} \\\\[2pt]"
