@@ -128,6 +128,7 @@ def read(path: Path = HISTORY) -> list[HistoryRecord]:
     """
     if not path.exists():
         raise MissingError(f"history '{path}': no such file; record a run first")
+    # Each record ends with a line break, so that what follows the last one is a torn record.
     *lines, torn = path.read_bytes().split(b"\n")
     if torn:
         raise StabenchError(f"{path}, line {len(lines) + 1}: not whole; remove the line")
@@ -153,6 +154,7 @@ def append(record: HistoryRecord, path: Path = HISTORY) -> None:
     Raises StabenchError when the run is there already, or the file is not a history.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Locked before it is read: two processes could both find that the run is not there yet.
     with open(path, "ab", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         if any(record.run == other.run for other in read(path)):
@@ -160,9 +162,11 @@ def append(record: HistoryRecord, path: Path = HISTORY) -> None:
         before = os.fstat(file.fileno()).st_size
         try:
             data = record.model_dump_json(by_alias=True).encode() + b"\n"
+            # Unbuffered, one call may write a part of the line only.
             while data:
                 data = data[file.write(data) :]
             os.fsync(file.fileno())
         except BaseException:
+            # Half a line would make the whole history unreadable.
             file.truncate(before)
             raise

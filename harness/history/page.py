@@ -22,10 +22,10 @@ from stabench.harness.stats.change_points import LEAST_RUNS
 from stabench.harness.tasks.task import Column
 
 SUFFIX = ".svg"
+# Breaks and change points that are told of a series, the last ones.
 MOST_EVENTS = 12
-"""Breaks and change points that are told of a series, the last ones."""
+# Runs of a suite that the site draws, the last ones.
 MOST_RUNS = 500
-"""Runs of a suite that the site draws, the last ones."""
 
 
 def show(
@@ -57,7 +57,7 @@ def show(
 
 def lines(metric: Column, traced: Sequence[Series]) -> Iterator[str]:
     """Yield the lines of the command, without anything that a terminal would obey."""
-    yield plain(_title(metric))
+    yield plain(_format_title(metric))
     if not traced:
         yield "No record has it."
     for series in traced:
@@ -69,7 +69,7 @@ def lines(metric: Column, traced: Sequence[Series]) -> Iterator[str]:
         number = f"{figure(last.value, metric.digits)} {ends}".strip()
         failed = f", {last.failed} failed" if last.failed else ""
         yield (
-            f"  last    {_when(last)}: {number}, {counted(last.estimate.n, 'clip')}{failed}, "
+            f"  last    {_print_time(last)}: {number}, {counted(last.estimate.n, 'clip')}{failed}, "
             f"commit {plain(last.commit)}"
         )
         yield from (f"  {event}" for event in events(metric, series))
@@ -86,7 +86,7 @@ def events(metric: Column, series: Series) -> list[str]:
     told = []
     for stretch in series.stretches:
         if stretch.why:
-            told.append(f"break   {_when(stretch.points[0])}: {plain(stretch.why)}")
+            told.append(f"break   {_print_time(stretch.points[0])}: {plain(stretch.why)}")
         told += _describe_changes(metric, stretch)
     left_out = len(told) - MOST_EVENTS
     if left_out <= 0:
@@ -109,17 +109,17 @@ def _describe_changes(metric: Column, stretch: Stretch) -> Iterator[str]:
         )
         moved = "; the system is another" if first.system_sha256 != last.system_sha256 else ""
         yield (
-            f"change  {_when(first)}: {figure(change.before, digits)} to "
+            f"change  {_print_time(first)}: {figure(change.before, digits)} to "
             f"{figure(change.after, digits)}, {'better' if better else 'worse'} "
             f"(p {change.p_value:.4f}), commits {plain(last.commit)}..{plain(first.commit)}{moved}"
         )
 
 
-def _when(point: Point) -> str:
+def _print_time(point: Point) -> str:
     return f"{point.at:%Y-%m-%d %H:%M}"
 
 
-def _title(metric: Column) -> str:
+def _format_title(metric: Column) -> str:
     unit = f" ({metric.unit})" if metric.unit else ""
     return f"{metric.label}{unit}, {metric.better} is better"
 
@@ -165,14 +165,17 @@ def suites(records: Sequence[HistoryRecord]) -> list[Recorded]:
         for key in keys:
             metric = find_metric(recent, key)
             if traced := trace_systems(recent, metric, suite=name):
+                # Numbers, not names: no suite's name becomes a file's.
                 address = f"history/{place}-{len(metrics) + 1}{SUFFIX}"
-                courses = [_course(metric, series) for series in traced]
-                metrics.append(Courses(_title(metric), draw(metric, traced), address, courses))
+                courses = [_describe_course(metric, series) for series in traced]
+                metrics.append(
+                    Courses(_format_title(metric), draw(metric, traced), address, courses)
+                )
         recorded.append(Recorded(name, len(every) - len(recent), metrics))
     return recorded
 
 
-def _course(metric: Column, series: Series) -> Course:
+def _describe_course(metric: Column, series: Series) -> Course:
     last = series.points[-1]
     return Course(
         label=series.label,

@@ -20,16 +20,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PAPER, INK, RULE, SERIES, CHANGE = "#fdfdfc", "#1b1c1e", "#c9ccd1", "#0b57a4", "#a3202c"
+# Each colour on a light page, and what it is on a dark one; those of the site's style.
 DARK = {PAPER: "#16181b", INK: "#e6e7e9", RULE: "#41464d", SERIES: "#8ab8f0", CHANGE: "#f28b8b"}
-"""Each colour on a light page, and what it is on a dark one; those of the site's style."""
 WIDTH_IN, PANEL_IN, HEAD_IN = 4.0, 1.5, 0.8
 MOST_DATES = 3
+# Characters of a title that fit the width.
 LONGEST_LINE = 48
-"""Characters of a title that fit the width."""
 RC: dict[Any, Any] = {
+    # Without a salt of our own the ids in the SVG are random, and no two drawings are the same.
     "svg.hashsalt": "stabench",
     "font.size": 9,
     "font.family": "DejaVu Sans",
+    # A label with two dollar signs would be set as a formula, or fail as one.
     "text.parse_math": False,
     "text.color": INK,
     "axes.edgecolor": INK,
@@ -57,28 +59,31 @@ def draw(metric: Column, traced: Sequence[Series]) -> bytes:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(RC)
         figure = Figure(figsize=(WIDTH_IN, HEAD_IN + PANEL_IN * len(traced)), layout="constrained")
-        _compose(figure, metric, traced)
+        _compose_figure(figure, metric, traced)
         out = io.BytesIO()
+        # Date and version of matplotlib would make the bytes others.
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return _follow_theme(out.getvalue())
 
 
-def _compose(figure: "Figure", metric: Column, traced: Sequence[Series]) -> None:
+def _compose_figure(figure: "Figure", metric: Column, traced: Sequence[Series]) -> None:
     """Put title, panels and dates on the figure; runs are evenly spaced in order of time."""
     runs = sorted({(point.at, point.run) for series in traced for point in series.points})
     places = {run: place for place, (_, run) in enumerate(runs)}
     unit = f" ({metric.unit})" if metric.unit else ""
-    figure.suptitle(_fit(f"{metric.label}{unit}, {metric.better} is better"), fontsize=9)
+    figure.suptitle(_fit_title(f"{metric.label}{unit}, {metric.better} is better"), fontsize=9)
     panels = figure.subplots(len(traced), 1, sharex=True, squeeze=False)[:, 0]
     for panel, series in zip(panels, traced, strict=True):
         for stretch in series.stretches:
             _draw_stretch(panel, stretch, places)
-        panel.set_title(_fit(series.label), loc="left", fontsize=9)
+        panel.set_title(_fit_title(series.label), loc="left", fontsize=9)
         panel.set_xlim(-0.7, len(places) - 0.3)
+        # Room above the line for the p of a change point.
         panel.margins(y=0.2 if any(stretch.changes for stretch in series.stretches) else 0.05)
         panel.grid(axis="y")
         panel.set_axisbelow(True)
         panel.spines[["top", "right"]].set_visible(False)
+    # Rounded up, so that no more than MOST_DATES are written.
     step = -(-len(runs) // MOST_DATES)
     panels[-1].set_xticks(range(0, len(runs), step), [f"{at:%Y-%m-%d}" for at, _ in runs[::step]])
 
@@ -87,6 +92,7 @@ def _draw_stretch(panel: "Axes", stretch: Stretch, places: dict[str, int]) -> No
     """Draw one stretch: no line leaves it. What has no interval is drawn without one."""
     points = stretch.points
     along = [places[point.run] for point in points]
+    # Half a place before its first run: the rule marks what changed between two runs.
     if stretch.why:
         panel.axvline(along[0] - 0.5, color=INK, linewidth=1, linestyle=":", gid="break")
     known = [
@@ -109,7 +115,7 @@ def _draw_stretch(panel: "Axes", stretch: Stretch, places: dict[str, int]) -> No
         )  # fmt: skip
 
 
-def _fit(text: str) -> str:
+def _fit_title(text: str) -> str:
     """Return a title in at most two lines of the figure's width."""
     return textwrap.fill(plain(text), LONGEST_LINE, max_lines=2, placeholder=" …")
 

@@ -41,13 +41,15 @@ def record(results: Results, *, dirty: bool = False) -> HistoryRecord:
         dataset=history.Data(
             name=data.name, version=data.version, n=data.clips, digest=data.digest
         ),
-        machine=_machine(folder),
+        machine=_describe_machine(folder),
         conditions=history.Conditions(
             **{key: protocol[key] for key in history.Conditions.model_fields}
         ),
         protocol=history.Protocol(title=rules.title, digest=rules.digest) if rules else None,
-        columns=_columns(results),
-        systems={row.system: _system(results, folder, row) for row in tabulate(results).systems},
+        columns=_describe_columns(results),
+        systems={
+            row.system: _describe_system(results, folder, row) for row in tabulate(results).systems
+        },
     )
 
 
@@ -63,6 +65,7 @@ def recordable(results: Results, *, dirty: bool) -> RunFolder:
         raise StabenchError(f"{name}: its source {what}; run a clean tree, or give --dirty")
     if run.record.finished_at is None:
         raise StabenchError(f"{name}: not finished; resume it first")
+    # A run of the first phases only (--phase) has no sounds to score: its times are recorded.
     if results.metrics is None and run.record.request.phase == "all":
         raise StabenchError(f"{name}: not scored; run stabench score first")
     networks = results.metrics.provenance.embedders.values() if results.metrics else ()
@@ -77,11 +80,12 @@ def recordable(results: Results, *, dirty: bool) -> RunFolder:
 def identify_run(folder: RunFolder) -> str:
     """Return a name that a copy of the folder shares: suite, start, digest of the journal."""
     stamp = folder.record.started_at.partition(".")[0].replace("-", "").replace(":", "")
+    # Two runs may start in one second; no two have the same journal, which holds wall times.
     journal = hashlib.sha256(folder.journal_path.read_bytes()).hexdigest()
     return f"{folder.suite.name}-{stamp}Z-{journal[:8]}"
 
 
-def _machine(folder: RunFolder) -> history.Machine:
+def _describe_machine(folder: RunFolder) -> history.Machine:
     environment, device = folder.record.environment, folder.record.request.device
     gpu = environment.gpus[0] if device == "cuda" and environment.gpus else None
     return history.Machine(
@@ -96,7 +100,7 @@ def _machine(folder: RunFolder) -> history.Machine:
     )
 
 
-def _columns(results: Results) -> dict[str, history.QualityColumn]:
+def _describe_columns(results: Results) -> dict[str, history.QualityColumn]:
     if results.metrics is None:
         return {}
     networks = results.metrics.provenance.embedders
@@ -112,7 +116,7 @@ def _columns(results: Results) -> dict[str, history.QualityColumn]:
     return columns
 
 
-def _system(results: Results, run: RunFolder, row: Row) -> history.System:
+def _describe_system(results: Results, run: RunFolder, row: Row) -> history.System:
     use = next(use for use in run.suite.systems if use.name == row.system)
     about = run.about_systems().get(row.system, {})
     quality = {
@@ -120,6 +124,13 @@ def _system(results: Results, run: RunFolder, row: Row) -> history.System:
         for key, cell in row.cells.items()
         if results.task.phase_of(key) is None and cell.value is not None
     }
+    medians = {}
+    for phase in results.task.phase_names:
+        latency = results.latency(row.system, phase)
+        median = None if isinstance(latency, str) else latency.median
+        # Of too few clips there is no median.
+        if median and median.value is not None:
+            medians[phase] = median
     return history.System(
         label=row.label,
         paradigm=row.paradigm,
@@ -130,16 +141,5 @@ def _system(results: Results, run: RunFolder, row: Row) -> history.System:
         n=row.n,
         failed=row.failed,
         quality=quality,
-        median_ns=_medians(results, row.system),
+        median_ns=medians,
     )
-
-
-def _medians(results: Results, system: str) -> dict[str, Estimate]:
-    """Median wall times of phases, as far as the clips suffice for one."""
-    medians = {}
-    for phase in results.task.phase_names:
-        latency = results.latency(system, phase)
-        median = None if isinstance(latency, str) else latency.median
-        if median and median.value is not None:
-            medians[phase] = median
-    return medians

@@ -112,16 +112,17 @@ def trace_systems(
         raise StabenchError(f"history: {unknown('system', system, labels)}")
     traced = []
     for name in [system] if system else labels:
-        points = [point for record in chosen if (point := _point(record, metric, name))]
+        points = [point for record in chosen if (point := _make_point(record, metric, name))]
         if points:
-            traced.append(Series(name, labels[name], tuple(_stretches(points))))
+            traced.append(Series(name, labels[name], tuple(_split_stretches(points))))
     return traced
 
 
-def _stretches(points: Iterable[Point]) -> Iterator[Stretch]:
+def _split_stretches(points: Iterable[Point]) -> Iterator[Stretch]:
     """Yield the longest stretches of equal provenance, each with why it is a new one."""
     before: Point | None = None
     for _, group in groupby(points, key=lambda point: point.provenance):
+        # Neighbours in time only: after a change and back again the runs are two stretches.
         same = tuple(group)
         why = ""
         if before:
@@ -133,10 +134,17 @@ def _stretches(points: Iterable[Point]) -> Iterator[Stretch]:
         before = same[-1]
 
 
-def _point(record: HistoryRecord, metric: Column, name: str) -> Point | None:
+def _make_point(record: HistoryRecord, metric: Column, name: str) -> Point | None:
     """Return the value of a record, or None where it has none."""
     system = record.systems.get(name)
-    if system is None or (number := _number(record, system, metric)) is None:
+    if system is None:
+        return None
+    number = system.quality.get(metric.key)
+    # A phase is recorded by its name and in ns, its column has another key and unit.
+    for phase in timed_phases(record):
+        if phase.column.key == metric.key and (median := system.median_ns.get(phase.name)):
+            number = median.scaled(1 / phase.unit_ns)
+    if number is None:
         return None
     commit = (record.source.commit or "none")[:12] + ("+" if record.source.dirty else "")
     return Point(
@@ -146,19 +154,11 @@ def _point(record: HistoryRecord, metric: Column, name: str) -> Point | None:
         system_sha256=system.sha256,
         estimate=number,
         failed=system.failed,
-        provenance=_provenance(record, metric, system),
+        provenance=_list_provenance(record, metric, system),
     )
 
 
-def _number(record: HistoryRecord, system: System, metric: Column) -> Estimate | None:
-    """Return a quality, or the median of a phase in the unit of its column."""
-    for phase in timed_phases(record):
-        if phase.column.key == metric.key and (median := system.median_ns.get(phase.name)):
-            return median.scaled(1 / phase.unit_ns)
-    return system.quality.get(metric.key)
-
-
-def _provenance(
+def _list_provenance(
     record: HistoryRecord, metric: Column, system: System
 ) -> tuple[tuple[str, str], ...]:
     """Return what decides the number, but for the system and the packages: they are watched."""

@@ -41,11 +41,12 @@ from stabench.metrics.audio import content_sha256, encode
 ENTRIES = Path("results/leaderboard")
 VERDICT = "verdict.json"
 SUFFIXES = (".wav", ".flac")
+# Sounds that a page offers, and their size together.
 MOST_CLIPS, MOST_BYTES = 12, 20_000_000
-"""Sounds that a page offers, and their size together."""
+# Bytes of a file that is read whole into memory.
 LONGEST_JSON = 64_000_000
+# Characters of a remark that a verdict keeps, and remarks.
 LONGEST_REMARK, MOST_REMARKS = 300, 100
-"""Characters of a remark that a verdict keeps, and remarks."""
 
 Model = TypeVar("Model", bound=Card)
 
@@ -115,15 +116,18 @@ class Entry:
 
     def _read_sound(self, clip: str) -> Sound | None:
         """Raise StabenchError for a file that is not the output whose hash is claimed."""
+        # The clip's name is the submitter's: it must not lead out of the folder.
         if Path(clip).name != clip or clip.startswith("."):
             return None
         for suffix in SUFFIXES:
             path = self.folder / "audio" / f"{clip}{suffix}"
+            # No link is followed: what it leads to lies outside the entry.
             if path.is_file() and not path.is_symlink():
                 break
         else:
             return None
         content = path.read_bytes()
+        # The claimed hash is of float32 samples; other numbers for the same sound have another.
         try:
             samples, _ = soundfile.read(io.BytesIO(content), dtype="float32")
         except soundfile.LibsndfileError as error:
@@ -151,6 +155,7 @@ def entries(root: Path = ENTRIES) -> list[Entry]:
                 f"entry '{printable(name)}': expected a folder named by letters, digits and "
                 "'._+-'; rename it"
             )
+        # On a disk that ignores case (macOS, Windows) the pages of both would be one file.
         if (other := ids.setdefault(name.casefold(), name)) != name:
             raise StabenchError(f"entry '{name}': differs from '{other}' in case only; rename it")
         accepted.append(entry(folder))
@@ -171,6 +176,7 @@ def entry(folder: Path) -> Entry:
     if not path.exists():
         return Entry(folder, submission, None)
     verdict = parsed(Verdict, path, _read_json(path))
+    # A submission that was changed after its check would keep the verdict on the old claims.
     if verdict.submission_sha256 != hashlib.sha256(claims).hexdigest():
         raise StabenchError(f"{path}: of another {NAME}; check the submission again")
     if verdict.errors:
@@ -241,12 +247,13 @@ def find_borrowed_sounds(submission: Submission, others: Sequence[Entry]) -> Ite
             yield warning(NAME, "outputs", message)
 
 
-def _choose_name(submission: Submission, given: str | None, others: Sequence[Entry]) -> str:
-    name = given or f"{submission.run.id}-{submission.system.name}"
+def _choose_name(submission: Submission, wanted: str | None, others: Sequence[Entry]) -> str:
+    name = wanted or f"{submission.run.id}-{submission.system.name}"
     if not is_entry_name(name):
         raise StabenchError(
             f"entry '{printable(name)}': expected letters, digits, '.', '_', '+', '-'; give --id"
         )
+    # On a disk that ignores case (macOS, Windows) two such folders would be one.
     for other in others:
         if other.id.casefold() == name.casefold():
             raise StabenchError(f"entry '{other.id}': is there already; give another --id")

@@ -15,9 +15,10 @@ from stabench.harness.schema import Strict
 VERSION: Final = "0.3.0"
 UNKNOWN = "unknown"
 Relationship = Literal["first_party", "third_party", "collaborative", "other"]
+# Free facts; the format wants every value as a text.
 Details = dict[str, str]
-"""Free facts; the format wants every value as a text."""
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+# Place of the lines in a datastore, whose names are UUIDs of version 4.
 SamplesPath = Annotated[
     str,
     StringConstraints(
@@ -25,7 +26,6 @@ SamplesPath = Annotated[
         r"[0-9a-f]{12}_samples\.jsonl$"
     ),
 ]
-"""Place of the lines in a datastore, whose names are UUIDs of version 4."""
 
 
 class Part(Strict):

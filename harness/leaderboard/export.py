@@ -34,10 +34,11 @@ from stabench.harness.submission import cards
 from stabench.harness.suites.suite import SystemUse
 from stabench.harness.tasks.task import Column, Phase
 
+# Developer and model become folders of a datastore: neither may lead out of it.
 MODEL_ID = re.compile(r"(?!data/)[A-Za-z0-9][\w.+-]*(?<!\.)/[A-Za-z0-9][\w.+-]*(?<!\.)", re.ASCII)
 PERCENTS = (50, 90, 95, 99)
+# That of latencies; quality columns state their own.
 INTERVAL = "bootstrap over clips, neighbours in time together, expanded percentiles"
-"""That of latencies; quality columns state their own."""
 
 
 class Evaluator(NamedTuple):
@@ -78,7 +79,8 @@ def export_run(
     for use in chosen:
         model_id = evaluator.model_id or f"{eee.UNKNOWN}/{use.name}"
         subject = Subject(results, folder, recorded, table.columns, rows[use.name], use, model_id)
-        content |= _files(subject, evaluator, moment)
+        content |= _make_files(subject, evaluator, moment)
+    # Only when all content is made: a system that is refused leaves no half of an export behind.
     try:
         for place, data in content.items():
             (out / place).parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +113,7 @@ def _choose_systems(
     return chosen
 
 
-def _files(subject: Subject, evaluator: Evaluator, moment: datetime) -> dict[str, bytes]:
+def _make_files(subject: Subject, evaluator: Evaluator, moment: datetime) -> dict[str, bytes]:
     """Return the content of the files by their place in a datastore, the lines first.
 
     Raises StabenchError where nothing was measured.
@@ -121,6 +123,7 @@ def _files(subject: Subject, evaluator: Evaluator, moment: datetime) -> dict[str
             f"system '{subject.use.name}' of run '{subject.folder.path}': nothing was measured; "
             "there is nothing to export"
         )
+    # UUIDs of version 4 are random; made of a digest, those of one run are always the same.
     digest = hashlib.sha256(subject.evaluation_id.encode()).digest()
     name = uuid.UUID(bytes=digest[:16], version=4)
     base = f"data/stabench-{subject.recorded.suite.name}/{subject.model_id}/{name}"
@@ -135,12 +138,12 @@ def _files(subject: Subject, evaluator: Evaluator, moment: datetime) -> dict[str
             additional_details=REMARKS,
         )
         content[detailed.file_path] = lines
-    log = _log(subject, evaluator, moment, detailed)
+    log = _make_log(subject, evaluator, moment, detailed)
     content[f"{base}.json"] = (to_json(log, indent=1) + "\n").encode()
     return content
 
 
-def _log(
+def _make_log(
     subject: Subject, evaluator: Evaluator, moment: datetime, detailed: eee.DetailedResults | None
 ) -> eee.EvaluationLog:
     """Return the aggregate."""
@@ -155,7 +158,7 @@ def _log(
         source_metadata=eee.SourceMetadata(
             source_organization_name=evaluator.organization,
             evaluator_relationship=evaluator.relationship,
-            additional_details=_about_run(subject),
+            additional_details=_describe_run(subject),
         ),
         eval_library=eee.EvalLibrary(
             name="stabench",
@@ -174,18 +177,21 @@ def _log(
                 caveat=subject.row.caveat or None,
             ),
         ),
-        evaluation_results=tuple(_result(subject, column) for column in subject.measured.values()),
+        evaluation_results=tuple(
+            _make_result(subject, column) for column in subject.measured.values()
+        ),
         detailed_evaluation_results=detailed,
     )
 
 
-def _about_run(subject: Subject) -> eee.Details:
+def _describe_run(subject: Subject) -> eee.Details:
     """Return what a reader must know of the run, and all that is left out with the reason."""
     kept, record = subject.recorded, subject.folder.record
     marks = list(cards.marks(record, subject.trials))
     if record.request.limit is not None:
         marks.append(f"only the first {record.request.limit} clips of the dataset")
     cells = subject.row.cells
+    # A result needs a score, so that a column without one can only be named here.
     absent = {
         column.label: cells[column.key].reason or "no value"
         for column in subject.columns
@@ -208,11 +214,12 @@ def _about_run(subject: Subject) -> eee.Details:
     return {key: value for key, value in facts.items() if value}
 
 
-def _result(subject: Subject, column: Column) -> eee.EvaluationResult:
+def _make_result(subject: Subject, column: Column) -> eee.EvaluationResult:
     kept, data = subject.recorded, subject.recorded.dataset
     machine = kept.machine.model_dump(exclude_none=True)
     how = {key: str(value) for key, value in kept.conditions.model_dump().items()}
     how |= {f"machine.{key}": str(value) for key, value in machine.items()}
+    # That of the system, which may differ from the protocol's.
     how["precision"] = kept.systems[subject.use.name].precision
     facts = {"version": data.version, "clips": str(data.n), "sha256": data.digest}
     phase = subject.results.task.phase_of(column.key)
@@ -221,13 +228,13 @@ def _result(subject: Subject, column: Column) -> eee.EvaluationResult:
         evaluation_name=f"{kept.suite.name}.{column.key}",
         source_data=eee.SourceData(dataset_name=data.name, additional_details=facts),
         evaluation_timestamp=subject.folder.record.started_at,
-        metric_config=_latency(phase) if phase else _quality(subject, column),
-        score_details=_score(subject, column, subject.row.cells[column.key]),
+        metric_config=_describe_latency(phase) if phase else _describe_quality(subject, column),
+        score_details=_make_score(subject, column, subject.row.cells[column.key]),
         generation_config=eee.GenerationConfig(additional_details=how),
     )
 
 
-def _quality(subject: Subject, column: Column) -> eee.MetricConfig:
+def _describe_quality(subject: Subject, column: Column) -> eee.MetricConfig:
     """Return what a quality column is, with its rules and the network that heard the sounds."""
     metrics = subject.results.metrics
     assert metrics is not None, "a run without scores has no quality"
@@ -253,12 +260,12 @@ def _quality(subject: Subject, column: Column) -> eee.MetricConfig:
     )
 
 
-def _score(subject: Subject, column: Column, cell: Estimate) -> eee.ScoreDetails:
+def _make_score(subject: Subject, column: Column, cell: Estimate) -> eee.ScoreDetails:
     assert cell.value is not None, "only measured columns are exported"
     method, level, resamples = INTERVAL, LEVEL, subject.folder.suite.protocol.bootstrap
     details = {"interval": cell.reason} if cell.reason else {}
     if phase := subject.results.task.phase_of(column.key):
-        details |= _percentiles(subject, phase)
+        details |= _list_percentiles(subject, phase)
     elif subject.results.metrics:
         source = subject.results.metrics.provenance
         method, level, resamples = source.interval, source.level, source.bootstrap
@@ -281,7 +288,7 @@ def _score(subject: Subject, column: Column, cell: Estimate) -> eee.ScoreDetails
     )
 
 
-def _percentiles(subject: Subject, phase: Phase) -> dict[str, str]:
+def _list_percentiles(subject: Subject, phase: Phase) -> dict[str, str]:
     """Return the percentiles of a phase in its unit, or why the clips do not suffice."""
     latency = subject.results.latency(subject.use.name, phase.name)
     assert not isinstance(latency, str), "a measured phase has samples"
@@ -294,7 +301,7 @@ def _percentiles(subject: Subject, phase: Phase) -> dict[str, str]:
     return told
 
 
-def _latency(phase: Phase) -> eee.MetricConfig:
+def _describe_latency(phase: Phase) -> eee.MetricConfig:
     """Return what a latency column is: a mean wall time, never below 0."""
     column = phase.column
     return eee.MetricConfig(
@@ -306,6 +313,7 @@ def _latency(phase: Phase) -> eee.MetricConfig:
         lower_is_better=column.better == "lower",
         score_type="continuous",
         min_score=0.0,
+        # The format's own word: JSON has no infinite number.
         max_score="Infinity",
         additional_details={"clock": "time.perf_counter_ns around synchronised phases"},
     )

@@ -108,8 +108,8 @@ def list_samples(subject: Subject) -> Iterator[eee.Sample]:
         if trial is None or not trial.ok:
             continue
         captions = clip.judged_by or ((clip.caption,) if clip.caption else ())
-        given = eee.SampleInput(raw=clip.caption or clip.id, reference=captions)
-        hashed = cards.digest({"raw": given.raw, "reference": list(captions)})
+        asked = eee.SampleInput(raw=clip.caption or clip.id, reference=captions)
+        hashed = cards.digest({"raw": asked.raw, "reference": list(captions)})
         sound = (f"sha256:{trial.audio_sha256}",) if trial.audio_sha256 else ()
         for key, column in subject.measured.items():
             value = subject.values.get(key, {}).get(clip.id)
@@ -121,18 +121,20 @@ def list_samples(subject: Subject) -> Iterator[eee.Sample]:
                 evaluation_name=f"{subject.recorded.suite.name}.{key}",
                 evaluation_result_id=f"{subject.evaluation_id}/{key}",
                 sample_id=clip.id,
+                # Without a caption `raw` is only the clip's id, and a hash of it is of no input.
                 sample_hash=hashed if clip.caption else None,
-                input=given,
+                input=asked,
                 output=eee.SampleOutput(raw=sound),
                 evaluation=eee.SampleEvaluation(score=value, is_correct=False),
-                performance=_performance(subject, clip.id),
-                metadata=_metadata(subject, column, clip, trial),
+                performance=_measure_performance(subject, clip.id),
+                metadata=_list_metadata(subject, column, clip, trial),
             )
 
 
-def _performance(subject: Subject, clip: str) -> eee.Performance | None:
+def _measure_performance(subject: Subject, clip: str) -> eee.Performance | None:
     """Return a clip's wall times, means over its repeats: of all phases, and of the last."""
     phases = subject.results.task.phase_names
+    # A run of the first phases only (--phase) has no time of the last.
     whole = [row for row in subject.timed.get(clip, []) if row.phase_ns.keys() == set(phases)]
     if not whole:
         return None
@@ -142,7 +144,7 @@ def _performance(subject: Subject, clip: str) -> eee.Performance | None:
     )
 
 
-def _metadata(subject: Subject, column: Column, clip: Clip, trial: journal.Row) -> eee.Details:
+def _list_metadata(subject: Subject, column: Column, clip: Clip, trial: journal.Row) -> eee.Details:
     """Return what else is known of a line, as texts."""
     facts: dict[str, object] = {
         "input.raw": "the caption that is spoken" if clip.caption else "the clip's id: no caption",

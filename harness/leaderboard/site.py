@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 SITE = Path("site")
+# Marks a folder as one that a build may replace.
 MARKER = ".stabench-site"
-"""Marks a folder as one that a build may replace."""
 PAGES = (("Leaderboard", "index.html"), ("History", "history.html"))
 
 
@@ -46,6 +46,7 @@ def build(
     records: list[HistoryRecord] = []
     if recorded is not None and (recorded != history.HISTORY or recorded.exists()):
         records = history.read(recorded)
+    # All content is made before the first file is written: a bad entry leaves the old site whole.
     files = dict(_make_files(accepted, records))
     if out.exists() and not out.is_dir():
         raise StabenchError(f"--out '{out}': is a file; choose a folder")
@@ -59,7 +60,7 @@ def _make_files(
     accepted: Sequence[Entry], records: Sequence[HistoryRecord]
 ) -> Iterator[tuple[str, bytes]]:
     """Make every file of the site, by its place."""
-    pages = _environment()
+    pages = _load_pages()
     tables = boards(accepted)
     paradigms = sorted({entry.submission.system.paradigm for entry in accepted})
     yield MARKER, b""
@@ -75,9 +76,10 @@ def _make_files(
             yield sound_address(entry, number, sound.suffix), sound.content
 
 
-def _environment() -> "Environment":
+def _load_pages() -> "Environment":
     style, script = ((HERE / name).read_text("utf-8") for name in ("site.css", "site.js"))
     pages = load_templates(HERE)
+    # Submitters give addresses: only of the web are they links, never "javascript:".
     pages.tests["web_address"] = lambda url: url.startswith(("https://", "http://"))
     pages.globals |= {
         "style": style,

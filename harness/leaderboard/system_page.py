@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from stabench.harness.formatting import NOTHING, counted, decimals, figure, interval
 from stabench.harness.leaderboard.entries import Entry
-from stabench.harness.submission.schema import Number, Submission
+from stabench.harness.submission.schema import Submission
 from stabench.harness.tasks.task import load_task
 
 MOST_FAILED = 20
@@ -35,20 +35,20 @@ def system_page(entry: Entry) -> dict[str, Any]:
         "title": claim.system.label,
         "claim": claim,
         "verdict": entry.verdict,
-        "about": list(_about(claim)),
-        "audit": list(_audit(entry)),
-        "quality": _quality(entry),
-        "latency": _latency(claim),
-        "stages": _stages(claim),
-        "hardware": list(_hardware(claim)),
+        "about": list(_describe_system(claim)),
+        "audit": list(_describe_audit(entry)),
+        "quality": _tabulate_quality(entry),
+        "latency": _tabulate_latency(claim),
+        "stages": _tabulate_stages(claim),
+        "hardware": list(_describe_hardware(claim)),
         "failed": list(claim.failed.items())[:MOST_FAILED],
-        "sounds": list(_sounds(entry)),
-        "provenance": list(_provenance(claim)),
-        "judges": _judges(claim),
+        "sounds": list(_list_sounds(entry)),
+        "provenance": list(_describe_provenance(claim)),
+        "judges": _tabulate_judges(claim),
     }
 
 
-def _about(claim: Submission) -> Iterator[Fact]:
+def _describe_system(claim: Submission) -> Iterator[Fact]:
     system = claim.system
     yield "name", system.name
     yield "version", system.version
@@ -63,19 +63,20 @@ def _about(claim: Submission) -> Iterator[Fact]:
         yield "note", system.note
 
 
-def _audit(entry: Entry) -> Iterator[Fact]:
+def _describe_audit(entry: Entry) -> Iterator[Fact]:
     if entry.verdict is None:
         return
     columns = entry.submission.metrics
     recomputed = [card.label for key, card in columns.items() if entry.recomputed(key)]
     claimed = [card.label for key, card in columns.items() if not entry.recomputed(key)]
+    # A verdict has one word for all times: the journal gave them again, or it did not.
     (recomputed if entry.timed else claimed).append("times")
     yield "checked", f"{entry.verdict.checked_at} by stabench {entry.verdict.stabench}"
     yield "recomputed", ", ".join(recomputed) or "none"
     yield "claimed only", ", ".join(claimed) or "none"
 
 
-def _quality(entry: Entry) -> Grid:
+def _tabulate_quality(entry: Entry) -> Grid:
     rows = []
     for key, card in entry.submission.metrics.items():
         arrow = "\N{DOWNWARDS ARROW}" if card.better == "lower" else "\N{UPWARDS ARROW}"
@@ -89,27 +90,25 @@ def _quality(entry: Entry) -> Grid:
     )
 
 
-def _latency(claim: Submission) -> Grid:
+def _tabulate_latency(claim: Submission) -> Grid:
     rows = []
     for phase, column, unit_ns in load_task(claim.suite.task).phases:
         times = claim.latency.phases.get(phase)
         if times is None:
             continue
+        # All times of a phase have the decimals of its mean, so that they can be compared by eye.
         digits = decimals([times.mean_ns.value / unit_ns])
         numbers = [("mean", times.mean_ns), *times.percentiles_ns.items()]
         for name, number in numbers:
             label = f"{column.label}, {'median' if name == 'p50' else name} ({column.unit})"
-            rows.append((label, *_format_time(number, unit_ns, digits), str(times.clips)))
+            low, high = (end if end is None else end / unit_ns for end in (number.low, number.high))
+            value, ends = figure(number.value / unit_ns, digits), interval(low, high, digits)
+            rows.append((label, value, ends, str(times.clips)))
     heads = ("Time", "Value", "95 % interval", "clips")
     return Grid("Wall times of one clip at a time.", heads, tuple(rows))
 
 
-def _format_time(number: Number, unit_ns: float, digits: int) -> tuple[str, str]:
-    low, high = (end if end is None else end / unit_ns for end in (number.low, number.high))
-    return figure(number.value / unit_ns, digits), interval(low, high, digits)
-
-
-def _stages(claim: Submission) -> Grid:
+def _tabulate_stages(claim: Submission) -> Grid:
     rows = tuple(
         (
             f"{stage.phase}: {stage.name}",
@@ -122,7 +121,7 @@ def _stages(claim: Submission) -> Grid:
     return Grid("Means of the stages.", ("Stage", "wall (ms)", "share", "device (ms)"), rows)
 
 
-def _hardware(claim: Submission) -> Iterator[Fact]:
+def _describe_hardware(claim: Submission) -> Iterator[Fact]:
     card = claim.hardware
     yield "device", card.device
     yield "processor", f"{card.cpu}, {card.threads} of {card.cpu_cores} cores used"
@@ -134,7 +133,7 @@ def _hardware(claim: Submission) -> Iterator[Fact]:
     yield "software", f"Python {card.python}, torch {card.torch or 'none'}, {card.platform}"
 
 
-def _provenance(claim: Submission) -> Iterator[Fact]:
+def _describe_provenance(claim: Submission) -> Iterator[Fact]:
     run, scoring = claim.run, claim.scoring
     state = {None: "", True: ", with changes", False: ", clean"}[run.dirty]
     yield "run", run.id
@@ -150,7 +149,7 @@ def _provenance(claim: Submission) -> Iterator[Fact]:
     yield "intervals", f"{scoring.bootstrap} resamples of clips, seed {scoring.seed}"
 
 
-def _judges(claim: Submission) -> Grid:
+def _tabulate_judges(claim: Submission) -> Grid:
     rows = tuple(
         (role, net.name, net.precision, f"{net.rate_hz} Hz", net.sha256[:12], net.identity[:12])
         for role, net in claim.scoring.embedders.items()
@@ -159,7 +158,7 @@ def _judges(claim: Submission) -> Grid:
     return Grid("Networks that judged the sounds.", heads, rows)
 
 
-def _sounds(entry: Entry) -> Iterator[Playable]:
+def _list_sounds(entry: Entry) -> Iterator[Playable]:
     claim = entry.submission
     for number, sound in enumerate(entry.sounds, 1):
         values = claim.outputs[sound.clip].values

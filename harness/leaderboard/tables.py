@@ -76,6 +76,8 @@ def boards(entries: Iterable[Entry]) -> list[Board]:
     def order(entry: Entry) -> tuple[str, bool, str]:
         return entry.submission.suite.name, entry.verdict is None, entry.id
 
+    # A fact that one of two entries does not state contradicts nothing, so an entry may fit into
+    # several tables: the fixed order makes the same entries give the same tables.
     for entry in sorted(entries, key=order):
         stated = facts(entry.submission)
         fitting = (
@@ -134,7 +136,7 @@ def hardware(card: HardwareCard) -> str:
 
 def _make_board(shared: dict[str, str], members: Sequence[Entry]) -> Board:
     first = members[0].submission
-    columns = [*_quality_columns(members), *_latency_columns(members)]
+    columns = [*_make_quality_columns(members), *_make_latency_columns(members)]
     return Board(
         f"{first.suite.name}: {first.dataset.name} {first.dataset.version}, "
         f"{first.dataset.clips} clips, protocol {first.scoring.protocol.title}",
@@ -158,13 +160,15 @@ def _order_lines(members: Sequence[Entry], columns: list[list[Place]]) -> tuple[
     return tuple(lines[index] for index in sorted(range(len(lines)), key=order))
 
 
-def _quality_columns(members: Sequence[Entry]) -> Iterator[tuple[Head, list[Place]]]:
+def _make_quality_columns(members: Sequence[Entry]) -> Iterator[tuple[Head, list[Place]]]:
     task = load_task(members[0].submission.suite.task)
     known = [column.key for column in task.columns]
     keys = {key: None for entry in members for key in entry.submission.metrics}
+    # Columns that the task knows in its order, then all others as they come.
     for key in sorted(keys, key=lambda key: known.index(key) if key in known else len(known)):
         cards = [entry.submission.metrics.get(key) for entry in members]
         first = next(card for card in cards if card)
+        # Digits are the submitter's claim: a large one must not fill the table.
         digits = min(max(card.digits for card in cards if card), MOST_DIGITS)
         arrow = "\N{DOWNWARDS ARROW}" if first.better == "lower" else "\N{UPWARDS ARROW}"
         unit = f" ({first.unit})" if first.unit else ""
@@ -174,7 +178,14 @@ def _quality_columns(members: Sequence[Entry]) -> Iterator[tuple[Head, list[Plac
         ]
         checked = (entry.submission.metrics[key].n for entry in members if entry.recomputed(key))
         most = max(checked, default=0)
-        ends = [_rankable(entry, key, most) for entry in members]
+        # Ranked is what a check recomputed, over as many clips as any other's: values of fewer
+        # clips are of other content, and FAD, FD and IS depend on the number itself.
+        ends = [
+            _find_ends(entry, card)
+            if card and card.value is not None and card.n >= most and entry.recomputed(key)
+            else None
+            for entry, card in zip(members, cards, strict=True)
+        ]
         head = Head(key, f"{first.label}{unit} {arrow}", QUALITY, first.better)
         yield head, _rank_places(places, ends, first.better)
 
@@ -189,15 +200,7 @@ def _format_metric(entry: Entry, key: str, card: MetricCard | None, digits: int)
     return Place(figure(card.value, digits), ends, card.value, None, claimed, n)
 
 
-def _rankable(entry: Entry, key: str, most: int) -> Ends | None:
-    """An interval that a check recomputed, over as many clips as any other's (`most`), or None."""
-    card = entry.submission.metrics.get(key)
-    if card is None or card.value is None or card.n < most or not entry.recomputed(key):
-        return None
-    return _ends(entry, card)
-
-
-def _ends(entry: Entry, number: MetricCard | Number) -> Ends | None:
+def _find_ends(entry: Entry, number: MetricCard | Number) -> Ends | None:
     submission = entry.submission
     # Who reads the true caption holds no place.
     unranked = submission.system.paradigm in load_task(submission.suite.task).told
@@ -209,16 +212,17 @@ def _ends(entry: Entry, number: MetricCard | Number) -> Ends | None:
 def _rank_places(places: list[Place], ends: list[Ends | None], better: Better) -> list[Place]:
     """Give places to those that have an interval to rank; a single one gets none."""
     rankable = [pair for pair in ends if pair]
+    # Alone, a system would hold the first place with nobody behind it.
     if len(rankable) < 2:
         return places
-    given = iter(ranks(rankable, better))
+    ranked = iter(ranks(rankable, better))
     return [
-        place._replace(rank=next(given)) if pair else place
+        place._replace(rank=next(ranked)) if pair else place
         for place, pair in zip(places, ends, strict=True)
     ]
 
 
-def _latency_columns(members: Sequence[Entry]) -> Iterator[tuple[Head, list[Place]]]:
+def _make_latency_columns(members: Sequence[Entry]) -> Iterator[tuple[Head, list[Place]]]:
     """Medians, a group of columns for each hardware."""
     cards = [entry.submission for entry in members]
     machines = {
@@ -236,7 +240,16 @@ def _latency_columns(members: Sequence[Entry]) -> Iterator[tuple[Head, list[Plac
             digits = decimals(medians)
             pairs = list(zip(members, times, strict=True))
             places = [_format_time(entry, time, unit_ns, digits) for entry, time in pairs]
-            ends = [_rankable_time(entry, time) for entry, time in pairs]
+            # Ranked is what a check recomputed, over all clips: failing on slow ones is not faster.
+            ends = [
+                _find_ends(entry, time.median_ns)
+                if time
+                and time.median_ns
+                and entry.timed
+                and time.clips >= entry.submission.dataset.clips
+                else None
+                for entry, time in pairs
+            ]
             title = f"{column.label}, median ({column.unit}) \N{DOWNWARDS ARROW}"
             head = Head(f"{column.key} {machine}", title, f"Latency on {machine}", "lower")
             yield head, _rank_places(places, ends, "lower")
@@ -251,12 +264,3 @@ def _format_time(entry: Entry, phase: PhaseCard | None, unit_ns: float, digits: 
     n = f"n {phase.clips}" if phase.clips != whole else ""
     ends = interval(low, high, digits)
     return Place(figure(value, digits), ends, value, None, not entry.timed, n)
-
-
-def _rankable_time(entry: Entry, phase: PhaseCard | None) -> Ends | None:
-    """A checked interval over all clips, or None: who fails on slow clips is not the faster."""
-    if phase is None or phase.median_ns is None or not entry.timed:
-        return None
-    if phase.clips < entry.submission.dataset.clips:
-        return None
-    return _ends(entry, phase.median_ns)

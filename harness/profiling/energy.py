@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 LIBRARY = "libnvidia-ml.so.1"
+# Waited before the idle power is measured, and measured for so long.
 QUIET_S = 1.0
-"""Waited before the idle power is measured, and measured for so long."""
+# Clips run for at least so long: the counter moves only some ten times a second.
 BLOCK_S = 5.0
-"""Clips run for at least so long: the counter moves only some ten times a second."""
 LEAST_CLIPS = 3
 NO_COUNTER = "a CPU has no energy counter that the harness reads"
 
@@ -53,19 +53,15 @@ def measure(
     """Return the energy of `run`, which returns when the device has finished one clip."""
     # The clock falls for a while after the last clip.
     sleep(QUIET_S)
-    idle_w = _measure_power_w(meter, lambda: sleep(QUIET_S), now)
+    start_mj, start_s = meter.read_mj(), now()
+    sleep(QUIET_S)
+    idle_w = (meter.read_mj() - start_mj) / 1e3 / (now() - start_s)
     start_mj, start_s, clips = meter.read_mj(), now(), 0
     while clips < LEAST_CLIPS or now() - start_s < BLOCK_S:
         run()
         clips += 1
     wall_s, total_j = now() - start_s, (meter.read_mj() - start_mj) / 1e3
     return Energy((total_j - idle_w * wall_s) / clips, idle_w, total_j, wall_s, clips)
-
-
-def _measure_power_w(meter: Meter, wait: Callable[[], None], now: Callable[[], float]) -> float:
-    start_mj, start_s = meter.read_mj(), now()
-    wait()
-    return (meter.read_mj() - start_mj) / 1e3 / (now() - start_s)
 
 
 class Nvml:

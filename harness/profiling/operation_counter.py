@@ -85,29 +85,26 @@ class OperationCounter(TorchDispatchMode):
     def _count(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
         packet, current = func._overloadpacket, self._current
         read, made = list(_list_read(func, args, kwargs)), list(_list_tensors(result))
+        made_bytes = sum(map(_count_bytes, made))
         current.count += 1
-        current.moved_bytes += sum(map(_count_bytes, (*read, *made)))
-        current.read_bytes += self._sum_resident(
-            read, sum(map(_count_bytes, made)), packet in LOOKUPS
-        )
+        current.moved_bytes += sum(map(_count_bytes, read)) + made_bytes
+        # Resident is what the stage did not make itself; a tensor passed twice is read once.
+        resident = {
+            (_identify(tensor), tensor.storage_offset(), tensor.numel()): _count_bytes(tensor)
+            for tensor in read
+            if _identify(tensor) not in self._made
+        }
+        for size in resident.values():
+            # A lookup reads the rows that it returns, not the whole table.
+            current.read_bytes += min(size, made_bytes) if packet in LOOKUPS else size
         if packet in FORMULAS:
             flops = FORMULAS[packet](*args, **kwargs, out_val=result)
             current.flops[_name_precision(packet, made[0])] += flops
         elif packet in OPAQUE or func.namespace not in ("aten", "prim"):
             current.opaque.add(str(packet))
         # What works in place returns what it was given, which the stage did not make.
-        given = {_identify(tensor) for tensor in _list_tensors((args, kwargs))}
-        self._made |= {_identify(tensor) for tensor in made} - given
-
-    def _sum_resident(self, read: list[Tensor], most: int, looks_up: bool) -> int:
-        """Return the bytes of `read` that the stage did not make, a tensor given twice once."""
-        sizes = {
-            (_identify(tensor), tensor.storage_offset(), tensor.numel()): _count_bytes(tensor)
-            for tensor in read
-            if _identify(tensor) not in self._made
-        }
-        # A lookup reads the rows that it returns, not the whole table.
-        return sum(min(size, most) if looks_up else size for size in sizes.values())
+        inputs = {_identify(tensor) for tensor in _list_tensors((args, kwargs))}
+        self._made |= {_identify(tensor) for tensor in made} - inputs
 
 
 def _list_tensors(value: Any) -> Iterable[Tensor]:
@@ -118,13 +115,14 @@ def _list_read(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iter
     """Yield the tensors among the arguments, but for those that the operation overwrites."""
     arguments = func._schema.arguments
     named = {argument.name: argument for argument in arguments}
-    given = [*zip(arguments, args, strict=False), *((named[key], kwargs[key]) for key in kwargs)]
-    for argument, value in given:
+    pairs = [*zip(arguments, args, strict=False), *((named[key], kwargs[key]) for key in kwargs)]
+    for argument, value in pairs:
         if argument.alias_info is None or not argument.alias_info.is_write:
             yield from _list_tensors(value)
 
 
 def _identify(tensor: Tensor) -> int:
+    # By its storage, which a tensor and all views of it share.
     return tensor.untyped_storage()._cdata
 
 
@@ -159,6 +157,7 @@ def _count_attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: A
     return 2 * length * key.shape[-2] * (query.shape[-1] + value.shape[-1])
 
 
+# Torch's own formulas, and those of the operations that torch's counter leaves out.
 FORMULAS: dict[Any, Callable[..., int]] = {
     **flop_registry,
     aten.mv: _count_matrix_vector,
@@ -166,8 +165,8 @@ FORMULAS: dict[Any, Callable[..., int]] = {
     aten.addmv: _count_added_matrix_vector,
     aten._scaled_dot_product_flash_attention_for_cpu: _count_attention,
 }
-"""Torch's own formulas, and those of the operations that torch's counter leaves out."""
 
+# Kernels that do the work of a whole layer, for which torch's counter has no formula.
 OPAQUE = {
     getattr(aten, name)
     for name in (
@@ -178,8 +177,10 @@ OPAQUE = {
     )
 }
 
+# Operations that take some rows of a table, such as the embeddings of a few tokens.
 LOOKUPS = {aten.embedding, aten.index_select, aten.index, aten.gather}
 
+# Operations that start no work on a device.
 IDLE = {
     getattr(aten, name)
     for name in (
@@ -200,4 +201,3 @@ IDLE = {
         "sym_stride",
     )
 } | {torch.ops.prim.device, torch.ops.prim.layout}
-"""Operations that start no work on a device."""

@@ -102,6 +102,7 @@ class Work:
 
 def profile(clip: str, work: Work, device: Device) -> Profile:
     """Run all passes over one clip. Raises what the system raises when it is run as it is."""
+    # First, and not as an attempt: a system that cannot run the clip as it is has no profile.
     peaks = _measure_peaks(work, device)
     # The system has run once by now: without torch it will not begin to use it.
     if "torch" not in sys.modules:
@@ -111,7 +112,13 @@ def profile(clip: str, work: Work, device: Device) -> Profile:
     seen = _attempt(failures, "launches", lambda: trace(work, device)) or {}
     consumption = _attempt(failures, "energy", lambda: _measure_energy(work, device))
     counted = _attempt(failures, "operations", lambda: _count_operations(work, device)) or {}
-    unknown = dict(_list_unknown(seen, counted, work.can_be_eager))
+    unknown: dict[Stage, str] = {}
+    for stage, operations in counted.items():
+        # Counted only in part, which would look like a small number of FLOPs.
+        if operations.opaque:
+            unknown[stage] = f"no formula for {', '.join(sorted(operations.opaque))}"
+        elif stage in seen and seen[stage].graphs and not work.can_be_eager:
+            unknown[stage] = "it replays CUDA graphs, and the system has no eager()"
     failures += [f"FLOPs of {stage.name} not known: {reason}" for stage, reason in unknown.items()]
     stages = _merge(peaks, seen, counted, unknown)
     return Profile(clip, stages, consumption, work.can_be_eager, tuple(failures))
@@ -158,23 +165,13 @@ def _count_operations(work: Work, device: Device) -> dict[Stage, Any]:
 def _measure_energy(work: Work, device: Device) -> Energy:
     def run() -> None:
         work(Stages(lambda _: nullcontext()))
+        # The counter is read when this returns: work that still runs would be of no clip.
         device.synchronize()
 
     try:
         return energy.measure(energy.find_meter(device.name), run)
     except energy.Unavailable as reason:
         return Energy(reason=str(reason))
-
-
-def _list_unknown(
-    seen: dict[Stage, Traffic], counted: dict[Stage, Any], eager: bool
-) -> Iterator[tuple[Stage, str]]:
-    """Yield the stages of which operations were counted only in part, and why."""
-    for stage, operations in counted.items():
-        if operations.opaque:
-            yield stage, f"no formula for {', '.join(sorted(operations.opaque))}"
-        elif stage in seen and seen[stage].graphs and not eager:
-            yield stage, "it replays CUDA graphs, and the system has no eager()"
 
 
 def _merge(
@@ -184,24 +181,23 @@ def _merge(
     unknown: Iterable[Stage] = (),
 ) -> tuple[StageCost, ...]:
     """Return the passes side by side, in the order in which stages began."""
-    return tuple(
-        StageCost(
-            phase=stage.phase,
-            name=stage.name,
-            **_describe(None if stage in unknown else counted.get(stage)),
-            **(vars(seen[stage]) if stage in seen else {}),
-            peak_bytes=peaks.get(stage),
+    costs = []
+    for stage in dict.fromkeys((*peaks, *seen, *counted)):
+        operations = None if stage in unknown else counted.get(stage)
+        traffic = seen.get(stage)
+        costs.append(
+            StageCost(
+                phase=stage.phase,
+                name=stage.name,
+                operations=operations.count if operations else None,
+                flops=dict(operations.flops) if operations else None,
+                read_bytes=operations.read_bytes if operations else None,
+                moved_bytes=operations.moved_bytes if operations else None,
+                launches=traffic.launches if traffic else None,
+                graphs=traffic.graphs if traffic else None,
+                kernels=traffic.kernels if traffic else None,
+                waits=traffic.waits if traffic else None,
+                peak_bytes=peaks.get(stage),
+            )
         )
-        for stage in dict.fromkeys((*peaks, *seen, *counted))
-    )
-
-
-def _describe(operations: Any) -> dict[str, Any]:
-    if operations is None:
-        return {}
-    return {
-        "operations": operations.count,
-        "flops": dict(operations.flops),
-        "read_bytes": operations.read_bytes,
-        "moved_bytes": operations.moved_bytes,
-    }
+    return tuple(costs)

@@ -6,18 +6,19 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from functools import partial
+from typing import ClassVar
 
 from stabench.harness.device import Device, device, limit_threads
 from stabench.harness.environment import START
 from stabench.harness.errors import StabenchError
 
+# Widths of the square matrices.
 SIZES = {"cpu": (1024, 2048), "cuda": (4096, 8192)}
-"""Widths of the square matrices."""
 MOVED_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30}
 TRIES = 5
+# A try multiplies until this long has passed, so that the device reaches its clock.
 LEAST_S = 0.2
-"""A try multiplies until this long has passed, so that the device reaches its clock."""
 TIMEOUT_S = 300
 
 
@@ -69,28 +70,27 @@ def _measure_flops_per_s(precision: str, place: Device) -> float | None:
     # One dtype, two rates: whether a GPU rounds float32 to tf32 is a setting of the process.
     matmul = torch.backends.cuda.matmul
     before, matmul.fp32_precision = matmul.fp32_precision, "tf32" if precision == "tf32" else "ieee"
+    rates = []
     try:
-        return max(_measure_product_flops_per_s(width, kind, place) for width in SIZES[place.name])
+        for width in SIZES[place.name]:
+            left, right = (torch.randn(width, width, device=place.name).to(kind) for _ in range(2))
+            out = torch.empty_like(left)
+            seconds = _time_best_s(partial(torch.mm, left, right, out=out), place)
+            # Each of the width² results is a sum of `width` products: a multiplication and an
+            # addition each.
+            rates.append(2 * width**3 / seconds)
+        return max(rates)
     except RuntimeError:  # No kernel for it, such as 8-bit floats.
         return None
     finally:
         matmul.fp32_precision = before
 
 
-def _measure_product_flops_per_s(width: int, kind: Any, place: Device) -> float:
-    import torch
-
-    left, right = (torch.randn(width, width, device=place.name).to(kind) for _ in range(2))
-    out = torch.empty_like(left)
-    seconds = _time_best_s(lambda: torch.mm(left, right, out=out), place)
-    return 2 * width**3 / seconds
-
-
 def _measure_bytes_per_s(place: Device) -> float:
     import torch
 
     size = MOVED_BYTES[place.name]
-    # Larger than any cache; 4 bytes an element.
+    # Larger than any cache, so that it is memory that is measured; 4 bytes an element.
     source = torch.ones(size // 4, device=place.name)
     target = torch.empty_like(source)
     copied_s = _time_best_s(lambda: target.copy_(source), place)

@@ -14,8 +14,8 @@ class Stage(NamedTuple):
     name: str
 
 
+# Entered when a stage begins, left when it ends; stages are entered within their remainder.
 Watch = Callable[[Stage], AbstractContextManager[None]]
-"""Entered when a stage begins, left when it ends; stages are entered within their remainder."""
 
 
 class Stages:

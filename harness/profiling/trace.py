@@ -11,6 +11,7 @@ from stabench.harness.profiling.stages import Stage, Stages
 
 MARK = "stabench/"
 WAIT = MARK + "wait"
+# How calls of the CUDA runtime ("cuda...") and of the driver below it ("cu...") begin.
 LAUNCHES = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch", "cuGraphLaunch")
 GRAPHS = ("cudaGraphLaunch", "cuGraphLaunch")
 WAITS = (
@@ -21,10 +22,11 @@ WAITS = (
     "cuCtxSynchronize",
     "cuEventSynchronize",
 )
+# These wait by themselves; their asynchronous forms have other names.
 BLOCKING = ("cudaMemcpy", "cudaMemset")
-"""These wait by themselves; their asynchronous forms have other names."""
+# On a CPU nothing waits; reading one value into Python is what would make a GPU's host wait.
 READ = "aten::_local_scalar_dense"
-"""On a CPU nothing waits; reading one value into Python is what would make a GPU's host wait."""
+# What the profiler reports of the device and is no kernel: copies, fills and waits.
 NO_KERNEL = ("Memcpy", "Memset", "Stream Wait", "Stream Sync", "Event Sync", "Context Sync")
 
 
@@ -62,7 +64,12 @@ def trace(work: Callable[[Stages], None], device: Device) -> dict[Stage, Traffic
     with profile(activities=activities) as profiler:
         work(Stages(_mark_stages(device)))
     # Its public list of events takes minutes to build for a million of them.
-    return count_traffic(map(_read_event, profiler.profiler.kineto_results.events()), on_cuda)
+    raw = profiler.profiler.kineto_results.events()
+    events = (
+        Event(event.name(), event.start_ns(), event.end_ns(), event.device_type().name != "CPU")
+        for event in raw
+    )
+    return count_traffic(events, on_cuda)
 
 
 def _mark_stages(device: Device) -> Callable[[Stage], Any]:
@@ -77,11 +84,6 @@ def _mark_stages(device: Device) -> Callable[[Stage], Any]:
                 device.synchronize()
 
     return mark
-
-
-def _read_event(event: Any) -> Event:
-    on_device = event.device_type().name != "CPU"
-    return Event(event.name(), event.start_ns(), event.end_ns(), on_device)
 
 
 def count_traffic(events: Iterable[Event], on_cuda: bool) -> dict[Stage, Traffic]:
@@ -102,11 +104,11 @@ def count_traffic(events: Iterable[Event], on_cuda: bool) -> dict[Stage, Traffic
             continue
         # The waits at the ends of stages are the harness's, not the system's.
         if event.on_device or ours.find(event.start_ns) is None:
-            _add(counts[stage], event, on_cuda)
+            _add_event(counts[stage], event, on_cuda)
     return counts
 
 
-def _add(counts: Traffic, event: Event, on_cuda: bool) -> None:
+def _add_event(counts: Traffic, event: Event, on_cuda: bool) -> None:
     name = event.name
     if not on_cuda:
         counts.waits += name == READ

@@ -16,10 +16,10 @@ from stabench.harness.formatting import plain
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+# Characters that Markdown (GitHub's) may read as markup.
 MARKDOWN = set("\\`*_{}[]<>|#~$@&")
-"""Characters that Markdown (GitHub's) may read as markup."""
+# What makes a list or a rule of a line that begins with it: a dash, a plus, a number's dot.
 MARKER = re.compile(r"(\d*)([-+.)])(?= |$|[-+])")
-"""What makes a list or a rule of a line that begins with it: a dash, a plus, a number's dot."""
 
 
 def escape_markdown(text: str) -> str:
@@ -45,11 +45,11 @@ def escape_markdown_line(text: str) -> str:
     return f"{marker[1]}\\{line[len(marker[1]) :]}"
 
 
+# What a spreadsheet may run when a text cell begins with it.
 FORMULA = tuple(
     "=+-@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}"
     "\N{FULLWIDTH COMMERCIAL AT}"
 )
-"""What a spreadsheet may run when a text cell begins with it."""
 
 
 def escape_csv(text: str) -> str:
@@ -84,8 +84,8 @@ def load_templates(folder: Path) -> "Environment":
     return templates
 
 
+# Within JSON these characters occur in strings only, where the escape means the same.
 SCRIPT = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
-"""Within JSON these characters occur in strings only, where the escape means the same."""
 
 
 def encode_script_json(value: Any) -> str:
@@ -94,23 +94,26 @@ def encode_script_json(value: Any) -> str:
     Raises ValueError for what is no JSON, such as NaN.
     """
     # NaN is no JSON: a browser would refuse the whole page for it.
-    text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(
+        _make_plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    )
     return text.translate(SCRIPT)
 
 
-def _plain(value: Any) -> Any:
+def _make_plain(value: Any) -> Any:
     if isinstance(value, str):
         return plain(value)
     if isinstance(value, dict):
-        return {plain(key): _plain(item) for key, item in value.items()}
+        return {plain(key): _make_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_make_plain(item) for item in value]
     return value
 
 
+# Characters of a name that LaTeX prints; its table is no place for more.
 LONGEST = 80
-"""Characters of a name that LaTeX prints; its table is no place for more."""
 
+# What LaTeX would read as a command or the argument of one.
 LATEX_ASCII = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -131,9 +134,8 @@ LATEX_ASCII = {
     "]": "{]}",
     "*": "{*}",
 }
-"""What LaTeX would read as a command or the argument of one."""
+# Characters that LaTeX joins when they come in pairs.
 LATEX_LIGATURES = "-,'"
-"""Characters that LaTeX joins when they come in pairs."""
 
 LATEX_SYMBOLS = {
     "\N{EN DASH}": "--",
@@ -167,6 +169,7 @@ LATEX_SYMBOLS = {
     "Ł": r"\L{}",
 }
 
+# Accents of LaTeX's kernel, for any encoding of fonts.
 LATEX_ACCENTS = {
     "\N{COMBINING GRAVE ACCENT}": "`",
     "\N{COMBINING ACUTE ACCENT}": "'",
@@ -182,7 +185,6 @@ LATEX_ACCENTS = {
     "\N{COMBINING CEDILLA}": "c",
     "\N{COMBINING DOT BELOW}": "d",
 }
-"""Accents of LaTeX's kernel, for any encoding of fonts."""
 
 
 def escape_latex(text: str) -> str:

@@ -14,16 +14,16 @@ from rich.text import Text
 from stabench.harness.formatting import plain
 from stabench.harness.render.page import Grid, Line, Page, Printed, Section
 
+# How the best is printed, and the word by which a section's points name it.
 BOLD = "Bold"
-"""How the best is printed."""
 
+# Blanks between two columns of a table.
 GAP = 2
-"""Blanks between two columns of a table."""
+# Widths of the first column, which is folded.
 LONGEST_NAME = 30
 SHORTEST_NAME = 14
-"""Widths of the first column, which is folded."""
+# Width of another column of texts below which it is not folded: words stay whole.
 SHORTEST_KEY = 12
-"""Width of another column of texts below which it is not folded: words stay whole."""
 
 
 def print_page(page: Page, console: Console) -> None:
@@ -190,8 +190,15 @@ def _draw(grid: Grid, columns: Sequence[int], key_widths: dict[int, int]) -> Tab
     for line in _choose_lines(grid, columns):
         if line.heading:
             table.add_row(_make_text(line.heading, "bold"))
-        else:
-            table.add_row(*(_draw_cell(line.cells[index], line) for index in columns))
+            continue
+        texts = []
+        for cell in (line.cells[index] for index in columns):
+            style = "bold" if cell.strong else "italic" if line.quiet else ""
+            text = _make_text(cell.main, style)
+            if cell.under:
+                text.append("\n").append(_make_text(cell.under, "dim"))
+            texts.append(text)
+        table.add_row(*texts)
     return table
 
 
@@ -209,13 +216,6 @@ def _choose_lines(grid: Grid, columns: Sequence[int]) -> list[Line]:
         for line, after in zip(kept, following, strict=False)
         if not (line.heading and after.heading)
     ]
-
-
-def _draw_cell(cell: Printed, line: Line) -> Text:
-    text = _make_text(cell.main, "bold" if cell.strong else "italic" if line.quiet else "")
-    if cell.under:
-        text.append("\n").append(_make_text(cell.under, "dim"))
-    return text
 
 
 def show(page: Page, stream: TextIO) -> None:

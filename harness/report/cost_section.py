@@ -44,7 +44,13 @@ def describe_costs(results: Results, table: Table) -> Section | None:
         label = labels.get(system, system)
         lines += _print_system(label, profile, costs.ceilings, results.timed(system), results)
         points += [f"{label}: {text}" for text in _describe_clip(profile, results.trials, system)]
-    points += [*_explain_energy(costs, labels), *_explain_medians(costs, results)]
+    points += _explain_energy(costs, labels)
+    if results.untimed:
+        points.append(f"No medians: {results.untimed}.")
+    else:
+        most = max(len({row.clip for row in results.timed(name)}) for name in costs.systems)
+        if most < least_n(50):
+            points.append(f"Medians need {least_n(50)} clips; there are {most}.")
     heads = (Head("Stage"), *(Head(h, "counts") for h in HEADS), *(Head(h, "time") for h in TIMES))
     grid = Grid(heads, tuple(lines)) if lines else None
     return Section("costs", "Costs", ABOUT if lines else (), grid, tuple(points))
@@ -102,6 +108,7 @@ def _print_counts(stage: StageCost) -> Iterable[Printed]:
         yield Printed(f"{count}" if active and count is not None else ABSENT)
     flops = sum(stage.flops.values()) if stage.flops is not None else None
     computes = bool(stage.operations)
+    # Where torch ran nothing, the stage may have computed without it: 0 would be a claim too.
     for value, unit in ((flops, 1e9), (stage.read_bytes, 1e6)):
         yield Printed(_format(value, unit) if computes else ABSENT)
     yield Printed(_format(stage.peak_bytes, 1e6))
@@ -122,19 +129,21 @@ def _measure_median_ns(stage: StageCost, trials: Sequence[Trial], results: Resul
     """Return the median wall time of the stage over the timed clips that have it."""
     if results.run is None:
         return Estimate.missing(results.untimed or "not timed")
-    walls = [(row.clip, _read_wall_ns(row, stage)) for row in trials]
-    # A stage may be missing in some clips: its median is over those that have it.
-    known = [(clip, wall) for clip, wall in walls if wall is not None]
+    clips: list[str] = []
+    walls_ns: list[int] = []
+    for row in trials:
+        if stage.name == REMAINDER:
+            wall_ns = row.remainder_ns(stage.phase)
+        else:
+            key = (stage.phase, stage.name)
+            spans = (span for span in row.spans if (span.phase, span.name) == key)
+            wall_ns = next((span.wall_ns for span in spans), None)
+        # A stage may be missing in some clips: its median is over those that have it.
+        if wall_ns is not None:
+            clips.append(row.clip)
+            walls_ns.append(wall_ns)
     protocol = results.run.suite.protocol
-    clips, samples = [clip for clip, _ in known], [wall for _, wall in known]
-    return Latency(samples, clips, protocol.bootstrap, protocol.seed).median
-
-
-def _read_wall_ns(row: Trial, stage: StageCost) -> int | None:
-    if stage.name == REMAINDER:
-        return row.remainder_ns(stage.phase)
-    spans = (span for span in row.spans if (span.phase, span.name) == (stage.phase, stage.name))
-    return next((span.wall_ns for span in spans), None)
+    return Latency(walls_ns, clips, protocol.bootstrap, protocol.seed).median
 
 
 def _describe_clip(profile: Profile, trials: Iterable[Trial], system: str) -> Iterable[str]:
@@ -178,15 +187,3 @@ def _describe_ceilings(costs: CostsFile) -> str:
     return (
         f"Ceilings of {best.device}: {', '.join(rates)}, {bandwidth} (torch {best.torch}{threads})."
     )
-
-
-def _explain_medians(costs: CostsFile, results: Results) -> Iterable[str]:
-    """Yield a point that says why no median is shown."""
-    if results.untimed:
-        yield f"No medians: {results.untimed}."
-        return
-    most = max(
-        (len({row.clip for row in results.timed(name)}) for name in costs.systems), default=0
-    )
-    if most < least_n(50):
-        yield f"Medians need {least_n(50)} clips; there are {most}."

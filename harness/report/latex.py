@@ -27,8 +27,8 @@ from stabench.harness.stats.estimate import Estimate
 from stabench.harness.tasks.task import NOT_MEASURED, Column, heading
 
 BLOCKS = {"latency": "Latency", "quality": "Objective metrics", "listeners": "Subjective metrics"}
+# The columns after the paper's.
 FURTHER = "Further metrics"
-"""The columns after the paper's."""
 ABSENT = "--"
 UNHEARD = f"{NOT_MEASURED}, needs listeners"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -67,6 +67,7 @@ def to_latex(
         f"\\label{{tab:{re.sub('[^a-z0-9]+', '-', about.name.lower()).strip('-') or 'run'}}}",
         r"\par\smallskip\footnotesize",
         r"\setlength{\tabcolsep}{4pt}",
+        # Shrunk to the width of the page where it is wider, but never enlarged.
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         f"\\begin{{tabular}}{{lc{'c' * len(table.columns)}}}",
         r"\toprule",
@@ -116,11 +117,13 @@ def _write_caption(table: Table, marks: Marks, about: About, intervals: bool) ->
 def _write_heads(columns: Sequence[Column]) -> Iterator[str]:
     """Blocks of columns over a rule each, then the columns."""
     blocks = [(block, len(list(group))) for block, group in groupby(c.block for c in columns)]
+    # The paper's table has three blocks; the suite's own columns follow, again in one of quality.
     names = [FURTHER if at > 2 else BLOCKS[block] for at, (block, _) in enumerate(blocks)]
     spans = (
         f"\\multicolumn{{{n}}}{{c}}{{{name}}}" for name, (_, n) in zip(names, blocks, strict=True)
     )
     yield f"& & {' & '.join(spans)} \\\\"
+    # LaTeX counts columns from 1, and the first two are the system and its clips.
     first, rules = 3, []
     for _, n in blocks:
         rules.append(f"\\cmidrule(lr){{{first}-{first + n - 1}}}")
@@ -139,16 +142,20 @@ def _write_body(
         yield from [r"\midrule"] * bool(index)
         yield f"\\multicolumn{{{len(columns) + 2}}}{{l}}{{\\textit{{{heading(paradigm)}}}}} \\\\"
         for row in group:
-            yield _write_row(row, columns, marks, notes)
+            label = shortened(row.label) + _raise_text(r"\ddagger" if row.caveat else "")
+            planned = f"/{row.n + row.failed}" if row.failed else ""
+            values = [_print_value(row, column, marks, notes) for column in columns]
+            yield " & ".join([rf"\quad {label}", f"{row.n}{planned}", *values]) + r" \\"
             if intervals:
-                yield _write_intervals(row, columns)
-
-
-def _write_row(row: Row, columns: Sequence[Column], marks: Marks, notes: dict[str, str]) -> str:
-    of = f"/{row.n + row.failed}" if row.failed else ""
-    cells = [_print_value(row, column, marks, notes) for column in columns]
-    label = shortened(row.label) + _raise_text(r"\ddagger" if row.caveat else "")
-    return " & ".join([rf"\quad {label}", f"{row.n}{of}", *cells]) + r" \\"
+                ends = []
+                for column in columns:
+                    cell = row.cells[column.key]
+                    text = interval(cell.low, cell.high, column.digits)
+                    # Nothing goes under the dash of a missing value.
+                    shown = text and cell.value is not None
+                    ends.append(rf"{{\scriptsize {escaped(text)}}}" if shown else "")
+                # 2 pt keep them closer to the values above than to the row below.
+                yield f"& & {' & '.join(ends)} \\\\[2pt]"
 
 
 def _print_value(row: Row, column: Column, marks: Marks, notes: dict[str, str]) -> str:
@@ -166,17 +173,6 @@ def _print_value(row: Row, column: Column, marks: Marks, notes: dict[str, str]) 
 
 def _raise_text(text: str) -> str:
     return f"$^{{{text.strip()}}}$" if text else ""
-
-
-def _write_intervals(row: Row, columns: Sequence[Column]) -> str:
-    """The intervals, small, close under their values."""
-    cells = [row.cells[column.key] for column in columns]
-    ends = [
-        interval(cell.low, cell.high, column.digits) if cell.value is not None else ""
-        for cell, column in zip(cells, columns, strict=True)
-    ]
-    small = [rf"{{\scriptsize {escaped(end)}}}" if end else "" for end in ends]
-    return f"& & {' & '.join(small)} \\\\[2pt]"
 
 
 def _read_reason(cell: Estimate) -> str:

@@ -13,10 +13,10 @@ from stabench.harness.runs.run_folder import REFUSED as RANDOM
 from stabench.harness.runs.run_folder import Record
 from stabench.harness.scoring.examination import COMMAND
 
+# Digits of a sha256 that are shown; all of them are in report.json.
 DIGEST = 12
-"""Digits of a sha256 that are shown; all of them are in report.json."""
+# Clips from which an interval of IS holds what it promises.
 LEAST_FOR_IS = 72
-"""Clips from which an interval of IS holds what it promises."""
 
 
 def lead(results: Results) -> str:
@@ -79,13 +79,13 @@ def _describe_systems(results: Results) -> Section:
     uses = results.run.suite.systems if results.run else ()
     lines = []
     for use in uses:
-        own_words = about.get(use.name, {})
+        statement = about.get(use.name, {})
         cells = (
             use.name,
             use.use,
             _compact({**use.options, **({"precision": use.precision} if use.precision else {})}),
-            str(own_words.get("sample_rate_hz", "")),
-            _compact(own_words.get("provenance", {})),
+            str(statement.get("sample_rate_hz", "")),
+            _compact(statement.get("provenance", {})),
         )
         lines.append(Line(tuple(map(Printed, cells))))
     heads = ("System", "Registered as", "Options", "Output (Hz)", "Says of itself")
@@ -214,24 +214,20 @@ def _warn_of_machine(environment: Environment, resumed: tuple[Any, ...]) -> Iter
         yield "The source had changes that are in no commit."
 
 
-def _describe_sizes(metrics: MetricsFile) -> str:
-    """Return rows and dimensions behind the distances of the recordings."""
-    sizes = []
-    for column in metrics.columns.keys() & {"fad", "fd"}:
-        about = metrics.columns[column]
-        net = metrics.provenance.embedders.get(about.embedder or "")
-        if net and net.width:
-            rows = metrics.references.frames[about.embedder or ""]
-            sizes.append(f"{about.label}: {rows} in {net.width}")
-    return ", ".join(sorted(sizes))
-
-
 def _warn_of_scores(metrics: MetricsFile) -> Iterable[str]:
     shown = metrics.columns.keys()
-    if shown & {"fad", "fd"}:
+    if distances := shown & {"fad", "fd"}:
+        # With fewer rows than dimensions the covariance of the embeddings is singular.
+        sizes = []
+        for column in distances:
+            about = metrics.columns[column]
+            net = metrics.provenance.embedders.get(about.embedder or "")
+            if net and net.width:
+                rows = metrics.references.frames[about.embedder or ""]
+                sizes.append(f"{about.label}: {rows} in {net.width}")
         yield (
             "FAD and FD grow as clips get fewer, the more so with fewer rows of embeddings than "
-            f"dimensions ({_describe_sizes(metrics)}): compare rows of the same n only."
+            f"dimensions ({', '.join(sorted(sizes))}): compare rows of the same n only."
         )
     if "is" in shown:
         splits = metrics.columns["is"].rules["is_splits"]

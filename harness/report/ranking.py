@@ -21,19 +21,19 @@ from stabench.harness.runs.metrics_file import DifferenceRecord
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.tasks.task import Column
 
+# Sanity rows of recordings or of a perfect generator: the best of them is a column's ceiling.
+# A figure with a note is none: the distance of two halves of the recordings is of other content.
 CEILINGS = ("ceiling", "floor", "other-half")
-"""Sanity rows of recordings or of a perfect generator: the best of them is a column's ceiling.
-A figure with a note is none: the distance of two halves of the recordings is of other content."""
+# The column that is a share of a ceiling: its own is 1.
 SHARE = "ceiling_share"
-"""The column that is a share of a ceiling: its own is 1."""
+# Share of the clips that a row may lack and still be ranked.
 FEWER = 0.02
-"""Share of the clips that a row may lack and still be ranked."""
 PERCENT = f"{100 * FEWER:g} %"
+# The mark of a cell that is worse than the best.
 WORSE = "\N{DAGGER}"
-"""The mark of a cell that is worse than the best."""
 
+# Paired differences by (minuend, subtrahend, column).
 Known = Mapping[tuple[str, str, str], Estimate]
-"""Paired differences by (minuend, subtrahend, column)."""
 
 
 class Mark(NamedTuple):
@@ -78,21 +78,24 @@ def marks(table: Table, paired: Sequence[DifferenceRecord]) -> Marks:
     for contest in _list_contests(table):
         label = contest.column.label
         unranked[label] += [row.label for row in contest.unranked]
+        # Beyond the ceiling a better figure is no better sound: the whole column gets no mark.
         if sentence := _name_beyond(contest, table):
             beyond.append(sentence)
             continue
         untested[label] += _list_untested(contest, known)
-        if ending := _together(contest, known):
+        if ending := _describe_ties(contest, known):
             together[ending].append(label)
-        if not _all_together(contest, known):
+        if not _are_all_tied(contest, known):
             cells |= _mark_rows(contest, known)
     return Marks(
         cells,
         (
             *beyond,
             *(f"{', '.join(c)} {'do' if c[1:] else 'does'} {end}" for end, c in together.items()),
-            *_sentences(untested, "Not tested", "there is no paired difference from the best"),
-            *_sentences(unranked, "Not ranked", f"over {PERCENT} fewer clips than others"),
+            *_write_sentences(
+                untested, "Not tested", "there is no paired difference from the best"
+            ),
+            *_write_sentences(unranked, "Not ranked", f"over {PERCENT} fewer clips than others"),
             *_name_unranked(table),
         ),
     )
@@ -120,19 +123,18 @@ def _list_contests(table: Table) -> Iterator[Contest]:
     """Every column of every field in which something was measured by networks that learned."""
     for field in table.task.fields:
         rows = [row for row in table.rows if row.paradigm in field]
+        who = "the oracles" if field == table.task.told else "these systems"
         for column in (column for column in table.columns if not column.random):
-            measured = [row for row in rows if row.cells[column.key].value is not None]
-            if measured:
-                who = "the oracles" if field == table.task.told else "these systems"
-                yield _rank_contest(column, who, measured)
-
-
-def _rank_contest(column: Column, who: str, measured: list[Row]) -> Contest:
-    # A mean over far fewer clips is one of other clips: it does not compete.
-    least = (1 - FEWER) * max(row.cells[column.key].n for row in measured)
-    ranked = [row for row in measured if row.cells[column.key].n >= least]
-    ranked.sort(key=lambda row: _sign(column) * (row.cells[column.key].value or 0.0))
-    return Contest(column, who, ranked, [row for row in measured if row not in ranked])
+            cells = [(row, row.cells[column.key]) for row in rows]
+            measured = [(row, cell) for row, cell in cells if cell.value is not None]
+            if not measured:
+                continue
+            # A mean over far fewer clips is one of other clips: it does not compete.
+            least = (1 - FEWER) * max(cell.n for _, cell in measured)
+            ranked = [row for row, cell in measured if cell.n >= least]
+            ranked.sort(key=lambda row: _sign(column) * (row.cells[column.key].value or 0.0))
+            unranked = [row for row, cell in measured if cell.n < least]
+            yield Contest(column, who, ranked, unranked)
 
 
 def _sign(column: Column) -> int:
@@ -173,6 +175,7 @@ def _list_ceilings(contest: Contest, table: Table) -> Iterator[tuple[str, float]
     column = contest.column
     if column.key == SHARE:
         yield "all that the ceiling has", 1.0
+    # FAD, FD and IS depend on the number of clips, so a bound of fewer clips bounds nothing here.
     least = (1 - FEWER) * contest.ranked[0].cells[column.key].n
     for row in (row for row in table.rows if row.is_sanity and row.system in CEILINGS):
         cell = row.cells[column.key]
@@ -186,8 +189,9 @@ def _mark_rows(contest: Contest, known: Known) -> Iterator[tuple[tuple[str, str]
     if others:
         yield (best.system, column.key), Mark(best=True)
     for row in others:
-        minus = _minus(known, row.system, best.system, column.key)
-        worse = minus is not None and _sign(column) * _side(minus, column) > 0
+        minus = _find_difference(known, row.system, best.system, column.key)
+        worse = minus is not None and _sign(column) * _find_side(minus, column) > 0
+        # Two values that are printed alike must not be marked differently, unless a test says so.
         tied = _print_figure(row, column) == _print_figure(best, column)
         yield (row.system, column.key), Mark(best=tied and not worse, worse=worse)
 
@@ -199,32 +203,34 @@ def _list_untested(contest: Contest, known: Known) -> list[str]:
         row.label
         for row in others
         if _print_figure(row, column) != _print_figure(best, column)
-        and _minus(known, row.system, best.system, column.key) is None
+        and _find_difference(known, row.system, best.system, column.key) is None
     ]
 
 
-def _all_together(contest: Contest, known: Known) -> bool:
+def _are_all_tied(contest: Contest, known: Known) -> bool:
     """Whether all were tested against the best, and no difference of any two excludes 0."""
     column, (best, *others) = contest.column, contest.ranked
     pairs = [
-        (a, _minus(known, a.system, b.system, column.key))
+        (a, _find_difference(known, a.system, b.system, column.key))
         for a, b in combinations(contest.ranked, 2)
     ]
     return bool(others) and all(
-        not _side(minus, column) if minus else a is not best for a, minus in pairs
+        not _find_side(minus, column) if minus else a is not best for a, minus in pairs
     )
 
 
-def _together(contest: Contest, known: Known) -> str:
+def _describe_ties(contest: Contest, known: Known) -> str:
     """The end of a sentence: whom the column does not separate from the best; or nothing."""
     column, (best, *others) = contest.column, contest.ranked
-    tests = [(row, _minus(known, row.system, best.system, column.key)) for row in others]
-    level = [(row.label, minus.n) for row, minus in tests if minus and not _side(minus, column)]
+    tests = [(row, _find_difference(known, row.system, best.system, column.key)) for row in others]
+    level = [
+        (row.label, minus.n) for row, minus in tests if minus and not _find_side(minus, column)
+    ]
     if not level:
         return ""
     counts = sorted({n for _, n in level})
     n = " to ".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))
-    if _all_together(contest, known):
+    if _are_all_tied(contest, known):
         return (
             f"not separate {contest.who} at n = {n}: the interval of every paired difference "
             "includes 0, no best is marked."
@@ -232,7 +238,7 @@ def _together(contest: Contest, known: Known) -> str:
     return f"not separate {best.label} from {', '.join(name for name, _ in level)} at n = {n}."
 
 
-def _minus(known: Known, row: str, other: str, column: str) -> Estimate | None:
+def _find_difference(known: Known, row: str, other: str, column: str) -> Estimate | None:
     """One minus the other, whichever way round it was measured; None without an interval."""
     if difference := known.get((row, other, column)):
         return None if difference.low is None else difference
@@ -240,10 +246,11 @@ def _minus(known: Known, row: str, other: str, column: str) -> Estimate | None:
     return None if difference is None or difference.low is None else difference.negated()
 
 
-def _side(minus: Estimate, column: Column) -> int:
+def _find_side(minus: Estimate, column: Column) -> int:
     """The side of 0 on which the whole interval lies (-1 or 1), 0 if on none but by rounding."""
     if minus.low is None or minus.high is None:
         return 0
+    # As the differences are printed: an end that is shown as 0 must not count as beyond 0.
     digits = max(column.digits, decimals([minus.high - minus.low], least_figures=1))
     if is_zero(minus.low, minus.high, digits):
         return 0
@@ -256,7 +263,7 @@ def _name_unranked(table: Table) -> Iterator[str]:
         yield f"Not ranked: {', '.join(labels)} (heard by networks with random weights)."
 
 
-def _sentences(rows_by_column: dict[str, list[str]], what: str, why: str) -> Iterator[str]:
+def _write_sentences(rows_by_column: dict[str, list[str]], what: str, why: str) -> Iterator[str]:
     """One sentence for all columns in which the same rows are meant."""
     alike: dict[tuple[str, ...], list[str]] = {}
     for column, meant in rows_by_column.items():

@@ -7,7 +7,6 @@ import csv
 import io
 import sys
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -36,8 +35,6 @@ from stabench.harness.report.timing_sections import (
     describe_stages,
 )
 from stabench.harness.runs.results import Results
-from stabench.harness.stats.estimate import Estimate
-from stabench.harness.tasks.task import Column
 
 SCHEMA = 1
 
@@ -95,10 +92,10 @@ def page_of(results: Results, table: Table) -> Page:
         Section("notes", "Notes", points=warnings) if warnings else None,
         *describe_method(results),
     )
-    return Page(_title(results), lead(results), tuple(filter(None, sections)))
+    return Page(_make_title(results), lead(results), tuple(filter(None, sections)))
 
 
-def _title(results: Results) -> str:
+def _make_title(results: Results) -> str:
     if results.run is None:
         return f"Scores of {results.folder.name}"
     return results.run.suite.title or results.run.suite.name
@@ -119,17 +116,16 @@ def to_csv(table: Table) -> str:
     writer.writerow(map(escape_csv, heads))
     for row in table.rows:
         names = (row.system, row.label, row.paradigm)
-        numbers = (_list_numbers(row.cells[column.key], column.block) for column in table.columns)
-        cells = (*names, row.n, row.failed, *chain.from_iterable(numbers))
-        writer.writerow(escape_csv(cell) if isinstance(cell, str) else cell for cell in cells)
+        numbers: list[float | str | None] = []
+        for column in table.columns:
+            cell = row.cells[column.key]
+            sd = [cell.sd] if column.block == "latency" else []
+            # Columns that need listeners are always empty: the reader is told, not left to guess.
+            unheard = cell.value is None and column.block == "listeners"
+            numbers += [cell.reason if unheard else cell.value, *sd, cell.low, cell.high]
+        fields = (*names, row.n, row.failed, *numbers)
+        writer.writerow(escape_csv(field) if isinstance(field, str) else field for field in fields)
     return out.getvalue()
-
-
-def _list_numbers(cell: Estimate, block: str) -> list[float | str | None]:
-    sd = [cell.sd] if block == "latency" else []
-    # Columns that need listeners are always empty: the reader is told, not left to guess.
-    value = cell.reason if cell.value is None and block == "listeners" else cell.value
-    return [value, *sd, cell.low, cell.high]
 
 
 def report_json(results: Results, table: Table) -> dict[str, Any]:
@@ -138,8 +134,10 @@ def report_json(results: Results, table: Table) -> dict[str, Any]:
     costs = costs_file.read(results.folder)
     return {
         "schema": SCHEMA,
-        "title": _title(results),
-        **_describe_table(table),
+        "title": _make_title(results),
+        "columns": [column._asdict() for column in table.columns],
+        "rows": [_describe_row(row, table) for row in table.systems],
+        "sanity": [_describe_row(row, table) for row in table.rows if row.is_sanity],
         "paired": [line.model_dump(mode="json") for line in results.paired],
         "metrics": {k: v.model_dump(mode="json") for k, v in metrics.columns.items()}
         if metrics
@@ -154,23 +152,14 @@ def report_json(results: Results, table: Table) -> dict[str, Any]:
     }
 
 
-def _describe_table(table: Table) -> dict[str, Any]:
-    """Return the rows of report.json: systems under `rows`, sanity rows apart."""
-    return {
-        "columns": [column._asdict() for column in table.columns],
-        "rows": [_describe_row(row, table) for row in table.systems],
-        "sanity": [_describe_row(row, table) for row in table.rows if row.is_sanity],
-    }
-
-
 def _describe_row(row: Row, table: Table) -> dict[str, Any]:
-    cells = {column.key: _describe_cell(row.cells[column.key], column) for column in table.columns}
+    cells = {}
+    for column in table.columns:
+        cell = row.cells[column.key]
+        fields = {name: getattr(cell, name) for name in ("value", "low", "high", "n")}
+        fields |= {"unit": column.unit, "better": column.better}
+        fields |= {} if cell.sd is None else {"sd": cell.sd}
+        fields |= {} if cell.p_value is None else {"p_value": cell.p_value}
+        fields |= {"reason": cell.reason} if cell.reason else {}
+        cells[column.key] = fields
     return {**row._asdict(), "cells": cells}
-
-
-def _describe_cell(cell: Estimate, column: Column) -> dict[str, Any]:
-    value = {name: getattr(cell, name) for name in ("value", "low", "high", "n")}
-    value |= {"unit": column.unit, "better": column.better}
-    value |= {} if cell.sd is None else {"sd": cell.sd}
-    value |= {} if cell.p_value is None else {"p_value": cell.p_value}
-    return value | ({"reason": cell.reason} if cell.reason else {})

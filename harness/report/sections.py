@@ -14,7 +14,6 @@ from stabench.harness.render.page import Grid, Head, Line, Printed, Section
 from stabench.harness.report.ranking import WORSE, Mark, Marks, legend
 from stabench.harness.report.table import CAVEAT, DOUBTFUL, FITS, Fit, Row, Table, value_text
 from stabench.harness.runs.metrics_file import (
-    ColumnRecord,
     DependenceRecord,
     DifferenceRecord,
     MetricsFile,
@@ -23,8 +22,8 @@ from stabench.harness.runs.metrics_file import (
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.tasks.task import NOT_MEASURED, Column, heading
 
+# Failed clips named for each system.
 MOST_FAILURES = 5
-"""Failed clips named for each system."""
 
 
 class Group(NamedTuple):
@@ -46,8 +45,19 @@ def describe_results(table: Table, marks: Marks) -> Section:
     """Return the paper's table, with intervals and marks, and why some of it is missing."""
     heads = [Head("System"), Head("clips"), *(Head(c.title, c.block) for c in table.columns)]
     lines: list[Line] = []
-    for label, rows in group_rows(table):
-        lines += [Line(heading=label), *(_print_row(row, table.columns, marks) for row in rows)]
+    for group in group_rows(table):
+        lines.append(Line(heading=group.label))
+        for row in group.rows:
+            # The short name under a label is what commands take.
+            name = "" if row.is_sanity or row.label == row.system else row.system
+            label = f"{row.label} {CAVEAT}" if row.caveat else row.label
+            planned = f"/{row.n + row.failed}" if row.failed else ""
+            numbers = [
+                _print_cell(row.cells[column.key], column, marks.of(row, column.key))
+                for column in table.columns
+            ]
+            cells = (Printed(label, name), Printed(f"{row.n}{planned}"), *numbers)
+            lines.append(Line(cells, quiet=row.is_sanity))
     text = (
         "Each value with its 95 % interval over clips; times are mean ± standard deviation, with "
         "the interval of the mean. ↓ lower is better, ↑ higher is better; "
@@ -62,18 +72,6 @@ def describe_results(table: Table, marks: Marks) -> Section:
         f"{', '.join(unheard)}: {NOT_MEASURED}, they need listeners",
     )
     return Section("results", "Results", text, Grid(tuple(heads), tuple(lines)), points)
-
-
-def _print_row(row: Row, columns: Sequence[Column], marks: Marks) -> Line:
-    sanity = row.is_sanity
-    # The short name under a label is what commands take.
-    name = "" if sanity or row.label == row.system else row.system
-    planned = f"/{row.n + row.failed}" if row.failed else ""
-    cells = [
-        _print_cell(row.cells[column.key], column, marks.of(row, column.key)) for column in columns
-    ]
-    label = f"{row.label} {CAVEAT}" if row.caveat else row.label
-    return Line((Printed(label, name), Printed(f"{row.n}{planned}"), *cells), quiet=sanity)
 
 
 def _print_cell(cell: Estimate, column: Column, mark: Mark) -> Printed:
@@ -173,13 +171,18 @@ def describe_differences(paired: Sequence[DifferenceRecord], table: Table) -> Se
     """
     if all(record.difference.value is None for record in paired):
         return None
-    columns = [c for c in table.columns if any(d.column == c.key for d in paired)]
+    compared = [c for c in table.columns if any(d.column == c.key for d in paired)]
     pairs: dict[tuple[str, str], dict[str, DifferenceRecord]] = defaultdict(dict)
     for record in paired:
         pairs[record.a, record.b][record.column] = record
-    heads = [Head("Pair"), Head("clips"), *(Head(c.title, "quality") for c in columns)]
-    # The heads are made: more digits do not change a column's title.
-    columns = [column._replace(digits=_count_digits(paired, column)) for column in columns]
+    heads = [Head("Pair"), Head("clips"), *(Head(c.title, "quality") for c in compared)]
+    columns = []
+    for column in compared:
+        # A difference may need more digits than its values: as many as show its narrowest interval.
+        numbers = [record.difference for record in paired if record.column == column.key]
+        widths = [n.high - n.low for n in numbers if n.high is not None and n.low is not None]
+        digits = max(column.digits, decimals(widths, least_figures=1))
+        columns.append(column._replace(digits=digits))
     lines = [_print_pair(*names, records, columns) for names, records in pairs.items()]
     text = (
         "The first system minus the second, on the clips that both have; the same resamples of "
@@ -190,13 +193,6 @@ def describe_differences(paired: Sequence[DifferenceRecord], table: Table) -> Se
     return Section("differences", "Paired differences", text, Grid(tuple(heads), tuple(lines)))
 
 
-def _count_digits(paired: Sequence[DifferenceRecord], column: Column) -> int:
-    """Return digits that show the narrowest interval, at least the column's."""
-    numbers = [record.difference for record in paired if record.column == column.key]
-    widths = [n.high - n.low for n in numbers if n.high is not None and n.low is not None]
-    return max(column.digits, decimals(widths, least_figures=1))
-
-
 def _print_pair(
     a: str, b: str, records: dict[str, DifferenceRecord], columns: Sequence[Column]
 ) -> Line:
@@ -204,21 +200,18 @@ def _print_pair(
     counts = sorted({number.n for number in numbers if number.value is not None})
     # A dict keeps the order and drops the second of two equal counts.
     n = " to ".join(str(count) for count in {counts[0]: 0, counts[-1]: 0}) if counts else NOTHING
-    cells = [
-        _print_difference(records[column.key].difference, column)
-        if column.key in records
-        else Printed("")
-        for column in columns
-    ]
+    cells = []
+    for column in columns:
+        number = records[column.key].difference if column.key in records else None
+        if number is None:
+            cells.append(Printed(""))
+        elif number.value is None:
+            cells.append(Printed(NOTHING, number.reason or ""))
+        else:
+            value, verdict = _sign(number.value, column), _judge(number, column)
+            ends = interval(number.low, number.high, column.digits)
+            cells.append(Printed(f"{value} {verdict}".strip(), ends, strong=bool(verdict)))
     return Line((Printed(f"{a} \N{MINUS SIGN} {b}"), Printed(n), *cells))
-
-
-def _print_difference(number: Estimate, column: Column) -> Printed:
-    if number.value is None:
-        return Printed(NOTHING, number.reason or "")
-    value, verdict = _sign(number.value, column), _judge(number, column)
-    ends = interval(number.low, number.high, column.digits)
-    return Printed(f"{value} {verdict}".strip(), ends, strong=bool(verdict))
 
 
 def _sign(value: float, column: Column) -> str:
@@ -270,11 +263,11 @@ def _explain_propagation(
         )
 
 
+# Columns by which clips are ranked, as far as they were measured.
 JUDGES = ("kl", "clap")
-"""Columns by which clips are ranked, as far as they were measured."""
 SHOWN = 5
+# With fewer clips there is nothing to choose.
 FEWEST = 4 * SHOWN
-"""With fewer clips there is nothing to choose."""
 
 
 class Extremes(NamedTuple):
@@ -295,7 +288,14 @@ def rank_extremes(metrics: MetricsFile, random: Collection[str] = ()) -> list[Ex
     extremes = []
     for system in systems:
         for column in _list_judges(metrics):
-            clips = _rank_clips(system, column, metrics.columns[column])
+            sign = -1 if metrics.columns[column].better == "higher" else 1
+            values = {
+                clip: sign * by_column[column]
+                for clip, by_column in system.per_clip.items()
+                if isfinite(by_column.get(column, nan))
+            }
+            # Equal clips in the order of their ids, so that every report lists the same ones.
+            clips = sorted(values, key=lambda clip: (values[clip], clip))
             if len(clips) >= FEWEST:
                 worst = clips[: -SHOWN - 1 : -1]
                 extremes.append(Extremes(system, column, tuple(clips[:SHOWN]), tuple(worst)))
@@ -306,16 +306,23 @@ def describe_extremes(
     metrics: MetricsFile, captions: Mapping[str, str], random: Collection[str] = ()
 ) -> Section | None:
     """Return the clips of `rank_extremes`, with their captions where known."""
+    judges = {column: metrics.columns[column] for column in _list_judges(metrics)}
     lines: list[Line] = []
     for system, column, best, worst in rank_extremes(metrics, random):
         lines.append(Line(heading=f"{system.label}, by {metrics.columns[column].label}"))
         for which, clips in (("best", best), ("worst", worst)):
             for clip in clips:
-                cells = (which, clip, *_print_values(system, clip, metrics), captions.get(clip, ""))
+                values = {key: system.per_clip[clip].get(key, nan) for key in judges}
+                # A clip that one judge ranks may have no value from the other.
+                numbers = [
+                    figure(value, judges[key].digits) if isfinite(value) else ""
+                    for key, value in values.items()
+                ]
+                cells = (which, clip, *numbers, captions.get(clip, ""))
                 lines.append(Line(tuple(map(Printed, cells))))
     if not lines:
         return None
-    labels = [metrics.columns[column].label for column in _list_judges(metrics)]
+    labels = (judge.label for judge in judges.values())
     heads = (Head(""), Head("Clip", names="clip"), *map(Head, labels), Head("Caption"))
     text = ("The clips to listen to first; all of them are in clips.parquet.",)
     grid = Grid(heads, tuple(lines))
@@ -324,20 +331,3 @@ def describe_extremes(
 
 def _list_judges(metrics: MetricsFile) -> list[str]:
     return [column for column in JUDGES if column in metrics.columns]
-
-
-def _rank_clips(system: SystemRecord, column: str, about: ColumnRecord) -> list[str]:
-    """Return the clips that have a value, the best first; equal ones by id."""
-    values = {
-        clip: by_column[column]
-        for clip, by_column in system.per_clip.items()
-        if isfinite(by_column.get(column, nan))
-    }
-    sign = -1 if about.better == "higher" else 1
-    return sorted(values, key=lambda clip: (sign * values[clip], clip))
-
-
-def _print_values(system: SystemRecord, clip: str, metrics: MetricsFile) -> Iterator[str]:
-    for column in _list_judges(metrics):
-        value = system.per_clip[clip].get(column, nan)
-        yield figure(value, metrics.columns[column].digits) if isfinite(value) else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stabench.harness.formatting import decimals, figure
-from stabench.harness.runs.metrics_file import ColumnRecord, MetricsFile, SystemRecord
+from stabench.harness.runs.metrics_file import SystemRecord
 from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import REFUSED as RANDOM
 from stabench.harness.stats.estimate import Estimate
@@ -43,10 +43,10 @@ class Fit(NamedTuple):
     digits: int
 
 
+# The mark of a row with a caveat.
 CAVEAT = "\N{DOUBLE DAGGER}"
-"""The mark of a row with a caveat."""
+# P above which nothing shows that outputs depend on their inputs.
 DOUBTFUL = 0.05
-"""P above which nothing shows that outputs depend on their inputs."""
 FITS = {
     "kl": Fit("KL to its own recording", "to others'", 2),
     "clap": Fit("CLAP with its own caption", "with others'", 3),
@@ -73,23 +73,25 @@ def table(run: Path) -> list[Row]:
 
 def tabulate(results: Results) -> Table:
     """Systems in groups of their paradigm, in the suite's order within, then sanity rows."""
-    times = {name: _measure_times(results, name) for name in _list_names(results)}
+    times: dict[str, dict[str, Estimate]] = {}
+    for name in _list_names(results):
+        times[name] = {}
+        for phase, column, unit_ns in results.task.phases:
+            latency = results.latency(name, phase)
+            times[name][column.key] = (
+                Estimate.missing(latency)
+                if isinstance(latency, str)
+                else latency.mean.scaled(1 / unit_ns)
+            )
     shown = _list_columns(results, times)
-    rows = [*_list_systems(results, shown, times), *_list_sanity(results, shown)]
+    rows = list(_list_systems(results, shown, times))
+    # The sounds of a sanity row come from no system, so nothing was timed.
+    untimed = {c.key: Estimate.missing("") for c in shown if c.block == "latency"}
+    for name, record in results.metrics.sanity.items() if results.metrics else ():
+        cells = {**untimed, **_fill_cells(shown, record.cells, "")}
+        rows.append(Row(name, record.label, SANITY, record.n, record.failed, cells))
     groups = results.task.groups
     return Table(shown, sorted(rows, key=lambda row: groups.index(row.paradigm)), results.task)
-
-
-def _measure_times(results: Results, system: str) -> dict[str, Estimate]:
-    """Mean time of each phase by its column, in the column's unit."""
-    times = {}
-    for phase, column, unit_ns in results.task.phases:
-        latency = results.latency(system, phase)
-        if isinstance(latency, str):
-            times[column.key] = Estimate.missing(latency)
-        else:
-            times[column.key] = latency.mean.scaled(1 / unit_ns)
-    return times
 
 
 def _list_columns(results: Results, times: dict[str, dict[str, Estimate]]) -> tuple[Column, ...]:
@@ -98,25 +100,24 @@ def _list_columns(results: Results, times: dict[str, dict[str, Estimate]]) -> tu
     about = metrics.columns if metrics else {}
     timings = []
     for _, column, _ in results.task.phases:
-        means = [of[column.key].value for of in times.values()]
+        means = [by_column[column.key].value for by_column in times.values()]
         timings.append(column._replace(digits=decimals([mean for mean in means if mean])))
     known = {column.key: column for column in results.task.columns}
     further = [key for key in about if key not in known]
     quality = []
     for key in (*known, *further):
         paper = known.get(key)
-        if metrics and (of := about.get(key)):
-            label, random = paper.label if paper else of.label, _is_random(of, metrics)
-            quality.append(Column(key, label, of.unit, of.better, of.digits, "quality", random))
+        if metrics and (scored := about.get(key)):
+            # A network that never learned hears no quality: its column is marked, and not ranked.
+            network = metrics.provenance.embedders.get(scored.embedder or "")
+            random = network is not None and network.origin.startswith("random")
+            label, digits = paper.label if paper else scored.label, scored.digits
+            quality.append(
+                Column(key, label, scored.unit, scored.better, digits, "quality", random)
+            )
         elif paper:
             quality.append(paper)
     return (*timings, *quality)
-
-
-def _is_random(about: ColumnRecord, metrics: MetricsFile) -> bool:
-    """Whether the column's network says that its weights are random."""
-    network = metrics.provenance.embedders.get(about.embedder or "")
-    return network is not None and network.origin.startswith("random")
 
 
 def _list_names(results: Results) -> list[str]:
@@ -140,8 +141,15 @@ def _list_systems(
             }
         label = (use.label if use else record.label if record else "") or name
         paradigm = use.paradigm if use else record.paradigm if record else UNSTATED
-        n, failed = (record.n, record.failed) if record else _count_clips(results, name)
+        if record:
+            n, failed = record.n, record.failed
+        else:
+            # Before scoring a clip counts by its first repeat, the one whose sound is kept.
+            first = [row for row in results.trials if row.system == name and not row.repeat]
+            n = sum(row.ok for row in first)
+            failed = (len(results.run.clips) if results.run else 0) - n
         cells = {**times[name], **scored}
+        # A system on random weights shows no quality, which a caveat would be about.
         doubt = "" if record is None or (use and results.random(use)) else caveat(record)
         yield Row(name, label, paradigm, n, failed, cells, doubt)
 
@@ -158,19 +166,6 @@ def caveat(record: SystemRecord) -> str:
         if test.p_value is not None
     ]
     return f"nothing shows that its output depends on its input ({'; '.join(tests)})."
-
-
-def _count_clips(results: Results, system: str) -> tuple[int, int]:
-    """Clips that are ok and clips that are not, before scoring."""
-    done = [row for row in results.trials if row.system == system and row.ok and not row.repeat]
-    return len(done), (len(results.run.clips) if results.run else 0) - len(done)
-
-
-def _list_sanity(results: Results, shown: tuple[Column, ...]) -> Iterator[Row]:
-    for name, record in results.metrics.sanity.items() if results.metrics else ():
-        cells = _fill_cells(shown, record.cells, "")
-        untimed = {c.key: Estimate.missing("") for c in shown if c.block == "latency"}
-        yield Row(name, record.label, SANITY, record.n, record.failed, {**untimed, **cells})
 
 
 def _fill_cells(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from stabench.harness.formatting import NOTHING, decimals, figure, interval
 from stabench.harness.render.page import Grid, Head, Line, Printed, Section
-from stabench.harness.report.table import Row, Table
+from stabench.harness.report.table import Table
 from stabench.harness.runs.journal import REMAINDER
 from stabench.harness.runs.results import Results
 from stabench.harness.stats.estimate import Estimate
@@ -19,8 +19,15 @@ PERCENTS = (50, 90, 95, 99)
 
 def describe_latencies(results: Results, table: Table) -> Section | None:
     """Return median and percentiles of each phase, as far as the number of clips allows."""
-    rows = table.systems
-    timed = [(row.label, phases) for row in rows if (phases := _list_phases(results, row))]
+    timed: list[tuple[str, dict[str, Latency]]] = []
+    for row in table.systems:
+        measured = {
+            phase.column.key: latency
+            for phase in results.task.phases
+            if isinstance(latency := results.latency(row.system, phase.name), Latency) and latency.n
+        }
+        if measured:
+            timed.append((row.label, measured))
     # Columns are those that the system with the most clips has; others show dashes in some.
     most = max((time.n_clips for _, phases in timed for time in phases.values()), default=0)
     shown = [percent for percent in PERCENTS if least_n(percent) <= most]
@@ -38,32 +45,20 @@ def describe_latencies(results: Results, table: Table) -> Section | None:
     return Section("latency", "Latency", grid=Grid(tuple(heads), lines), points=points)
 
 
-def _list_phases(results: Results, row: Row) -> dict[str, Latency]:
-    """Return the measured phases of a system, by column."""
-    times = {
-        phase.column.key: results.latency(row.system, phase.name) for phase in results.task.phases
-    }
-    return {key: time for key, time in times.items() if isinstance(time, Latency) and time.n}
-
-
 def _print_system(label: str, phases: dict[str, Latency], shown: Sequence[int], task: Task) -> Line:
     cells = [Printed(label), Printed(str(max(time.n_clips for time in phases.values())))]
     for _, column, unit_ns in task.phases:
         time = phases.get(column.key)
         for percent in shown:
-            cells.append(
-                _print_time(time.percentile(percent), unit_ns) if time else Printed(NOTHING)
-            )
+            number = time.percentile(percent) if time else Estimate.missing("not measured")
+            value, low, high, *_ = number.scaled(1 / unit_ns)
+            if value is None:
+                cells.append(Printed(NOTHING))
+                continue
+            # Each number with its own digits: a p99 may be ten times a median.
+            digits = decimals([value])
+            cells.append(Printed(figure(value, digits), interval(low, high, digits)))
     return Line(tuple(cells))
-
-
-def _print_time(number: Estimate, unit_ns: float) -> Printed:
-    if number.value is None:
-        return Printed(NOTHING)
-    value, low, high, *_ = number.scaled(1 / unit_ns)
-    # Each number with its own digits: a p99 may be ten times a median.
-    digits = decimals([value or 0.0])
-    return Printed(figure(value or 0.0, digits), interval(low, high, digits))
 
 
 def describe_shares(results: Results, table: Table) -> Section | None:

@@ -34,10 +34,12 @@ class Clock:
     def phase(self, name: str) -> Iterator[None]:
         """Time one phase between two synchronisations; one that raises leaves no times."""
         self._phase, self._stage, self._stages = name, None, {}
+        # What the device still has to do is of the phase before.
         self._device.synchronize()
         start_ns = self._now()
         try:
             yield
+            # A GPU runs behind the host: without this wait its work would count for nobody.
             self._device.synchronize()
             self.phase_ns[name] = self._now() - start_ns
         finally:
@@ -47,8 +49,13 @@ class Clock:
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
         """Time one stage of the running phase. Raises RuntimeError when used out of place."""
-        phase = self._check_place(name)
-        self._stage = name
+        if self._phase is None:
+            raise RuntimeError(f"stage '{name}' is outside represent and generate; move it inside")
+        if self._stage is not None:
+            raise RuntimeError(
+                f"stage '{name}' is inside stage '{self._stage}'; close the outer one first"
+            )
+        phase, self._stage = self._phase, name
         start_ns, start = self._now(), self._device.mark()
         try:
             yield
@@ -64,12 +71,3 @@ class Clock:
             wall_ns += earlier.wall_ns
             device_ns = None if device_ns is None else device_ns + (earlier.device_ns or 0)
         self._stages[name] = Span(phase, name, wall_ns, device_ns)
-
-    def _check_place(self, name: str) -> str:
-        if self._phase is None:
-            raise RuntimeError(f"stage '{name}' is outside represent and generate; move it inside")
-        if self._stage is not None:
-            raise RuntimeError(
-                f"stage '{name}' is inside stage '{self._stage}'; close the outer one first"
-            )
-        return self._phase

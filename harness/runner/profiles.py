@@ -36,7 +36,12 @@ class Profiles:
     def run(self, supervisors: dict[str, Supervisor], job: Callable[[str], Job]) -> None:
         """Profile what is wanted, a system after the other; `job` makes a clip's job."""
         for name in self.wanted():
-            clip = self._find_median_clip(name)
+            rows = timed(self._folder.rows(), name)
+            durations_s = {row.clip: row.speech_s or 0.0 for row in rows}
+            # The (upper) median duration stands for the run; of equal ones the id decides, so that
+            # a run that is resumed profiles the same clip.
+            clips = sorted(durations_s, key=lambda clip: (durations_s[clip], clip))
+            clip = clips[len(clips) // 2] if clips else None
             profile = unprofiled(NO_CLIP) if clip is None else supervisors[name].profile(job(clip))
             # Written after each: what an interrupted run has profiled is not done again.
             costs = self._read_costs()
@@ -65,12 +70,6 @@ class Profiles:
         except Exception as error:  # Such as too little memory, in the engine's own process.
             update = {"no_ceilings": one_line(error)}
         self._write_costs(costs.model_copy(update=update))
-
-    def _find_median_clip(self, system: str) -> str | None:
-        """Return the clip with the (upper) median duration of speech among those that are done."""
-        durations_s = {row.clip: row.speech_s or 0.0 for row in timed(self._folder.rows(), system)}
-        clips = sorted(durations_s, key=lambda clip: (durations_s[clip], clip))
-        return clips[len(clips) // 2] if clips else None
 
     def _read_costs(self) -> CostsFile:
         return costs_file.read(self._folder.path) or CostsFile()

@@ -7,8 +7,8 @@ from typing import Protocol, TextIO
 
 from stabench.harness.runs.journal import Row
 
+# Failures of a system that are printed; the others are in the journal.
 SHOWN_FAILURES = 3
-"""Failures of a system that are printed; the others are in the journal."""
 
 
 class Progress(Protocol):

@@ -10,12 +10,11 @@ from stabench.harness.runner.worker import Job
 from stabench.harness.runner.worker_process import WorkerLost
 from stabench.harness.runs.journal import Failure, Row, timestamp
 
+# Deaths without a successful clip between them after which a system is given up.
 MOST_DEATHS = 3
-"""Deaths without a successful clip between them after which a system is given up."""
 
-
+# Time-outs of one clip that a profile may take: several passes, each slower than a clip.
 PROFILE_CLIPS = 10
-"""Time-outs of one clip that a profile may take: several passes, each slower than a clip."""
 
 
 class Connection(Protocol):
@@ -80,11 +79,19 @@ class Supervisor:
 
         Raises MissingError or StabenchError when the system is not there or not configured.
         """
+        # Again and again, since a worker may die while it loads: the next one begins to load.
         while self._given_up is None:
             if self._worker is None:
                 self.begin()
             elif self._loading:
-                self._await_loading()
+                self._loading = False
+                try:
+                    self.about = self._running.ready(self._limits.startup_s)
+                    self._cold = self._limits.warmups
+                except LoadFailed as error:
+                    self._give_up(Failure("load-failed", str(error)))
+                except WorkerLost as death:
+                    self._bury(death)
             elif self._worker.alive():
                 return
             else:
@@ -133,16 +140,6 @@ class Supervisor:
             self.start()
         except StabenchError as error:
             self._give_up(Failure("load-failed", str(error)))
-
-    def _await_loading(self) -> None:
-        self._loading = False
-        try:
-            self.about = self._running.ready(self._limits.startup_s)
-            self._cold = self._limits.warmups
-        except LoadFailed as error:
-            self._give_up(Failure("load-failed", str(error)))
-        except WorkerLost as death:
-            self._bury(death)
 
     def _attempt(self, jobs: Sequence[Job]) -> list[Row]:
         if self._given_up is not None:

@@ -32,8 +32,8 @@ from stabench.harness.tasks.task import DEFAULT, load_task
 from stabench.metrics import audio
 from stabench.metrics.audio import content_sha256
 
+# By name, as everything of `systems`: the harness imports none of it.
 UTTERANCE = "stabench.systems.contract:Utterance"
-"""By name, as everything of `systems`: the harness imports none of it."""
 
 SPEECH_RATE_HZ = 16_000
 PACKAGES = ("numpy", "torch", "transformers", "diffusers", "soundfile")

@@ -24,6 +24,8 @@ from stabench.harness.runs.journal import Row
 
 SOURCE = START.parents[1]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# The log has each print at once, even of a worker that is killed; no file of the folder in which
+# the command runs is imported in place of a module.
 FLAGS = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
 REFUSALS = {"missing": MissingError, "usage": StabenchError, "load-failed": LoadFailed}
 
@@ -52,7 +54,10 @@ class WorkerProcess:
                     stdout=subprocess.PIPE,
                     stderr=output,
                     env=environment(threads),
+                    # `select` sees what is in the pipe, but nothing that Python has buffered.
                     bufsize=0,
+                    # Its own group, so that it can be killed with all that it started, and so
+                    # that Ctrl-C on the terminal reaches the engine alone.
                     start_new_session=True,
                 )
         except (FileNotFoundError, PermissionError) as error:
@@ -151,8 +156,13 @@ class WorkerProcess:
             if not part:
                 # The pipes of a process close when it ends: its exit status is known already.
                 self.kill()
-                ending = _describe_ending(self._process.returncode)
-                raise WorkerLost("worker-died", f"the worker died: {ending}")
+                status = self._process.returncode
+                if status >= 0:
+                    raise WorkerLost("worker-died", f"the worker died: exit code {status}")
+                # Popen gives the number of the signal that ended the process as a negative status.
+                name = signal.Signals(-status).name
+                hint = " (often the kernel, out of memory)" if name == "SIGKILL" else ""
+                raise WorkerLost("worker-died", f"the worker died: {name}{hint}")
             self._received += part
         line, _, self._received = self._received.partition(b"\n")
         return bytes(line)
@@ -194,10 +204,3 @@ def environment(threads: int) -> dict[str, str]:
     """Return ours, with the number of CPU threads fixed, and no imports from the folder of work."""
     fixed = dict.fromkeys(THREAD_VARIABLES, str(threads))
     return {**os.environ, **fixed, **FLAGS}
-
-
-def _describe_ending(returncode: int) -> str:
-    if returncode >= 0:
-        return f"exit code {returncode}"
-    name = signal.Signals(-returncode).name
-    return f"{name} (often the kernel, out of memory)" if name == "SIGKILL" else name

@@ -7,7 +7,7 @@ records, lie in the run folder, in the cache or in a folder that the reader name
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -17,20 +17,19 @@ import numpy as np
 from stabench.checkpoints.cache import cache_folder
 from stabench.harness.environment import usable_cores
 from stabench.harness.report.html.clips import Entrant
-from stabench.harness.runs.journal import Row as Trial
 from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import REFUSED as RANDOM
-from stabench.harness.runs.run_folder import RunFolder
 
+# Sound in the page by default, as base64.
 BUDGET_MB = 24.0
-"""Sound in the page by default, as base64."""
+# All sample rates that MP3 has (MPEG-1, 2 and 2.5, layer III).
 MP3_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+# Of variable-rate MP3, 0 the best to 1: about 30 kbit/s of 16 kHz mono.
 QUALITY = 0.7
-"""Of variable-rate MP3, 0 the best to 1: about 30 kbit/s of 16 kHz mono."""
+# Clips that are encoded together, in threads, before the budget is looked at again.
 BATCH = 16
-"""Clips encoded before the budget is looked at again."""
+# Of a preview: a header may claim any rate, and what is resampled from it any size.
 LONGEST_S = 600
-"""Of a preview: a header may claim any rate, and what is resampled from it any size."""
 OUTSIDE = "outside the run folder and the cache of stabench; allow its folder with --sound-from DIR"
 
 
@@ -90,22 +89,29 @@ def find_sources(
     # Only the first repeat's sound is kept.
     rows = {(row.system, row.clip): row for row in results.trials if not row.repeat}
     folders = [folder.resolve() for folder in (results.folder, cache_folder(), *allowed)]
-    return [
-        Sources(
-            _find_given(clip.speech, folders, "the clip has no speech"),
-            _find_given(clip.reference, folders, "the clip has no recording"),
-            tuple(
-                _find_output(run, system, rows.get((system.name, clip.id))) for system in systems
-            ),
-        )
-        for clip in run.clips
-    ]
+    sources = []
+    for clip in run.clips:
+        outputs = []
+        for system in systems:
+            row = rows.get((system.name, clip.id))
+            if system.random:
+                outputs.append(Source(None, reason=RANDOM))
+            elif row is None or not row.ok or row.audio_sha256 is None:
+                outputs.append(Source(None, reason="no output"))
+            else:
+                path = run.audio_path(system.name, clip.id)
+                outputs.append(Source(path, row.audio_sha256))
+        speech = _find_dataset_file(clip.speech, folders, "the clip has no speech")
+        recording = _find_dataset_file(clip.reference, folders, "the clip has no recording")
+        sources.append(Sources(speech, recording, tuple(outputs)))
+    return sources
 
 
-def _find_given(path: Path | None, folders: Sequence[Path], lack: str) -> Source:
+def _find_dataset_file(path: Path | None, folders: Sequence[Path], lack: str) -> Source:
     """Return a file of the dataset, if it lies in one of the folders when links are followed."""
     if path is None:
         return Source(None, reason=lack)
+    # Links are followed first: a run folder from elsewhere may hold a link to a private file.
     try:
         place = path.resolve()
     except (OSError, RuntimeError, ValueError):  # a loop of links, a name that cannot be one
@@ -114,37 +120,27 @@ def _find_given(path: Path | None, folders: Sequence[Path], lack: str) -> Source
     return Source(place) if within else Source(None, reason=OUTSIDE)
 
 
-def _find_output(run: RunFolder, system: Entrant, row: Trial | None) -> Source:
-    if system.random:
-        return Source(None, reason=RANDOM)
-    if row is None or not row.ok or row.audio_sha256 is None:
-        return Source(None, reason="no output")
-    return Source(run.audio_path(system.name, row.clip), row.audio_sha256)
-
-
 def encode_within(
     wanted: Sequence[tuple[int, Sources]], budget_mb: float = BUDGET_MB
 ) -> dict[int, Sounds]:
     """Return the sounds of as many clips, in the order given, as fit; whole clips only."""
     fitting: dict[int, Sounds] = {}
     left = budget_mb * 1e6
-    for index, sounds in _encode_in_batches(wanted) if left > 0 else ():
-        left -= sounds.size
-        # Not the next smaller one instead: the order says which clips matter.
-        if left < 0:
-            break
-        fitting[index] = sounds
-    return fitting
-
-
-def _encode_in_batches(wanted: Sequence[tuple[int, Sources]]) -> Iterator[tuple[int, Sounds]]:
-    """Yield the sounds in order, a batch at a time: what is not asked for is not encoded."""
-    # Encoding leaves the interpreter free, so threads share it.
+    if left <= 0:
+        return fitting
+    # Encoding leaves the interpreter free, so threads share it. A batch at a time: of clips
+    # beyond the budget at most one batch is encoded for nothing.
     with ThreadPoolExecutor(usable_cores()) as pool:
         for start in range(0, len(wanted), BATCH):
             batch = wanted[start : start + BATCH]
-            sounds = pool.map(_encode_clip, [sources for _, sources in batch])
-            yield from zip([index for index, _ in batch], sounds, strict=True)
+            encoded = pool.map(_encode_clip, [sources for _, sources in batch])
+            for (index, _), sounds in zip(batch, encoded, strict=True):
+                left -= sounds.size
+                # Not the next smaller one instead: the order says which clips matter.
+                if left < 0:
+                    return fitting
+                fitting[index] = sounds
+    return fitting
 
 
 def _encode_clip(sources: Sources) -> Sounds:
@@ -160,28 +156,30 @@ def encode_preview(source: Source) -> Preview:
     from stabench.metrics.audio import AudioError, content_sha256, decode, mono
 
     if source.path is None:
-        return _silent(source.reason)
+        return _explain_silence(source.reason)
     if not source.path.is_file():
-        return _silent("its file is not on this machine")
+        return _explain_silence("its file is not on this machine")
     try:
         audio = decode(source.path)
     except AudioError as error:
         # Without the machine's path: a page is sent to others.
         text = str(error).replace(f"{source.path}: ", "")
-        return _silent(text.replace(str(source.path), source.path.name))
+        return _explain_silence(text.replace(str(source.path), source.path.name))
     if source.sha256 is not None and content_sha256(audio.samples) != source.sha256:
-        return _silent("the file is not the audio of the run (its sha256 differs)")
+        return _explain_silence("the file is not the audio of the run (its sha256 differs)")
     duration_s = len(audio.samples) / audio.rate_hz
     if duration_s > LONGEST_S:
-        return _silent(f"it is {duration_s:.0f} s long, a preview is {LONGEST_S} s at most")
+        return _explain_silence(
+            f"it is {duration_s:.0f} s long, a preview is {LONGEST_S} s at most"
+        )
     try:
         data = _encode_mp3(mono(audio.samples, "mean"), audio.rate_hz)
         return Preview(audio.rate_hz, duration_s, data)
     except ValueError as error:  # its rate has no common divisor with one of MP3
-        return _silent(str(error))
+        return _explain_silence(str(error))
 
 
-def _silent(reason: str) -> Preview:
+def _explain_silence(reason: str) -> Preview:
     return Preview(0, 0.0, "", reason)
 
 

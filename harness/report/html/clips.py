@@ -1,6 +1,6 @@
 """The clips of a run, one by one: what was said, what each system heard, made and took."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from math import isfinite
 from typing import NamedTuple
 from urllib.parse import quote
@@ -9,7 +9,6 @@ from stabench.harness.errors import StabenchError
 from stabench.harness.runs.journal import Row as Trial
 from stabench.harness.runs.results import Results
 from stabench.harness.scoring import clip_table
-from stabench.harness.tasks.task import Task
 from stabench.metrics.wer import normalise
 
 
@@ -198,13 +197,18 @@ def _view_output(
     measured = record.per_clip.get(clip, {}) if record and not system.random else {}
     # Warm-ups are not among the rows, failed repeats have no time.
     timed = [] if results.untimed else [row for row in rows if row.ok]
+    times_ms = {}
+    for phase in results.task.phases:
+        if walls_ns := [row.phase_ns[phase.name] for row in timed if phase.name in row.phase_ns]:
+            times_ms[phase.column.key] = sum(walls_ns) / len(walls_ns) / 1e6
     return Output(
         reason is None,
         reason,
+        # The page holds them as JSON, which has no infinity and no NaN.
         {key: value for key, value in measured.items() if isfinite(value)},
         heard,
         align(spoken, heard) if spoken and heard is not None else None,
-        dict(_average_times(results.task, timed)),
+        times_ms,
         len(timed),
         _link_wav(results, system, clip, rows),
     )
@@ -223,13 +227,6 @@ def _explain_failure(results: Results, system: str, clip: str, rows: list[Trial]
         return None
     error = rows[0].error
     return f"{error.kind}: {error.message}" if error else rows[0].status
-
-
-def _average_times(task: Task, rows: Sequence[Trial]) -> Iterator[tuple[str, float]]:
-    """Yield the mean time of each phase that was timed, ms, by its column."""
-    for phase in task.phases:
-        if walls_ns := [row.phase_ns[phase.name] for row in rows if phase.name in row.phase_ns]:
-            yield phase.column.key, sum(walls_ns) / len(walls_ns) / 1e6
 
 
 def _link_wav(results: Results, system: Entrant, clip: str, rows: list[Trial]) -> str | None:

@@ -28,7 +28,6 @@ from stabench.harness.report.html.audio_previews import (
 from stabench.harness.report.html.clips import (
     ClipView,
     Entrant,
-    Output,
     list_entrants,
     list_judges,
     view_clips,
@@ -253,6 +252,16 @@ def _describe_view(
     sounds: dict[int, Sounds],
 ) -> dict[str, Any]:
     """Return what the script of the clips reads."""
+    views = []
+    for place, clip in enumerate(clips):
+        outputs = []
+        for output in clip.outputs:
+            alignment = output.alignment and output.alignment._asdict()
+            values = {**output._asdict(), "alignment": alignment}
+            # The script takes a field that is missing for unknown.
+            outputs.append({key: value for key, value in values.items() if value is not None})
+        about = {"id": clip.id, "caption": clip.caption, "labels": clip.labels}
+        views.append({**about, "sound": place in sounds, "outputs": outputs})
     return {
         "systems": [system._asdict() for system in systems],
         "judges": [judge._asdict() for judge in list_judges(results)],
@@ -260,19 +269,8 @@ def _describe_view(
             {"key": phase.column.key, "label": f"{phase.column.label} (ms)", "digits": 1}
             for phase in results.task.phases
         ],
-        "clips": [
-            {"id": c.id, "caption": c.caption, "labels": c.labels, "sound": place in sounds}
-            | {"outputs": [_describe_output(output) for output in c.outputs]}
-            for place, c in enumerate(clips)
-        ],
+        "clips": views,
     }
-
-
-def _describe_output(output: Output) -> dict[str, Any]:
-    """Return the fields that are known; the script takes what is missing for unknown."""
-    alignment = output.alignment and output.alignment._asdict()
-    values = {**output._asdict(), "alignment": alignment}
-    return {key: value for key, value in values.items() if value is not None}
 
 
 def _describe_sounds(sounds: Sounds) -> dict[str, Any]:

@@ -1,18 +1,14 @@
 """Table 2 as the page shows it: what is printed, what a hover says, what a column is sorted by."""
 
-from collections.abc import Iterator
 from itertools import groupby, islice
 from typing import NamedTuple
 
 from stabench.harness.formatting import counted, figure
 from stabench.harness.render.page import Head, Printed, Section
 from stabench.harness.report.sections import group_rows
-from stabench.harness.report.table import Row, Table
+from stabench.harness.report.table import Table
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.tasks.task import Column
-
-KEYS = 2
-"""Columns before the numbers: the system, its clips."""
 
 
 class Shown(NamedTuple):
@@ -66,37 +62,35 @@ def tabulate_results(table: Table, section: Section) -> ResultsTable:
     assert section.grid is not None
     printed = [line.cells for line in section.grid.lines if not line.heading]
     rows = [row for group in group_rows(table) for row in group.rows]
-    lines = iter(
-        [_show_line(row, cells, table.columns) for row, cells in zip(rows, printed, strict=True)]
-    )
+    lines = []
+    for row, (label, clips, *numbers) in zip(rows, printed, strict=True):
+        cells = [(column, row.cells[column.key]) for column in table.columns]
+        shown = tuple(
+            Shown(number, cell.value, _describe_cell(cell, column))
+            for (column, cell), number in zip(cells, numbers, strict=True)
+        )
+        lines.append(Line(label, clips.main, row.n, row.failed, shown))
+    # The lines of all groups follow one another: each group takes its own off the front.
+    rest = iter(lines)
     groups = [
         # Sanity rows are no competitors.
-        Group(label, members[0].is_sanity, tuple(islice(lines, len(members))))
-        for label, members in group_rows(table)
+        Group(heading, members[0].is_sanity, tuple(islice(rest, len(members))))
+        for heading, members in group_rows(table)
+    ]
+    blocks = [
+        Block(name, len(list(columns)))
+        for name, columns in groupby(table.columns, key=lambda column: column.block)
     ]
     return ResultsTable(
         section,
         section.grid.heads,
-        tuple(_count_blocks(table.columns)),
+        tuple(blocks),
         tuple(column.better for column in table.columns),
         tuple(groups),
     )
 
 
-def _count_blocks(columns: tuple[Column, ...]) -> Iterator[Block]:
-    for name, block in groupby(columns, key=lambda column: column.block):
-        yield Block(name, len(list(block)))
-
-
-def _show_line(row: Row, printed: tuple[Printed, ...], columns: tuple[Column, ...]) -> Line:
-    cells = []
-    for column, shown in zip(columns, printed[KEYS:], strict=True):
-        cell = row.cells[column.key]
-        cells.append(Shown(shown, cell.value, _word(cell, column)))
-    return Line(printed[0], printed[1].main, row.n, row.failed, tuple(cells))
-
-
-def _word(cell: Estimate, column: Column) -> str:
+def _describe_cell(cell: Estimate, column: Column) -> str:
     """Return the whole truth of a cell in one sentence."""
     if cell.value is None:
         return f"{column.label}: {cell.reason}" if cell.reason else f"{column.label}: none"

@@ -12,11 +12,11 @@ from stabench.harness.stats.estimate import Estimate
 from stabench.harness.stats.latency import Latency
 from stabench.harness.tasks.task import UNSTATED, Column, Task
 
+# A largest value this many times the smallest asks for a logarithmic axis.
 WIDE = 10
-"""A largest value this many times the smallest asks for a logarithmic axis."""
 PADDING = 0.06
+# Values that differ by less than this share of their size are one value to the eye.
 ALIKE = 1e-6
-"""Values that differ by less than this share of their size are one value to the eye."""
 MOST_TICKS = 7
 
 
@@ -96,14 +96,14 @@ def _format_tick(value: float, beside: Sequence[float]) -> str:
     return figure(value, max(0, -floor(log10(size) + 1e-9)))
 
 
+# Height of the drawing, px; its width is the reader's.
 HEIGHT = 380
-"""Height of the drawing, px; its width is the reader's."""
+# Least distance of two labels on one side of their points, px.
 LINE = 16
-"""Least distance of two labels on one side of their points, px."""
+# A label stands above its point, clear of the bar to the side, px.
 ABOVE = 8
-"""A label stands above its point, clear of the bar to the side, px."""
+# Or below it, where another label stands above.
 BELOW = 18
-"""Or below it, where another label stands above."""
 LONGEST_LABEL = 28
 
 
@@ -193,16 +193,13 @@ def draw_charts(results: Results, table: Table) -> list[Chart]:
                 p for p in pairs if p.latency.value is not None and p.quality.value is not None
             ]
             if len(shown) > 1:
-                missing = tuple(_explain_gap(pair) for pair in pairs if pair not in shown)
+                missing = []
+                for pair in (pair for pair in pairs if pair not in shown):
+                    number = pair.quality if pair.quality.value is None else pair.latency
+                    missing.append(f"{pair.row.label} ({number.reason or 'not measured'})")
                 best = find_front(shown, column.better, table.task.told)
-                charts.append(_draw_chart(column, labels[key], key, shown, best, missing))
+                charts.append(_draw_chart(column, labels[key], key, shown, best, tuple(missing)))
     return charts
-
-
-def _explain_gap(pair: Pair) -> str:
-    """Return why a system is not drawn."""
-    number = pair.quality if pair.quality.value is None else pair.latency
-    return f"{pair.row.label} ({number.reason or 'not measured'})"
 
 
 def find_front(pairs: Sequence[Pair], better: str, told: Sequence[str]) -> list[Pair]:
@@ -212,13 +209,13 @@ def find_front(pairs: Sequence[Pair], better: str, told: Sequence[str]) -> list[
     """
     sign = 1 if better == "lower" else -1
     compared = [pair for pair in pairs if pair.row.paradigm not in told]
-    costs = [(_value(pair.latency), sign * _value(pair.quality)) for pair in compared]
+    costs = [(_read_value(pair.latency), sign * _read_value(pair.quality)) for pair in compared]
     kept = [
         pair
         for pair, cost in zip(compared, costs, strict=True)
         if not any(a <= cost[0] and b <= cost[1] and (a, b) != cost for a, b in costs)
     ]
-    return sorted(kept, key=lambda pair: _value(pair.latency))
+    return sorted(kept, key=lambda pair: _read_value(pair.latency))
 
 
 def average_ms(results: Results, system: str, key: str) -> Estimate:
@@ -280,7 +277,7 @@ def _draw_chart(
     )
 
 
-def _value(number: Estimate) -> float:
+def _read_value(number: Estimate) -> float:
     """Return what is drawn: a pair without a number is not."""
     assert number.value is not None
     return number.value
@@ -298,7 +295,7 @@ def _turn(share: float, column: Column) -> float:
 def _draw_point(
     pair: Pair, column: Column, unit: str, across: Scale, up: Scale, best: set[str]
 ) -> Point:
-    y = _turn(up.share(_value(pair.quality)), column)
+    y = _turn(up.share(_read_value(pair.quality)), column)
     y_ends = [_turn(up.share(end), column) for end in pair.quality[1:3] if end is not None]
     label = pair.row.label
     x_ends = [across.share(end) for end in pair.latency[1:3] if end is not None]
@@ -309,7 +306,7 @@ def _draw_point(
         pair.row.system in best,
         pair.latency,
         pair.quality,
-        across.share(_value(pair.latency)),
+        across.share(_read_value(pair.latency)),
         (x_ends[0], x_ends[1]) if len(x_ends) == 2 else None,
         y,
         (min(y_ends), max(y_ends)) if len(y_ends) == 2 else None,
@@ -320,7 +317,7 @@ def _draw_point(
 
 
 def _format(number: Estimate, digits: int | None = None) -> str:
-    value = _value(number)
+    value = _read_value(number)
     digits = decimals([value]) if digits is None else digits
     return f"{figure(value, digits)} {interval(number.low, number.high, digits)}".strip()
 
