@@ -9,7 +9,7 @@ from stabench.harness.runs.run_folder import RunFolder
 
 
 def execute(folder: RunFolder, stream: TextIO | None = None) -> None:
-    """Run what is left of a run, score it, report it to `stream`.
+    """Run what is left of a run, score it, report it; print the summary to `stream`.
 
     Progress goes to standard error. Raises Interrupted with how to go on, TooManyFailures at the
     very end, when everything is written.
@@ -30,7 +30,7 @@ def execute(folder: RunFolder, stream: TextIO | None = None) -> None:
         raise Interrupted(f"{error}; continue with {again}") from None
     if scored:
         score(folder.path)
-    report(folder.path, stream)
+    report(folder.path, stream, brief=True)
     check_failures(folder)
 
 

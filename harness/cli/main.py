@@ -57,6 +57,7 @@ def run(
     captions: options.Captions = None,
 ) -> None:
     """Run a suite, score it and report it."""
+    from stabench.harness.cli.execute import execute
     from stabench.harness.runner import plan
     from stabench.harness.runs.run_folder import Request, RunFolder
 
@@ -79,29 +80,7 @@ def run(
         folder = plan.begin(suite, Request(**asked), out)
     else:
         raise StabenchError("run takes SUITE, or --resume RUN; see stabench list suites")
-    _execute(folder)
-
-
-def _execute(folder: Any) -> None:
-    """Run, score, report; complain of failed clips last."""
-    from stabench.harness.report.report import report
-    from stabench.harness.runner.engine import Engine, Interrupted, check_failures
-    from stabench.harness.runner.progress import progress_on
-    from stabench.harness.scoring.score import check_networks
-
-    print(f"run folder: {folder.path}", file=sys.stderr)
-    # Before the first clip: weights that are missing should not end an hour of running.
-    if folder.record.request.phase == "all":
-        check_networks(folder.path)
-    try:
-        Engine(folder, progress_on(sys.stderr)).run()
-    except Interrupted as error:
-        again = f"stabench run --resume {folder.path}"
-        raise Interrupted(f"{error}; continue with {again}") from None
-    if folder.record.request.phase == "all":
-        _score(folder.path)
-    report(folder.path)
-    check_failures(folder)
+    execute(folder)
 
 
 @app.command()
@@ -126,12 +105,13 @@ def score(
     threads: options.Threads = None,
 ) -> None:
     """Score a run again, or folders of WAVs paired by file name; then report."""
+    from stabench.harness.cli.execute import score as score_run
     from stabench.harness.report.report import report
     from stabench.harness.runs.run_folder import stamped
     from stabench.harness.suites import protocols
 
     if run is not None and reference is None and not outputs:
-        report(_score(run))
+        report(score_run(run))
         return
     if run is not None or reference is None or not outputs:
         raise StabenchError("score takes RUN, or --reference DIR with --outputs NAME=DIR")
@@ -149,16 +129,6 @@ def score(
     )
     print(f"scores folder: {out}", file=sys.stderr)
     report(out)
-
-
-def _score(run: Path) -> Path:
-    from stabench.harness.runner.progress import Scoring
-    from stabench.harness.runs.run_folder import RunFolder
-    from stabench.harness.scoring.score import score_run
-
-    folder = RunFolder.open(run)
-    score_run(folder.path, Scoring(sys.stderr), folder.record.request.device)
-    return folder.path
 
 
 def _score_folders(what: tuple[Any, ...], hearing: Any, *, sanity: bool, **how: Any) -> None:

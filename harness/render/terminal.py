@@ -161,12 +161,34 @@ def _sum_widths(widths: Sequence[int], columns: Sequence[int]) -> int:
 
 
 def _measure(grid: Grid, index: int) -> int:
-    """Return the width of a column, in cells of the terminal."""
+    """Return the width of a column, in cells of the terminal: the head of numbers is folded."""
     cells = [line.cells[index] for line in grid.lines if line.cells]
-    texts = [grid.heads[index].text, *(text for cell in cells for text in (cell.main, cell.under))]
+    head = grid.heads[index]
+    heads = _split_head(head.text) if head.block else [head.text]
+    texts = [*heads, *(text for cell in cells for text in (cell.main, cell.under))]
     # A heading is in the first column, and is folded with it.
     texts += [] if index else [line.heading for line in grid.lines]
     return max(cell_len(plain(text)) for text in texts)
+
+
+def _split_head(text: str) -> list[str]:
+    """Return the words of a head; an arrow stays on the line of the word before it."""
+    words = text.split(" ")
+    for index in range(len(words) - 1, 0, -1):
+        if not any(character.isalnum() for character in words[index]):
+            words[index - 1 : index + 1] = [" ".join(words[index - 1 : index + 1])]
+    return words
+
+
+def _fold_head(text: str, width: int) -> str:
+    """Return a head in as few lines as `width` allows."""
+    lines: list[str] = []
+    for word in _split_head(text):
+        if lines and cell_len(lines[-1]) + 1 + cell_len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return "\n".join(lines)
 
 
 def _is_number(cell: Printed) -> bool:
@@ -179,9 +201,12 @@ def _draw(grid: Grid, columns: Sequence[int], key_widths: dict[int, int]) -> Tab
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
     for index in columns:
         head = grid.heads[index]
+        lines = [head.text]
+        if head.block:
+            lines = _fold_head(head.text, _measure(grid, index)).split("\n")
         # Keys are folded to their width; a number is never folded.
         table.add_column(
-            _make_text(head.text),
+            Text("\n").join(map(_make_text, lines)),
             justify="right" if head.block else "left",
             overflow="fold",
             no_wrap=bool(head.block),

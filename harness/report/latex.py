@@ -24,7 +24,7 @@ from stabench.harness.report.ranking import Marks, explain, marks
 from stabench.harness.report.table import Row, Table
 from stabench.harness.runs.results import Results
 from stabench.harness.stats.estimate import Estimate
-from stabench.harness.tasks.task import NOT_MEASURED, Column, heading
+from stabench.harness.tasks.task import DERIVED, NOT_MEASURED, Column, heading
 
 BLOCKS = {"latency": "Latency", "quality": "Objective metrics", "listeners": "Subjective metrics"}
 # The columns after the paper's.
@@ -45,7 +45,10 @@ class About(NamedTuple):
 def latex(results: Results, table: Table) -> str:
     """report.tex of a run or of scores."""
     # Sentences under the table name systems, and are to be no longer than its cells allow.
-    short = table._replace(rows=[row._replace(label=cut(row.label)) for row in table.rows])
+    rows = [row._replace(label=cut(row.label)) for row in table.rows]
+    # The paper's table has the phases alone, without what follows from them.
+    columns = tuple(column for column in table.columns if column.key not in DERIVED)
+    short = table._replace(rows=rows, columns=columns)
     judged = marks(short, (*results.paired, *results.paired_latencies))
     return to_latex(short, judged, about(results))
 

@@ -20,7 +20,7 @@ from stabench.harness.render.terminal import show
 from stabench.harness.report.cost_section import describe_costs
 from stabench.harness.report.latex import latex
 from stabench.harness.report.method import describe_method, lead, notes
-from stabench.harness.report.ranking import marks
+from stabench.harness.report.ranking import Marks, marks
 from stabench.harness.report.sections import (
     describe_dependence,
     describe_differences,
@@ -28,6 +28,7 @@ from stabench.harness.report.sections import (
     describe_failures,
     describe_results,
 )
+from stabench.harness.report.summary import summarize
 from stabench.harness.report.table import Row, Table, tabulate
 from stabench.harness.report.timing_sections import (
     describe_latencies,
@@ -45,8 +46,11 @@ def report(
     *,
     sound_mb: float | None = None,
     sound_from: Sequence[Path] = (),
+    brief: bool = False,
 ) -> Path:
     """Write the files, print the page to `stream` (standard output); return report.md.
+
+    `brief` prints what fits on a screen instead (report/summary.py).
 
     With `sound_mb` also report.html, with at most so many megabytes of previews of sound, which
     take some seconds to encode; speech and recordings among them lie in the run folder, in the
@@ -70,7 +74,10 @@ def report(
         from stabench.harness.report.html.document import write_html
 
         write_html(results, table, page, sound_mb=sound_mb, sound_from=sound_from)
-    show(page, stream or sys.stdout)
+    show(
+        summarize(results, table, find_marks(results, table)) if brief else page,
+        stream or sys.stdout,
+    )
     return folder / "report.md"
 
 
@@ -80,7 +87,7 @@ def page_of(results: Results, table: Table) -> Page:
     clips = results.run.clips if results.run else ()
     captions = {clip.id: clip.caption for clip in clips if clip.caption}
     sections = (
-        describe_results(table, marks(table, (*results.paired, *results.paired_latencies))),
+        describe_results(table, find_marks(results, table)),
         describe_differences(results.paired, table),
         describe_dependence(metrics, table) if metrics else None,
         describe_latencies(results, table),
@@ -99,6 +106,11 @@ def _make_title(results: Results) -> str:
     if results.run is None:
         return f"Scores of {results.folder.name}"
     return results.run.suite.title or results.run.suite.name
+
+
+def find_marks(results: Results, table: Table) -> Marks:
+    """Return the marks of the table's cells, by all paired differences."""
+    return marks(table, (*results.paired, *results.paired_latencies))
 
 
 def to_csv(table: Table) -> str:

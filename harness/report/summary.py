@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from stabench.harness.formatting import NOTHING, counted, figure
 from stabench.harness.render.page import Grid, Head, Line, Page, Printed, Section
 from stabench.harness.report.method import lead, notes
-from stabench.harness.report.ranking import Marks
+from stabench.harness.report.ranking import SHARE, Marks
 from stabench.harness.report.table import CAVEAT, Row, Table
 from stabench.harness.runs.results import Results
-from stabench.harness.tasks.task import Column
+from stabench.harness.tasks.task import REAL_TIME, TOTAL, Column
 
 MOST_NOTES = 2
 
@@ -24,6 +24,7 @@ def summarize(results: Results, table: Table, marks: Marks) -> Page:
     findings = (
         *(f"{CAVEAT} {row.label}: {row.caveat}" for row in table.systems if row.caveat),
         *_compare_paradigms(results, table),
+        *_explain_propagation(results, table),
         *_count_failures(table),
         *notes(results)[:MOST_NOTES],
     )
@@ -39,12 +40,19 @@ def summarize(results: Results, table: Table, marks: Marks) -> Page:
 
 
 def _make_grid(table: Table, marks: Marks) -> Grid:
-    """Return the systems' values, without intervals; columns that nobody has are left out."""
-    columns = [
+    """Return the systems' values, without intervals; columns that nobody has are left out.
+
+    With a total, of the phases only the first is shown beside it: those after it are the rest.
+    """
+    measured = [
         column
         for column in table.columns
         if any(row.cells[column.key].value is not None for row in table.systems)
     ]
+    hidden = {SHARE, REAL_TIME.key}
+    if any(column.key == TOTAL.key for column in measured):
+        hidden |= {phase.column.key for phase in table.task.phases[1:]}
+    columns = [column for column in measured if column.key not in hidden]
     heads = (Head("System"), *(Head(column.title, column.block) for column in columns))
     lines = [
         Line(
@@ -79,8 +87,12 @@ def _compare_paradigms(results: Results, table: Table) -> Iterator[str]:
 
 
 def _compare_times(results: Results, table: Table, first: Row, second: Row) -> Iterator[str]:
-    for phase, column, _ in table.task.phases:
-        ratio = results.latency_ratio(first.system, second.system, phase)
+    for timing in results.timings:
+        column = timing.column
+        # The total says in one number what the later phases add, and so does the factor.
+        if column not in (table.task.phases[0].column, TOTAL):
+            continue
+        ratio = results.latency_ratio(first.system, second.system, timing.name)
         if ratio.value is None or ratio.low is None or ratio.high is None:
             continue
         ends = f"[{figure(ratio.low, 2)}, {figure(ratio.high, 2)}]"
@@ -91,26 +103,51 @@ def _compare_times(results: Results, table: Table, first: Row, second: Row) -> I
 
 def _compare_quality(results: Results, table: Table, first: Row, second: Row) -> Iterator[str]:
     """Yield which columns of quality put one ahead: their paired interval excludes 0."""
-    labels = {column.key: column for column in table.columns}
-    ahead: dict[str, list[str]] = {first.label: [], second.label: []}
-    open_ = []
-    for record in results.paired:
-        column = labels.get(record.column)
-        if {record.a, record.b} != {first.system, second.system} or column is None:
-            continue
-        difference = record.difference
-        if difference.value is None or difference.low is None or difference.high is None:
-            continue
-        if difference.low <= 0 <= difference.high or column.random:
-            open_.append(column.label)
-            continue
-        better = record.a if (difference.low > 0) == (column.better == "higher") else record.b
-        ahead[first.label if better == first.system else second.label].append(column.label)
-    parts = [f"{label} is ahead in {', '.join(names)}" for label, names in ahead.items() if names]
-    if open_:
-        parts.append(f"not separated: {', '.join(open_)}")
+    ahead = _find_ahead(results, table, first, second)
+    parts = [
+        f"{row.label} is ahead in {', '.join(ahead[row.system])}"
+        for row in (first, second)
+        if row.system in ahead
+    ]
+    if "" in ahead:
+        parts.append(f"not separated: {', '.join(ahead[''])}")
     if parts:
         yield f"{'; '.join(parts)} (paired on the same clips, 95 % intervals)."
+
+
+def _find_ahead(results: Results, table: Table, a: Row, b: Row) -> dict[str, list[str]]:
+    """Return the labels of the columns in which each of two systems is ahead; of "" neither."""
+    columns = {column.key: column for column in table.columns}
+    ahead: dict[str, list[str]] = {}
+    for record in results.paired:
+        column, difference = columns.get(record.column), record.difference
+        if {record.a, record.b} != {a.system, b.system} or column is None:
+            continue
+        if difference.low is None or difference.high is None or column.key == SHARE:
+            continue
+        side = ""
+        # Networks with random weights judge nothing.
+        if not difference.low <= 0 <= difference.high and not column.random:
+            higher = difference.low > 0
+            side = record.a if higher == (column.better == "higher") else record.b
+        ahead.setdefault(side, []).append(column.label)
+    return ahead
+
+
+def _explain_propagation(results: Results, table: Table) -> Iterator[str]:
+    """Yield in which columns recognition errors cost something, for the first cascade."""
+    pairs = []
+    for paradigm in table.task.propagation or ():
+        pairs += [row for row in table.systems if row.paradigm == paradigm][:1]
+    if len(pairs) < 2:
+        return
+    told, heard = pairs
+    costs = _find_ahead(results, table, told, heard).get(told.system)
+    if costs:
+        yield (
+            f"What {heard.label} mishears costs {', '.join(costs)}: there {told.label}, the same "
+            "model on the true caption, is ahead."
+        )
 
 
 def _count_failures(table: Table) -> Iterator[str]:

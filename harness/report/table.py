@@ -12,7 +12,7 @@ from stabench.harness.runs.metrics_file import SystemRecord
 from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import REFUSED as RANDOM
 from stabench.harness.stats.estimate import Estimate
-from stabench.harness.tasks.task import NOT_MEASURED, SANITY, UNSTATED, Column, Task
+from stabench.harness.tasks.task import DERIVED, NOT_MEASURED, SANITY, UNSTATED, Column, Task
 
 
 class Row(NamedTuple):
@@ -76,14 +76,19 @@ def tabulate(results: Results) -> Table:
     times: dict[str, dict[str, Estimate]] = {}
     for name in _list_names(results):
         times[name] = {}
-        for phase, column, unit_ns in results.task.phases:
-            latency = results.latency(name, phase)
+        for timing in results.timings:
+            latency, column = results.latency(name, timing.name), timing.column
             times[name][column.key] = (
                 Estimate.missing(latency)
                 if isinstance(latency, str)
-                else latency.mean.scaled(1 / unit_ns)
+                else latency.mean.scaled(1 / timing.unit_ns)
             )
     shown = _list_columns(results, times)
+    keys = {column.key for column in shown}
+    times = {
+        name: {key: time for key, time in by_column.items() if key in keys}
+        for name, by_column in times.items()
+    }
     rows = list(_list_systems(results, shown, times))
     # The sounds of a sanity row come from no system, so nothing was timed.
     untimed = {c.key: Estimate.missing("") for c in shown if c.block == "latency"}
@@ -99,9 +104,11 @@ def _list_columns(results: Results, times: dict[str, dict[str, Estimate]]) -> tu
     metrics = results.metrics
     about = metrics.columns if metrics else {}
     timings = []
-    for _, column, _ in results.task.phases:
-        means = [by_column[column.key].value for by_column in times.values()]
-        timings.append(column._replace(digits=decimals([mean for mean in means if mean])))
+    for column in (timing.column for timing in results.timings):
+        means = [mean for by_column in times.values() if (mean := by_column[column.key].value)]
+        # What follows from the phases says nothing where those are missing.
+        if means or column.key not in DERIVED:
+            timings.append(column._replace(digits=decimals(means)))
     known = {column.key: column for column in results.task.columns}
     further = [key for key in about if key not in known]
     quality = []

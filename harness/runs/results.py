@@ -5,9 +5,9 @@ sections and formats of a report, and a comparison, show the same numbers.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +27,7 @@ from stabench.harness.stats.bootstrap import block_length, draw_blocks, ratio, t
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.stats.latency import Latency
 from stabench.harness.suites.suite import RunSettings, SystemUse
-from stabench.harness.tasks.task import DEFAULT, Task, load_task
+from stabench.harness.tasks.task import DEFAULT, REAL_TIME, TOTAL, Column, Task, load_task
 
 STALE = "the run went on after it was scored; stabench score RUN"
 
@@ -119,11 +119,16 @@ class Results:
             self._timed[system] = timed(self.trials, system)
         return self._timed[system]
 
-    def latency(self, system: str, phase: str) -> Latency | str:
-        """Return the wall times of a phase, or why there are none."""
-        if (system, phase) not in self._latencies:
-            self._latencies[system, phase] = self._measure_latency(system, phase)
-        return self._latencies[system, phase]
+    @cached_property
+    def timings(self) -> tuple["Timing", ...]:
+        """The columns of time: those of the phases, then their total and the real-time factor."""
+        return list_timings(self.task)
+
+    def latency(self, system: str, timing: str) -> Latency | str:
+        """Return the times of a phase, or of another of `timings`, ns; or why there are none."""
+        if (system, timing) not in self._latencies:
+            self._latencies[system, timing] = self._measure_latency(system, self._find(timing))
+        return self._latencies[system, timing]
 
     def stages(self, system: str) -> list["Stage"]:
         """Return the means of the stages of a system; none where times are not latencies."""
@@ -145,16 +150,20 @@ class Results:
     def _stages(self) -> dict[str, list["Stage"]]:
         return {}
 
-    def _measure_latency(self, system: str, phase: str) -> Latency | str:
+    def _find(self, timing: str) -> "Timing":
+        by_name = {each.name: each for each in self.timings}
+        return by_name[timing]
+
+    def _measure_latency(self, system: str, timing: "Timing") -> Latency | str:
         if self.run is None or self.untimed:
             return self.untimed or ""
         rows = self.timed(system)
-        measured = [row.phase_ns[phase] for row in rows if phase in row.phase_ns]
+        measured = [(row.clip, wall) for row in rows if (wall := timing.read(row)) is not None]
         if not measured and rows:
             return f"not run (--phase {self.run.record.request.phase})"
-        clips = [row.clip for row in rows if phase in row.phase_ns]
-        protocol = self.run.suite.protocol
-        return Latency(measured, clips, resamples=protocol.bootstrap, seed=protocol.seed)
+        clips, walls_ns = [clip for clip, _ in measured], [wall for _, wall in measured]
+        settings = self.run.suite.run
+        return Latency(walls_ns, clips, resamples=settings.bootstrap, seed=settings.seed)
 
     @cached_property
     def paired_latencies(self) -> tuple[DifferenceRecord, ...]:
@@ -165,15 +174,16 @@ class Results:
         """
         if self.run is None:
             return ()
-        names, protocol = [use.name for use in self.run.suite.systems], self.run.suite.protocol
+        names, settings = [use.name for use in self.run.suite.systems], self.run.suite.run
         records = []
-        for phase, column, unit_ns in self.task.phases:
-            times = {name: clip_times(self.timed(name), phase) for name in names}
+        for timing in self.timings:
+            times = {name: clip_times(self.timed(name), timing.read) for name in names}
             for a, b in combinations(names, 2):
                 clips = [clip for clip in times[a] if clip in times[b]]
                 if len(clips) > 1:
-                    minus = np.array([times[a][clip] - times[b][clip] for clip in clips]) / unit_ns
-                    records.append(_measure_difference(a, b, column.key, minus, protocol))
+                    minus = np.array([times[a][clip] - times[b][clip] for clip in clips])
+                    key, unit_ns = timing.column.key, timing.unit_ns
+                    records.append(_measure_difference(a, b, key, minus / unit_ns, settings))
         return tuple(records)
 
     def latency_ratio(self, a: str, b: str, phase: str) -> Estimate:
@@ -183,12 +193,13 @@ class Results:
         """
         if self.run is None or self.untimed:
             return Estimate.missing(self.untimed or "not timed")
-        mine, theirs = (clip_times(self.timed(name), phase) for name in (a, b))
+        read = self._find(phase).read
+        mine, theirs = (clip_times(self.timed(name), read) for name in (a, b))
         clips = [clip for clip in mine if clip in theirs]
         if len(clips) < 2:
             return Estimate.missing(f"needs at least 2 timed clips, has {len(clips)}", len(clips))
         above, below = (np.array([times[clip] for clip in clips]) for times in (mine, theirs))
-        resamples = _resample(np.log(above / below), self.run.suite.protocol)
+        resamples = _resample(np.log(above / below), self.run.suite.run)
         return ratio(above, below, resamples.counts, resamples.units)
 
     @cached_property
@@ -210,20 +221,63 @@ class Results:
         return use.name in self.random_systems
 
 
-def clip_times(rows: Iterable[Row], phase: str) -> dict[str, float]:
+Read = Callable[[Row], float | None]
+
+
+class Timing(NamedTuple):
+    """A column of time: `read` takes it from a row, in ns, of which `unit_ns` are a unit.
+
+    `name` is that of its phase, or the column's key where it follows from all phases.
+    """
+
+    name: str
+    column: Column
+    unit_ns: float
+    read: Read
+
+
+def list_timings(task: Task) -> tuple[Timing, ...]:
+    """Return the columns of time of a task, in the table's order."""
+
+    def read_phase(name: str, row: Row) -> float | None:
+        return row.phase_ns.get(name)
+
+    def read_total(row: Row) -> float | None:
+        # A row that stopped after a phase has no total.
+        whole = all(name in row.phase_ns for name in task.phase_names)
+        return float(sum(row.phase_ns[name] for name in task.phase_names)) if whole else None
+
+    def read_real_time(row: Row) -> float | None:
+        total_ns = read_total(row)
+        if total_ns is None or not row.samples or not row.rate_hz:
+            return None
+        # Nanoseconds for each second of sound: in seconds it is the factor.
+        return total_ns * row.rate_hz / row.samples
+
+    return (
+        *(
+            Timing(phase.name, phase.column, phase.unit_ns, partial(read_phase, phase.name))
+            for phase in task.phases
+        ),
+        Timing(TOTAL.key, TOTAL, 1e9, read_total),
+        Timing(REAL_TIME.key, REAL_TIME, 1e9, read_real_time),
+    )
+
+
+def clip_times(rows: Iterable[Row], read: Read) -> dict[str, float]:
     """Return the mean time of each clip over its repeats, ns, in the order of measurement."""
-    times: dict[str, list[int]] = {}
+    times: dict[str, list[float]] = {}
     for row in rows:
-        if phase in row.phase_ns:
-            times.setdefault(row.clip, []).append(row.phase_ns[phase])
+        if (wall_ns := read(row)) is not None:
+            times.setdefault(row.clip, []).append(wall_ns)
     return {clip: sum(walls) / len(walls) for clip, walls in times.items()}
 
 
 def _measure_difference(
-    a: str, b: str, column: str, minus: np.ndarray, protocol: RunSettings
+    a: str, b: str, column: str, minus: np.ndarray, settings: RunSettings
 ) -> DifferenceRecord:
     """Return the mean of the differences `minus` [N] with its interval."""
-    n, resamples = len(minus), _resample(minus, protocol)
+    n, resamples = len(minus), _resample(minus, settings)
     low, high = np.quantile(resamples.counts @ minus / n, tails(resamples.units))
     difference = Estimate(float(minus.mean()), float(low), float(high), n)
     return DifferenceRecord(a=a, b=b, column=column, difference=difference)
@@ -236,10 +290,10 @@ class _Resamples(NamedTuple):
     units: int
 
 
-def _resample(series: np.ndarray, protocol: RunSettings) -> _Resamples:
+def _resample(series: np.ndarray, settings: RunSettings) -> _Resamples:
     """Return resamples of clips; `series` [N], in the order of measurement, shows what is alike."""
     n, length = len(series), block_length(series)
-    counts = _count_blocks(n, length, protocol.bootstrap, protocol.seed)
+    counts = _count_blocks(n, length, settings.bootstrap, settings.seed)
     return _Resamples(counts, max(2, -(-n // length)))
 
 

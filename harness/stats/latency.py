@@ -48,7 +48,7 @@ class Latency:
     (6500000.0, 6500000.0, 'p90 needs 64 clips, there are 12')
     """
 
-    samples_ns: Sequence[int]
+    samples_ns: Sequence[float]
     clips: Sequence[str] = ()
     resamples: int = 1000
     seed: int = 0

@@ -40,6 +40,13 @@ class Column(NamedTuple):
         return f"{self.label}{unit} {'↓' if self.better == 'lower' else '↑'}"
 
 
+# What follows from the times of all phases, for every task; no paper's table has it. The real-time
+# factor is the total for each second of the sound that came back.
+TOTAL = Column("total", "Total", "s", "lower", 2, "latency")
+REAL_TIME = Column("rtf", "RTF", "", "lower", 3, "latency")
+DERIVED = (TOTAL.key, REAL_TIME.key)
+
+
 class Phase(NamedTuple):
     """One timed call of a system: its method `name`, and the column that shows its wall time.
 

@@ -9,8 +9,7 @@ from stabench.harness.formatting import decimals, figure, interval
 from stabench.harness.report.table import Row, Table
 from stabench.harness.runs.results import Results
 from stabench.harness.stats.estimate import Estimate
-from stabench.harness.stats.latency import Latency
-from stabench.harness.tasks.task import UNSTATED, Column, Task
+from stabench.harness.tasks.task import TOTAL, UNSTATED, Column, Task
 
 # A largest value this many times the smallest asks for a logarithmic axis.
 WIDE = 10
@@ -171,7 +170,7 @@ def name_latencies(task: Task) -> dict[str, str]:
     then each."""
     labels = {phase.column.key: phase.column.label for phase in task.phases}
     first, *others = labels.values()
-    return {"total": " and ".join((first, *(other.lower() for other in others))), **labels}
+    return {TOTAL.key: " and ".join((first, *(other.lower() for other in others))), **labels}
 
 
 def draw_charts(results: Results, table: Table) -> list[Chart]:
@@ -219,25 +218,9 @@ def find_front(pairs: Sequence[Pair], better: str, told: Sequence[str]) -> list[
 
 
 def average_ms(results: Results, system: str, key: str) -> Estimate:
-    """Return the mean latency with its interval, ms: one phase, or both of a clip together."""
-    if key == "total":
-        # Of a row, not of two means: phases of one clip are slow together.
-        walls = [
-            (sum(row.phase_ns.values()), row.clip)
-            for row in results.timed(system)
-            if set(results.task.phase_names) <= row.phase_ns.keys()
-        ]
-        if not walls or results.run is None:
-            return Estimate.missing("not timed")
-        protocol = results.run.suite.protocol
-        samples, clips = zip(*walls, strict=True)
-        latency: Latency | str = Latency(
-            samples, clips, resamples=protocol.bootstrap, seed=protocol.seed
-        )
-    else:
-        phase = results.task.phase_of(key)
-        assert phase is not None, f"{key} is the latency of no phase"
-        latency = results.latency(system, phase.name)
+    """Return the mean latency with its interval, ms: one phase, or all of a clip together."""
+    phase = results.task.phase_of(key)
+    latency = results.latency(system, phase.name if phase else key)
     return Estimate.missing(latency) if isinstance(latency, str) else latency.mean.scaled(1e-6)
 
 

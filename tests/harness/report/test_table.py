@@ -18,7 +18,7 @@ from stabench.harness.scoring.score import score_run
 from tests.harness.fake_run import FakeRun
 
 ROOT = Path(__file__).resolve().parents[3]
-PAPER = ["processing", "generation", "fad", "fd", "kl", "is", "clap", "ovl", "rel"]
+PAPER = ["processing", "generation", "total", "rtf", "fad", "fd", "kl", "is", "clap", "ovl", "rel"]
 
 
 @pytest.fixture(scope="module")

@@ -304,7 +304,7 @@ def test_a_ratio_needs_the_systems_as_published_and_an_accelerator(
 def test_suites_name_their_own_systems_and_what_is_offline_was_not_timed(as_published):
     def run(record: Any) -> None:
         record["suite"] |= {"name": "demo"}
-        record["suite"]["protocol"]["scenario"] = "offline"
+        record["suite"]["run"]["scenario"] = "offline"
         record["suite"]["system"][0] |= {"name": "tango2", "use": "recorded"}
 
     folder = edit(as_published, run)

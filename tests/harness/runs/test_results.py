@@ -13,8 +13,9 @@ from stabench.harness.report.report import report
 from stabench.harness.runs import journal
 from stabench.harness.runs import results as module
 from stabench.harness.runs.journal import Row, to_json
-from stabench.harness.runs.results import Results, clip_times
+from stabench.harness.runs.results import Read, Results, clip_times, list_timings
 from stabench.harness.stats.latency import Latency
+from stabench.harness.tasks.task import DEFAULT, load_task
 from tests.harness.fake_run import FakeRun
 
 SYSTEMS = (("a", "cascade", "A"), ("be", "end-to-end", "B"), ("cee", "oracle", "C"))
@@ -26,20 +27,42 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return Results.read(Path(made.make().path))
 
 
+def read(phase: str) -> Read:
+    [timing] = (timing for timing in list_timings(load_task(DEFAULT)) if timing.name == phase)
+    return timing.read
+
+
+def test_the_total_is_of_rows_with_every_phase_and_the_factor_of_those_with_a_sound():
+    whole = Row("a", "x", 0, False, "ok", seed=0, phase_ns={"represent": 10**9, "generate": 10**9})
+    part = replace(whole, phase_ns={"represent": 10**9})
+    sound = replace(whole, samples=32_000, rate_hz=8_000)
+    assert [read("total")(row) for row in (whole, part, sound)] == [2e9, None, 2e9]
+    # Two seconds for four seconds of sound.
+    assert [read("rtf")(row) for row in (whole, part, sound)] == [None, None, 0.5e9]
+
+
+def test_totals_are_means_of_the_sums_of_each_clip(results):
+    rows = results.timed("a")
+    sums = [sum(row.phase_ns.values()) for row in rows]
+    assert results.latency("a", "total").mean.value == pytest.approx(np.mean(sums))
+    factors = [ns * row.rate_hz / row.samples for ns, row in zip(sums, rows, strict=True)]
+    assert results.latency("a", "rtf").mean.value == pytest.approx(np.mean(factors))
+
+
 def test_repeats_are_averaged_and_clips_without_the_phase_left_out():
     rows = [
         Row("a", "x", 0, False, "ok", seed=0, phase_ns={"represent": 10}),
         Row("a", "x", 1, False, "ok", seed=0, phase_ns={"represent": 20}),
         Row("a", "y", 0, False, "ok", seed=0, phase_ns={"represent": 40, "generate": 7}),
     ]
-    assert clip_times(rows, "represent") == {"x": 15.0, "y": 40.0}
-    assert clip_times(rows, "generate") == {"y": 7.0}
+    assert clip_times(rows, read("represent")) == {"x": 15.0, "y": 40.0}
+    assert clip_times(rows, read("generate")) == {"y": 7.0}
 
 
 def test_differences_are_paired_in_the_units_of_the_table(results):
     found = {(one.a, one.b, one.column): one for one in results.paired_latencies}
-    assert len(found) == 3 * 2
-    a, b = (clip_times(results.timed(name), "represent") for name in ("a", "be"))
+    assert len(found) == 3 * 4
+    a, b = (clip_times(results.timed(name), read("represent")) for name in ("a", "be"))
     minus = np.array([a[clip] - b[clip] for clip in sorted(a.keys() & b.keys())]) / 1e6
     one = found["a", "be", "processing"].difference
     assert (one.n, one.value) == (23, pytest.approx(minus.mean()))
@@ -53,7 +76,7 @@ def test_a_ratio_of_a_system_to_itself_is_1_without_doubt(results):
 
 
 def test_a_ratio_is_the_first_over_the_second_on_common_clips(results):
-    a, b = (clip_times(results.timed(name), "represent") for name in ("a", "be"))
+    a, b = (clip_times(results.timed(name), read("represent")) for name in ("a", "be"))
     assert len(b) == 23
     found = results.latency_ratio("a", "be", "represent")
     assert found.n == 23
@@ -118,11 +141,12 @@ def test_every_statistic_of_a_report_is_computed_once(tmp_path, monkeypatch):
     with open(os.devnull, "w") as nowhere:
         report(folder.path, nowhere, sound_mb=0)
     assert len(calls["read"]) == 1
-    assert len(calls["_measure_difference"]) == 3 * 2
-    phases = Counter(arguments[1:] for arguments in calls["_measure_latency"])
-    assert phases == {(name, kind): 1 for name, *_ in SYSTEMS for kind in ("represent", "generate")}
-    # Three systems: each phase, and in the chart both together.
-    assert len(means) == len(set(means)) == 3 * 3
+    # Three pairs and three systems: each phase, their total and the real-time factor.
+    assert len(calls["_measure_difference"]) == 3 * 4
+    kinds = ("represent", "generate", "total", "rtf")
+    asked = Counter((system, timing.name) for _, system, timing in calls["_measure_latency"])
+    assert asked == {(name, kind): 1 for name, *_ in SYSTEMS for kind in kinds}
+    assert len(means) == len(set(means)) == 3 * 4
 
 
 def test_a_latency_is_one_object_however_often_it_is_asked_for(results):

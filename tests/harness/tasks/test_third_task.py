@@ -156,7 +156,7 @@ def test_its_report_has_its_columns_and_groups(runs: dict[str, Path]) -> None:
     text = (runs["old"] / "report.md").read_text()
     head = next(line for line in text.splitlines() if line.startswith("| System"))
     assert [cell.strip() for cell in head.split("|")[2:-1]] == [
-        *("clips", "Listening (us) ↓", "Repeating (ms) ↓", "KL ↓", "FD ↓")
+        *("clips", "Listening (us) ↓", "Repeating (ms) ↓", "Total (s) ↓", "RTF ↓", "KL ↓", "FD ↓")
     ]
     assert text.index("Parrot") < text.index("Pupil")
     assert "Processing" not in text
