@@ -121,7 +121,7 @@ def to_csv(table: Table) -> str:
     heads = ["system", "label", "paradigm", "n", "failed"]
     for column in table.columns:
         timed = column.block == "latency"
-        name = f"{column.key}_{column.unit}" if timed else column.key
+        name = f"{column.key}_{column.unit}" if timed and column.unit else column.key
         heads += [name, *([f"{name}_sd"] if timed else []), f"{name}_low", f"{name}_high"]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

@@ -36,7 +36,7 @@ class Column(NamedTuple):
     @property
     def title(self) -> str:
         """Label, unit and an arrow to the better side."""
-        unit = f" ({self.unit})" if self.block == "latency" else ""
+        unit = f" ({self.unit})" if self.block == "latency" and self.unit else ""
         return f"{self.label}{unit} {'↓' if self.better == 'lower' else '↑'}"
 
 
