@@ -47,17 +47,17 @@ class Protocol(Strict):
     name: str
     version: int = Field(ge=1)
     about: str = ""
+    # What is measured when nothing else is asked for.
     columns: tuple[str, ...]
-    """What is measured when nothing else is asked for."""
+    # Added to the generated probabilities; None where a protocol has no such term.
     kl_epsilon: float | None = Field(None, gt=0)
-    """Added to the generated probabilities; None where a protocol has no such term."""
     is_splits: int = Field(10, ge=1)
     is_seed: int = Field(2020, ge=0)
+    # Of the subsets of FAD-infinity and of permutations.
     subset_seed: int = Field(2020, ge=0)
-    """Of the subsets of FAD-infinity and of permutations."""
     networks: dict[Role, Listening]
+    # Roles whose network is not the protocol's own: such numbers are not the protocol's.
     replaced: tuple[str, ...] = ()
-    """Roles whose network is not the protocol's own: such numbers are not the protocol's."""
 
     @field_validator("networks")
     @classmethod

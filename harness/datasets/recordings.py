@@ -13,8 +13,8 @@ from stabench.harness.datasets import hf_shards
 from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.files import write_bytes
 
+# What libsndfile reads beside WAV; a copy as WAV is kept in the cache folder.
 CONVERTED = (".flac", ".ogg", ".opus", ".mp3")
-"""What libsndfile reads beside WAV; a copy as WAV is kept in the cache folder."""
 OTHER = (".m4a", ".aac", ".mp4", ".webm", ".mkv", ".wma")
 
 

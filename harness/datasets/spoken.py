@@ -15,8 +15,8 @@ from stabench.harness.files import write_bytes
 from stabench.metrics import audio
 
 VITS = "stabench.systems.tts.vits:Vits"
+# By name, as everything of `systems`.
 FILES = "stabench.systems.tts.vits:FILES"
-"""By name, as everything of `systems`."""
 
 
 class Voice:

@@ -16,8 +16,8 @@ from stabench.harness.compare.evidence import Evidence, SystemEvidence
 from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.suites.suite import Suite, parse
 
+# Suffixes of the two names of a system.
 BASE, HEAD = "+base", "+head"
-"""Suffixes of the two names of a system."""
 LAUNCHER = """#!/bin/sh
 # Workers import the source tree that belongs to their side, whatever tree the engine runs from.
 shift
@@ -29,8 +29,8 @@ PYTHONPATH={source}
 export PYTHONPATH
 exec {python} -c {program}
 """
+# Where trees have it that import their rooms by their own names, without "stabench.".
 EARLIER_WORKER = Path("harness") / "worker.py"
-"""Where trees have it that import their rooms by their own names, without "stabench."."""
 EARLIER_PROGRAM = """
 from harness import registry, worker
 attribute, moved = registry.attribute, {"systems.cascade.registry": "systems.cascade.published"}

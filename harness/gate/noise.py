@@ -67,8 +67,8 @@ def read(path: Path) -> Noise | None:
 
 
 SPLITS = 400
+# The interval plays no part in an alarm, so that few resamples do.
 QUICK = Sampling(resamples=20, draws=999)
-"""The interval plays no part in an alarm, so that few resamples do."""
 FALSE_ALARMS = 0.01
 LEAST = 0.01
 STEP = 0.005

@@ -107,8 +107,8 @@ def _format_numbers(line: Line | None) -> tuple[Printed, ...]:
     return tuple(Printed(text) for text in (*format_ends(line), format_inline(line), least, shown))
 
 
+# Beside control characters and surrogates, what XML 1.0 has no way to hold.
 LAST = {"\ufffe", "\uffff"}
-"""Beside control characters and surrogates, what XML 1.0 has no way to hold."""
 
 
 def to_junit(gate: Gate) -> bytes:

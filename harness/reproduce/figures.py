@@ -18,8 +18,8 @@ from stabench.harness.stats.estimate import Estimate
 Kind = Literal["cell", "ratio", "claim"]
 Outcome = Literal["reproduced", "off", "not comparable", "not run", "not rated"]
 OUTCOMES: tuple[Outcome, ...] = ("reproduced", "off", "not comparable", "not run", "not rated")
+# Sigmas from the middle of a normal distribution to the ends of its 95 % interval.
 Z = 1.96
-"""Sigmas from the middle of a normal distribution to the ends of its 95 % interval."""
 NO_INTERVAL = "the run's figure has no interval"
 
 

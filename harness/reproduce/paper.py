@@ -10,8 +10,8 @@ from pydantic import Field, FiniteFloat, ValidationError, model_validator
 from stabench.harness.errors import MissingError, StabenchError, unknown
 from stabench.harness.schema import Strict, first_wrong
 
+# Where the tables of the package lie: the files of results/paper/.
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "paper"
-"""Where the tables of the package lie: the files of results/paper/."""
 
 
 Option = bool | int | float | str

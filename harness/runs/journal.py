@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from stabench.harness.errors import StabenchError
 
+# Name of what a phase took beyond its marked stages.
 REMAINDER = "(remainder)"
-"""Name of what a phase took beyond its marked stages."""
 
 
 class Span(NamedTuple):
@@ -114,8 +114,8 @@ def from_json(value: dict[str, Any]) -> Row:
     return Row(**{**value, "error": error, "spans": spans})
 
 
+# Rows of before there were tasks hold `represent_ns` and `generate_ns`.
 EARLIER_PHASES = ("represent", "generate")
-"""Rows of before there were tasks hold `represent_ns` and `generate_ns`."""
 
 
 def with_phases(value: dict[str, Any]) -> dict[str, Any]:

@@ -62,12 +62,12 @@ def _read_cell(value: object) -> Estimate:
     return Estimate(**dict(CellRecord.model_validate(value)))
 
 
+# An estimate as a field of a model: an object in JSON.
 StoredEstimate = Annotated[
     Estimate,
     PlainValidator(_read_cell, json_schema_input_type=CellRecord),
     PlainSerializer(Estimate.to_json),
 ]
-"""An estimate as a field of a model: an object in JSON."""
 
 
 class ColumnHead(Strict):

@@ -16,12 +16,12 @@ import numpy as np
 
 LEVEL = 0.05
 PERMUTATIONS = 1999
+# Runs before a stretch is searched: of fewer, no order is rare enough.
 LEAST_RUNS = 8
-"""Runs before a stretch is searched: of fewer, no order is rare enough."""
+# Runs on either side of a split.
 LEAST_SIDE = 3
-"""Runs on either side of a split."""
+# Differences below this share of the largest value are arithmetic, not change.
 RESOLUTION = 1e-6
-"""Differences below this share of the largest value are arithmetic, not change."""
 
 
 @dataclass(frozen=True)

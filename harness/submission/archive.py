@@ -21,10 +21,10 @@ UTF8, ENCRYPTED = 0x800, 0x1
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".jar", ".npz")
 LONGEST_NAME = 255
+# Unpacked bytes up to which no ratio is suspicious.
 SMALL = 2**20
-"""Unpacked bytes up to which no ratio is suspicious."""
+# End of central directory: signature, 4 counts, size and place of the directory, comment.
 END = struct.Struct("<4s4H2LH")
-"""End of central directory: signature, 4 counts, size and place of the directory, comment."""
 ZIP64_LOCATOR = b"PK\x06\x07"
 LOCATOR_SIZE = 20
 EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -15,26 +15,26 @@ from stabench.harness.submission.schema import NAME, OutputCard
 from stabench.metrics.audio import Audio, mono
 from stabench.metrics.resample import resample
 
+# Root mean square, about the mean, under which a sound is silence or a constant (-80 dBFS).
 QUIETEST = 1e-4
-"""Root mean square, about the mean, under which a sound is silence or a constant (-80 dBFS)."""
 FULL_SCALE = 0.999
+# Share of samples at full scale that is heard as distortion.
 CLIPPED = 0.01
-"""Share of samples at full scale that is heard as distortion."""
+# Likeness to the recording from which an output may be, and surely is, a copy of it. Outputs of the
+# pocket's systems reach 0.06, copies under noise 10 dB below them 0.2 to 0.8; one that is stretched
+# in time escapes.
 COPY, SURELY = 0.2, 0.9
-"""Likeness to the recording from which an output may be, and surely is, a copy of it. Outputs of
-the pocket's systems reach 0.06, copies under noise 10 dB below them 0.2 to 0.8; one that is
-stretched in time escapes."""
+# Correlation from which two outputs are one sound.
 TWIN = 0.99
-"""Correlation from which two outputs are one sound."""
+# Samples that twins are compared by.
 BEGINNING = 2**15
-"""Samples that twins are compared by."""
+# Share of clips that may be silent, or equal, before it is the system and no accident.
 FEW = 0.05
-"""Share of clips that may be silent, or equal, before it is the system and no accident."""
+# P under which outputs belong to their clips, and up to which that is for a person to say.
 FITS, DOUBTFUL = 0.01, 0.05
-"""P under which outputs belong to their clips, and up to which that is for a person to say."""
 DRAWS = 2_000
+# Clips under which matched and shuffled are not told apart.
 LEAST = 10
-"""Clips under which matched and shuffled are not told apart."""
 
 
 def check_levels(sounds: Mapping[str, Audio]) -> Iterator[Finding]:

@@ -16,8 +16,8 @@ from stabench.harness.submission.sources import JOURNAL, RUN, SYSTEMS, invalid_f
 from stabench.harness.suites.suite import Suite
 from stabench.harness.tasks.task import load_task
 
+# Speech resampled to a system's rate may differ by so much from the file's own length.
 SPEECH_S = 0.02
-"""Speech resampled to a system's rate may differ by so much from the file's own length."""
 
 
 def check_claims(package: Package) -> Iterator[Finding]:

@@ -106,10 +106,10 @@ class Tolerance(NamedTuple):
         return f"{100 * self.relative:g} %"
 
 
+# The same code on the same samples; libraries may differ in a last digit.
 SAME = Tolerance(1e-9, 1e-12)
-"""The same code on the same samples; libraries may differ in a last digit."""
+# Networks on another processor differ in the fifth digit; a change of 1 % does not pass.
 HEARD = Tolerance(0.002, 1e-6)
-"""Networks on another processor differ in the fifth digit; a change of 1 % does not pass."""
 
 
 def deviations(

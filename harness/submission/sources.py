@@ -18,8 +18,8 @@ from stabench.harness.tasks.task import DEFAULT, load_task
 
 DEEPEST = 32
 MOST_DIGITS = 19
+# A string, closed or not, is one token: no text makes the search quadratic.
 TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
-"""A string, closed or not, is one token: no text makes the search quadratic."""
 
 
 class Malformed(ValueError):
@@ -78,8 +78,8 @@ def _parse_int(text: str) -> int:
 
 
 RUN, SYSTEMS, JOURNAL = "run.json", "systems.json", "journal.jsonl"
+# Eleven days: no phase takes longer.
 LONGEST_NS = 10**15
-"""Eleven days: no phase takes longer."""
 MOST_ROWS = 200_000
 FIELDS = set(Row.__dataclass_fields__)
 T = TypeVar("T")

@@ -27,13 +27,13 @@ from stabench.harness.tasks.task import load_task
 FILE = "system"
 CLIPS = 6
 CACHED = 0.5
+# Gain of speech that no hash knows and every listener takes for the same.
 QUIETER = 0.98
-"""Gain of speech that no hash knows and every listener takes for the same."""
+# A swapped speech changes the output by more than so many times what a second run changes.
 NOISE = 2.0
-"""A swapped speech changes the output by more than so many times what a second run changes."""
 
+# Relative distance of one system's sounds on two machines; samplers magnify the last digits.
 ALIKE = 0.01
-"""Relative distance of one system's sounds on two machines; samplers magnify the last digits."""
 
 
 class Failed(Exception):

@@ -14,14 +14,14 @@ from stabench.harness.submission.sources import JOURNAL
 from stabench.harness.suites.suite import Protocol
 from stabench.harness.tasks.task import load_task
 
+# Moments are written to the millisecond.
 SLACK_NS = 2_000_000
-"""Moments are written to the millisecond."""
+# Stages add up to their phase within 1 %.
 SHARE = 1.01
-"""Stages add up to their phase within 1 %."""
+# Reading speech, hashing and writing a sound take less than this between two clips.
 IDLE_NS = 100_000_000
-"""Reading speech, hashing and writing a sound take less than this between two clips."""
+# A clip done again in less than half of its first time is not computed again.
 CACHED = 0.5
-"""A clip done again in less than half of its first time is not computed again."""
 FASTEST_NS = 1_000
 
 
