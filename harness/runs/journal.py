@@ -144,26 +144,25 @@ def read(path: Path) -> list[Row]:
     """
     if not path.exists():
         return []
-    *whole, _torn = path.read_bytes().split(b"\n")
-    rows: dict[Key, Row] = {}
-    for number, line in enumerate(whole, 1):
-        row = _parse_line(path, number, line)
-        rows.pop(row.key, None)  # so that rows stay in the order of their last lines
-        rows[row.key] = row
-    return list(rows.values())
-
-
-def _parse_line(path: Path, number: int, line: bytes) -> Row:
-    from pydantic import ValidationError  # a worker, which reads no journal, goes without it
+    # Imported here: a worker, which reads no journal, goes without pydantic.
+    from pydantic import ValidationError
 
     from stabench.harness.schema import first_key
 
-    try:
-        return reader().validate_json(_upgrade(line))
-    except ValidationError as error:
-        raise StabenchError(
-            f"{path}, line {number}: not a row of this journal ({first_key(error)}); remove it"
-        ) from None
+    # A whole line ends with a line break: what stands after the last one was torn by a kill.
+    *whole, _torn = path.read_bytes().split(b"\n")
+    rows: dict[Key, Row] = {}
+    for number, line in enumerate(whole, 1):
+        try:
+            row: Row = reader().validate_json(_upgrade(line))
+        except ValidationError as error:
+            raise StabenchError(
+                f"{path}, line {number}: not a row of this journal ({first_key(error)}); remove it"
+            ) from None
+        # Taken out first, so that rows stay in the order of their last lines.
+        rows.pop(row.key, None)
+        rows[row.key] = row
+    return list(rows.values())
 
 
 @cache

@@ -275,9 +275,12 @@ def stages(rows: Sequence[Row]) -> list[Stage]:
     """
     wall_ns: dict[tuple[str, str], int] = defaultdict(int)
     device_ns: dict[tuple[str, str], list[int | None]] = defaultdict(list)
-    for phase, name, wall, device in (part for row in rows for part in _list_spans(row)):
-        wall_ns[phase, name] += wall
-        device_ns[phase, name].append(device)
+    for row in rows:
+        remainders = ((phase, row.remainder_ns(phase)) for phase in row.phase_ns)
+        left = [Span(phase, REMAINDER, ns) for phase, ns in remainders if ns is not None]
+        for phase, name, wall, device in (*row.spans, *left):
+            wall_ns[phase, name] += wall
+            device_ns[phase, name].append(device)
     total_ns = sum(wall_ns.values()) or 1
     phases = list(dict.fromkeys(phase for row in rows for phase in row.phase_ns))
     means: list[Stage] = []
@@ -289,12 +292,3 @@ def stages(rows: Sequence[Row]) -> list[Stage]:
         mean_ns, share = wall_ns[key] / len(rows), wall_ns[key] / total_ns
         means.append(Stage(*key, mean_ns, share, mean_device_ns))
     return means
-
-
-def _list_spans(row: Row) -> Iterable[Span]:
-    """Yield the row's stages, and what is left of each phase that ran."""
-    yield from row.spans
-    for phase in row.phase_ns:
-        remainder_ns = row.remainder_ns(phase)
-        if remainder_ns is not None:
-            yield Span(phase, REMAINDER, remainder_ns)

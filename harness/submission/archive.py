@@ -100,7 +100,7 @@ def open_archive(path: Path, limits: Limits = LIMITS) -> Opened:
     entries = file.infolist()
     if len(entries) > limits.members:
         return Opened(None, [error(name, "archive", f"{len(entries)} files behind a false count")])
-    findings = [*_check_entries(entries, limits), *_check_overlaps(entries)]
+    findings = list(_check_entries(entries, limits))
     archive = Archive(file, {entry.filename: entry for entry in entries})
     return Opened(None if findings else archive, findings)
 
@@ -126,29 +126,10 @@ def _check_container(path: Path, limits: Limits) -> Iterator[Finding]:
         yield error(name, "archive", f"a directory of {length} bytes, at most {limits.directory}")
 
 
-def _check_overlaps(entries: list[zipfile.ZipInfo]) -> Iterator[Finding]:
-    """Find files that share bytes: a bomb that needs no nesting."""
-    ordered = sorted(entries, key=lambda entry: entry.header_offset)
-    for entry, after in pairwise(ordered):
-        if entry.header_offset + entry.compress_size >= after.header_offset:
-            yield error(after.filename, "archive", f"shares its bytes with {entry.filename}")
-            return
-
-
 def _check_entries(entries: list[zipfile.ZipInfo], limits: Limits) -> Iterator[Finding]:
     """Find everything wrong with the entries, each with its name."""
-    yield from _check_clashes(entries)
-    for entry in entries:
-        faults = (*_name_faults(entry), *_kind_faults(entry), *_size_faults(entry, limits))
-        for field, reason in faults:
-            yield error(entry.orig_filename, field, reason)
-    total = sum(entry.file_size for entry in entries)
-    if total > limits.unpacked:
-        yield error("archive", "size", f"{total} bytes unpacked, at most {limits.unpacked}")
-
-
-def _check_clashes(entries: list[zipfile.ZipInfo]) -> Iterator[Finding]:
-    """Find names that one file system or another would take for one."""
+    # Some file systems take names for one that differ in case or Unicode form only: where the
+    # archive is unpacked on one of them, a file would overwrite another.
     seen: dict[str, str] = {}
     for entry in entries:
         folded = unicodedata.normalize("NFKC", entry.filename).casefold()
@@ -158,6 +139,20 @@ def _check_clashes(entries: list[zipfile.ZipInfo]) -> Iterator[Finding]:
             other = seen[folded]
             yield error(entry.filename, "name", f"differs from '{other}' in case or form only")
         seen.setdefault(folded, entry.filename)
+    for entry in entries:
+        faults = (*_name_faults(entry), *_kind_faults(entry), *_size_faults(entry, limits))
+        for field, reason in faults:
+            yield error(entry.orig_filename, field, reason)
+    total = sum(entry.file_size for entry in entries)
+    if total > limits.unpacked:
+        yield error("archive", "size", f"{total} bytes unpacked, at most {limits.unpacked}")
+    # Files that share bytes are a bomb that needs no nesting: the same packed data, unpacked once
+    # for each of thousands of entries.
+    ordered = sorted(entries, key=lambda entry: entry.header_offset)
+    for entry, after in pairwise(ordered):
+        if entry.header_offset + entry.compress_size >= after.header_offset:
+            yield error(after.filename, "archive", f"shares its bytes with {entry.filename}")
+            return
 
 
 def _name_faults(entry: zipfile.ZipInfo) -> Iterator[tuple[str, str]]:

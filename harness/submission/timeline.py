@@ -40,7 +40,7 @@ def _wall_ns(row: Row) -> int:
     return sum(row.phase_ns.values())
 
 
-def _where(row: Row) -> str:
+def _name_row(row: Row) -> str:
     return f"{row.clip}, {'warm-up' if row.warmup else 'repeat'} {row.repeat}"
 
 
@@ -49,19 +49,19 @@ def _check_rules(rows: Sequence[Row], protocol: Protocol) -> Iterator[Finding]:
     for row in rows:
         # Nobody may pick the noise that suits.
         if row.seed != clip_seed(protocol.seed, row.clip, row.repeat):
-            yield error(JOURNAL, f"{_where(row)}.seed", f"{row.seed} is not the suite's seed")
+            yield error(JOURNAL, f"{_name_row(row)}.seed", f"{row.seed} is not the suite's seed")
         # Only rows of one clip have moments to check.
         if row.batch > protocol.batch_size:
             message = f"{row.batch} clips, the suite runs at most {protocol.batch_size} at a time"
-            yield error(JOURNAL, f"{_where(row)}.batch", message)
+            yield error(JOURNAL, f"{_name_row(row)}.batch", message)
 
 
 def _check_stages(rows: Sequence[Row], phases: Sequence[str]) -> Iterator[Finding]:
     for row in rows:
         if other := row.phase_ns.keys() - set(phases):
-            yield error(JOURNAL, f"{_where(row)}.phase_ns", f"'{min(other)}' is no phase")
+            yield error(JOURNAL, f"{_name_row(row)}.phase_ns", f"'{min(other)}' is no phase")
         for phase in phases:
-            field, wall_ns = f"{_where(row)}.phase_ns.{phase}", row.phase_ns.get(phase)
+            field, wall_ns = f"{_name_row(row)}.phase_ns.{phase}", row.phase_ns.get(phase)
             if wall_ns is None or wall_ns < FASTEST_NS:
                 yield error(JOURNAL, field, f"{wall_ns} ns: no sound is made in no time")
                 continue
@@ -92,13 +92,17 @@ def _check_moments(rows: Sequence[Row], record: Record) -> Iterator[Finding]:
     if len(singles) < 2:
         return
     ordered = sorted(dated, key=lambda pair: pair[0])
-    yield from _check_span(ordered, record)
+    started_ns, finished_ns = _moment_ns(record.started_at), _moment_ns(record.finished_at)
+    if started_ns is None or finished_ns is None:
+        yield error("run.json", "finished_at", "is no moment in UTC")
+    elif ordered[0][0] < started_ns or ordered[-1][0] > finished_ns + SLACK_NS:
+        yield error(JOURNAL, "finished_at", "rows ended before the run began or after its end")
     idle = []
     for (before_ns, _), (after_ns, row) in pairwise(ordered):
         idle.append(after_ns - before_ns - _wall_ns(row))
         if idle[-1] < -SLACK_NS:
             message = f"took {_wall_ns(row)} ns, {after_ns - before_ns} ns after the result before"
-            yield error(JOURNAL, f"{_where(row)}.finished_at", message)
+            yield error(JOURNAL, f"{_name_row(row)}.finished_at", message)
     typical_ns, wall_ns = median(idle), median(_wall_ns(row) for row in singles)
     if typical_ns > max(IDLE_NS, wall_ns / 2):
         message = (
@@ -106,14 +110,6 @@ def _check_moments(rows: Sequence[Row], record: Record) -> Iterator[Finding]:
             f"{wall_ns / 1e6:.0f} ms of it"
         )
         yield error(JOURNAL, "finished_at", message)
-
-
-def _check_span(ordered: list[tuple[int, Row]], record: Record) -> Iterator[Finding]:
-    started, finished = _moment_ns(record.started_at), _moment_ns(record.finished_at)
-    if started is None or finished is None:
-        yield error("run.json", "finished_at", "is no moment in UTC")
-    elif ordered[0][0] < started or ordered[-1][0] > finished + SLACK_NS:
-        yield error(JOURNAL, "finished_at", "rows ended before the run began or after its end")
 
 
 def _moment_ns(text: str | None) -> int | None:
