@@ -17,7 +17,7 @@ from stabench.harness.schema import Strict
 from stabench.harness.tasks.task import DEFAULT, Task, load_task
 
 SCHEMA: Final = 1
-# Of a baseline unpacked. The pocket suite's has half a megabyte.
+# The most that a baseline may be once it is unpacked; that of the pocket suite has half a megabyte.
 MOST_BYTES = 64 * 2**20
 
 PerClip = dict[str, FiniteFloat]

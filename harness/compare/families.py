@@ -14,7 +14,7 @@ from stabench.harness.compare.rows import OpenLine
 from stabench.harness.compare.verdict import Call, Line, call, is_no_worse
 from stabench.harness.stats.permutation import adjusted
 
-# Of its phase: a stage that gains or loses less is not called, however small it is itself.
+# Share of the phase: a stage that gains or loses less is not called, however small it is itself.
 STAGE_SHARE = 0.01
 
 

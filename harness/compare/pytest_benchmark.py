@@ -68,6 +68,7 @@ class BenchmarkFile(_Part):
     @classmethod
     def _once(cls, benchmarks: tuple[Benchmark, ...]) -> tuple[Benchmark, ...]:
         counts = Counter(benchmark.fullname for benchmark in benchmarks)
+        # Of each name one is taken away: what is left is there more than once.
         for name in counts - Counter(set(counts)):
             raise ValueError(f"'{name}' is there {counts[name]} times; give each its own name")
         return benchmarks

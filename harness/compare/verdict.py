@@ -135,7 +135,7 @@ def _may_be_better(line: Line) -> bool:
 
 # Every significant change counts, and only equality is the same.
 ANY = Bounds()
-# Of a latency: less is what a machine does on its own from one run to the next.
+# For a latency: less is what a machine does on its own from one run to the next.
 FIVE_PERCENT = Bounds(0.05, 0.05)
 
 

@@ -66,6 +66,7 @@ def _read_batches(shard: Path) -> Iterator[Any]:
     if shard.suffix == ".parquet":
         with parquet.ParquetFile(shard) as file:
             columns = _find_columns(shard, file.schema_arrow)
+            # Each row holds a whole recording: more of them at once would fill the memory.
             for batch in file.iter_batches(batch_size=32, columns=columns):
                 yield batch.select(columns)
         return

@@ -30,11 +30,13 @@ PEAK = 0.5
 
 _THINGS = ("dog", "bell", "door", "train", "bird", "clock", "river", "crowd", "motor", "kettle")
 _VERBS = ("hums", "rings", "roars", "creaks", "rattles", "echoes", "clatters", "drones", "hisses")
+# By their number of words, so that a caption can have exactly as many as it should.
 _FILLERS = {
     1: ("loudly", "softly", "again", "nearby", "outside", "slowly", "faintly"),
     2: ("far away", "very quickly", "once more", "close by"),
     3: ("in the distance", "behind a wall", "near the road", "under the roof", "over the water"),
 }
+# By their number of words with those of the clause (three) that follows each.
 _LINKS = {4: ("while", "as", "and"), 5: ("and then", "followed by")}
 
 
@@ -108,6 +110,7 @@ def speech_like(duration_s: float, syllables: int, rng: np.random.Generator) -> 
     count = round(duration_s * RATE_HZ)
     spectrum = np.fft.rfft(rng.standard_normal(count))
     hz = np.fft.rfftfreq(count, 1 / RATE_HZ)
+    # Amplitudes fall by f^-1.5: 9 dB an octave.
     tilt = np.where(hz < 80, 0.0, np.minimum(1.0, (500 / np.maximum(hz, 1)) ** 1.5))
     # Syllables: half sines of unequal length and height, one after another.
     edges = np.cumsum(rng.uniform(0.6, 1.4, syllables))

@@ -14,8 +14,8 @@ from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.files import write_bytes
 from stabench.metrics import audio
 
+# By name: the harness imports nothing of `systems`.
 VITS = "stabench.systems.tts.vits:Vits"
-# By name, as everything of `systems`.
 FILES = "stabench.systems.tts.vits:FILES"
 
 

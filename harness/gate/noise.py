@@ -67,7 +67,7 @@ def read(path: Path) -> Noise | None:
 
 
 SPLITS = 400
-# The interval plays no part in an alarm, so that few resamples do.
+# The interval plays no part in an alarm, so that few resamples will do.
 QUICK = Sampling(resamples=20, draws=999)
 FALSE_ALARMS = 0.01
 LEAST = 0.01

@@ -50,6 +50,7 @@ def explain_quality(
     if results.random(standing.use):
         yield REFUSED
     record = results.run.record if results.run else None
+    # A miniature is the published system in its form alone: its options would all differ.
     if record and not standing.miniature:
         yield from explain_options(standing, record, row.options)
     dataset = record.dataset if record else None

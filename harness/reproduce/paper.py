@@ -226,4 +226,5 @@ def read_all(folder: Path = FOLDER) -> tuple[Paper, ...]:
 
 
 def _list_over(over: str | tuple[str, ...]) -> tuple[str, ...]:
+    # A ratio lists rows, a claim names one.
     return (over,) if isinstance(over, str) else over

@@ -56,6 +56,7 @@ class Row:
     largest resident size so far.
     """
 
+    # For the reader alone. A model of pydantic's own would make every worker import pydantic.
     __pydantic_config__ = {"extra": "forbid", "strict": True, "allow_inf_nan": False}  # noqa: RUF012
     system: str
     clip: str
@@ -128,6 +129,7 @@ def with_phases(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _upgrade(line: bytes) -> bytes:
+    # By its bytes: rows of today are not decoded twice.
     if b'"represent_ns"' not in line:
         return line
     try:
@@ -182,6 +184,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 (open as long as the run)
         try:
+            # The lock goes with the process, however it ends: none is left to keep a run shut.
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.close()

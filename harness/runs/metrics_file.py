@@ -14,6 +14,7 @@ from stabench.harness.tasks.task import DEFAULT
 
 NAME = "metrics.json"
 SCHEMA: Final = 5
+# How a file of schema 4 begins: only such a file is decoded twice.
 FORMER = re.compile(rb'\s*\{\s*"schema":\s*4\b')
 
 
@@ -57,6 +58,7 @@ class CellRecord(Strict):
 
 
 def _read_cell(value: object) -> Estimate:
+    # Scoring builds the model of estimates; a file holds objects.
     if isinstance(value, Estimate):
         return value
     return Estimate(**dict(CellRecord.model_validate(value)))

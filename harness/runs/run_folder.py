@@ -104,6 +104,7 @@ class RunFolder:
             path.mkdir()
             folder = cls(path)
             folder.write_record(record)
+            # By its name alone: such a link survives a move of the folder of runs.
             files.point(runs / LATEST, path.name)
         except OSError as error:
             raise StabenchError(

@@ -24,7 +24,7 @@ from stabench.metrics.registry import METRICS
 VERSION: Final = 1
 # How much quieter and louder the recordings are made to see what loudness alone does.
 LOUDNESS_DB = 12
-# Of records, in the cache folder.
+# Where records are kept, within the cache folder.
 FOLDER = "judges"
 COMMAND = "stabench doctor --judges"
 NOT_EXAMINED = "not examined"
@@ -56,9 +56,9 @@ class Thresholds(Strict):
     ideal: float
 
 
-# Random weights must fail here and published ones should not (docs/judges.md): random VGGish and
-# CNN14 of full size reach 0.91 and 0.67 by probe, 3.0 and 1.1 dimensions; a random CLAP gets 0.50.
-# For a network that was not trained on sounds like those of the examination.
+# For a network that was not trained on sounds like those of the examination. Random weights must
+# fail here and published ones should not (docs/judges.md): random VGGish and CNN14 of full size
+# reach 0.91 and 0.67 by probe, 3.0 and 1.1 dimensions; a random CLAP gets 0.50.
 FOREIGN = Thresholds(
     accuracy={"classes": 0.8, "windows": 0.8, "probe": 0.8, "captions": 0.7},
     dimensions=5,

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from stabench.harness.submission.findings import Finding, error
 
+# Bits of an entry's flags: its name is UTF-8; its content is encrypted.
 UTF8, ENCRYPTED = 0x800, 0x1
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".jar", ".npz")
@@ -25,10 +26,14 @@ LONGEST_NAME = 255
 SMALL = 2**20
 # End of central directory: signature, 4 counts, size and place of the directory, comment.
 END = struct.Struct("<4s4H2LH")
+# Stands before the end record of a ZIP64 archive, which none within the limits needs to be.
 ZIP64_LOCATOR = b"PK\x06\x07"
 LOCATOR_SIZE = 20
+# The earliest time that ZIP can hold. A real one would give other bytes for the same files.
 EPOCH = (1980, 1, 1, 0, 0, 0)
+# The mode of a regular file, in the upper half of an entry's attributes, where Unix tools look.
 REGULAR = 0o100644 << 16
+# What ZIP calls the system that wrote an entry. Left to itself Python writes that of the machine.
 UNIX = 3
 
 
@@ -98,6 +103,7 @@ def open_archive(path: Path, limits: Limits = LIMITS) -> Opened:
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as fault:
         return Opened(None, [error(name, "archive", f"its directory is damaged: {fault}")])
     entries = file.infolist()
+    # The count in the end record was only a claim: Python reads the directory to its end.
     if len(entries) > limits.members:
         return Opened(None, [error(name, "archive", f"{len(entries)} files behind a false count")])
     findings = list(_check_entries(entries, limits))
@@ -111,6 +117,7 @@ def _check_container(path: Path, limits: Limits) -> Iterator[Finding]:
     if size > limits.bytes:
         yield error(name, "archive", f"{size} bytes, at most {limits.bytes} are read")
         return
+    # No comment may follow, so the end record is the last thing in the file, never searched for.
     with path.open("rb") as file:
         file.seek(max(size - END.size - LOCATOR_SIZE, 0))
         tail = file.read()
@@ -156,6 +163,7 @@ def _check_entries(entries: list[zipfile.ZipInfo], limits: Limits) -> Iterator[F
 
 
 def _name_faults(entry: zipfile.ZipInfo) -> Iterator[tuple[str, str]]:
+    # As it stands in the archive: Python cuts `filename` at the first NUL.
     name = entry.orig_filename
     parts = name.replace("\\", "/").split("/")
     if not name.isprintable():
@@ -181,6 +189,7 @@ def _kind_faults(entry: zipfile.ZipInfo) -> Iterator[tuple[str, str]]:
         yield "kind", "is a folder; a package holds files only"
     elif kind == stat.S_IFLNK:
         yield "kind", "is a symbolic link"
+    # 0: written by a tool that keeps no Unix modes.
     elif kind not in (0, stat.S_IFREG):
         yield "kind", "is a device, pipe or socket"
     if entry.flag_bits & ENCRYPTED:

@@ -97,9 +97,11 @@ def _likeness(sound: Audio, other: Audio) -> float:
     a, b = mono(sound.samples, "mean"), mono(other.samples, "mean")
     if sound.rate_hz != other.rate_hz:
         b = resample(b, other.rate_hz, sound.rate_hz)
+    # So long that no shift wraps around, and a power of two, which transforms quickly.
     size = 1 << (len(a) + len(b) - 1).bit_length()
     a, b = (np.fft.rfft(part - part.mean(dtype=np.float64), size) for part in (a, b))
     cross = a * b.conj()
+    # A bin without energy gets next to no weight: its phase is rounding.
     scale = np.abs(cross) + 1e-9 * np.abs(cross).max()
     return float(np.abs(np.fft.irfft(cross / scale, size)).max()) if scale.all() else 0.0
 
@@ -117,6 +119,7 @@ def check_near_twins(
         start = mono(sounds[clip].samples, "mean")[:BEGINNING].astype(np.float64)
         start -= start.mean()
         row[: len(start)] = start / max(float(np.linalg.norm(start)), 1e-12)
+    # By its size: a sound turned upside down is heard as the same.
     alike = np.triu(np.abs(table @ table.T) > TWIN, 1)
     pairs = [(clips[a], clips[b]) for a, b in zip(*np.nonzero(alike), strict=True)]
     pairs = [(a, b) for a, b in pairs if captions.get(a, a) != captions.get(b, b)]

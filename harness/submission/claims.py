@@ -36,6 +36,7 @@ def check_claims(package: Package) -> Iterator[Finding]:
         ("failed", JOURNAL, claimed.failed, lambda: cards.failed_clips(rows)),
         ("marks", RUN, claimed.marks, lambda: cards.marks(record, rows)),
     )
+    # Recomputed one by one: a source may hold what no card may, which is a finding of that part.
     for field, source, value, recompute in parts:
         yield from _compare(field, source, value, recompute)
     yield from _check_kind(package)

@@ -46,6 +46,7 @@ Moment = Annotated[
 ]
 Key = Annotated[str, StringConstraints(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
 ClipId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=VISIBLE)]
+# 2**53: up to there a reader of JSON that knows only doubles has every integer exactly.
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Positive = Annotated[int, Field(ge=1, le=2**53)]
 # A measured number; times are in ns. What is larger was measured by nobody, and breaks a page.

@@ -73,6 +73,7 @@ class Bench:
         """
         try:
             return self._output(spoken, seed, name, np.float32(gain))
+        # Whatever code of others raises is a finding, and no error of the audit.
         except Exception as fault:
             how = "" if gain == 1.0 else f", played at {gain:g} of its level"
             raise Failed(f"fails on clip '{spoken.id}'{how}: {one_line(fault)}") from fault
@@ -81,6 +82,7 @@ class Bench:
         samples = gain * read_speech(spoken.speech, self._rate_hz)
         caption = spoken.caption if self._reads else None
         utterance = self._utterance(name, samples, self._rate_hz, caption)
+        # A GPU still works when a call returns: it is waited for before either look at the clock.
         self._device.synchronize()
         start_ns = self._now()
         first, *later = self._phases
@@ -124,12 +126,14 @@ def check_listening(bench: Bench, clips: list[Clip], seeds: dict[str, int]) -> I
         return
     seed = seeds[clip.id]
     first = bench.output(clip, seed, clip.id).samples
+    # What the system changes on its own, given the same once more.
     noise = _distance(first, bench.output(clip, seed, clip.id).samples)
     swapped = _distance(first, bench.output(other, seed, clip.id).samples)
     renamed = _distance(first, bench.output(clip, seed, "another-name").samples)
     if swapped <= NOISE * noise:
         message = f"other speech changes the output by {swapped:.3g}, a second run by {noise:.3g}"
         yield error(FILE, "input", f"{message}: it ignores what is said")
+    # A system that repeats itself to the bit has no noise; a rounding still is no knowledge.
     if renamed > NOISE * noise + 1e-6:
         message = f"another id changes the output by {renamed:.3g}"
         yield error(FILE, "clip id", f"{message}: it knows the clips by name")
@@ -178,4 +182,5 @@ def compare_outputs(
         default=0.0,
     )
     message = f"{len(asked)} submitted sounds made again, relative distance up to {worst:.3g}"
+    # A warning at most: samplers on another machine may go another way.
     return (note if worst < ALIKE else warning)(FILE, "outputs", message)

@@ -103,6 +103,7 @@ def _check_moments(rows: Sequence[Row], record: Record) -> Iterator[Finding]:
         if idle[-1] < -SLACK_NS:
             message = f"took {_wall_ns(row)} ns, {after_ns - before_ns} ns after the result before"
             yield error(JOURNAL, f"{_name_row(row)}.finished_at", message)
+    # The median: a run may pause now and then, as one that is resumed does.
     typical_ns, wall_ns = median(idle), median(_wall_ns(row) for row in singles)
     if typical_ns > max(IDLE_NS, wall_ns / 2):
         message = (
@@ -116,6 +117,7 @@ def _moment_ns(text: str | None) -> int | None:
     """Nanoseconds since 1970 of an ISO 8601 text with its zone, or None."""
     try:
         moment = datetime.fromisoformat(text or "")
+        # In whole milliseconds, as they are written: a double adds digits of its own.
         return None if moment.tzinfo is None else round(moment.timestamp() * 1e3) * 1_000_000
     except (ValueError, OverflowError):
         return None
