@@ -67,6 +67,7 @@ class Protocol(Strict):
     @cached_property
     def digest(self) -> str:
         """Return the hex sha256 of all that decides a number, however the file is laid out."""
+        # Left out: a text for readers, and which numbers are asked for. Neither decides a number.
         rules = self.model_dump(mode="json", exclude={"about", "columns"})
         text = json.dumps(rules, sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()

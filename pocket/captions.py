@@ -103,6 +103,7 @@ def every_word() -> tuple[str, ...]:
     texts = [t for group in _TRAIN.values() for t in group]
     texts += [" ".join(phrase) for group in TRAIN.values() for phrase in group]
     words = " ".join(texts)
+    # Slots are no words: captions have the words of phrases in their place.
     for slot in ("{A}", "{B}", "{a}", "{b}"):
         words = words.replace(slot, " ")
     return tuple(sorted(set(words.split())))
