@@ -115,7 +115,7 @@ def from_json(value: dict[str, Any]) -> Row:
     return Row(**{**value, "error": error, "spans": spans})
 
 
-# Rows of before there were tasks hold `represent_ns` and `generate_ns`.
+# Rows that were written before there were tasks hold `represent_ns` and `generate_ns`.
 EARLIER_PHASES = ("represent", "generate")
 
 
