@@ -53,6 +53,7 @@ def mono(samples: np.ndarray, channels: Channels) -> np.ndarray:
 
 def without_dc(samples: np.ndarray) -> np.ndarray:
     """Return samples [T] minus their mean."""
+    # Summed in float64: over a long clip float32 loses digits of the mean.
     return samples - samples.mean(dtype=np.float64).astype(np.float32)
 
 
@@ -128,6 +129,7 @@ HEADER = struct.Struct("<4sI4s 4sIHHIIHHH 4sII 4sI")
 def encode(samples: np.ndarray, rate_hz: int) -> bytes:
     """Return `samples` float32 [T], mono, unclipped, as a RIFF WAVE file."""
     data = np.ascontiguousarray(samples, "<f4").data.cast("B")
+    # A format other than PCM has 18 bytes: the last two are the length of an extension, here 0.
     header = HEADER.pack(
         *(b"RIFF", HEADER.size - 8 + len(data), b"WAVE"),
         *(b"fmt ", 18, IEEE_FLOAT, 1, rate_hz, rate_hz * 4, 4, 32, 0),

@@ -30,6 +30,7 @@ def measure(metric: Metric, sets: Sets) -> np.ndarray:
     captions = sets.captions(role)
     counts = [len(table) for table in captions]
     audio = np.concatenate([clip.embeddings for clip in sets.gen(role)])
+    # The captions of a clip lie side by side, each beside a copy of its clip's row.
     scores = clap_score(np.concatenate(captions), np.repeat(audio, counts, axis=0))
     return np.bincount(np.repeat(np.arange(len(counts)), counts), scores) / counts
 

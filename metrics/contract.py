@@ -23,16 +23,16 @@ class Embedder(Protocol):
     """
 
     rate_hz: int
+    # Of the weights: part of every number's provenance.
     sha256: str
-    """Of the weights: part of every number's provenance."""
+    # Hex digest of all that decides a feature: weights, network, front end, labels, thresholds,
+    # tokenizer, precision. Features with another identity are never taken for each other.
     identity: str
-    """Hex digest of all that decides a feature: weights, network, front end, labels, thresholds,
-    tokenizer, precision. Features with another identity are never taken for each other."""
+    # What the weights are: "published: <name>", "random, seed 0", "pocket", ...
     origin: str
-    """What the weights are: "published: <name>", "random, seed 0", "pocket", ..."""
     licence: str
+    # Part of `identity`: set it, or load with it, before `identity` is asked for.
     precision: Precision
-    """Part of `identity`: set it, or load with it, before `identity` is asked for."""
 
     def load(self, device: str, precision: Precision | None = None) -> None:
         """Read the weights; without `precision` the attribute decides.
@@ -56,8 +56,8 @@ class Tagger(Embedder, Protocol):
 class TextAudioEmbedder(Embedder, Protocol):
     """A CLAP: text and audio in one space, both L2-normalised."""
 
+    # Seconds that are heard at once; of a longer waveform only the first are.
     longest_s: float
-    """Seconds that are heard at once; of a longer waveform only the first are."""
 
     def embed_text(self, captions: list[str]) -> np.ndarray:
         """Return text embeddings float32 [N, D], to the bit independent of the other captions."""

@@ -122,6 +122,7 @@ def distance(gen: Gaussian, ref: Gaussian) -> float:
     if min(products.shape) >= LARGE:
         overlap, error = _sum_from_squares(products, gen, ref)
         value = _assemble_distance(gen, ref, overlap) if np.isfinite(error) else 0.0
+        # Twice, as the overlap stands in the distance.
         if 2 * error < LARGEST_ERROR * value:
             return value
     return _assemble_distance(gen, ref, np.linalg.svd(products, compute_uv=False).sum())
@@ -162,6 +163,7 @@ def frechet_two_sample(gen: Gaussian | Clips, ref: Gaussian | Clips) -> TwoSampl
     gen = gen if isinstance(gen, Gaussian) else fit_clips("generated", gen)
     ref = ref if isinstance(ref, Gaussian) else fit_clips("reference", ref)
     left, values, right = np.linalg.svd(_multiply_factors(gen, ref), full_matrices=False)
+    # Singular values that are rounding alone have vectors that point anywhere.
     kept = values > len(values) * np.finfo(float).eps * values.max()
     left, right = left[:, kept], right[kept].T
     shift = gen.mean - ref.mean

@@ -26,7 +26,9 @@ SHAPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "imq": lambda exponent: 1 / np.sqrt(1 + exponent),
 }
 TILE = 1024
+# Pairs whose distances are all held at once, in 128 MiB.
 SORTABLE_PAIRS = 1 << 24
+# Three such digits are all bits of a double but its sign.
 DIGIT_BITS = 21
 # Squared distances below this share of both squared lengths are rounding of equal rows.
 IDENTICAL = 1e-14

@@ -95,6 +95,7 @@ def measure(metric: Metric, sets: Sets) -> Tested:
 
 def cubic(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Return the kernel [A, B] between the rows of [A, D] and [B, D]."""
+    # What overflows becomes infinite, and is refused with a reason (metrics/mmd.py).
     with np.errstate(over="ignore"):
         base = left @ right.T / left.shape[1] + 1
         return base * base * base

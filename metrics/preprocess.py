@@ -21,6 +21,7 @@ class Ear:
 
         Raises ValueError for a rate that cannot be reached.
         """
+        # Without int16, which comes after the rate is changed and takes no time.
         key = (rule.channels, rule.remove_dc, rate_hz)
         if key not in self._resampled:
             mixed = mono(self._audio.samples, rule.channels)

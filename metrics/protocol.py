@@ -47,17 +47,17 @@ class Protocol(Strict):
     name: str
     version: int = Field(ge=1)
     about: str = ""
+    # What is measured when nothing else is asked for.
     columns: tuple[str, ...]
-    """What is measured when nothing else is asked for."""
+    # Added to the generated probabilities; None where a protocol has no such term.
     kl_epsilon: float | None = Field(None, gt=0)
-    """Added to the generated probabilities; None where a protocol has no such term."""
     is_splits: int = Field(10, ge=1)
     is_seed: int = Field(2020, ge=0)
+    # Of the subsets of FAD-infinity and of permutations.
     subset_seed: int = Field(2020, ge=0)
-    """Of the subsets of FAD-infinity and of permutations."""
     networks: dict[Role, Listening]
+    # Roles whose network is not the protocol's own: such numbers are not the protocol's.
     replaced: tuple[str, ...] = ()
-    """Roles whose network is not the protocol's own: such numbers are not the protocol's."""
 
     @field_validator("networks")
     @classmethod
@@ -67,6 +67,7 @@ class Protocol(Strict):
     @cached_property
     def digest(self) -> str:
         """Return the hex sha256 of all that decides a number, however the file is laid out."""
+        # Left out: a text for readers, and which numbers are asked for. Neither decides a number.
         rules = self.model_dump(mode="json", exclude={"about", "columns"})
         text = json.dumps(rules, sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()

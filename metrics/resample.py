@@ -11,8 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 NAME = "sinc-hann-6-0.99"
+# torchaudio's defaults: `lowpass_filter_width` and `rolloff`.
 ZERO_CROSSINGS = 6
 ROLLOFF = 0.99
+# Input steps times output phases: more taps than so many take over 200 MB.
 LARGEST_BANK = 50_000_000
 
 

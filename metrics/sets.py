@@ -24,19 +24,19 @@ class Pair(NamedTuple):
 class Sets(Protocol):
     """The clips that have everything a metric needs, in the order of their sorted ids."""
 
+    # The protocol's fields: `kl_epsilon`, `is_splits`, ...
     rules: Any
-    """The protocol's fields: `kl_epsilon`, `is_splits`, ..."""
+    # Which events each clip should hold: booleans [N, C].
     labels: np.ndarray
-    """Which events each clip should hold: booleans [N, C]."""
+    # The tagger's logits [C] that mean "heard".
     thresholds: np.ndarray
-    """The tagger's logits [C] that mean "heard"."""
+    # Each clip's events, step after step, as columns of the timeline's logits.
     steps: list[tuple[tuple[int, ...], ...]]
-    """Each clip's events, step after step, as columns of the timeline's logits."""
+    # The timeline's logits [C] that mean "heard" in a window.
     window_thresholds: np.ndarray
-    """The timeline's logits [C] that mean "heard" in a window."""
 
+    # What was said, and what the system took for it.
     texts: list[tuple[str, str]]
-    """What was said, and what the system took for it."""
 
     def gen(self, role: str) -> list[Features]:
         """Return what a network made of each generated clip."""

@@ -28,6 +28,7 @@ def word_errors(caption: str, transcript: str) -> tuple[int, int]:
     import jiwer
 
     wanted, heard = normalise(caption), normalise(transcript)
+    # With no word to compare with, every word that was heard is an insertion.
     if not wanted:
         return len(heard.split()), 0
     words = jiwer.process_words(wanted, heard)

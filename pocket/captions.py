@@ -19,18 +19,16 @@ class Phrase(NamedTuple):
     participle: str
 
 
-def _read_phrases() -> dict[str, dict[str, tuple[Phrase, ...]]]:
-    text = Path(__file__).with_name("phrases.toml").read_text(encoding="utf-8")
-    return {
-        split: {
-            event: tuple(Phrase(*map(str.strip, line.split("|"))) for line in lines)
-            for event, lines in events.items()
-        }
-        for split, events in tomllib.loads(text).items()
+# Read from a table of split, event and lines "subject | finite | participle".
+_PHRASES: dict[str, dict[str, tuple[Phrase, ...]]] = {
+    split: {
+        event: tuple(Phrase(*map(str.strip, line.split("|"))) for line in lines)
+        for event, lines in events.items()
     }
-
-
-_PHRASES = _read_phrases()
+    for split, events in tomllib.loads(
+        Path(__file__).with_name("phrases.toml").read_text(encoding="utf-8")
+    ).items()
+}
 TRAIN, TEST, DEVELOPMENT = (_PHRASES[split] for split in ("train", "test", "development"))
 
 
@@ -105,6 +103,7 @@ def every_word() -> tuple[str, ...]:
     texts = [t for group in _TRAIN.values() for t in group]
     texts += [" ".join(phrase) for group in TRAIN.values() for phrase in group]
     words = " ".join(texts)
+    # Slots are no words: captions have the words of phrases in their place.
     for slot in ("{A}", "{B}", "{a}", "{b}"):
         words = words.replace(slot, " ")
     return tuple(sorted(set(words.split())))

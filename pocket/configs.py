@@ -26,6 +26,7 @@ class TextEncoderSizes(TypedDict):
     dropout_rate: float
 
 
+# 4 s of the VAE's latents: spectra of 10 ms, two to a latent.
 LATENT_FRAMES = 200
 TEXT_LENGTH = 24
 

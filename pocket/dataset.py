@@ -134,6 +134,7 @@ def make_folder(folder: Path, fill: Callable[[Path], None]) -> None:
 def render_into(folder: Path, split: str) -> None:
     """Run pocket.render in a fresh, single-threaded process."""
     environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    # The child must import this very package, also where it is not installed.
     environment["PYTHONPATH"] = os.pathsep.join(
         [
             str(Path(stabench.__file__).resolve().parents[1]),

@@ -73,6 +73,7 @@ def pocket(train: int = TRAIN, test: int = TEST) -> Gradings:
 def _describe_item(item: Item) -> Known:
     events, relation, _ = scene = item.scene
     steps = tuple((event,) for event in events) if relation == "then" else (events,)
+    # With nothing dropped the sound is the scene as `render` makes it.
     return Known(item.id, partial(drop, scene), events, item.captions[0], steps)
 
 
@@ -108,6 +109,7 @@ def swap(scene: Scene, gone: frozenset[int]) -> Audio:
         for number, sound in enumerate(events)
     )
     total = sum(layers_now, background)
+    # A substitute may be louder than what it replaces: the sum must stay within range all the same.
     return Audio(min(scale, PEAK / float(np.abs(total).max())) * total, RATE_HZ)
 
 
@@ -135,6 +137,7 @@ def _damage_events(
     """Return a damage of whole events: `make` does it to those that are gone at a level."""
     scenes_by_id = {item.id: item.scene for item in held_out}
     places = [(id_, k) for id_, scene in scenes_by_id.items() for k in range(len(scene.events))]
+    # All events in one random order: those that are gone at a level come first in it.
     order = np.random.default_rng(len(places)).permutation(len(places))
     turns = {places[index]: turn / len(places) for turn, index in enumerate(order)}
 

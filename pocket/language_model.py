@@ -95,6 +95,7 @@ def _compute_weights(probabilities: dict[Words, float]) -> dict[Words, float]:
         if history := ngram[:-1]:
             seen[history] += probability
             shorter[history] += probabilities[ngram[1:]]
+    # Where every word was seen nothing is left to share out, but for what rounding makes of zero.
     return {h: max(0.0, 1 - seen[h]) / max(1e-12, 1 - shorter[h]) for h in seen}
 
 

@@ -86,6 +86,7 @@ class NeuralVoice:
                 f"text {text!r} is /{spelled}/ in phonemes, the neural voice has no "
                 f"{unknown[0] if unknown else 'silence'!r}; say it in other words"
             )
+        # As Kokoro does: its padding, 0, begins and ends a sentence.
         ids = [0, *(self.letters[letter] for letter in spelled), 0]
         inputs = {"ids": np.array([ids], np.int64), "speed": np.ones(1, np.float32)}
         parts = [part[0].astype(np.float64) for part in self.session.run(None, inputs)]

@@ -91,6 +91,7 @@ def _render_speech(folder: Path, clips: tuple[Clip, ...]) -> None:
 
     def fill(part: Path) -> None:
         for clip in clips:
+            # Seeded by the clip's name alone: no clip's speech depends on what else is spoken.
             rng = np.random.default_rng(crc32(clip.id.encode()))
             samples = neural_voice.recorded(clip.caption or "", rng)
             path = part / f"{clip.id}.wav"

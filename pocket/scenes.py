@@ -36,6 +36,7 @@ def items(split: Split, count: int, captions: int = 1) -> list[Item]:
         relation = RELATIONS[index % len(RELATIONS)]
         events = _deal(deck, 1 if relation == "one" else 2, rng)
         texts = tuple(caption(events, relation, split, rng) for _ in range(captions))
+        # Two seeds a clip: the scene has the even ones, its speech the odd ones.
         seed = _SEED[split] + 2 * index
         item_id = f"{split}-{index:05d}-{'-'.join((relation, *events))}"
         out.append(Item(item_id, Scene(events, relation, seed), texts, seed + 1))

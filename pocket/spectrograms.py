@@ -5,6 +5,7 @@ from pathlib import Path
 
 import matplotlib
 
+# Before pyplot is imported, which else looks for a screen.
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np

@@ -27,6 +27,7 @@ TEST_VOICES = (
     "en-gb-scotland+m4", "en-gb-x-gbclan+m8",
 )  # fmt: skip
 
+# Constants of espeak-ng's speak_lib.h: how it plays, what it reports, and kinds of events.
 _SYNCHRONOUS, _PHONEME_EVENTS = 2, 1
 _END, _WORD, _PHONEME = 0, 1, 7
 
@@ -90,6 +91,7 @@ class _Espeak:
             raise RuntimeError("espeak-ng did not start; reinstall the espeakng-loader package")
         self._chunks: list[np.ndarray] = []
         self._marks: list[Mark] = []
+        # Kept on the object: the library holds only its address, and Python would free it.
         self._callback = _CALLBACK(self._receive)
         self._lib.espeak_SetSynthCallback(self._callback)
         self._lock = threading.Lock()
@@ -101,6 +103,7 @@ class _Espeak:
         events: "ctypes._Pointer[_Event]",
     ) -> int:
         if wav and count > 0:
+            # Copied: the library speaks the next chunk into the same buffer.
             self._chunks.append(np.ctypeslib.as_array(wav, (count,)).copy())
         index = 0
         while events[index].type != _END:
@@ -118,9 +121,11 @@ class _Espeak:
             self._chunks, self._marks = [], []
             if self._lib.espeak_SetVoiceByName(voice.name.encode()) != 0:
                 raise ValueError(f"unknown voice {voice.name!r}; see TRAIN_VOICES in {__name__}")
+            # espeakRATE and espeakPITCH; the last 0 says that values are not relative.
             self._lib.espeak_SetParameter(1, voice.rate, 0)
             self._lib.espeak_SetParameter(3, voice.pitch, 0)
             data = text.encode()
+            # From the start (position 0, counted in characters) to the end (0), as UTF-8.
             self._lib.espeak_Synth(data, len(data) + 1, 0, 1, 0, 1, None, None)
             self._lib.espeak_Synchronize()
             samples = np.concatenate(self._chunks).astype(np.float64) / 32768
@@ -150,6 +155,7 @@ def draw_voice(names: tuple[str, ...], rng: np.random.Generator) -> Voice:
 def record(spoken: Spoken, rng: np.random.Generator) -> np.ndarray:
     """Record the utterance in a room by a microphone: float64 [T] at 16 kHz, peak about 0.5."""
     # In double precision: a float32 matrix product would differ between processors.
+    # 22,050 Hz times 320 / 441 is 16 kHz.
     dry = resample_poly(spoken.samples, 320, 441)
     wet = np.concatenate([np.zeros(sg.samples(0.1)), dry, np.zeros(sg.samples(0.15))])
     out = wet.copy()

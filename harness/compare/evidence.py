@@ -17,12 +17,12 @@ from stabench.harness.schema import Strict
 from stabench.harness.tasks.task import DEFAULT, Task, load_task
 
 SCHEMA: Final = 1
+# The most that a baseline may be once it is unpacked; that of the pocket suite has half a megabyte.
 MOST_BYTES = 64 * 2**20
-"""Of a baseline unpacked. The pocket suite's has half a megabyte."""
 
 PerClip = dict[str, FiniteFloat]
+# Nanoseconds of every repeat of each clip, in the order in which clips were measured.
 Samples = dict[str, tuple[int, ...]]
-"""Nanoseconds of every repeat of each clip, in the order in which clips were measured."""
 
 
 class ColumnEvidence(Strict):

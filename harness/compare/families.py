@@ -14,8 +14,8 @@ from stabench.harness.compare.rows import OpenLine
 from stabench.harness.compare.verdict import Call, Line, call, is_no_worse
 from stabench.harness.stats.permutation import adjusted
 
+# Share of the phase: a stage that gains or loses less is not called, however small it is itself.
 STAGE_SHARE = 0.01
-"""Of its phase: a stage that gains or loses less is not called, however small it is itself."""
 
 
 def adjust_p_values(rows: Sequence[Sequence[OpenLine]], together: bool) -> list[dict[str, float]]:

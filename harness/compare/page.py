@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from stabench.harness.compare.compare import Comparison, SystemComparison
 from stabench.harness.compare.evidence import Evidence
 from stabench.harness.compare.verdict import Line as Verdict
-from stabench.harness.compare.verdict import Pareto
+from stabench.harness.compare.verdict import Pareto, Word
 from stabench.harness.formatting import NOTHING, counted, decimals, figure, interval
 from stabench.harness.render.page import Grid, Head, Line, Page, Printed, Section
 
@@ -53,7 +53,7 @@ PARETO: dict[Pareto, str] = {
     "not measured": "nothing is measured",
 }
 # The worst first: a reader may stop after the first words of the summary.
-WORDS = ("regressed", "improved", "inconclusive", "not measured", "same")
+WORDS: tuple[Word, ...] = ("regressed", "improved", "inconclusive", "not measured", "same")
 HEADS = (
     Head("Metric"),
     Head("Verdict"),
@@ -101,21 +101,20 @@ def _describe_run(run: Evidence) -> str:
 
 def _summarise(comparison: Comparison) -> Iterable[str]:
     for system in comparison.systems:
-        words = "; ".join(text for word in WORDS if (text := _list_metrics(system, word)))
-        yield f"{_name_system(system)}: {PARETO[system.pareto]}. {words}"
+        texts = []
+        for word in WORDS:
+            lines = system.having(word)
+            # Stages are named only where they changed: dozens are open or the same in every run.
+            if word not in ("regressed", "improved"):
+                lines = [line for line in lines if line.block != "stage"]
+            if lines:
+                texts.append(f"{word}: {', '.join(line.label for line in lines)}")
+        yield f"{_name_system(system)}: {PARETO[system.pareto]}. {'; '.join(texts)}"
     for names, which in ((comparison.only_old, "old"), (comparison.only_new, "new")):
         if names:
             yield f"only in the {which} run, not compared: {', '.join(names)}"
     for mismatch in comparison.mismatches:
         yield f"forced although {mismatch.text}"
-
-
-def _list_metrics(system: SystemComparison, word: str) -> str:
-    """Return the metrics with a verdict; of what is open or the same, without the stages."""
-    lines = [line for line in system.lines if line.verdict == word]
-    if word not in ("regressed", "improved"):
-        lines = [line for line in lines if line.block != "stage"]
-    return f"{word}: {', '.join(line.label for line in lines)}" if lines else ""
 
 
 def _name_system(system: SystemComparison) -> str:

@@ -112,6 +112,7 @@ def _pair_sets(old: ColumnEvidence, new: ColumnEvidence) -> Parts | str:
     units = len(old.per_clip)
     if units < 2:
         return f"needs at least 2 clips, has {units}"
+    # Pseudo-values have the value as their mean, so these parts sum to the difference.
     differences = np.array([new.per_clip[key] - old.per_clip[key] for key in old.per_clip]) / units
     return Parts(old.value, new.value, differences, np.full(units, 1 / units), old.n)
 
@@ -127,6 +128,7 @@ def _pair_clips(old: ColumnEvidence, new: ColumnEvidence, groups: Mapping[str, s
     if len(numbers) < 2:
         return f"needs at least 2 clips that both have, has {len(clips)}"
     a, b = (np.array([values[clip] for clip in clips]) for values in (before, after))
+    # Clips of one recording are one unit: they turn their signs together.
     parts = np.bincount(unit, b - a) / len(clips)
     return Parts(
         float(a.mean()), float(b.mean()), parts, np.bincount(unit) / len(clips), len(clips)

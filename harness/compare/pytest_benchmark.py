@@ -68,6 +68,7 @@ class BenchmarkFile(_Part):
     @classmethod
     def _once(cls, benchmarks: tuple[Benchmark, ...]) -> tuple[Benchmark, ...]:
         counts = Counter(benchmark.fullname for benchmark in benchmarks)
+        # Of each name one is taken away: what is left is there more than once.
         for name in counts - Counter(set(counts)):
             raise ValueError(f"'{name}' is there {counts[name]} times; give each its own name")
         return benchmarks
@@ -235,19 +236,18 @@ def build_page(old: str, new: str, lines: Iterable[Line]) -> Page:
         "blocks anew to both files, adjusted over all benchmarks (Holm). regressed, improved: "
         f"adjusted p at most 0.05 and {100 * FIVE_PERCENT.effect:g} % or more."
     )
-    rows = tuple(_build_row(line) for line in lines)
+    rows = []
+    for line in lines:
+        numbers = [NOTHING] * 4
+        if line.change is not None and line.p_adjusted is not None:
+            p = "< 0.001" if line.p_adjusted < 0.001 else figure(line.p_adjusted, 3)
+            numbers = [*format_ends(line), format_inline(line), p]
+        strong = line.verdict in ("regressed", "improved")
+        head = (Printed(line.label), Printed(line.verdict, line.reason, strong))
+        rows.append(Row((*head, *map(Printed, numbers))))
     title = "Benchmarks" if rows else "No benchmarks"
     sections = (
-        Section("benchmarks", title, grid=Grid(HEADS, rows) if rows else None),
+        Section("benchmarks", title, grid=Grid(HEADS, tuple(rows)) if rows else None),
         Section("method", "How it is decided", (method,)),
     )
     return Page(f"{new} against {old}", "pytest-benchmark", sections)
-
-
-def _build_row(line: Line) -> Row:
-    strong = line.verdict in ("regressed", "improved")
-    head = (Printed(line.label), Printed(line.verdict, line.reason, strong))
-    if line.change is None or line.p_adjusted is None:
-        return Row((*head, *[Printed(NOTHING)] * 4))
-    p = "< 0.001" if line.p_adjusted < 0.001 else figure(line.p_adjusted, 3)
-    return Row((*head, *map(Printed, (*format_ends(line), format_inline(line), p))))

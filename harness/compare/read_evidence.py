@@ -30,8 +30,8 @@ from stabench.metrics.registry import WER
 LOWEST = 0.0
 NO_TRANSCRIPT = "clips.parquet does not hold the words of these scores; stabench score RUN"
 
+# Errors and words of each clip.
 Counts = dict[str, tuple[int, int]]
-"""Errors and words of each clip."""
 
 
 def read_wer(folder: Path, system: str) -> Counts:
@@ -81,8 +81,8 @@ def pseudo_values(
 
 UNKEPT = "scored before influences were kept; stabench score RUN"
 OTHER = "the shares kept are those of other scores; stabench score RUN"
+# Columns that say what another one says: recall over a constant.
 DERIVED = ("ceiling_share",)
-"""Columns that say what another one says: recall over a constant."""
 # What decides a feature: where weights came from, or on which device, does not count.
 HEARING = ("identity", "rate_hz", "resampler", "channels", "mean_removed", "int16", "long")
 

@@ -62,6 +62,7 @@ class OpenLine(NamedTuple):
 def measure_row(pair: Pair, options: Options) -> list[OpenLine]:
     """Return columns in the order of the old run, then the latencies, then their stages."""
     before, now = pair.before, pair.now
+    # A dict keeps the old run's order, which a set would not.
     columns = dict.fromkeys((*before.columns, *now.columns))
     lines = [_measure_column(pair, column, options) for column in columns]
     for phase in pair.new.of_task.phases:

@@ -133,10 +133,10 @@ def _may_be_better(line: Line) -> bool:
     return not is_no_worse(line.change, worse, line.bounds, relative=relative)
 
 
+# Every significant change counts, and only equality is the same.
 ANY = Bounds()
-"""Every significant change counts, and only equality is the same."""
+# For a latency: less is what a machine does on its own from one run to the next.
 FIVE_PERCENT = Bounds(0.05, 0.05)
-"""Of a latency: less is what a machine does on its own from one run to the next."""
 
 
 @dataclass(frozen=True)

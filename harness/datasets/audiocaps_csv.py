@@ -106,6 +106,7 @@ def _read_rows(path: Path, columns: Sequence[str] = COLUMNS) -> list[dict[str, A
     """Return rows of a CSV with these columns, each with the number of its last `line`."""
     text = _read_text(path)
     try:
+        # Strictly: else a quote that is never closed swallows the rest of the table unseen.
         reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         names = list(reader.fieldnames or [])
         rows = [{**row, "line": reader.line_num} for row in reader]
@@ -135,6 +136,7 @@ def _read_text(path: Path) -> str:
     if not path.is_file():
         raise MissingError(f"'{path}': no such file; give AudioCaps' test.csv or a file like it")
     try:
+        # Spreadsheets begin a CSV with a byte-order mark, which is no part of the first name.
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise StabenchError(f"'{path}': not UTF-8 text ({error})") from error

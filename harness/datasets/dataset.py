@@ -186,4 +186,5 @@ def _check_folder(path: str | Path, what: str) -> Path:
 def clip_seed(seed: int, clip: str, repeat: int) -> int:
     """Return the seed of a clip's noise, 0 to 2**63 - 1: one for any order, batch and system."""
     digest = hashlib.sha256(f"{seed}:{clip}:{repeat}".encode()).digest()
+    # 63 bits are a signed integer of 64 bits to every library that is given it.
     return int.from_bytes(digest[:8], "big") >> 1

@@ -66,26 +66,22 @@ def _read_batches(shard: Path) -> Iterator[Any]:
     if shard.suffix == ".parquet":
         with parquet.ParquetFile(shard) as file:
             columns = _find_columns(shard, file.schema_arrow)
+            # Each row holds a whole recording: more of them at once would fill the memory.
             for batch in file.iter_batches(batch_size=32, columns=columns):
                 yield batch.select(columns)
         return
-    with pa.memory_map(str(shard)) as source, _open_reader(source) as reader:
-        columns = _find_columns(shard, reader.schema)
-        for batch in reader:
-            yield batch.select(columns)
-
-
-def _open_reader(source: Any) -> Any:
-    """Open an Arrow file: the stream format, which the package writes, or the file format."""
-    import pyarrow as pa
-
-    is_file = source.read(6) == b"ARROW1"
-    source.seek(0)
-    if not is_file:
-        return pa.ipc.open_stream(source)
-    file = pa.ipc.open_file(source)
-    batches = (file.get_batch(index) for index in range(file.num_record_batches))
-    return pa.RecordBatchReader.from_batches(file.schema, batches)
+    with pa.memory_map(str(shard)) as source:
+        # Arrow's stream format, which the package writes, or its file format: the first bytes of
+        # the latter tell them apart, their ending does not.
+        is_file = source.read(6) == b"ARROW1"
+        source.seek(0)
+        with pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source) as reader:
+            columns = _find_columns(shard, reader.schema)
+            batches = reader
+            if is_file:
+                batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
+            for batch in batches:
+                yield batch.select(columns)
 
 
 def _find_columns(shard: Path, schema: Any) -> list[str]:

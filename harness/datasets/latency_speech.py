@@ -10,7 +10,6 @@ more than 23 words, 1.8 % of all, would last over 8 s and are left out: mean 3.8
 """
 
 import hashlib
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -31,11 +30,13 @@ PEAK = 0.5
 
 _THINGS = ("dog", "bell", "door", "train", "bird", "clock", "river", "crowd", "motor", "kettle")
 _VERBS = ("hums", "rings", "roars", "creaks", "rattles", "echoes", "clatters", "drones", "hisses")
+# By their number of words, so that a caption can have exactly as many as it should.
 _FILLERS = {
     1: ("loudly", "softly", "again", "nearby", "outside", "slowly", "faintly"),
     2: ("far away", "very quickly", "once more", "close by"),
     3: ("in the distance", "behind a wall", "near the road", "under the roof", "over the water"),
 }
+# By their number of words with those of the clause (three) that follows each.
 _LINKS = {4: ("while", "as", "and"), 5: ("and then", "followed by")}
 
 
@@ -55,23 +56,21 @@ def latency_speech(clips: int = 144, seed: int = 0) -> Dataset:
     if clips < 2:
         raise StabenchError(f"latency-speech: clips is {clips}, allowed are 2 and more")
     listed = utterances(clips, seed)
-    text = "".join(f"{utterance.caption}\0{utterance.duration_s:.4f}\n" for utterance in listed)
-    version = hashlib.sha256(f"{seed}\n{text}".encode()).hexdigest()[:12]
+    lines = "".join(f"{utterance.caption}\0{utterance.duration_s:.4f}\n" for utterance in listed)
+    version = hashlib.sha256(f"{seed}\n{lines}".encode()).hexdigest()[:12]
     folder = cache_folder() / f"latency-speech-{version}"
     folder.mkdir(parents=True, exist_ok=True)
-    return Dataset(
-        "latency-speech",
-        version,
-        tuple(
-            Clip(
-                id=f"utterance{number:04d}",
-                caption=utterance.caption,
-                speech=_write_speech(folder, number, utterance, seed),
-                reference=None,
-            )
-            for number, utterance in enumerate(listed)
-        ),
-    )
+    spoken = []
+    for number, (text, duration_s) in enumerate(listed):
+        name = f"utterance{number:04d}"
+        path = folder / f"{name}.wav"
+        if not path.is_file():
+            syllables = max(1, round(len(text.split()) * SYLLABLES_PER_WORD))
+            # A generator of its own for each clip: a file that is there already shifts no other.
+            samples = speech_like(duration_s, syllables, np.random.default_rng([seed, number]))
+            files.write_bytes(path, audio.encode(samples, RATE_HZ))
+        spoken.append(Clip(id=name, caption=text, speech=path, reference=None))
+    return Dataset("latency-speech", version, tuple(spoken))
 
 
 def utterances(count: int, seed: int) -> list[Utterance]:
@@ -111,30 +110,17 @@ def speech_like(duration_s: float, syllables: int, rng: np.random.Generator) -> 
     count = round(duration_s * RATE_HZ)
     spectrum = np.fft.rfft(rng.standard_normal(count))
     hz = np.fft.rfftfreq(count, 1 / RATE_HZ)
+    # Amplitudes fall by f^-1.5: 9 dB an octave.
     tilt = np.where(hz < 80, 0.0, np.minimum(1.0, (500 / np.maximum(hz, 1)) ** 1.5))
-    voiced = np.fft.irfft(spectrum * tilt, count) * _draw_envelope(count, syllables, rng)
-    return (PEAK * voiced / np.abs(voiced).max()).astype(np.float32)
-
-
-def _draw_envelope(count: int, syllables: int, rng: np.random.Generator) -> np.ndarray:
-    """Return half sines of unequal length and height, one after another."""
+    # Syllables: half sines of unequal length and height, one after another.
     edges = np.cumsum(rng.uniform(0.6, 1.4, syllables))
     ends = np.round(edges / edges[-1] * count).astype(int)
     envelope = np.zeros(count)
     for start, end in zip([0, *ends[:-1]], ends, strict=True):
         bump = np.sin(np.pi * (np.arange(end - start) + 0.5) / max(1, end - start))
         envelope[start:end] = rng.uniform(0.5, 1.0) * bump
-    return envelope
-
-
-def _write_speech(folder: Path, number: int, utterance: Utterance, seed: int) -> Path:
-    path = folder / f"utterance{number:04d}.wav"
-    if not path.is_file():
-        syllables = max(1, round(len(utterance.caption.split()) * SYLLABLES_PER_WORD))
-        rng = np.random.default_rng([seed, number])
-        samples = speech_like(utterance.duration_s, syllables, rng)
-        files.write_bytes(path, audio.encode(samples, RATE_HZ))
-    return path
+    voiced = np.fft.irfft(spectrum * tilt, count) * envelope
+    return (PEAK * voiced / np.abs(voiced).max()).astype(np.float32)
 
 
 def _draw_clause(rng: np.random.Generator) -> str:

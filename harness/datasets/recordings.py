@@ -13,8 +13,8 @@ from stabench.harness.datasets import hf_shards
 from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.files import write_bytes
 
+# What libsndfile reads beside WAV; a copy as WAV is kept in the cache folder.
 CONVERTED = (".flac", ".ogg", ".opus", ".mp3")
-"""What libsndfile reads beside WAV; a copy as WAV is kept in the cache folder."""
 OTHER = (".m4a", ".aac", ".mp4", ".webm", ".mkv", ".wma")
 
 
@@ -54,7 +54,16 @@ def find(place: Path, wanted: Mapping[str, Names], split: str = "test") -> Found
     if not place.is_dir():
         raise MissingError(f"recordings '{place}': no such folder; give a folder of audio files")
     tables = hf_shards.list_shards(place, split)
-    return in_tables(tables, wanted) if tables else in_folder(_find_innermost(place, split), wanted)
+    if tables:
+        return in_tables(tables, wanted)
+    # In what aac-datasets leaves, the files lie some folders down, in one folder for each rate.
+    roots = [base for base in (place / "AUDIOCAPS", place) if base.is_dir()]
+    folders = [path / split for root in roots for path in sorted(root.glob("audio_*Hz"))]
+    folders = [path for path in folders if path.is_dir()]
+    if len(folders) > 1:
+        names = ", ".join(f"'{path}'" for path in folders)
+        raise StabenchError(f"recordings '{place}' are there at several rates; give one of {names}")
+    return in_folder(folders[0] if folders else place, wanted)
 
 
 def in_folder(folder: Path, wanted: Mapping[str, Names]) -> Found:
@@ -168,14 +177,3 @@ def _convert_to_wav(content: bytes) -> bytes:
     target = io.BytesIO()
     soundfile.write(target, samples, rate_hz, "PCM_16" if exact else "PCM_24", format="WAV")
     return target.getvalue()
-
-
-def _find_innermost(place: Path, split: str) -> Path:
-    """Return the folder of audio files itself, in what aac-datasets leaves."""
-    roots = [base for base in (place / "AUDIOCAPS", place) if base.is_dir()]
-    folders = [path / split for root in roots for path in sorted(root.glob("audio_*Hz"))]
-    folders = [path for path in folders if path.is_dir()]
-    if len(folders) > 1:
-        names = ", ".join(f"'{path}'" for path in folders)
-        raise StabenchError(f"recordings '{place}' are there at several rates; give one of {names}")
-    return folders[0] if folders else place

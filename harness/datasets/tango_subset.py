@@ -18,5 +18,5 @@ _IDS = """
     XP1L5k-Zxro xnVqvc7N7Po t3VFlDiEKgY -mhFGevxLUg 4bUL_ttiOdw Af4a-9rcnP0 g0l8ArPOTvA ETb9EIQOMAA
     77nElZGi5NU
 """
+# YouTube ids, in the order of test.csv.
 LEFT_OUT = frozenset(_IDS.split())
-"""YouTube ids, in the order of test.csv."""

@@ -16,8 +16,9 @@ from stabench.harness.compare.evidence import Evidence, SystemEvidence
 from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.suites.suite import Suite, parse
 
+# Suffixes of the two names of a system.
 BASE, HEAD = "+base", "+head"
-"""Suffixes of the two names of a system."""
+# It is called as an interpreter is: `shift` drops the engine's own start.py.
 LAUNCHER = """#!/bin/sh
 # Workers import the source tree that belongs to their side, whatever tree the engine runs from.
 shift
@@ -29,8 +30,8 @@ PYTHONPATH={source}
 export PYTHONPATH
 exec {python} -c {program}
 """
+# Where it lies in earlier trees, which import their rooms without "stabench.".
 EARLIER_WORKER = Path("harness") / "worker.py"
-"""Where trees have it that import their rooms by their own names, without "stabench."."""
 EARLIER_PROGRAM = """
 from harness import registry, worker
 attribute, moved = registry.attribute, {"systems.cascade.registry": "systems.cascade.published"}
@@ -73,6 +74,7 @@ def interleave(suite: Suite, base_python: Path | str, head_python: Path | str) -
         for system in value["system"]
         for suffix, python in sides
     ]
+    # Turns of one clip: in longer ones a slow spell of the machine would hit one side alone.
     value["protocol"] |= {"block": 1}
     return parse(f"suite '{suite.name}', interleaved", value)
 

@@ -16,8 +16,8 @@ from stabench.harness.runs.run_folder import Request
 from stabench.harness.stats.bootstrap import LEAST_BLOCKS
 
 CLIPS = 72
+# The checks of results/baselines/gate.toml, which share one family: 2 systems, 9 tests each.
 TESTS = 18
-"""The checks of results/baselines/gate.toml, which share one family: 2 systems, 9 tests each."""
 
 
 def measure_noise(

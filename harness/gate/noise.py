@@ -67,8 +67,8 @@ def read(path: Path) -> Noise | None:
 
 
 SPLITS = 400
+# The interval plays no part in an alarm, so that few resamples will do.
 QUICK = Sampling(resamples=20, draws=999)
-"""The interval plays no part in an alarm, so that few resamples do."""
 FALSE_ALARMS = 0.01
 LEAST = 0.01
 STEP = 0.005
@@ -87,7 +87,10 @@ def measure_phase(
     """
     logs = pair_logs(old, new)
     rng = np.random.default_rng(seed)
-    threshold = _find_threshold(list(draw_splits(logs, splits, rng)))
+    sizes = np.expm1([np.median(split) for split in draw_splits(logs, splits, rng)])
+    # "higher": of the two slowdowns around the quantile the one that fewer splits exceed.
+    worst = float(np.quantile(sizes, 1 - FALSE_ALARMS, method="higher"))
+    threshold = round(max(LEAST, float(np.ceil(worst / STEP)) * STEP), 4)
     # Other splits than those that chose the threshold, which would flatter it.
     resplits = list(draw_splits(logs, splits, rng))
     alarms = _count_alarms(resplits, 0.0, threshold, tests)
@@ -126,13 +129,6 @@ def draw_splits(logs: np.ndarray, count: int, rng: np.random.Generator) -> Itera
         # The system is the same on both sides: which is old and which is new means nothing.
         signs = rng.choice((-1.0, 1.0), size=(blocks, 1))
         yield (signs * logs[index]).ravel()[:n]
-
-
-def _find_threshold(splits: list[np.ndarray]) -> float:
-    """Return the least slowdown, as a share, that at most FALSE_ALARMS of the splits exceed."""
-    sizes = np.expm1([np.median(logs) for logs in splits])
-    worst = float(np.quantile(sizes, 1 - FALSE_ALARMS, method="higher"))
-    return round(max(LEAST, float(np.ceil(worst / STEP)) * STEP), 4)
 
 
 def _count_alarms(splits: list[np.ndarray], slowdown: float, threshold: float, tests: int) -> int:

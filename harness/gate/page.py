@@ -41,10 +41,18 @@ def build_page(gate: Gate) -> Page:
     for run in (gate.new, gate.old):
         commit = run.git_commit and f"commit {run.git_commit[:12]}"
         titles.append(", ".join(part for part in (run.name, run.made_at, commit) if part))
-    rows = tuple(row for check in gate.checks for row in _build_rows(check))
+    rows = []
+    for check in gate.checks:
+        strong = check.verdict in ("regressed", "improved")
+        verdict = Printed(check.verdict, check.reason, strong)
+        names = (Printed(check.system), Printed(check.label), verdict)
+        rows.append(Row((*names, *_format_numbers(check.line))))
+        for stage in check.stages:
+            names = (Printed(check.system), Printed(stage.label), Printed("slower"))
+            rows.append(Row((*names, *_format_numbers(stage))))
     sections = (
         Section("answer", "Answer", points=tuple(_list_points(gate))),
-        Section("checks", "Checks", grid=Grid(HEADS, rows))
+        Section("checks", "Checks", grid=Grid(HEADS, tuple(rows)))
         if rows
         else Section("checks", "No checks", NO_CHECKS),
         Section("method", "How it is decided", (METHOD, *gate.notes)),
@@ -89,15 +97,6 @@ def describe_check(check: Check) -> str:
     return f"{text}; {check.reason}" if check.reason else text
 
 
-def _build_rows(check: Check) -> Iterator[Row]:
-    strong = check.verdict in ("regressed", "improved")
-    verdict = Printed(check.verdict, check.reason, strong)
-    yield Row((Printed(check.system), Printed(check.label), verdict, *_format_numbers(check.line)))
-    for stage in check.stages:
-        head = (Printed(check.system), Printed(stage.label), Printed("slower"))
-        yield Row((*head, *_format_numbers(stage)))
-
-
 def _format_numbers(line: Line | None) -> tuple[Printed, ...]:
     if line is None or line.change is None:
         return tuple([Printed(NOTHING)] * 5)
@@ -107,8 +106,8 @@ def _format_numbers(line: Line | None) -> tuple[Printed, ...]:
     return tuple(Printed(text) for text in (*format_ends(line), format_inline(line), least, shown))
 
 
+# Beside control characters and surrogates, what XML 1.0 has no way to hold.
 LAST = {"\ufffe", "\uffff"}
-"""Beside control characters and surrogates, what XML 1.0 has no way to hold."""
 
 
 def to_junit(gate: Gate) -> bytes:

@@ -16,12 +16,12 @@ from stabench.harness.errors import StabenchError
 from stabench.harness.scoring.examination import Thresholds
 from stabench.metrics.audio import Audio
 
+# Fewest levels of a damage: a rank correlation over fewer proves little.
 LEVELS = 6
-"""Fewest levels of a damage: a rank correlation over fewer proves little."""
+# Sounds of each kind below which nothing can be calculated; a real examination has a hundred.
 FEWEST = 4
-"""Sounds of each kind below which nothing can be calculated; a real examination has a hundred."""
+# Of the low-pass filter: Butterworth's magnitude, 48 dB an octave, without a shift of phase.
 ORDER = 8
-"""Of the low-pass filter: Butterworth's magnitude, 48 dB an octave, without a shift of phase."""
 
 
 class Known(NamedTuple):

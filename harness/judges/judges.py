@@ -36,6 +36,7 @@ from stabench.metrics.protocol import Protocol
 from stabench.metrics.registry import METRICS
 from stabench.metrics.sets import class_logits
 
+# What rests on the network of a role and must follow damage.
 COLUMNS: dict[str, tuple[str, ...]] = {
     "fad": ("fad",),
     "tagger": ("fd", "kl"),
@@ -43,13 +44,12 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "clap_music": ("clap_music",),
     "timeline": (),
 }
-"""What rests on the network of a role and must follow damage."""
+# What rests on it and is a share of clips: the recordings themselves must have nearly all.
 IDEALS: dict[str, tuple[str, ...]] = {"timeline": ("order", "overlap")}
-"""What rests on it and is a share of clips: the recordings themselves must have nearly all."""
+# The roles whose embeddings a distance of sets compares, and that distance.
 DISTANCES = {"fad": "fad", "tagger": "fd"}
-"""The roles whose embeddings a distance of sets compares, and that distance."""
+# A damage that judges may weigh differently: it takes no part in their agreement.
 UNORDERED = "gain"
-"""A damage that judges may weigh differently: it takes no part in their agreement."""
 HALVINGS = 10
 TRAIN, PLAIN, NOISE, QUIETER, LOUDER = "train", "plain", "white noise", "quieter", "louder"
 

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+# Of a linear probe, in units of the mean squared length of its standardised rows.
 PENALTIES = np.logspace(-4, 4, 17)
-"""Of a linear probe, in units of the mean squared length of its standardised rows."""
 
 
 class Spread(NamedTuple):

@@ -18,8 +18,8 @@ from stabench.harness.stats.estimate import Estimate
 Kind = Literal["cell", "ratio", "claim"]
 Outcome = Literal["reproduced", "off", "not comparable", "not run", "not rated"]
 OUTCOMES: tuple[Outcome, ...] = ("reproduced", "off", "not comparable", "not run", "not rated")
+# Sigmas from the middle of a normal distribution to the ends of its 95 % interval.
 Z = 1.96
-"""Sigmas from the middle of a normal distribution to the ends of its 95 % interval."""
 NO_INTERVAL = "the run's figure has no interval"
 
 
@@ -58,6 +58,7 @@ def make_published(
     """Return a figure as a paper prints it, with `digits` decimals."""
     if value is None:
         return Published(None, 0.0, 0.0, digits, unit)
+    # What rounds to the printed figure lies within half of its last digit.
     half = 0.5 * 10.0**-digits
     return Published(value, value - half, value + half, digits, unit, pm)
 
@@ -160,6 +161,7 @@ def _judge_claim(paper: Paper, claim: Claim, results: Results) -> Iterator[Verdi
     rows = paper.row(claim.of), paper.row(claim.over)
     worded = make_published(claim.value, claim.digits, claim.unit)
     quoted = f"\N{LEFT DOUBLE QUOTATION MARK}{claim.quote}\N{RIGHT DOUBLE QUOTATION MARK}"
+    # As the authors word it, then as their table gives it: rounding sets the two apart.
     yield from _judge_pairs(paper, "claim", rows, quoted, worded, claim.column, results)
     exact = _divide_published(paper.column(claim.column), *rows)
     computed = _reduce(Estimate(exact.value, exact.low, exact.high))
@@ -242,6 +244,7 @@ def _divide_published(column: Column, of: PaperRow, over: PaperRow) -> Published
     """Return the ratio of two cells, between the ends that their rounding allows."""
     above = make_published(of.cells[column.key].value, column.digits)
     below = make_published(over.cells[column.key].value, column.digits)
+    # The ratio is least where the upper cell was rounded up and the lower one down.
     value = of.cells[column.key].value / over.cells[column.key].value
     return Published(value, above.low / below.high, above.high / below.low, RATIO_DIGITS)
 

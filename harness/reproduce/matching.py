@@ -50,6 +50,7 @@ def explain_quality(
     if results.random(standing.use):
         yield REFUSED
     record = results.run.record if results.run else None
+    # A miniature is the published system in its form alone: its options would all differ.
     if record and not standing.miniature:
         yield from explain_options(standing, record, row.options)
     dataset = record.dataset if record else None
@@ -99,17 +100,13 @@ def explain_options(
     precision = standing.use.precision or record.suite.protocol.precision
     options = {**standing.use.options, "precision": precision}
     for name, values in allowed.items():
-        value = _get_option(options, name)
+        # "a.b" is option b of the table a, and what is not set at any depth is the default.
+        value: Any = options
+        for part in name.split("."):
+            if not isinstance(value, Mapping) or part not in value:
+                value = DEFAULT
+                break
+            value = value[part]
         if value not in values:
             among = " or ".join(map(str, values))
             yield f"{standing.use.name}: {name} is {value}, as published it is {among}"
-
-
-def _get_option(options: Mapping[str, Any], name: str) -> Any:
-    """Return the value under a dotted name; DEFAULT when it is not set."""
-    value: Any = options
-    for part in name.split("."):
-        if not isinstance(value, Mapping) or part not in value:
-            return DEFAULT
-        value = value[part]
-    return value

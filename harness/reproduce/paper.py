@@ -1,7 +1,6 @@
 """A paper's table as data: every published figure with its source, read strictly from TOML."""
 
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -10,8 +9,8 @@ from pydantic import Field, FiniteFloat, ValidationError, model_validator
 from stabench.harness.errors import MissingError, StabenchError, unknown
 from stabench.harness.schema import Strict, first_wrong
 
+# Where the tables of the package lie: the files of results/paper/.
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "paper"
-"""Where the tables of the package lie: the files of results/paper/."""
 
 
 Option = bool | int | float | str
@@ -154,7 +153,11 @@ class Paper(Strict):
         if len(rows) < len(self.rows) or len(columns) < len(self.columns):
             raise ValueError("a row or a column occurs twice; every name must differ")
         # Names first: the checks below them look rows and columns up.
-        for kind, name in self._list_names():
+        mentions = [("column", key) for row in self.rows for key in (*row.cells, *row.not_rated)]
+        for pair in self._list_pairs():
+            mentions += [("row", name) for name in (pair.of, *_list_over(pair.over))]
+            mentions.append(("column", pair.column))
+        for kind, name in mentions:
             known = {*rows} if kind == "row" else {*columns}
             if name not in known:
                 raise ValueError(unknown(kind, name, known))
@@ -185,14 +188,6 @@ class Paper(Strict):
 
     def _list_pairs(self) -> list[Ratio | Claim]:
         return [*self.ratios, *self.claims]
-
-    def _list_names(self) -> Iterator[tuple[str, str]]:
-        """Yield every mention of a row or a column."""
-        for row in self.rows:
-            yield from (("column", key) for key in (*row.cells, *row.not_rated))
-        for pair in self._list_pairs():
-            yield from (("row", name) for name in (pair.of, *_list_over(pair.over)))
-            yield "column", pair.column
 
 
 def read(path: Path) -> Paper:
@@ -231,4 +226,5 @@ def read_all(folder: Path = FOLDER) -> tuple[Paper, ...]:
 
 
 def _list_over(over: str | tuple[str, ...]) -> tuple[str, ...]:
+    # A ratio lists rows, a claim names one.
     return (over,) if isinstance(over, str) else over

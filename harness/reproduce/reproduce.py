@@ -13,7 +13,7 @@ from stabench.harness.formatting import NOTHING, counted, decimals, figure, inte
 from stabench.harness.render.markdown import to_markdown
 from stabench.harness.render.page import Grid, Head, Line, Page, Printed, Section
 from stabench.harness.report.table import Table, tabulate
-from stabench.harness.reproduce.figures import OUTCOMES, Published, Verdict, judge_paper
+from stabench.harness.reproduce.figures import OUTCOMES, Verdict, judge_paper
 from stabench.harness.reproduce.paper import FOLDER, Claim, Paper, read_all
 from stabench.harness.runs.results import Results
 
@@ -129,7 +129,11 @@ def _explain_claim(paper: Paper, claim: Claim) -> str:
 
 def _build_line(verdict: Verdict, numbers: dict[str, int]) -> Line:
     """Return a figure with the run's systems, its verdict with reasons, and both figures."""
-    run, digits = verdict.run, _choose_digits(verdict)
+    run, published = verdict.run, verdict.published
+    digits = published.digits
+    # More digits than the paper prints, where those would show the run's figure as 0.
+    if run.value is not None and abs(run.value) < 10.0 ** (1 - digits):
+        digits = max(digits, decimals([run.value]))
     value = NOTHING if run.value is None else figure(run.value, digits)
     ends = interval(run.low, run.high, digits) if run.value is not None else ""
     why = sorted(numbers[reason] for reason in verdict.reasons)
@@ -137,33 +141,20 @@ def _build_line(verdict: Verdict, numbers: dict[str, int]) -> Line:
     # Beyond a hundred sigmas their decimals say nothing.
     shown = figure(sigmas, 1 if sigmas < 100 else 0)
     off = f"off by {shown} sigma" if verdict.outcome == "off" else ""
+    printed = NOTHING
+    if published.value is not None:
+        printed = figure(published.value, published.digits)
+        if published.pm is not None:
+            printed += f" \N{PLUS-MINUS SIGN} {figure(published.pm, published.digits)}"
+        printed = f"{printed} {published.unit}".strip()
     return Line(
         (
             Printed(verdict.figure, " / ".join(verdict.systems)),
             Printed(off or verdict.outcome, f"see {', '.join(map(str, why))}" if why else ""),
-            Printed(_format_published(verdict.published)),
+            Printed(printed),
             Printed(value, ends),
         )
     )
-
-
-def _choose_digits(verdict: Verdict) -> int:
-    """Return the digits of the published figure, or more where they would show the run's as 0."""
-    digits, value = verdict.published.digits, verdict.run.value
-    if value is not None and abs(value) < 10.0 ** (1 - digits):
-        return max(digits, decimals([value]))
-    return digits
-
-
-def _format_published(published: Published) -> str:
-    if published.value is None:
-        return NOTHING
-    pm = (
-        ""
-        if published.pm is None
-        else f" \N{PLUS-MINUS SIGN} {figure(published.pm, published.digits)}"
-    )
-    return f"{figure(published.value, published.digits)}{pm} {published.unit}".strip()
 
 
 def to_json(results: Results, judged: Sequence[Judged]) -> dict[str, Any]:

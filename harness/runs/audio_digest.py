@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from stabench.harness.runs.journal import Row
 
+# Stands for a sound that should be there and could not be heard.
 BROKEN = "broken"
-"""Stands for a sound that should be there and could not be heard."""
 
 
 def of_sound(content_sha256: str, rate_hz: int) -> str:

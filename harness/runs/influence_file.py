@@ -14,11 +14,11 @@ from typing import NamedTuple
 from stabench.harness.errors import StabenchError
 
 NAME = "influence.parquet"
+# Begins the key of a group that holds a recording and no clip; no clip's id has a slash.
 RECORDING = "recording/"
-"""Begins the key of a group that holds a recording and no clip; no clip's id has a slash."""
 
+# System, column, group -> share. The shares of a column sum to 0.
 Shares = dict[str, dict[str, dict[str, float]]]
-"""System, column, group -> share. The shares of a column sum to 0."""
 
 
 class Influences(NamedTuple):

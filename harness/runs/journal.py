@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from stabench.harness.errors import StabenchError
 
+# Name of what a phase took beyond its marked stages.
 REMAINDER = "(remainder)"
-"""Name of what a phase took beyond its marked stages."""
 
 
 class Span(NamedTuple):
@@ -56,6 +56,7 @@ class Row:
     largest resident size so far.
     """
 
+    # For the reader alone. A model of pydantic's own would make every worker import pydantic.
     __pydantic_config__ = {"extra": "forbid", "strict": True, "allow_inf_nan": False}  # noqa: RUF012
     system: str
     clip: str
@@ -114,8 +115,8 @@ def from_json(value: dict[str, Any]) -> Row:
     return Row(**{**value, "error": error, "spans": spans})
 
 
+# Rows that were written before there were tasks hold `represent_ns` and `generate_ns`.
 EARLIER_PHASES = ("represent", "generate")
-"""Rows of before there were tasks hold `represent_ns` and `generate_ns`."""
 
 
 def with_phases(value: dict[str, Any]) -> dict[str, Any]:
@@ -128,6 +129,7 @@ def with_phases(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _upgrade(line: bytes) -> bytes:
+    # By its bytes: rows of today are not decoded twice.
     if b'"represent_ns"' not in line:
         return line
     try:
@@ -144,26 +146,25 @@ def read(path: Path) -> list[Row]:
     """
     if not path.exists():
         return []
-    *whole, _torn = path.read_bytes().split(b"\n")
-    rows: dict[Key, Row] = {}
-    for number, line in enumerate(whole, 1):
-        row = _parse_line(path, number, line)
-        rows.pop(row.key, None)  # so that rows stay in the order of their last lines
-        rows[row.key] = row
-    return list(rows.values())
-
-
-def _parse_line(path: Path, number: int, line: bytes) -> Row:
-    from pydantic import ValidationError  # a worker, which reads no journal, goes without it
+    # Imported here: a worker, which reads no journal, goes without pydantic.
+    from pydantic import ValidationError
 
     from stabench.harness.schema import first_key
 
-    try:
-        return reader().validate_json(_upgrade(line))
-    except ValidationError as error:
-        raise StabenchError(
-            f"{path}, line {number}: not a row of this journal ({first_key(error)}); remove it"
-        ) from None
+    # A whole line ends with a line break: what stands after the last one was torn by a kill.
+    *whole, _torn = path.read_bytes().split(b"\n")
+    rows: dict[Key, Row] = {}
+    for number, line in enumerate(whole, 1):
+        try:
+            row: Row = reader().validate_json(_upgrade(line))
+        except ValidationError as error:
+            raise StabenchError(
+                f"{path}, line {number}: not a row of this journal ({first_key(error)}); remove it"
+            ) from None
+        # Taken out first, so that rows stay in the order of their last lines.
+        rows.pop(row.key, None)
+        rows[row.key] = row
+    return list(rows.values())
 
 
 @cache
@@ -183,6 +184,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 (open as long as the run)
         try:
+            # The lock goes with the process, however it ends: none is left to keep a run shut.
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.close()

@@ -14,6 +14,7 @@ from stabench.harness.tasks.task import DEFAULT
 
 NAME = "metrics.json"
 SCHEMA: Final = 5
+# How a file of schema 4 begins: only such a file is decoded twice.
 FORMER = re.compile(rb'\s*\{\s*"schema":\s*4\b')
 
 
@@ -57,17 +58,18 @@ class CellRecord(Strict):
 
 
 def _read_cell(value: object) -> Estimate:
+    # Scoring builds the model of estimates; a file holds objects.
     if isinstance(value, Estimate):
         return value
     return Estimate(**dict(CellRecord.model_validate(value)))
 
 
+# An estimate as a field of a model: an object in JSON.
 StoredEstimate = Annotated[
     Estimate,
     PlainValidator(_read_cell, json_schema_input_type=CellRecord),
     PlainSerializer(Estimate.to_json),
 ]
-"""An estimate as a field of a model: an object in JSON."""
 
 
 class ColumnHead(Strict):

@@ -199,6 +199,7 @@ class Results:
         if len(clips) < 2:
             return Estimate.missing(f"needs at least 2 timed clips, has {len(clips)}", len(clips))
         above, below = (np.array([times[clip] for clip in clips]) for times in (mine, theirs))
+        # The ratio's own logs set the blocks: what slowed both systems alike is not in them.
         resamples = _resample(np.log(above / below), self.run.suite.run)
         return ratio(above, below, resamples.counts, resamples.units)
 
@@ -294,6 +295,7 @@ def _resample(series: np.ndarray, settings: RunSettings) -> _Resamples:
     """Return resamples of clips; `series` [N], in the order of measurement, shows what is alike."""
     n, length = len(series), block_length(series)
     counts = _count_blocks(n, length, settings.bootstrap, settings.seed)
+    # An interval needs two units at least (stats/bootstrap.py).
     return _Resamples(counts, max(2, -(-n // length)))
 
 

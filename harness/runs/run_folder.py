@@ -25,8 +25,8 @@ from stabench.harness.schema import Strict, first_key
 from stabench.harness.suites.suite import Suite, SystemUse
 from stabench.harness.tasks.task import Task, load_task
 
+# Where run folders live when no other place is given.
 RUNS = Path("results/runs")
-"""Where run folders live when no other place is given."""
 
 LATEST = "latest"
 SCHEMA = 1
@@ -109,6 +109,7 @@ class RunFolder:
             path.mkdir()
             folder = cls(path)
             folder.write_record(record)
+            # By its name alone: such a link survives a move of the folder of runs.
             files.point(runs / LATEST, path.name)
         except OSError as error:
             raise StabenchError(

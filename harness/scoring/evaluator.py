@@ -152,23 +152,20 @@ class Answers:
             per_clip = dict(zip(clips, result.tolist(), strict=True))
             return Measured(bootstrap.mean(result, members, groups.count), per_clip)
         if isinstance(result, Ratio):
-            return self._divide(result, members)
+            above, below = result.numerators, float(result.denominators.sum())
+            if not below:
+                raise NotMeasurable("nothing to divide by: the denominator is 0")
+            value = float(above.sum()) / below
+            # The derivative of sum over sum by a clip's weight: its influence to first order.
+            influence = (above - value * result.denominators) * len(members) / below
+            parts = shares(influence, members, groups.count)
+            return Measured(Statistic(value, parts, len(members)), {}, ratio=result)
         total = shares(result.gen, members, groups.count)
         if len(result.ref):
             # The reference set is resampled too: its recordings move the distance as clips do.
             theirs = np.array([groups.recordings[name] for name in self._exam.recordings])
             total = total + shares(result.ref, theirs, groups.count)
         return Measured(Statistic(result.value, total, len(clips)), {})
-
-    def _divide(self, terms: Ratio, members: np.ndarray) -> Measured:
-        """Return a ratio of sums with the influence of each clip to first order."""
-        below = float(terms.denominators.sum())
-        if not below:
-            raise NotMeasurable("nothing to divide by: the denominator is 0")
-        value = float(terms.numerators.sum()) / below
-        influence = (terms.numerators - value * terms.denominators) * len(members) / below
-        parts = shares(influence, members, self._exam.groups.count)
-        return Measured(Statistic(value, parts, len(members)), {}, ratio=terms)
 
     def _lack(self, column: str, clips: list[str]) -> str | None:
         metric = METRICS[column]

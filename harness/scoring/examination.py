@@ -20,22 +20,22 @@ from stabench.harness.schema import Strict, first_key
 from stabench.metrics.protocol import Role
 from stabench.metrics.registry import METRICS
 
+# Rises when the same network could get other figures or another verdict: examined anew.
 VERSION: Final = 1
-"""Rises when the same network could get other figures or another verdict: examined anew."""
+# How much quieter and louder the recordings are made to see what loudness alone does.
 LOUDNESS_DB = 12
-"""How much quieter and louder the recordings are made to see what loudness alone does."""
+# Where records are kept, within the cache folder.
 FOLDER = "judges"
-"""Of records, in the cache folder."""
 COMMAND = "stabench doctor --judges"
 NOT_EXAMINED = "not examined"
 Measure = Literal["classes", "windows", "probe", "captions"]
+# What the accuracy of a network is.
 MEASURES: dict[Measure, str] = {
     "classes": "mean average precision of its own classes",
     "probe": "mean average precision of a linear probe",
     "windows": "mean average precision of each class's highest window",
     "captions": "share of sounds nearer to their caption than to a wrong one",
 }
-"""What the accuracy of a network is."""
 
 
 class Thresholds(Strict):
@@ -56,8 +56,9 @@ class Thresholds(Strict):
     ideal: float
 
 
-# Random weights must fail here and published ones should not (docs/judges.md): random VGGish and
-# CNN14 of full size reach 0.91 and 0.67 by probe, 3.0 and 1.1 dimensions; a random CLAP gets 0.50.
+# For a network that was not trained on sounds like those of the examination. Random weights must
+# fail here and published ones should not (docs/judges.md): random VGGish and CNN14 of full size
+# reach 0.91 and 0.67 by probe, 3.0 and 1.1 dimensions; a random CLAP gets 0.50.
 FOREIGN = Thresholds(
     accuracy={"classes": 0.8, "windows": 0.8, "probe": 0.8, "captions": 0.7},
     dimensions=5,
@@ -67,7 +68,6 @@ FOREIGN = Thresholds(
     agreement=0.7,
     ideal=0.8,
 )
-"""For a network that was not trained on sounds like those of the examination."""
 
 
 class Curve(Strict):

@@ -25,8 +25,8 @@ from stabench.metrics.resample import NAME as RESAMPLER
 TABLE = (
     "CREATE TABLE IF NOT EXISTS features (key TEXT PRIMARY KEY, frames INT, rows BLOB, logits BLOB)"
 )
+# How long one run waits for another that is writing.
 WAIT_S = 60.0
-"""How long one run waits for another that is writing."""
 
 
 class FeatureCache:
@@ -93,14 +93,14 @@ def _to_blob(array: np.ndarray | None) -> bytes | None:
     return None if array is None else np.ascontiguousarray(array, "<f4").tobytes()
 
 
+# Rises when the same file would give other features (mixing, mean removal, windows).
 VERSION = 4
-"""Rises when the same file would give other features (mixing, mean removal, windows)."""
 BATCH = 16
 
+# Clip id to what decodes (or makes) its sound; it raises AudioError for one that is broken.
 Sounds = Mapping[str, Callable[[], Audio]]
-"""Clip id to what decodes (or makes) its sound; it raises AudioError for one that is broken."""
+# Told what is being done, how many are done, and of how many.
 Progress = Callable[[str, int, int], None]
-"""Told what is being done, how many are done, and of how many."""
 
 
 @dataclass(eq=False)
@@ -117,8 +117,8 @@ class Network:
     device: str = "cpu"
     precision: str = "float32"
     threads: int = 1
+    # The package that registered it, where that is not the harness itself.
     package: str = ""
-    """The package that registered it, where that is not the harness itself."""
 
     @property
     def name(self) -> str:

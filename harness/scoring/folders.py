@@ -57,8 +57,8 @@ def _decode_file(path: Path) -> Audio:
 
 
 REFERENCE = "reference"
+# Clips that a note names; of more it names the first.
 MOST_NAMED = 5
-"""Clips that a note names; of more it names the first."""
 
 
 class Pairs(NamedTuple):

@@ -24,13 +24,13 @@ from stabench.metrics.kl import log_softmax
 from stabench.metrics.registry import METRICS
 from stabench.metrics.sets import class_logits
 
+# Metrics of one output and one clip: by its recording, by its caption.
 COLUMNS = ("kl", "clap")
-"""Metrics of one output and one clip: by its recording, by its caption."""
 DRAWS = 1000
+# Groups of clips below which no p-value could convince.
 LEAST = 10
-"""Groups of clips below which no p-value could convince."""
+# Clips that take part, spread evenly over all: a table of more does not fit into memory.
 MOST = 4000
-"""Clips that take part, spread evenly over all: a table of more does not fit into memory."""
 ROUNDING = 1e-12
 
 

@@ -20,10 +20,10 @@ from stabench.metrics.resample import NAME as RESAMPLER
 
 SHARE = "ceiling_share"
 VERSIONS = ("stabench", "numpy", "scipy", "soundfile", "torch", "transformers", "jiwer")
+# Columns that are no metric of an embedding.
 DERIVED = {
     SHARE: ColumnRecord(label="Recall / ceiling", better="higher", unit="", digits=2, version=1),
 }
-"""Columns that are no metric of an embedding."""
 
 
 def columns_about(exam: Exam, columns: Sequence[str]) -> dict[str, ColumnRecord]:

@@ -20,10 +20,10 @@ from stabench.metrics.audio import Audio, mono
 from stabench.metrics.registry import METRICS
 
 CEILING, FLOOR = "ceiling", "floor"
+# The suite's `ceiling`, "module:function": a recording through an autoencoder and back.
 Reconstruct = Callable[[Audio], Audio]
-"""The suite's `ceiling`, "module:function": a recording through an autoencoder and back."""
+# The suite's `floor`, "module:function": another sound with the content of a clip, by its id.
 Regenerate = Callable[[str], Audio]
-"""The suite's `floor`, "module:function": another sound with the content of a clip, by its id."""
 
 
 class SanityRow(NamedTuple):

@@ -26,8 +26,8 @@ from stabench.harness.tasks.task import DEFAULT, UNSTATED, load_task
 from stabench.metrics.audio import Audio, AudioError, content_sha256, decode
 from stabench.metrics.protocol import Listening, Protocol
 
+# Folder of kept features in the cache folder.
 FEATURES = "features"
-"""Folder of kept features in the cache folder."""
 
 
 class Hearing(NamedTuple):

@@ -27,10 +27,10 @@ from stabench.harness.stats.estimate import Estimate
 from stabench.harness.tasks.task import DEFAULT, UNSTATED, load_task
 from stabench.metrics.registry import METRICS, WER
 
+# Columns without paired differences: their bias differs from system to system.
 UNPAIRED = ("is", "fad_inf")
-"""Columns without paired differences: their bias differs from system to system."""
+# Up to so many systems all pairs are compared, beyond it those that answer a question.
 MOST_PAIRED = 6
-"""Up to so many systems all pairs are compared, beyond it those that answer a question."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Entrant:
     sounds: Sounds
     failures: Mapping[str, str] = field(default_factory=dict)
     transcripts: Mapping[str, str] = field(default_factory=dict)
+    # Clips it finished, where they have no sound (`--phase represent`).
     clips: int = 0
-    """Clips it finished, where they have no sound (`--phase represent`)."""
+    # Why its quality is not to be measured, where that is so.
     refused: str | None = None
-    """Why its quality is not to be measured, where that is so."""
 
 
 class Choice(NamedTuple):

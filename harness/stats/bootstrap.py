@@ -184,12 +184,12 @@ def ratio(
     return Estimate(float(np.sum(numerators)) / whole, float(low), float(high), n)
 
 
+# Lengths of memory in a block; simulated in tests/harness/gate/test_false_alarms.py.
 BLOCK = 3
-"""Lengths of memory in a block; simulated in tests/harness/gate/test_false_alarms.py."""
+# A memory below it cannot be told from that of independent clips.
 SHORTEST_MEMORY = 1.2
-"""A memory below it cannot be told from that of independent clips."""
+# Fewer could not show a change at all: their smallest p-value would be too large.
 LEAST_BLOCKS = 12
-"""Fewer could not show a change at all: their smallest p-value would be too large."""
 
 
 def block_length(series: np.ndarray) -> int:

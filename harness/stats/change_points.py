@@ -16,12 +16,12 @@ import numpy as np
 
 LEVEL = 0.05
 PERMUTATIONS = 1999
+# Runs before a stretch is searched: of fewer, no order is rare enough.
 LEAST_RUNS = 8
-"""Runs before a stretch is searched: of fewer, no order is rare enough."""
+# Runs on either side of a split.
 LEAST_SIDE = 3
-"""Runs on either side of a split."""
+# Differences below this share of the largest value are arithmetic, not change.
 RESOLUTION = 1e-6
-"""Differences below this share of the largest value are arithmetic, not change."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,11 @@ def _find_splits(
         return
     sizes = _compute_cusum(values)
     index = int(sizes.argmax()) + LEAST_SIDE
-    p_value = _measure_p_value(values, float(sizes.max()), rng)
+    # How often a random order has a split as large; the order itself counts, so p is never 0.
+    orders = rng.permuted(np.broadcast_to(values, (PERMUTATIONS, len(values))), axis=1)
+    # The same values in another order may differ by rounding; they count as equal.
+    as_large = _compute_cusum(orders).max(axis=1) >= float(sizes.max()) * (1 - 1e-9)
+    p_value = (1 + int(as_large.sum())) / (1 + PERMUTATIONS)
     if p_value > level:
         return
     yield start + index, p_value
@@ -85,11 +89,3 @@ def _compute_cusum(values: np.ndarray) -> np.ndarray:
     left = np.arange(LEAST_SIDE, n - LEAST_SIDE + 1)
     sums = np.cumsum(values - values.mean(axis=-1, keepdims=True), axis=-1)[..., left - 1]
     return np.abs(sums) * np.sqrt(n / (left * (n - left)))
-
-
-def _measure_p_value(values: np.ndarray, size: float, rng: np.random.Generator) -> float:
-    """Return how often a random order has a split as large, the order itself counted."""
-    orders = rng.permuted(np.broadcast_to(values, (PERMUTATIONS, len(values))), axis=1)
-    # The same values in another order may differ by rounding; they count as equal.
-    as_large = _compute_cusum(orders).max(axis=1) >= size * (1 - 1e-9)
-    return (1 + int(as_large.sum())) / (1 + PERMUTATIONS)

@@ -12,8 +12,8 @@ from stabench.harness.stats import bootstrap
 from stabench.harness.stats.bootstrap import tails
 from stabench.harness.stats.estimate import Estimate
 
+# From samples [..., N], NaN where there is none, to one number each [...].
 Statistic = Callable[[np.ndarray], np.ndarray]
-"""From samples [..., N], NaN where there is none, to one number each [...]."""
 
 
 def least_n(percent: float) -> int:

@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 DRAWS = 10_000
+# Units up to which every pattern of signs is tried: 2 ** 13 patterns are fewer than the draws.
 MOST_EXACT = 13
-"""Units up to which every pattern of signs is tried: 2 ** 13 patterns are fewer than the draws."""
 ROUNDING = 1e-12
+# Signs that are floats at once: a hundred thousand units must fit as well.
 MOST_CELLS = 2**22
-"""Signs that are floats at once: a hundred thousand units must fit as well."""
 
 
 class Permutation(NamedTuple):

@@ -17,18 +17,23 @@ from typing import NamedTuple
 
 from stabench.harness.submission.findings import Finding, error
 
+# Bits of an entry's flags: its name is UTF-8; its content is encrypted.
 UTF8, ENCRYPTED = 0x800, 0x1
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".jar", ".npz")
 LONGEST_NAME = 255
+# Unpacked bytes up to which no ratio is suspicious.
 SMALL = 2**20
-"""Unpacked bytes up to which no ratio is suspicious."""
+# End of central directory: signature, 4 counts, size and place of the directory, comment.
 END = struct.Struct("<4s4H2LH")
-"""End of central directory: signature, 4 counts, size and place of the directory, comment."""
+# Stands before the end record of a ZIP64 archive, which none within the limits needs to be.
 ZIP64_LOCATOR = b"PK\x06\x07"
 LOCATOR_SIZE = 20
+# The earliest time that ZIP can hold. A real one would give other bytes for the same files.
 EPOCH = (1980, 1, 1, 0, 0, 0)
+# The mode of a regular file, in the upper half of an entry's attributes, where Unix tools look.
 REGULAR = 0o100644 << 16
+# What ZIP calls the system that wrote an entry. Left to itself Python writes that of the machine.
 UNIX = 3
 
 
@@ -98,9 +103,10 @@ def open_archive(path: Path, limits: Limits = LIMITS) -> Opened:
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as fault:
         return Opened(None, [error(name, "archive", f"its directory is damaged: {fault}")])
     entries = file.infolist()
+    # The count in the end record was only a claim: Python reads the directory to its end.
     if len(entries) > limits.members:
         return Opened(None, [error(name, "archive", f"{len(entries)} files behind a false count")])
-    findings = [*_check_entries(entries, limits), *_check_overlaps(entries)]
+    findings = list(_check_entries(entries, limits))
     archive = Archive(file, {entry.filename: entry for entry in entries})
     return Opened(None if findings else archive, findings)
 
@@ -111,6 +117,7 @@ def _check_container(path: Path, limits: Limits) -> Iterator[Finding]:
     if size > limits.bytes:
         yield error(name, "archive", f"{size} bytes, at most {limits.bytes} are read")
         return
+    # No comment may follow, so the end record is the last thing in the file, never searched for.
     with path.open("rb") as file:
         file.seek(max(size - END.size - LOCATOR_SIZE, 0))
         tail = file.read()
@@ -126,29 +133,10 @@ def _check_container(path: Path, limits: Limits) -> Iterator[Finding]:
         yield error(name, "archive", f"a directory of {length} bytes, at most {limits.directory}")
 
 
-def _check_overlaps(entries: list[zipfile.ZipInfo]) -> Iterator[Finding]:
-    """Find files that share bytes: a bomb that needs no nesting."""
-    ordered = sorted(entries, key=lambda entry: entry.header_offset)
-    for entry, after in pairwise(ordered):
-        if entry.header_offset + entry.compress_size >= after.header_offset:
-            yield error(after.filename, "archive", f"shares its bytes with {entry.filename}")
-            return
-
-
 def _check_entries(entries: list[zipfile.ZipInfo], limits: Limits) -> Iterator[Finding]:
     """Find everything wrong with the entries, each with its name."""
-    yield from _check_clashes(entries)
-    for entry in entries:
-        faults = (*_name_faults(entry), *_kind_faults(entry), *_size_faults(entry, limits))
-        for field, reason in faults:
-            yield error(entry.orig_filename, field, reason)
-    total = sum(entry.file_size for entry in entries)
-    if total > limits.unpacked:
-        yield error("archive", "size", f"{total} bytes unpacked, at most {limits.unpacked}")
-
-
-def _check_clashes(entries: list[zipfile.ZipInfo]) -> Iterator[Finding]:
-    """Find names that one file system or another would take for one."""
+    # Some file systems take names for one that differ in case or Unicode form only: where the
+    # archive is unpacked on one of them, a file would overwrite another.
     seen: dict[str, str] = {}
     for entry in entries:
         folded = unicodedata.normalize("NFKC", entry.filename).casefold()
@@ -158,9 +146,24 @@ def _check_clashes(entries: list[zipfile.ZipInfo]) -> Iterator[Finding]:
             other = seen[folded]
             yield error(entry.filename, "name", f"differs from '{other}' in case or form only")
         seen.setdefault(folded, entry.filename)
+    for entry in entries:
+        faults = (*_name_faults(entry), *_kind_faults(entry), *_size_faults(entry, limits))
+        for field, reason in faults:
+            yield error(entry.orig_filename, field, reason)
+    total = sum(entry.file_size for entry in entries)
+    if total > limits.unpacked:
+        yield error("archive", "size", f"{total} bytes unpacked, at most {limits.unpacked}")
+    # Files that share bytes are a bomb that needs no nesting: the same packed data, unpacked once
+    # for each of thousands of entries.
+    ordered = sorted(entries, key=lambda entry: entry.header_offset)
+    for entry, after in pairwise(ordered):
+        if entry.header_offset + entry.compress_size >= after.header_offset:
+            yield error(after.filename, "archive", f"shares its bytes with {entry.filename}")
+            return
 
 
 def _name_faults(entry: zipfile.ZipInfo) -> Iterator[tuple[str, str]]:
+    # As it stands in the archive: Python cuts `filename` at the first NUL.
     name = entry.orig_filename
     parts = name.replace("\\", "/").split("/")
     if not name.isprintable():
@@ -186,6 +189,7 @@ def _kind_faults(entry: zipfile.ZipInfo) -> Iterator[tuple[str, str]]:
         yield "kind", "is a folder; a package holds files only"
     elif kind == stat.S_IFLNK:
         yield "kind", "is a symbolic link"
+    # 0: written by a tool that keeps no Unix modes.
     elif kind not in (0, stat.S_IFREG):
         yield "kind", "is a device, pipe or socket"
     if entry.flag_bits & ENCRYPTED:

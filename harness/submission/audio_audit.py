@@ -15,26 +15,26 @@ from stabench.harness.submission.schema import NAME, OutputCard
 from stabench.metrics.audio import Audio, mono
 from stabench.metrics.resample import resample
 
+# Root mean square, about the mean, under which a sound is silence or a constant (-80 dBFS).
 QUIETEST = 1e-4
-"""Root mean square, about the mean, under which a sound is silence or a constant (-80 dBFS)."""
 FULL_SCALE = 0.999
+# Share of samples at full scale that is heard as distortion.
 CLIPPED = 0.01
-"""Share of samples at full scale that is heard as distortion."""
+# Likeness to the recording from which an output may be, and surely is, a copy of it. Outputs of the
+# pocket's systems reach 0.06, copies under noise 10 dB below them 0.2 to 0.8; one that is stretched
+# in time escapes.
 COPY, SURELY = 0.2, 0.9
-"""Likeness to the recording from which an output may be, and surely is, a copy of it. Outputs of
-the pocket's systems reach 0.06, copies under noise 10 dB below them 0.2 to 0.8; one that is
-stretched in time escapes."""
+# Correlation from which two outputs are one sound.
 TWIN = 0.99
-"""Correlation from which two outputs are one sound."""
+# Samples that twins are compared by.
 BEGINNING = 2**15
-"""Samples that twins are compared by."""
+# Share of clips that may be silent, or equal, before it is the system and no accident.
 FEW = 0.05
-"""Share of clips that may be silent, or equal, before it is the system and no accident."""
+# P under which outputs belong to their clips, and up to which that is for a person to say.
 FITS, DOUBTFUL = 0.01, 0.05
-"""P under which outputs belong to their clips, and up to which that is for a person to say."""
 DRAWS = 2_000
+# Clips under which matched and shuffled are not told apart.
 LEAST = 10
-"""Clips under which matched and shuffled are not told apart."""
 
 
 def check_levels(sounds: Mapping[str, Audio]) -> Iterator[Finding]:
@@ -97,9 +97,11 @@ def _likeness(sound: Audio, other: Audio) -> float:
     a, b = mono(sound.samples, "mean"), mono(other.samples, "mean")
     if sound.rate_hz != other.rate_hz:
         b = resample(b, other.rate_hz, sound.rate_hz)
+    # So long that no shift wraps around, and a power of two, which transforms quickly.
     size = 1 << (len(a) + len(b) - 1).bit_length()
     a, b = (np.fft.rfft(part - part.mean(dtype=np.float64), size) for part in (a, b))
     cross = a * b.conj()
+    # A bin without energy gets next to no weight: its phase is rounding.
     scale = np.abs(cross) + 1e-9 * np.abs(cross).max()
     return float(np.abs(np.fft.irfft(cross / scale, size)).max()) if scale.all() else 0.0
 
@@ -117,6 +119,7 @@ def check_near_twins(
         start = mono(sounds[clip].samples, "mean")[:BEGINNING].astype(np.float64)
         start -= start.mean()
         row[: len(start)] = start / max(float(np.linalg.norm(start)), 1e-12)
+    # By its size: a sound turned upside down is heard as the same.
     alike = np.triu(np.abs(table @ table.T) > TWIN, 1)
     pairs = [(clips[a], clips[b]) for a, b in zip(*np.nonzero(alike), strict=True)]
     pairs = [(a, b) for a, b in pairs if captions.get(a, a) != captions.get(b, b)]

@@ -141,6 +141,7 @@ def failed_clips(rows: Sequence[Row]) -> dict[str, str]:
         clip: f"{row.error.kind}: {row.error.message}" if row.error else row.status
         for clip, row in failures.items()
     }
+    # What `Line` of the schema allows: printable characters, at most 300.
     return {
         clip: "".join(c if c.isprintable() else " " for c in reason)[:300]
         for clip, reason in reasons.items()

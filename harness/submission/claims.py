@@ -16,8 +16,8 @@ from stabench.harness.submission.sources import JOURNAL, RUN, SYSTEMS, invalid_f
 from stabench.harness.suites.suite import Suite
 from stabench.harness.tasks.task import load_task
 
+# Speech resampled to a system's rate may differ by so much from the file's own length.
 SPEECH_S = 0.02
-"""Speech resampled to a system's rate may differ by so much from the file's own length."""
 
 
 def check_claims(package: Package) -> Iterator[Finding]:
@@ -36,6 +36,7 @@ def check_claims(package: Package) -> Iterator[Finding]:
         ("failed", JOURNAL, claimed.failed, lambda: cards.failed_clips(rows)),
         ("marks", RUN, claimed.marks, lambda: cards.marks(record, rows)),
     )
+    # Recomputed one by one: a source may hold what no card may, which is a finding of that part.
     for field, source, value, recompute in parts:
         yield from _compare(field, source, value, recompute)
     yield from _check_kind(package)
@@ -96,7 +97,18 @@ def check_clips(package: Package, suite: Suite, dataset: Dataset) -> Iterator[Fi
     allowed = suite.protocol.max_failed_share * len(ids)
     if len(claimed.failed) > allowed:
         yield error(NAME, "failed", f"{len(claimed.failed)} clips, the suite allows {allowed:g}")
-    yield from _check_rows(rows, ids, suite.protocol.repeats)
+    # Every clip must have been run as often as the protocol says.
+    repeats = suite.protocol.repeats
+    known, timed = set(ids), {(row.clip, row.repeat) for row in rows if not row.warmup}
+    for clip in sorted({row.clip for row in rows} - known):
+        yield error(JOURNAL, clip, "is no clip of the dataset")
+    wanted = {(clip, repeat) for clip in ids for repeat in range(repeats)}
+    for clip, repeat in sorted(wanted - timed):
+        yield error(JOURNAL, f"{clip}, repeat {repeat}", "was not run")
+    for clip, repeat in sorted(timed - wanted):
+        # A clip that the dataset lacks was named above, whatever its repeats.
+        if clip in known:
+            yield error(JOURNAL, f"{clip}, repeat {repeat}", f"the suite has {repeats} repeats")
 
 
 def _check_outputs(
@@ -111,19 +123,6 @@ def _check_outputs(
     ):
         for clip in sorted(clips):
             yield error(NAME, f"{field}.{clip}", reason)
-
-
-def _check_rows(rows: list[Row], ids: list[str], repeats: int) -> Iterator[Finding]:
-    """Check that every clip was run as often as the protocol says."""
-    known, timed = set(ids), {(row.clip, row.repeat) for row in rows if not row.warmup}
-    for clip in sorted({row.clip for row in rows} - known):
-        yield error(JOURNAL, clip, "is no clip of the dataset")
-    wanted = {(clip, repeat) for clip in ids for repeat in range(repeats)}
-    for clip, repeat in sorted(wanted - timed):
-        yield error(JOURNAL, f"{clip}, repeat {repeat}", "was not run")
-    for clip, repeat in sorted(timed - wanted):
-        if clip in known:
-            yield error(JOURNAL, f"{clip}, repeat {repeat}", f"the suite has {repeats} repeats")
 
 
 def check_speech(rows: list[Row], dataset: Dataset) -> Iterator[Finding]:

@@ -61,6 +61,7 @@ def note(file: str, field: str, message: str) -> Finding:
 
 def printable(text: str) -> str:
     """At most LONGEST characters; what is not printable is escaped, so no terminal obeys it."""
+    # Cut before it is escaped: what strangers wrote may have any length.
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[: LONGEST + 1])
     return shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}..."
 
@@ -106,10 +107,10 @@ class Tolerance(NamedTuple):
         return f"{100 * self.relative:g} %"
 
 
+# The same code on the same samples; libraries may differ in a last digit.
 SAME = Tolerance(1e-9, 1e-12)
-"""The same code on the same samples; libraries may differ in a last digit."""
+# Networks on another processor differ in the fifth digit; a change of 1 % does not pass.
 HEARD = Tolerance(0.002, 1e-6)
-"""Networks on another processor differ in the fifth digit; a change of 1 % does not pass."""
 
 
 def deviations(
@@ -143,6 +144,7 @@ def deviations(
                 field,
                 f"says {claimed:.9g}, recomputed {recomputed:.9g} (allowed {tolerance})",
             )
+    # To Python 1 equals 1.0 and True; in JSON they are different claims.
     elif claimed != recomputed or type(claimed) is not type(recomputed):
         yield error(file, field, f"says {_brief(claimed)}, the package shows {_brief(recomputed)}")
 
@@ -154,6 +156,7 @@ def _plain(value: Any) -> Any:
 
 
 def _number(value: Any) -> bool:
+    # A bool is an int to Python, and no number here.
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

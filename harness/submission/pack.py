@@ -49,6 +49,7 @@ def read_about(path: Path) -> About:
     what = f"about file '{path}'"
     try:
         value = _collapse_spaces(tomllib.loads(path.read_text("utf-8")))
+        # By way of JSON, whose lists a strict model takes for tuples; it takes no list of Python.
         about = About.model_validate_json(json.dumps(value), strict=True)
     except FileNotFoundError:
         raise MissingError(

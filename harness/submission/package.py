@@ -171,6 +171,8 @@ def decode_wav(data: bytes) -> Audio:
     if (len(data) - audio.HEADER.size) % 4:
         raise ValueError("is not a mono float32 WAV as a run writes it")
     samples = np.frombuffer(data, "<f4", offset=audio.HEADER.size)
+    # Written anew, it must be the same bytes: then nothing else is in its header, where bytes a
+    # second, four times the rate, have 32 bits.
     if rate_hz >= 2**30 or audio.encode(samples, rate_hz) != data:
         raise ValueError("is not a mono float32 WAV as a run writes it")
     if not np.isfinite(samples).all():

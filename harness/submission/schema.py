@@ -17,8 +17,8 @@ from stabench.harness.tasks.task import DEFAULT
 NAME = "submission.json"
 SCHEMA: Literal[2] = 2
 FORMER_SCHEMA = 1
+# What schema 1 packed so that a sample of the sounds could be scored; nothing reads it now.
 FORMER_FEATURES = "features.safetensors"
-"""What schema 1 packed so that a sample of the sounds could be scored; nothing reads it now."""
 
 HIDDEN = (
     r"\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
@@ -26,30 +26,31 @@ HIDDEN = (
     "\U000e0000-\U000e0fff"
 )
 BLANK = r"\x20\u00a0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000"
+# No control, no direction, no invisible character: a text that reads as it is.
 VISIBLE = f"^[^{HIDDEN}]*$"
-"""No control, no direction, no invisible character: a text that reads as it is."""
+# A text that is seen: it does not begin with a blank.
 READABLE = f"^[^{HIDDEN}{BLANK}][^{HIDDEN}]*$"
-"""A text that is seen: it does not begin with a blank."""
 Line = Annotated[str, StringConstraints(max_length=300, pattern=VISIBLE)]
 Said = Annotated[str, StringConstraints(max_length=300, pattern=READABLE)]
 Paragraph = Annotated[str, StringConstraints(max_length=4000, pattern=READABLE)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
+# Without white space, quotes, angle brackets or anything beyond ASCII.
 Link = Annotated[str, StringConstraints(max_length=500, pattern=r"^https://[!#-&(-;=?-~]+$")]
-"""Without white space, quotes, angle brackets or anything beyond ASCII."""
+# UTC, ISO 8601.
 Moment = Annotated[
     str,
     StringConstraints(
         pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|\+00:00)$"
     ),
 ]
-"""UTC, ISO 8601."""
 Key = Annotated[str, StringConstraints(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
 ClipId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=VISIBLE)]
+# 2**53: up to there a reader of JSON that knows only doubles has every integer exactly.
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Positive = Annotated[int, Field(ge=1, le=2**53)]
+# A measured number; times are in ns. What is larger was measured by nobody, and breaks a page.
 Figure = Annotated[FiniteFloat, Field(ge=-1e15, le=1e15)]
-"""A measured number; times are in ns. What is larger was measured by nobody, and breaks a page."""
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Percentile = Literal["p50", "p90", "p95", "p99"]
 

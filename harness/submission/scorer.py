@@ -4,6 +4,7 @@ Packing writes what it finds, and checking recomputes it from the sounds of the 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,7 +19,6 @@ from stabench.harness.scoring.features import Heard, Progress, Sounds, hear
 from stabench.harness.scoring.input_dependence import fit_tables
 from stabench.harness.scoring.provenance import columns_about, provenance
 from stabench.harness.scoring.score import Hearing
-from stabench.harness.stats.estimate import Estimate
 from stabench.harness.submission import audio_audit
 from stabench.harness.submission.findings import HEARD, Finding, deviations, error, note
 from stabench.harness.submission.package import Package
@@ -79,17 +79,17 @@ class Scorer:
         for column in self.columns:
             for clip, value in answers.per_clip(column).items():
                 values.setdefault(clip, {})[column] = value
-        return Scores({name: self._card(name, cell) for name, cell in cells.items()}, values)
-
-    def _card(self, column: str, cell: Estimate) -> MetricCard:
-        about = columns_about(self.exam, (column,))[column]
-        role = about.embedder
-        return MetricCard(
-            **about.model_dump(include={"label", "better", "unit", "digits", "version"}),
-            embedder=self.exam.networks[role].identity if role else None,
-            protocol=self.exam.protocol.digest if role else None,
-            **{key: part for key, part in cell._asdict().items() if key != "sd"},
-        )
+        cards: dict[str, MetricCard] = {}
+        for column, about in columns_about(self.exam, tuple(cells)).items():
+            role = about.embedder
+            cards[column] = MetricCard(
+                **about.model_dump(include={"label", "better", "unit", "digits", "version"}),
+                # Word errors come without a network, and follow from no protocol.
+                embedder=self.exam.networks[role].identity if role else None,
+                protocol=self.exam.protocol.digest if role else None,
+                **{key: part for key, part in cells[column]._asdict().items() if key != "sd"},
+            )
+        return Scores(cards, values)
 
     def fit_tables(self, heard: Heard) -> dict[str, np.ndarray]:
         """How well output i fits clip j [N, N] by measure, higher is better, where it can be."""
@@ -113,7 +113,7 @@ class Scorer:
 def rescore(package: Package, scorer: Scorer, progress: Progress) -> Iterator[Finding]:
     """Recompute every number of quality from the sounds of the package, and audit the sounds."""
     claimed = package.submission
-    claimed_rules, rules = map(_without_device, (claimed.scoring, scorer.scoring_card()))
+    claimed_rules, rules = map(_drop_device, (claimed.scoring, scorer.scoring_card()))
     yield from deviations(NAME, "scoring", claimed_rules, rules)
     sounds = {clip: lambda sound=sound: sound for clip, sound in package.sounds.items()}
     heard = scorer.hear(sounds, progress)
@@ -134,7 +134,7 @@ def rescore(package: Package, scorer: Scorer, progress: Progress) -> Iterator[Fi
     yield note(NAME, "audio", f"all {len(package.sounds)} sounds heard and scored again")
 
 
-def _without_device(card: ScoringCard) -> dict[str, Any]:
+def _drop_device(card: ScoringCard) -> dict[str, Any]:
     """Leave out what depends on the machine of scoring."""
     value = card.model_dump(mode="json")
     for embedder in value["embedders"].values():
@@ -146,7 +146,12 @@ def _audit(package: Package, scorer: Scorer, heard: Heard) -> Iterator[Finding]:
     """What a listener would notice."""
     outputs, items = package.submission.outputs, scorer.exam.items
     captions = {clip: item.said for clip, item in items.items()}
-    recordings = {clip: sound for clip in outputs if (sound := _decode_recording(scorer, clip))}
+    recordings: dict[str, Audio] = {}
+    for clip in outputs:
+        # That a recording cannot be read is no fault of the submission.
+        with suppress(AudioError):
+            if references := items[clip].references:
+                recordings[clip] = scorer.recordings[references[0]]()
     lengths_s = {clip: len(sound.samples) / sound.rate_hz for clip, sound in recordings.items()}
     yield from audio_audit.check_levels(package.sounds)
     yield from audio_audit.check_twins(outputs, captions)
@@ -154,11 +159,3 @@ def _audit(package: Package, scorer: Scorer, heard: Heard) -> Iterator[Finding]:
     yield from audio_audit.check_copies(package.sounds, recordings)
     yield from audio_audit.check_durations(outputs, lengths_s)
     yield from audio_audit.check_input_dependence(scorer.fit_tables(heard))
-
-
-def _decode_recording(scorer: Scorer, clip: str) -> Audio | None:
-    try:
-        references = scorer.exam.items[clip].references
-        return scorer.recordings[references[0]]() if references else None
-    except AudioError:
-        return None

@@ -17,9 +17,10 @@ from stabench.harness.submission.findings import Broken, Finding, error
 from stabench.harness.tasks.task import DEFAULT, load_task
 
 DEEPEST = 32
+# Digits of 2**63. More are refused unread: int() takes quadratic time for a long text.
 MOST_DIGITS = 19
+# A string, closed or not, is one token: no text makes the search quadratic.
 TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
-"""A string, closed or not, is one token: no text makes the search quadratic."""
 
 
 class Malformed(ValueError):
@@ -31,6 +32,7 @@ def parse_json(data: bytes) -> Any:
 
     Refused as well: a key twice in one object, NaN and infinity, integers beyond 64 bits.
     """
+    # Before json.loads, which calls itself once a level and has an end.
     depth = 0
     for token in TOKEN.finditer(data):
         depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(token.group(), 0)
@@ -78,8 +80,8 @@ def _parse_int(text: str) -> int:
 
 
 RUN, SYSTEMS, JOURNAL = "run.json", "systems.json", "journal.jsonl"
+# Eleven days: no phase takes longer.
 LONGEST_NS = 10**15
-"""Eleven days: no phase takes longer."""
 MOST_ROWS = 200_000
 FIELDS = set(Row.__dataclass_fields__)
 T = TypeVar("T")

@@ -28,13 +28,13 @@ from stabench.harness.tasks.task import load_task
 FILE = "system"
 CLIPS = 6
 CACHED = 0.5
+# Gain of speech that no hash knows and every listener takes for the same.
 QUIETER = 0.98
-"""Gain of speech that no hash knows and every listener takes for the same."""
+# A swapped speech changes the output by more than so many times what a second run changes.
 NOISE = 2.0
-"""A swapped speech changes the output by more than so many times what a second run changes."""
 
+# Relative distance of one system's sounds on two machines; samplers magnify the last digits.
 ALIKE = 0.01
-"""Relative distance of one system's sounds on two machines; samplers magnify the last digits."""
 
 
 class Failed(Exception):
@@ -74,6 +74,7 @@ class Bench:
         """
         try:
             return self._output(spoken, seed, name, np.float32(gain))
+        # Whatever code of others raises is a finding, and no error of the audit.
         except Exception as fault:
             how = "" if gain == 1.0 else f", played at {gain:g} of its level"
             raise Failed(f"fails on clip '{spoken.id}'{how}: {one_line(fault)}") from fault
@@ -82,6 +83,7 @@ class Bench:
         samples = gain * read_speech(spoken.speech, self._rate_hz)
         caption = spoken.caption if self._reads else None
         utterance = self._utterance(name, samples, self._rate_hz, caption)
+        # A GPU still works when a call returns: it is waited for before either look at the clock.
         self._device.synchronize()
         start_ns = self._now()
         first, *later = self._phases
@@ -125,12 +127,14 @@ def check_listening(bench: Bench, clips: list[Clip], seeds: dict[str, int]) -> I
         return
     seed = seeds[clip.id]
     first = bench.output(clip, seed, clip.id).samples
+    # What the system changes on its own, given the same once more.
     noise = _distance(first, bench.output(clip, seed, clip.id).samples)
     swapped = _distance(first, bench.output(other, seed, clip.id).samples)
     renamed = _distance(first, bench.output(clip, seed, "another-name").samples)
     if swapped <= NOISE * noise:
         message = f"other speech changes the output by {swapped:.3g}, a second run by {noise:.3g}"
         yield error(FILE, "input", f"{message}: it ignores what is said")
+    # A system that repeats itself to the bit has no noise; a rounding still is no knowledge.
     if renamed > NOISE * noise + 1e-6:
         message = f"another id changes the output by {renamed:.3g}"
         yield error(FILE, "clip id", f"{message}: it knows the clips by name")
@@ -179,4 +183,5 @@ def compare_outputs(
         default=0.0,
     )
     message = f"{len(asked)} submitted sounds made again, relative distance up to {worst:.3g}"
+    # A warning at most: samplers on another machine may go another way.
     return (note if worst < ALIKE else warning)(FILE, "outputs", message)

@@ -14,14 +14,14 @@ from stabench.harness.submission.sources import JOURNAL
 from stabench.harness.suites.suite import RunSettings
 from stabench.harness.tasks.task import load_task
 
+# Moments are written to the millisecond.
 SLACK_NS = 2_000_000
-"""Moments are written to the millisecond."""
+# Stages add up to their phase within 1 %.
 SHARE = 1.01
-"""Stages add up to their phase within 1 %."""
+# Reading speech, hashing and writing a sound take less than this between two clips.
 IDLE_NS = 100_000_000
-"""Reading speech, hashing and writing a sound take less than this between two clips."""
+# A clip done again in less than half of its first time is not computed again.
 CACHED = 0.5
-"""A clip done again in less than half of its first time is not computed again."""
 FASTEST_NS = 1_000
 
 
@@ -40,7 +40,7 @@ def _wall_ns(row: Row) -> int:
     return sum(row.phase_ns.values())
 
 
-def _where(row: Row) -> str:
+def _name_row(row: Row) -> str:
     return f"{row.clip}, {'warm-up' if row.warmup else 'repeat'} {row.repeat}"
 
 
@@ -49,19 +49,19 @@ def _check_rules(rows: Sequence[Row], protocol: RunSettings) -> Iterator[Finding
     for row in rows:
         # Nobody may pick the noise that suits.
         if row.seed != clip_seed(protocol.seed, row.clip, row.repeat):
-            yield error(JOURNAL, f"{_where(row)}.seed", f"{row.seed} is not the suite's seed")
+            yield error(JOURNAL, f"{_name_row(row)}.seed", f"{row.seed} is not the suite's seed")
         # Only rows of one clip have moments to check.
         if row.batch > protocol.batch_size:
             message = f"{row.batch} clips, the suite runs at most {protocol.batch_size} at a time"
-            yield error(JOURNAL, f"{_where(row)}.batch", message)
+            yield error(JOURNAL, f"{_name_row(row)}.batch", message)
 
 
 def _check_stages(rows: Sequence[Row], phases: Sequence[str]) -> Iterator[Finding]:
     for row in rows:
         if other := row.phase_ns.keys() - set(phases):
-            yield error(JOURNAL, f"{_where(row)}.phase_ns", f"'{min(other)}' is no phase")
+            yield error(JOURNAL, f"{_name_row(row)}.phase_ns", f"'{min(other)}' is no phase")
         for phase in phases:
-            field, wall_ns = f"{_where(row)}.phase_ns.{phase}", row.phase_ns.get(phase)
+            field, wall_ns = f"{_name_row(row)}.phase_ns.{phase}", row.phase_ns.get(phase)
             if wall_ns is None or wall_ns < FASTEST_NS:
                 yield error(JOURNAL, field, f"{wall_ns} ns: no sound is made in no time")
                 continue
@@ -92,13 +92,18 @@ def _check_moments(rows: Sequence[Row], record: Record) -> Iterator[Finding]:
     if len(singles) < 2:
         return
     ordered = sorted(dated, key=lambda pair: pair[0])
-    yield from _check_span(ordered, record)
+    started_ns, finished_ns = _moment_ns(record.started_at), _moment_ns(record.finished_at)
+    if started_ns is None or finished_ns is None:
+        yield error("run.json", "finished_at", "is no moment in UTC")
+    elif ordered[0][0] < started_ns or ordered[-1][0] > finished_ns + SLACK_NS:
+        yield error(JOURNAL, "finished_at", "rows ended before the run began or after its end")
     idle = []
     for (before_ns, _), (after_ns, row) in pairwise(ordered):
         idle.append(after_ns - before_ns - _wall_ns(row))
         if idle[-1] < -SLACK_NS:
             message = f"took {_wall_ns(row)} ns, {after_ns - before_ns} ns after the result before"
-            yield error(JOURNAL, f"{_where(row)}.finished_at", message)
+            yield error(JOURNAL, f"{_name_row(row)}.finished_at", message)
+    # The median: a run may pause now and then, as one that is resumed does.
     typical_ns, wall_ns = median(idle), median(_wall_ns(row) for row in singles)
     if typical_ns > max(IDLE_NS, wall_ns / 2):
         message = (
@@ -108,18 +113,11 @@ def _check_moments(rows: Sequence[Row], record: Record) -> Iterator[Finding]:
         yield error(JOURNAL, "finished_at", message)
 
 
-def _check_span(ordered: list[tuple[int, Row]], record: Record) -> Iterator[Finding]:
-    started, finished = _moment_ns(record.started_at), _moment_ns(record.finished_at)
-    if started is None or finished is None:
-        yield error("run.json", "finished_at", "is no moment in UTC")
-    elif ordered[0][0] < started or ordered[-1][0] > finished + SLACK_NS:
-        yield error(JOURNAL, "finished_at", "rows ended before the run began or after its end")
-
-
 def _moment_ns(text: str | None) -> int | None:
     """Nanoseconds since 1970 of an ISO 8601 text with its zone, or None."""
     try:
         moment = datetime.fromisoformat(text or "")
+        # In whole milliseconds, as they are written: a double adds digits of its own.
         return None if moment.tzinfo is None else round(moment.timestamp() * 1e3) * 1_000_000
     except (ValueError, OverflowError):
         return None

@@ -27,7 +27,9 @@ from stabench.metrics.embedders.tokens import Tokenizer, Tokens
 if TYPE_CHECKING:
     from transformers import ClapConfig
 
+# `amin` of torchlibrosa's log-mel layer, with which the published networks were trained.
 POWER_FLOOR = 1e-10
+# Captions that have nothing in common: to a text branch that works they point elsewhere.
 UNRELATED = ("a dog barks", "an orchestra plays softly")
 LARGEST_COSINE = 0.95
 # Index tensors that only some checkpoints hold; the network computes them itself.
@@ -58,6 +60,7 @@ class ClapFrontEnd(BaseModel):
         length = round(self.longest_s * self.rate_hz)
         if len(samples) >= length:
             return samples[:length]
+        # laion_clap calls it "repeatpad".
         repeated = np.tile(samples, length // len(samples))
         return np.pad(repeated, (0, length - len(repeated)))
 
@@ -190,6 +193,7 @@ class ClapEmbedder(NetworkEmbedder):
         self._model = model.eval().to(self._device)
         self._hear = Htsat(self._model, self.precision)
         del self._model.audio_model.audio_encoder.layers  # `Htsat` holds them, laid out anew
+        # Random weights tell no captions apart, and need not.
         if not isinstance(self.source, weight_sources.Seeded):
             self._refuse_constant_text()
 

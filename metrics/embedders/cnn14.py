@@ -20,9 +20,11 @@ from stabench.metrics.embedders import weights as store
 from stabench.metrics.embedders.mel import slaney_bank
 from stabench.metrics.embedders.network import NetworkEmbedder, check, exact, padded
 
+# `amin` of torchlibrosa's log-mel layer, with which the published networks were trained.
 POWER_FLOOR = 1e-10
 # Shorter clips are zero-padded to this (the rule of audioldm_eval, and so of the papers).
 MINIMUM_SAMPLES = 32000
+# Kernels as close to the DFT's are the DFT's, rounded to float32.
 SAME_KERNEL = 1e-6
 
 
@@ -67,6 +69,7 @@ class Dft(nn.Module):
         self.hop, self.pad = hop, window // 2
         samples = np.arange(window)
         hann = 0.5 - 0.5 * np.cos(2 * np.pi * samples / window)
+        # Whole turns are taken off while the product is an integer: large angles lose digits.
         angle = 2 * np.pi * (np.outer(np.arange(window // 2 + 1), samples) % window) / window
         self.conv_real = Kernel((np.cos(angle) * hann)[:, None])
         self.conv_imag = Kernel((-np.sin(angle) * hann)[:, None])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ClapAudioStage,
     )
 
+# As in transformers' own layer: next to any other logit its exponential vanishes.
 MASKED = -100.0
 
 
@@ -56,6 +57,7 @@ class Grid:
         Merged tokens are in the order of their rows.
         """
         place = torch.argsort(self.windows()).view(self._rows, self._columns)
+        # Column by column: the order in which the weights of the merging expect them.
         corners = [place[row::2, column::2] for column in range(2) for row in range(2)]
         return torch.stack([corner.flatten() for corner in corners], dim=1)
 

@@ -2,7 +2,9 @@
 
 import numpy as np
 
+# mel = 1127 ln(1 + f / 700).
 HTK_BREAK_HZ, HTK_Q = 700.0, 1127.0
+# Linear up to 1 kHz, then 27 steps for each factor of 6.4.
 SLANEY_STEP_HZ, SLANEY_BREAK_HZ = 200.0 / 3, 1000.0
 SLANEY_LOG_STEP = np.log(6.4) / 27
 

@@ -54,6 +54,7 @@ def linear(
         after = PLAIN[activation]
         return lambda rows: after(F.linear(rows, weight, bias))
     packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
+    # oneDNN's GELU by the error function, as PyTorch's own; "tanh" would be the approximation.
     form = "none" if activation == "gelu" else ""
     run = torch.ops.mkldnn._linear_pointwise
     return lambda rows: run(rows, packed, bias, activation, [], form)

@@ -8,7 +8,9 @@ from zlib import crc32
 
 import numpy as np
 
+# The size of roberta-base's vocabulary, and how many tokens laion_clap cuts or pads captions to.
 ROBERTA_TOKENS, LENGTH = 50265, 77
+# Numbers of <s>, <pad> and </s> in it; 3 is <unk>, and words follow.
 BEGIN, PAD, END, FIRST_WORD = 0, 1, 2, 4
 FILES = ("vocab.json", "merges.txt")
 

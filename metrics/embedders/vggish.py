@@ -20,10 +20,12 @@ from stabench.metrics.embedders import weights as store
 from stabench.metrics.embedders.mel import htk_bank
 from stabench.metrics.embedders.network import NetworkEmbedder, check, exact, padded
 
+# What AudioSet's front end adds before the logarithm.
 LOG_OFFSET = 0.01
 # Examples that go through the linear layers together: always as many, so that their bits do not
 # depend on how many there are; 270 MB of weights are read once for all of them.
 ROWS = 80
+# AudioSet's post-processing: values are cut to +-2 and given 8 bits.
 LIMIT, STEPS = 2.0, 255.0
 # Shorter clips are zero-padded to this (the rule of audioldm_eval, and so of the papers).
 MINIMUM_SAMPLES = 32000
@@ -69,6 +71,7 @@ class Vggish(nn.Module):
             nn.ReLU(inplace=True),
             nn.Linear(config.hidden, config.embedding),
         )
+        # The next power of two, as in AudioSet's front end: 512 for a window of 400.
         self._fft = 2 ** int(np.ceil(np.log2(config.window)))
         bank = htk_bank(config.rate_hz, self._fft, config.mels, config.fmin, config.fmax)
         self.register_buffer("_bank", torch.from_numpy(bank), persistent=False)

@@ -52,6 +52,7 @@ def harmonics(frequency_hz: Array, amplitudes: Array, rng: Rng) -> Array:
 
 def decay(n: int, time_s: float) -> Array:
     """Return exp(-t / time_s) as a running product, [n]."""
+    # Rounded, as in `_clean`: libm's exp may differ in its last place.
     factor = round(math.exp(-1 / (time_s * RATE_HZ)), 12)
     steps = np.full(n, factor)
     steps[:1] = 1.0

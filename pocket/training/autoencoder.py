@@ -66,6 +66,7 @@ def encode(vae: SpectrogramVae, data: Corpus, path: Path) -> tuple[np.ndarray, n
             posterior = vae.encode(data.clips(index)[:, None])
             means.append(posterior.mean.half().cpu().numpy())
             stds.append(posterior.std.half().cpu().numpy())
+        # Renamed when it is whole: a file that is there is taken for finished.
         part = path.with_suffix(".part.npy")
         np.save(part, np.stack([np.concatenate(means), np.concatenate(stds)]))
         part.replace(path)

@@ -16,6 +16,7 @@ from stabench.systems.training.device import send
 from stabench.systems.training.loop import Recipe, Stage, fit
 from stabench.systems.training.workplace import Workplace
 
+# A hop of 252 makes 254 frames of 4 s, just within the 256 that the network has.
 FRONT_END = ClapFrontEnd(rate_hz=16_000, window=1024, hop=252, mels=64, fmax=8000, longest_s=4.0)
 BATCH = 40
 

@@ -75,6 +75,7 @@ def train_text_to_audio(
         texts = [caption(scene.events, scene.relation, "train", rng) for scene in scenes]
         ids, mask = words.encode(texts, TEXT_LENGTH)
         hidden = torch.from_numpy(rng.random(ids.shape) < UNKNOWN) & mask
+        # 1 is the tokenizer's number of an unknown word.
         ids, mask = work.send(ids.masked_fill(hidden, 1)), work.send(mask)
         context = network.context(ids, mask)
         return _compute_loss(network.udit, latents.batch(index, rng), context, mask, rng)

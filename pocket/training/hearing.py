@@ -74,6 +74,7 @@ class Phonemes:
         for row, (utterance, speed) in enumerate(zip(index, speeds, strict=True)):
             for time_s, kind, name in self.marks[utterance]:
                 if kind == "phoneme":
+                    # From its beginning to the end: what comes next overwrites the rest.
                     out[row, int(time_s / speed / FRAME_S) :] = self.numbers.get(name, 0)
         return out
 

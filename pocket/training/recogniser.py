@@ -78,6 +78,7 @@ def ctc_loss(logits: Tensor, mask: Tensor, texts: list[list[int]]) -> Tensor:
         send(words, logits.device),
         mask.sum(1),
         send(lengths, logits.device),
+        # Words that do not fit into the frames have no alignment, and an infinite loss.
         zero_infinity=True,
     )
 

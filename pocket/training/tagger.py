@@ -33,6 +33,7 @@ class VggishClassifier(nn.Module):
         """Turn [B, N] into logits [B, C]."""
         examples = self.vggish.examples(waveforms, torch.float32)
         rows = self.vggish(examples.flatten(0, 1))
+        # AudioSet's network ends in this ReLU; FAD takes the rows before it.
         return self.head(functional.relu(rows)).unflatten(0, examples.shape[:2]).mean(1)
 
 
