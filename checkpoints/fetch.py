@@ -12,8 +12,8 @@ from stabench.checkpoints.catalogue import Entry, File
 from stabench.checkpoints.digests import locked, remember
 from stabench.checkpoints.folders import weights_folder
 
+# Folder inside an entry's, for what has not been checked yet.
 INCOMING = ".incoming"
-"""Folder inside an entry's, for what has not been checked yet."""
 
 
 class FetchError(Exception):

@@ -40,8 +40,8 @@ class Member(NamedTuple):
 
     file: File
     path: Path
+    # Under which it is pinned: "entry/name".
     key: str
-    """Under which it is pinned: "entry/name"."""
     stands_in: bool
 
 

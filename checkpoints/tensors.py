@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from torch import nn
 
 CONFIG, MODEL = "config.json", "model.safetensors"
+# What older folders of the hub hold instead of MODEL.
 PICKLED = "pytorch_model.bin"
-"""What older folders of the hub hold instead of MODEL."""
+# Tensors of each kind of misfit that a message names.
 NAMED = 3
-"""Tensors of each kind of misfit that a message names."""
 
 ZIP = b"PK\x03\x04"
+# The module of NumPy's constructors, as NumPy 2 and NumPy 1 write it into a pickle.
 CORES = ("numpy._core.multiarray", "numpy.core.multiarray")
-"""The module of NumPy's constructors, as NumPy 2 and NumPy 1 write it into a pickle."""
 UNSAFE_DTYPES = {"ObjectDType", "StringDType", "VoidDType"}
 
 

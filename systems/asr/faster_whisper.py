@@ -23,10 +23,10 @@ from stabench.systems.contract import Spans, Transcript, Utterance
 
 WINDOW = 30 * RATE_HZ
 POSITIONS = 448
+# Systran's folders up to large-v2 have the second, those since large-v3 the first.
 VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
-"""Systran's folders up to large-v2 have the second, those since large-v3 the first."""
+# How CTranslate2 begins or goes on when a file is at fault; it raises RuntimeError for all.
 DAMAGED = (MODEL, "Variable '")
-"""How CTranslate2 begins or goes on when a file is at fault; it raises RuntimeError for all."""
 
 
 class FasterWhisper:

@@ -18,12 +18,12 @@ from stabench.systems.asr.whisper_checkpoint import (
 from stabench.systems.asr.whisper_sizes import full_name
 from stabench.systems.contract import Spans, Transcript, Utterance
 
+# Variants, and the arithmetic that each can do; openai-whisper's decoding knows no bfloat16.
 DTYPES = {
     "stock": ("float32", "float16"),
     "half": ("float32", "float16"),
     "graph": ("float32", "float16", "bfloat16"),
 }
-"""Variants, and the arithmetic that each can do; openai-whisper's decoding knows no bfloat16."""
 PROTOCOL, SHIPPED = "protocol", "shipped"
 
 

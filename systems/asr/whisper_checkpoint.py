@@ -19,8 +19,8 @@ class Loaded(NamedTuple):
 
     network: Any
     dims: Dimensions
+    # The word "random", or the sha256 of the file by its name.
     source: str | dict[str, str]
-    """The word "random", or the sha256 of the file by its name."""
 
 
 def load(name: str, weights: str | Path, device: str, seed: int = 0) -> Loaded:

@@ -7,8 +7,8 @@ from typing import Any
 MODEL, TOKENIZER, FRONT_END = "model.bin", "tokenizer.json", "preprocessor_config.json"
 
 
+# How GPT-2 cuts text before it is encoded.
 PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-"""How GPT-2 cuts text before it is encoded."""
 
 
 def write(folder: Path, network: Any, tokenizer: Any) -> None:

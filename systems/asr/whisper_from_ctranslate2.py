@@ -18,16 +18,16 @@ import numpy as np
 
 from stabench.systems.asr.whisper_sizes import Dimensions, dimensions
 
+# Raised when the same file would give another checkpoint: kept ones are then made again.
 CONVERSION = 1
-"""Raised when the same file would give another checkpoint: kept ones are then made again."""
 VERSION = 6
 NETWORK = "WhisperSpec"
 TYPES = {0: "<f4", 1: "<i1", 2: "<i2", 3: "<i4", 4: "<f2"}
 PROJECTION, EMBEDDINGS = "decoder/projection/weight", "decoder/embeddings/weight"
+# What openai-whisper does, in CTranslate2's numbers (activation 3 is GELU); others are off, 0.
 SETTINGS = {"activation": 3, "pre_norm": 1}
-"""What openai-whisper does, in CTranslate2's numbers (activation 3 is GELU); others are off, 0."""
+# They serve word timestamps only.
 IGNORED = ("alignment_heads", "alignment_layer")
-"""They serve word timestamps only."""
 
 
 class Model(NamedTuple):

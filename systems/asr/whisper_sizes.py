@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 ALIASES = {"large": "large-v3", "turbo": "large-v3-turbo"}
+# Sizes of the vocabulary: `.en`, with languages, and since large-v3 with one language more.
 ENGLISH, MULTILINGUAL, CANTONESE = 51864, 51865, 51866
-"""Sizes of the vocabulary: `.en`, with languages, and since large-v3 with one language more."""
 MEL_BANDS = (80, 128)
 
 

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 else:
     Handle = tuple[int, int]
 
+# Runs before a capture: the first compile, choose kernels and fill caches.
 WARM_UPS = 3
-"""Runs before a capture: the first compile, choose kernels and fill caches."""
+# Where graphs that share it keep what they compute on the way; None on a CPU.
 Pool = Handle | None
-"""Where graphs that share it keep what they compute on the way; None on a CPU."""
 _REPLAYING = ContextVar("replaying", default=True)
 
 

@@ -10,8 +10,8 @@ from stabench.systems.networks.config import SamplerConfig
 from stabench.systems.networks.udit import Modulations, UDiT
 
 TIME_SCALE = 1000
+# Latents [B, C, T] and the step's index to their velocity.
 Velocity = Callable[[Tensor, int], Tensor]
-"""Latents [B, C, T] and the step's index to their velocity."""
 
 
 def sway_times(steps: int, sway: float = -1.0) -> Tensor:

@@ -12,10 +12,10 @@ from stabench.systems.networks import flow_sampler
 from stabench.systems.networks.cuda_graph import Graphed, Pool
 from stabench.systems.networks.latent_generator import LatentGenerator, batched, padded
 
+# Contexts of any length are padded to a multiple of so many tokens,
 CONTEXT_STEP = 128
-"""Contexts of any length are padded to a multiple of so many tokens,"""
+# and run without a graph when they are longer (10.24 s of HuBERT frames).
 LONGEST_CONTEXT = 512
-"""and run without a graph when they are longer (10.24 s of HuBERT frames)."""
 
 
 class Contexts(NamedTuple):

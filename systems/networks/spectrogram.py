@@ -6,8 +6,8 @@ import math
 import torch
 from torch import Tensor
 
+# Smallest magnitude told apart: about -120 dB under a full-scale tone at n_fft 512.
 FLOOR = 1e-4
-"""Smallest magnitude told apart: about -120 dB under a full-scale tone at n_fft 512."""
 
 
 def log_magnitude(waveform: Tensor, n_fft: int, hop: int) -> Tensor:

@@ -8,8 +8,8 @@ from torch import Tensor
 from stabench.systems.networks.udit import UDiT
 
 TIME_SCALE = 1000
+# Number of clips, generator -> times float32 [n] in (0, 1], multiples of 1/1000; 1 is noise.
 TimeSampler = Callable[[int, torch.Generator], Tensor]
-"""Number of clips, generator -> times float32 [n] in (0, 1], multiples of 1/1000; 1 is noise."""
 
 
 def logit_normal(mean: float = 0.0, std: float = 1.0) -> TimeSampler:

@@ -10,8 +10,8 @@ from torch.nn import functional
 from stabench.systems.star.config import SpeechEncoderConfig
 
 N_FFT = 512
+# Smallest mel power told apart: under a -60 dBFS noise floor, above digital silence.
 FLOOR = 1e-5
-"""Smallest mel power told apart: under a -60 dBFS noise floor, above digital silence."""
 CONV_KERNEL = 3
 
 SamplesT = TypeVar("SamplesT", int, Tensor)

@@ -17,10 +17,10 @@ from stabench.systems.star.config import StarConfig
 from stabench.systems.star.speech_encoder import build_speech_encoder
 
 RANDOM = "random"
+# One file of tensors, or several of which the later ones overrule the earlier.
 Files = str | Path | Sequence[str | Path]
-"""One file of tensors, or several of which the later ones overrule the earlier."""
+# A folder of `<part>.safetensors`, a table of part to file (or files), or "random".
 Weights = str | Path | Mapping[str, Files]
-"""A folder of `<part>.safetensors`, a table of part to file (or files), or "random"."""
 NAMES = ("speech_encoder", "bridge", "udit", "vae")
 
 

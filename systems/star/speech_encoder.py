@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 CONV_KERNELS = (10, 3, 3, 3, 3, 2, 2)
 CONV_STRIDES = (5, 2, 2, 2, 2, 2, 2)
+# 25 ms: one frame of either front end; shorter speech is padded with zeros.
 MIN_SAMPLES = 400
-"""25 ms: one frame of either front end; shorter speech is padded with zeros."""
 
 
 class Frames(NamedTuple):

@@ -11,12 +11,12 @@ from stabench.systems.networks.cuda_graph import Graphed, Pool
 from stabench.systems.star.bridge import Bridge
 from stabench.systems.star.speech_encoder import MIN_SAMPLES, CodecEncoder, SpeechEncoder
 
+# Speech is padded to a multiple of 0.32 s (16 frames of HuBERT)
 BUCKET_SAMPLES = 5120
-"""Speech is padded to a multiple of 0.32 s (16 frames of HuBERT)"""
+# and what the windows of HuBERT's last frame need beyond;
 OVERHANG_SAMPLES = 80
-"""and what the windows of HuBERT's last frame need beyond;"""
+# speech longer than so many (10.24 s) is read without a graph.
 BUCKETS = 32
-"""speech longer than so many (10.24 s) is read without a graph."""
 
 
 @dataclass(frozen=True)

@@ -99,8 +99,8 @@ class Stage:
         return self.work.folder / f"{self.name}.pt"
 
 
+# One batch's loss; everything random in it comes from the step's own generator.
 Loss = Callable[[np.random.Generator], Tensor]
-"""One batch's loss; everything random in it comes from the step's own generator."""
 
 
 def fit(stage: Stage, loss: Loss, seed: int = 0) -> nn.Module:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from stabench.systems.training.device import send
 
+# Under this a class may have no clip without it, and then no threshold.
 FEWEST_CLIPS = 20
-"""Under this a class may have no clip without it, and then no threshold."""
 
 
 @dataclass(frozen=True)

@@ -157,6 +157,7 @@ AUTOENCODER: dict[str, Any] = {
     "out_ch": 1,
     "double_z": True,
 }
+# Of random weights (HiFi-GAN V1 with hop 256); a checkpoint brings its own config.json.
 VOCODER = {
     "upsample_initial_channel": 512,
     "upsample_rates": [8, 8, 2, 2],
@@ -164,7 +165,6 @@ VOCODER = {
     "resblock_kernel_sizes": [3, 7, 11],
     "resblock_dilation_sizes": [[1, 3, 5]] * 3,
 }
-"""Of random weights (HiFi-GAN V1 with hop 256); a checkpoint brings its own config.json."""
 
 
 class Files(NamedTuple):

@@ -15,8 +15,8 @@ from stabench.systems.tta.ezaudio_sampler import EzSampler
 from stabench.systems.tta.latent_diffusion.prompt import Prompt, gather, widened
 from stabench.systems.tta.t5_guided import STOCK, T5Guided
 
+# Noise, and states and mask of a Context, to latents.
 Integrate = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-"""Noise, and states and mask of a Context, to latents."""
 
 
 class EzGenerator(NamedTuple):

@@ -9,6 +9,7 @@ from torch import Tensor
 from stabench.systems.networks.udit import Modulations, UDiT
 from stabench.systems.tta.latent_diffusion.sampler import Schedule, draw
 
+# The `diff` table of the original's ckpts/ezaudio-l.yml.
 SCHEDULE: dict[str, Any] = {
     "num_train_timesteps": 1000,
     "beta_schedule": "scaled_linear",
@@ -19,7 +20,6 @@ SCHEDULE: dict[str, Any] = {
     "timestep_spacing": "trailing",
     "clip_sample": False,
 }
-"""The `diff` table of the original's ckpts/ezaudio-l.yml."""
 
 
 class EzSampler(NamedTuple):

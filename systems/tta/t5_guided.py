@@ -8,8 +8,8 @@ from stabench.systems.networks.config import DTYPES
 
 STOCK, GRAPH = "stock", "graph"
 VARIANTS = (STOCK, GRAPH)
+# Tokens that the texts of a graph are padded to, the padding hidden; longer texts run without.
 LONGEST = 64
-"""Tokens that the texts of a graph are padded to, the padding hidden; longer texts run without."""
 
 
 def checked(variant: str) -> str:

@@ -25,6 +25,8 @@ MELS = 64
 TEXT_ENCODER = "flan-t5-large"
 SCHEDULER = "stabilityai/stable-diffusion-2-1"
 UNET_CONFIG = "configs/diffusion_model_config.json"
+# What UNET_CONFIG, a path inside the original's own repository, stands for;
+# `attention_head_dim` is the number of heads.
 UNET = {
     "in_channels": 8,
     "out_channels": 8,
@@ -38,8 +40,7 @@ UNET = {
     "upcast_attention": True,
     "sample_size": [32, 2],
 }
-"""What UNET_CONFIG, a path inside the original's own repository, stands for;
-`attention_head_dim` is the number of heads."""
+# Of random weights; a checkpoint brings its own vae_config.json.
 AUTOENCODER = {
     "embed_dim": 8,
     "scale_factor": 0.9228,
@@ -54,7 +55,7 @@ AUTOENCODER = {
         "attn_resolutions": [],
     },
 }
-"""Of random weights; a checkpoint brings its own vae_config.json."""
+# The same for every checkpoint: the original keeps it in its code.
 VOCODER = {
     "upsample_initial_channel": 1024,
     "upsample_rates": [5, 4, 2, 2, 2],
@@ -62,7 +63,6 @@ VOCODER = {
     "resblock_kernel_sizes": [3, 7, 11],
     "resblock_dilation_sizes": [[1, 3, 5]] * 3,
 }
-"""The same for every checkpoint: the original keeps it in its code."""
 
 
 def random_text(seed: int, dtype: str) -> Reader:

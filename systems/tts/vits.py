@@ -60,8 +60,8 @@ def _espeak() -> ctypes.CDLL:
     return library
 
 
+# What is read of the folder; transformers' VitsConfig, VitsTokenizer and VitsModel write them.
 FILES = ("config.json", "tokenizer_config.json", "vocab.json", "model.safetensors")
-"""What is read of the folder; transformers' VitsConfig, VitsTokenizer and VitsModel write them."""
 
 
 class Vits:

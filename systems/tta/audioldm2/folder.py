@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 from stabench.checkpoints.tensors import read_json
 
+# Subfolder of a network and the classes that may have written it; the first one reads it.
+# The published folder says GPT2Model, whose weights are those of GPT2LMHeadModel: its head is tied
+# to the token embedding.
 NETWORKS = {
     "text_encoder": ("ClapModel",),
     "text_encoder_2": ("T5EncoderModel",),
@@ -16,13 +19,8 @@ NETWORKS = {
     "vae": ("AutoencoderKL",),
     "vocoder": ("SpeechT5HifiGan",),
 }
-"""Subfolder of a network and the classes that may have written it; the first one reads it.
-
-The published folder says GPT2Model, whose weights are those of GPT2LMHeadModel: its head is tied
-to the token embedding.
-"""
+# The networks that only `generate` needs.
 SOUND = ("unet", "vae", "vocoder")
-"""The networks that only `generate` needs."""
 OTHERS = {
     "tokenizer": ("RobertaTokenizerFast", "RobertaTokenizer"),
     "tokenizer_2": ("T5TokenizerFast", "T5Tokenizer"),
@@ -62,13 +60,14 @@ def reader(part: str) -> type[Any]:
 
 INDEX, PIPELINE = "model_index.json", "AudioLDM2Pipeline"
 DIFFUSERS = ("projection_model", "unet", "vae")
+# Of a part without weights: the files of which it needs one.
 SIDE_FILES = {
     "tokenizer": ("tokenizer.json", "vocab.json"),
     "tokenizer_2": ("tokenizer.json", "spiece.model"),
     "feature_extractor": ("preprocessor_config.json",),
     "scheduler": ("scheduler_config.json",),
 }
-"""Of a part without weights: the files of which it needs one."""
+# Ends of keys that only some versions wrote; the networks compute them.
 DERIVED = (
     "position_ids",
     "token_type_ids",
@@ -76,7 +75,6 @@ DERIVED = (
     "attn.bias",
     "attn.masked_bias",
 )
-"""Ends of keys that only some versions wrote; the networks compute them."""
 
 
 def read(folder: Path, dtype: Any) -> AudioLdm2Parts:

@@ -19,8 +19,8 @@ from stabench.systems.tta.latent_diffusion.prompt import FLAN_T5_LARGE
 from stabench.systems.tta.word_tokenizer import split
 
 UNET_WIDTHS = {"base": (128, 256, 384, 640), "large": (192, 384, 576, 960)}
+# What the published tokenizers pad to, and cut at.
 CLAP_LENGTH, T5_LENGTH = 512, 128
-"""What the published tokenizers pad to, and cut at."""
 ENCODER_ALONE: dict[str, Any] = {
     "is_encoder_decoder": False,
     "use_cache": False,

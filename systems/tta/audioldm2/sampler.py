@@ -9,8 +9,8 @@ from torch import Tensor
 from stabench.systems.networks.resample import resample
 from stabench.systems.tta.audioldm2.prompt import Prompt
 
+# Latents, the time step, and what Conditions hold to a prediction like the latents.
 Predict = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
-"""Latents, the time step, and what Conditions hold to a prediction like the latents."""
 
 
 class Conditions(NamedTuple):

@@ -12,10 +12,10 @@ from stabench.systems.networks.config import DTYPES
 from stabench.systems.tta import t5_guided
 
 PUBLISHED, RANDOM = "published", "random"
+# Sizes, and the catalogue's names of their weights.
 ENTRIES = {"base": "audioldm2", "large": "audioldm2-large"}
-"""Sizes, and the catalogue's names of their weights."""
+# FLAN-T5 lengths whose unconditional half is made when loading; longer texts make theirs once.
 CACHED_LENGTHS = range(1, 41)
-"""FLAN-T5 lengths whose unconditional half is made when loading; longer texts make theirs once."""
 
 
 class Context(NamedTuple):

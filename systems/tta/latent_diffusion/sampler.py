@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from stabench.systems.tta.latent_diffusion.prompt import Context
 
+# Network output [B, ...], the step's index and latents [B, ...] to the next latents.
 Step = Callable[[Tensor, int, Tensor], Tensor]
-"""Network output [B, ...], the step's index and latents [B, ...] to the next latents."""
 
+# Latents float32 [B, ...], the time, and states and mask of a Context to a prediction like the
+# latents.
 Predict = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
-"""Latents float32 [B, ...], the time, and states and mask of a Context to a prediction like the
-latents."""
 
 
 class Schedule(NamedTuple):

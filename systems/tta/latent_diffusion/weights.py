@@ -16,9 +16,9 @@ from stabench.checkpoints.tensors import fill_network
 
 RANDOM = "random"
 PUBLISHED = "published"
+# Of random vectors that are not one, by the end of their name; gains below 1 keep sound within
+# +-1.
 CONSTANTS = {"bias": 0.0, "alpha": 0.0, "beta": 0.0, "mean": 0.0, "weight_g": 0.6}
-"""Of random vectors that are not one, by the end of their name; gains below 1 keep sound within
-+-1."""
 
 
 def places(weights: str, names: tuple[str, ...]) -> dict[str, Path]:
