@@ -37,6 +37,7 @@ def note(path: Path, values: Mapping[str, Any]) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        # The lock keeps writers apart; readers take none, so they must meet a whole file.
         os.replace(part, path)
 
 
@@ -62,6 +63,7 @@ def digest(path: Path, algorithm: str = "sha256") -> str:
         return row[algorithm]
     with open(path, "rb") as file:
         value = hashlib.file_digest(file, algorithm).hexdigest()
+    # A file that changed while it was read has no digest worth keeping.
     if _state(path) == (key, state):
         remember(path, value, algorithm)
     return value
@@ -86,11 +88,13 @@ def remember(path: Path, value: str, algorithm: str = "sha256") -> None:
     # A cache that cannot be kept costs time, not truth.
     with suppress(OSError, ValueError):
         row = _kept().get(key, {})
+        # A row keeps both algorithms' digests of one state; in another state neither holds.
         same = row if row.get("state") == state else {}
         note(_cache(), {key: {**same, "state": state, algorithm: value}})
 
 
 def _state(path: Path) -> tuple[str, list[int]]:
+    # The hub's cache holds links to blobs: one file under several names is hashed once.
     real = path.resolve()
     about = real.stat()
     return str(real), [about.st_size, about.st_mtime_ns]

@@ -28,6 +28,7 @@ def fetch(entry: Entry, tell: Callable[[Path], None] = lambda path: None) -> Pat
     ValueError for bytes that are not the published or pinned ones, and FileNotFoundError for
     weights that only a package brings.
     """
+    # Missing or wrong files are fetched below; a damaged pins.json is for the user to mend.
     with suppress(FileNotFoundError, store.Wrong):
         place = store.locate(entry.name)
         _pin_loose(place, entry)
@@ -58,6 +59,7 @@ def fetch(entry: Entry, tell: Callable[[Path], None] = lambda path: None) -> Pat
 def _pin_loose(place: Path, entry: Entry) -> None:
     """Verify the files at `place`, and pin those that nothing vouches for yet."""
     digests = store.verify(place, entry)
+    # Files may come from another tool's cache: from now on a change of their bytes is seen.
     loose = store.unpinned(place, entry)
     if loose:
         store.pin({key: digests[key.split("/", 1)[1]] for key in loose})
@@ -76,6 +78,7 @@ def _is_right(entry: Entry, file: File, target: Path) -> bool:
 
 def _fetch_file(entry: Entry, file: File, incoming: Path) -> None:
     """Download, check, pin what has no whole digest published, and put in place."""
+    # Told before the download: gigabytes later is too late to learn that the disk is too small.
     if file.size_bytes is not None and file.size_bytes > shutil.disk_usage(incoming).free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(incoming))
     target = store.home(entry, file)
@@ -83,11 +86,13 @@ def _fetch_file(entry: Entry, file: File, incoming: Path) -> None:
     try:
         sha256 = _check(entry, file, arrived)
     except store.Wrong as error:
+        # The next call would continue what stayed, or take it as it is, and be wrong again.
         arrived.unlink()
         raise ValueError(f"{error.what}; nothing was kept of it, run the fetch again") from error
     if len(file.sha256 or "") < store.WHOLE_SHA256:
         store.pin({_key(entry, file): sha256})
     target.parent.mkdir(parents=True, exist_ok=True)
+    # To the disk before the name: a crash must not leave a whole name on half a file.
     with arrived.open("rb") as content:
         os.fsync(content.fileno())
     arrived.replace(target)
@@ -152,6 +157,7 @@ def _from_url(file: File, incoming: Path) -> Path:
                 file.url,
                 content,
                 resume_size=content.tell(),
+                # Of a compressed answer the bytes could not be continued by their number.
                 headers={"Accept-Encoding": "identity"},
                 displayed_filename=file.basename,
             )
@@ -166,6 +172,7 @@ def _explain_refusal(error: Exception) -> str:
     """Return in one line why nothing came, and what to do."""
     from huggingface_hub import errors
 
+    # The client hides why it could not reach the hub behind "not in the local cache".
     cause = error.__cause__ if isinstance(error, errors.LocalEntryNotFoundError) else error
     status = getattr(getattr(cause, "response", None), "status_code", None)
     if isinstance(cause, errors.OfflineModeIsEnabled):
