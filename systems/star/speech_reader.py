@@ -11,11 +11,11 @@ from stabench.systems.networks.cuda_graph import Graphed, Pool
 from stabench.systems.star.bridge import Bridge
 from stabench.systems.star.speech_encoder import MIN_SAMPLES, CodecEncoder, SpeechEncoder
 
-# Speech is padded to a multiple of 0.32 s (16 frames of HuBERT)
+# Speech is padded to a multiple of 0.32 s (16 frames of HuBERT), one graph for each.
 BUCKET_SAMPLES = 5120
-# and what the windows of HuBERT's last frame need beyond;
+# HuBERT's windows are 400 samples at a hop of 320: the last frame of a bucket needs 80 more.
 OVERHANG_SAMPLES = 80
-# speech longer than so many (10.24 s) is read without a graph.
+# The number of buckets: speech of more than 10.24 s is read without a graph.
 BUCKETS = 32
 
 
@@ -75,6 +75,7 @@ class GraphedSpeechReader(SpeechReader):
             return super().read(samples, spans)
         heard = max(len(samples), MIN_SAMPLES)
         with spans("speech_encoder"):
+            # Padded on the host, so that one copy goes straight into the graph's buffer.
             waveform = torch.zeros(1, size)
             waveform[0, : len(samples)] = torch.from_numpy(samples)
             frames = self._encoders[size](waveform, torch.tensor([heard]))
