@@ -162,7 +162,7 @@ class CodecEncoder(nn.Module):
         heard = _ceil_ratio(lengths, self.config.codec_rate_hz, self.config.speech_rate_hz)
         sound = sound * _mask(heard, self._length)
         self._valid = self.count(lengths) * self.model.config.hop_length
-        # Each convolution zeroes past the speech before it reads: see _silence.
+        # Set for the hooks: each convolution zeroes what lies past the speech before it reads.
         try:
             return self._quantise(sound)
         finally:

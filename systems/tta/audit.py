@@ -8,7 +8,7 @@ from typing import Any
 
 from stabench.systems.tta.t5_guided import T5Guided
 
-# Names in the catalogue by the size of the latents.
+# The names in the catalogue by the size of the latents.
 ENTRIES = {(5, 39): ("audit", "t5-base"), (10, 78): ("audit-10-78", "t5-base")}
 TRAIN_STEPS = 1000
 SCHEDULE = {
@@ -48,6 +48,7 @@ class Audit(T5Guided):
         seed: int = 0,
         variant: str = "stock",
     ) -> None:
+        # PNDM's linear multistep needs four predictions, so that fewer steps make no sense.
         if not 4 <= steps <= TRAIN_STEPS:
             raise ValueError(f"steps is {steps}, allowed are 4 to {TRAIN_STEPS}")
         if tuple(latent) not in ENTRIES:

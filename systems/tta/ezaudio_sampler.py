@@ -38,6 +38,7 @@ class EzSampler(NamedTuple):
 
         Drawn beforehand: no host synchronisation inside the loop.
         """
+        # A deterministic sampler needs the start alone.
         draws = self.steps if self.eta > 0 else 0
         return draw(seeds, (udit.config.in_channels, self.latent_frames), 1 + draws)
 
@@ -79,11 +80,13 @@ class EzSampler(NamedTuple):
         ]
 
         def step(output: Tensor, index: int, latents: Tensor) -> Tensor:
-            one = table[index]
-            data = one.signal * latents - one.noise * output
-            epsilon = one.signal * output + one.noise * latents
-            mean = one.next_signal * data + one.direction * epsilon
-            return mean + one.fresh * noise[index] if self.eta > 0 else mean
+            row = table[index]
+            # x = a x0 + s e and v = a e - s x0 with a^2 + s^2 = 1, solved for x0 and e.
+            data = row.signal * latents - row.noise * output
+            epsilon = row.signal * output + row.noise * latents
+            # DDIM (arXiv 2010.02502, equation 12): to the next time along e, plus new noise.
+            mean = row.next_signal * data + row.direction * epsilon
+            return mean + row.fresh * noise[index] if self.eta > 0 else mean
 
         return Schedule(stock.timesteps, step)
 
@@ -92,6 +95,7 @@ class EzSampler(NamedTuple):
         raw = empty + self.guidance * (words - empty)
         if self.rescale == 0:
             return raw
+        # Guidance widens the spread of a clip: `words` says how wide it should be.
         spread = words.std(dim=(1, 2), keepdim=True) / raw.std(dim=(1, 2), keepdim=True)
         return self.rescale * (raw * spread) + (1 - self.rescale) * raw
 
@@ -118,7 +122,9 @@ class Coefficients(NamedTuple):
 
 def _coefficients(alphas_cumprod: Tensor, time: int, after: int, eta: float) -> Coefficients:
     here = alphas_cumprod[time]
+    # Past the last training step there is no noise left.
     there = alphas_cumprod[after] if after >= 0 else torch.tensor(1.0)
+    # sigma of arXiv 2010.02502, equation 16: eta 1 is the variance of DDPM.
     variance = (1 - there) / (1 - here) * (1 - here / there)
     fresh = eta * variance**0.5
     # With full noise after pure noise this is 0; rounded below 0 it would make every sample NaN,

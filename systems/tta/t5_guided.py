@@ -44,6 +44,7 @@ class T5Guided:
 
         if dtype not in DTYPES:
             raise ValueError(f"precision is {dtype!r}, allowed are {', '.join(DTYPES)}")
+        # Before anything is built: a missing or wrong file should not cost minutes first.
         sha256_of(self.weights, self.entries)
         self._place, self._generator = (device, dtype), None
         if self.weights == RANDOM:

@@ -9,7 +9,7 @@ from stabench.systems.tta.t5_guided import T5Guided
 
 LATENT = (8, 256, 16)
 TRAIN_STEPS = 1000
-# Of stabilityai/stable-diffusion-2-1, whose repository is no longer served.
+# The scheduler of stabilityai/stable-diffusion-2-1, whose repository is no longer served.
 SCHEDULE = {
     "num_train_timesteps": TRAIN_STEPS,
     "beta_start": 0.00085,
