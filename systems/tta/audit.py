@@ -48,7 +48,7 @@ class Audit(T5Guided):
         seed: int = 0,
         variant: str = "stock",
     ) -> None:
-        # PNDM's linear multistep needs four predictions, so that fewer steps make no sense.
+
         if not 4 <= steps <= TRAIN_STEPS:
             raise ValueError(f"steps is {steps}, allowed are 4 to {TRAIN_STEPS}")
         if tuple(latent) not in ENTRIES:

@@ -122,7 +122,7 @@ class Coefficients(NamedTuple):
 
 def _coefficients(alphas_cumprod: Tensor, time: int, after: int, eta: float) -> Coefficients:
     here = alphas_cumprod[time]
-    # Past the last training step there is no noise left.
+    # A next time below 0 is the end, where no noise is left.
     there = alphas_cumprod[after] if after >= 0 else torch.tensor(1.0)
     # sigma of arXiv 2010.02502, equation 16: eta 1 is the variance of DDPM.
     variance = (1 - there) / (1 - here) * (1 - here / there)

@@ -67,7 +67,6 @@ class PromptStack(NamedTuple):
         states = model(
             tokens.input_ids.to(self.device), attention_mask=_move(mask, self.device)
         ).last_hidden_state
-        # In float16 T5 keeps some matrices in float32, and its states come out so.
         return states.to(model.dtype), tokens.attention_mask
 
     def _continue(self, embeddings: Tensor, seen: Tensor) -> Tensor:
@@ -98,11 +97,11 @@ def _make_two_way_mask(config: Any, mask: Tensor, dtype: torch.dtype) -> Tensor 
     """What attention in both directions adds or selects, [1, 1, L, L]; None: nothing is hidden."""
     from transformers.masking_utils import create_bidirectional_mask
 
-    bias = create_bidirectional_mask(
+    prepared = create_bidirectional_mask(
         config=config, inputs_embeds=_fake_embeddings(mask, dtype), attention_mask=mask
     )
-    assert bias is None or isinstance(bias, Tensor), "flex attention is not used"
-    return bias
+    assert prepared is None or isinstance(prepared, Tensor), "flex attention is not used"
+    return prepared
 
 
 def _make_causal_mask(config: Any, mask: Tensor, more: int, dtype: torch.dtype) -> Tensor | None:
@@ -110,14 +109,14 @@ def _make_causal_mask(config: Any, mask: Tensor, more: int, dtype: torch.dtype) 
     from transformers.masking_utils import create_causal_mask
 
     mask = torch.cat([mask, mask.new_ones((1, more))], dim=1)
-    bias = create_causal_mask(
+    prepared = create_causal_mask(
         config=config,
         inputs_embeds=_fake_embeddings(mask, dtype),
         attention_mask=mask,
         past_key_values=None,
     )
-    assert bias is None or isinstance(bias, Tensor), "flex attention is not used"
-    return bias
+    assert prepared is None or isinstance(prepared, Tensor), "flex attention is not used"
+    return prepared
 
 
 def _fake_embeddings(mask: Tensor, dtype: torch.dtype) -> Tensor:

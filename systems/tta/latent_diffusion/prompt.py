@@ -212,7 +212,7 @@ def random_t5(config: dict[str, Any], seed: int, dtype: str) -> "T5EncoderModel"
 def t5_from(config: dict[str, Any], state: dict[str, Tensor], path: Path) -> "T5EncoderModel":
     """A T5 encoder with these tensors; of the embedding one copy or two equal ones are accepted."""
     state = dict(state)
-    # Files name the one table "shared", as the encoder's, or both.
+    # A file holds the one table under either name, or under both.
     copies = [k for k in ("shared.weight", "encoder.embed_tokens.weight") if k in state]
     if len(copies) == 2 and not torch.equal(state[copies[0]], state[copies[1]]):
         raise ValueError(f"{path}: {copies[0]!r} and {copies[1]!r} differ; fetch the file again")
@@ -250,6 +250,6 @@ def empty_t5(config: dict[str, Any]) -> "T5EncoderModel":
 
 
 def _tie_embeddings(encoder: "T5EncoderModel") -> "T5EncoderModel":
-    # Filled on the meta device the two names hold two tensors, which would be kept twice.
+    # Each name was filled by itself, but both mean one table.
     encoder.encoder.embed_tokens.weight = encoder.shared.weight
     return encoder

@@ -90,7 +90,7 @@ def ancestral(alphas_cumprod: Tensor, times: Tensor, noise: Tensor) -> Schedule:
 
     def step(output: Tensor, index: int, latents: Tensor) -> Tensor:
         row = table[index]
-        # v = a e - s x0: x0 is what the network believes the clip without noise to be.
+        # x = a x0 + b e and v = a e - b x0 with a^2 + b^2 = 1, solved for x0.
         data = row.of_sample * latents - row.of_output * output
         # Equation 7, the mean of the posterior, then noise of its variance.
         mean = row.of_data * data + row.of_latents * latents
@@ -102,7 +102,7 @@ def ancestral(alphas_cumprod: Tensor, times: Tensor, noise: Tensor) -> Schedule:
 def _coefficients(alphas_cumprod: Tensor, time: int, previous: int) -> Coefficients:
     here = alphas_cumprod[time]
     there = alphas_cumprod[previous] if previous >= 0 else torch.tensor(1.0)
-    # Of the steps that are skipped between, as of one: their product.
+    # The product of all alphas between the two times: the steps that are skipped count as one.
     alpha = here / there
     beta = 1 - alpha
     variance = torch.clamp((1 - there) / (1 - here) * beta, min=1e-20)
