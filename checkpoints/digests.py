@@ -58,7 +58,7 @@ def digest(path: Path, algorithm: str = "sha256") -> str:
     The kept value holds while size and modification time (ns) stay what they were.
     """
     key, state = _state(path)
-    row = _kept().get(key, {})
+    row = _read_rows().get(key, {})
     if row.get("state") == state and algorithm in row:
         return row[algorithm]
     with open(path, "rb") as file:
@@ -87,7 +87,7 @@ def remember(path: Path, value: str, algorithm: str = "sha256") -> None:
     key, state = _state(path)
     # A cache that cannot be kept costs time, not truth.
     with suppress(OSError, ValueError):
-        row = _kept().get(key, {})
+        row = _read_rows().get(key, {})
         # A row keeps both algorithms' digests of one state; in another state neither holds.
         same = row if row.get("state") == state else {}
         note(_cache(), {key: {**same, "state": state, algorithm: value}})
@@ -100,7 +100,7 @@ def _state(path: Path) -> tuple[str, list[int]]:
     return str(real), [about.st_size, about.st_mtime_ns]
 
 
-def _kept() -> dict[str, dict]:
+def _read_rows() -> dict[str, dict]:
     with suppress(OSError, ValueError):
         return {key: row for key, row in read(_cache()).items() if isinstance(row, dict)}
     return {}

@@ -115,7 +115,7 @@ def _download(entry: Entry, file: File, incoming: Path) -> Path:
     from huggingface_hub.errors import HTTPError
 
     try:
-        return _from_url(file, incoming) if file.url else _from_hub(entry, file, incoming)
+        return _resume_url(file, incoming) if file.url else _ask_hub(entry, file, incoming)
     except (OSError, HTTPError, RuntimeError) as error:  # hf_xet raises the last.
         if isinstance(error, OSError) and error.errno is not None:
             raise  # The disk's fault.
@@ -125,7 +125,7 @@ def _download(entry: Entry, file: File, incoming: Path) -> Path:
         ) from error
 
 
-def _from_hub(entry: Entry, file: File, incoming: Path) -> Path:
+def _ask_hub(entry: Entry, file: File, incoming: Path) -> Path:
     """$HF_ENDPOINT names another hub, $HF_TOKEN an account; `hf auth login` keeps one."""
     from huggingface_hub import hf_hub_download
 
@@ -144,7 +144,7 @@ def _from_hub(entry: Entry, file: File, incoming: Path) -> Path:
     return Path(path)
 
 
-def _from_url(file: File, incoming: Path) -> Path:
+def _resume_url(file: File, incoming: Path) -> Path:
     """Continue from the bytes that an earlier call left; the digest tells if they do not fit."""
     from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.file_download import http_get

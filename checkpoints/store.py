@@ -62,9 +62,9 @@ def locate(name: str, path: str | Path | None = None) -> Path:
     else:
         places = [Path(path)]
     for place in places:
-        if not _missing(entry, place):
+        if not _list_missing(entry, place):
             return place
-    raise FileNotFoundError(_absence(entry, places))
+    raise FileNotFoundError(_explain_absence(entry, places))
 
 
 def candidates(entry: Entry) -> Iterator[Path]:
@@ -110,8 +110,8 @@ def verify(path: Path, entry: Entry) -> dict[str, str]:
     Raises FileNotFoundError for an incomplete folder, Truncated, or WrongDigest with both digests.
     A file that is neither published with a digest nor pinned passes: see `unpinned`.
     """
-    if _missing(entry, path):
-        raise FileNotFoundError(_absence(entry, [path]))
+    if _list_missing(entry, path):
+        raise FileNotFoundError(_explain_absence(entry, [path]))
     pins = pinned()
     files = members(entry, path)
     # All sizes first: they cost nothing, while a digest reads gigabytes.
@@ -141,8 +141,12 @@ def check_size(entry: Entry, member: Member) -> None:
         return
     what = f"weights '{entry.name}': {member.path}"
     if size < wanted:
-        raise Truncated(f"{what} is truncated: {size} of {wanted} bytes", _again(entry, member))
-    raise WrongDigest(f"{what} has {size} bytes, published are {wanted}", _again(entry, member))
+        raise Truncated(
+            f"{what} is truncated: {size} of {wanted} bytes", _tell_remedy(entry, member)
+        )
+    raise WrongDigest(
+        f"{what} has {size} bytes, published are {wanted}", _tell_remedy(entry, member)
+    )
 
 
 def check(entry: Entry, member: Member, pin: str | None) -> str:
@@ -159,7 +163,7 @@ def check(entry: Entry, member: Member, pin: str | None) -> str:
     if pin is not None and actual != pin:
         raise WrongDigest(
             f"weights '{entry.name}': {member.path} has sha256 {actual}, pinned was {pin}",
-            f"{_again(entry, member)}; if the new one is meant, first delete its line in "
+            f"{_tell_remedy(entry, member)}; if the new one is meant, first delete its line in "
             f"{pins_file(member.key)}",
         )
     return actual
@@ -189,7 +193,7 @@ def pins_file(key: str | None = None) -> Path:
     return next((file for file in files if key in read(file)), files[0])
 
 
-def _missing(entry: Entry, place: Path) -> list[str]:
+def _list_missing(entry: Entry, place: Path) -> list[str]:
     """Names of the files that are not at `place`."""
     if entry.kind == "file":
         return [] if place.is_file() else [entry.files[0].basename]
@@ -200,10 +204,10 @@ def _missing(entry: Entry, place: Path) -> list[str]:
     ]
 
 
-def _absence(entry: Entry, places: list[Path]) -> str:
+def _explain_absence(entry: Entry, places: list[Path]) -> str:
     # A folder with some of the files is what the user meant: name what it lacks, not every place.
     partly = next((place for place in places if entry.kind == "folder" and place.is_dir()), None)
-    missing = _missing(entry, partly or places[0])
+    missing = _list_missing(entry, partly or places[0])
     more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
     what = f"{', '.join(missing[:3])}{more}"
     where = f"in {partly}" if partly else f"at {', '.join(map(str, places))}"
@@ -216,11 +220,11 @@ def _absence(entry: Entry, places: list[Path]) -> str:
 def _refuse(entry: Entry, member: Member, kind: str, actual: str, wanted: str) -> None:
     raise WrongDigest(
         f"weights '{entry.name}': {member.path} has {kind} {actual}, published is {wanted}",
-        _again(entry, member),
+        _tell_remedy(entry, member),
     )
 
 
-def _again(entry: Entry, member: Member) -> str:
+def _tell_remedy(entry: Entry, member: Member) -> str:
     """How to get a right file in place of a wrong one."""
     package = package_folder(entry)
     if entry.package and package and package in member.path.parents:

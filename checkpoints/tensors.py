@@ -128,7 +128,7 @@ def check_fit(
             kinds.append(f"{name} is {value.dtype} instead of {expected.dtype}")
     missing = [name for name in wanted if name not in tensors]
     misfits = {
-        "missing ": _with_nearest(missing, left_over),
+        "missing ": _name_nearest(missing, left_over),
         "left over ": left_over,
         "no tensor ": others,
         "": shapes + kinds,
@@ -154,7 +154,7 @@ def save_tensors(path: Path, module: "nn.Module", dtype: str | None = None) -> N
     state = {}
     for key, value in module.state_dict().items():
         value = value.to(kind) if kind is not None and value.is_floating_point() else value
-        # save_file refuses tensors whose elements do not lie in a row, as transposed ones do not.
+        # save_file refuses tensors that are not contiguous, as transposed ones are not.
         state[key] = value.contiguous().cpu()
     write_atomically(path, lambda temporary: save_file(state, temporary))
 
@@ -204,7 +204,7 @@ def read_torch(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def _with_nearest(missing: list[str], left_over: list[str]) -> list[str]:
+def _name_nearest(missing: list[str], left_over: list[str]) -> list[str]:
     """Return the names, the first few with what may stand for them in the file."""
     names = []
     for name in missing[:NAMED]:

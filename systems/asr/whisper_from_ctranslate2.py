@@ -79,7 +79,7 @@ def checkpoint(path: Path) -> dict[str, Any]:
     import torch
 
     arrays, aliases = read(path)
-    _untie(path, arrays, aliases)
+    _untie_projection(path, arrays, aliases)
     heads = _take_settings(path, arrays)
     dims = _dimensions(path, arrays, heads)
     state = _state(path, arrays, dims)
@@ -156,7 +156,7 @@ class _File:
             raise ValueError(f"{self.path} has {left} bytes too many; fetch it again")
 
 
-def _untie(path: Path, arrays: dict[str, np.ndarray], aliases: dict[str, str]) -> None:
+def _untie_projection(path: Path, arrays: dict[str, np.ndarray], aliases: dict[str, str]) -> None:
     """Remove the last layer, which is the table of embeddings: an alias of it, or a copy."""
     # A file holds the table of embeddings twice, or once and an alias of it.
     copied = PROJECTION in arrays and EMBEDDINGS in arrays

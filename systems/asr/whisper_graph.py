@@ -26,7 +26,7 @@ class GraphEngine:
     def __init__(self, network: Any, dtype: torch.dtype, language: str, forced: bool) -> None:
         from whisper.decoding import DecodingTask
 
-        # DecodingTask reads options and tokens alone, so the dtype given here decides nothing.
+        # Only its options are used, so that the dtype given here decides nothing.
         stock = StockEngine(network, torch.float32, language, forced)
         task = DecodingTask(network, stock.options)
         self.tokenizer = task.tokenizer
@@ -45,14 +45,14 @@ class GraphEngine:
 
     def encode(self, mel: Tensor) -> Tensor:
         """Features [1, A, W]; the next call overwrites them."""
-        encode, _, _ = self._recorded()
+        encode, _, _ = self._record_works()
         self.heard.copy_(mel)
         encode()
         return self.decoder.features
 
     def decode(self, features: Tensor, limit: int) -> Written:
         """At most `limit` tokens of what `encode` returned, or of other features."""
-        _, begin, step = self._recorded()
+        _, begin, step = self._record_works()
         if features is not self.decoder.features:
             self.decoder.features.copy_(features)
         tokens = greedy(begin, step, self.decoder.token, self.tokenizer.eot, limit)
@@ -61,7 +61,7 @@ class GraphEngine:
     def _encode(self) -> None:
         self.decoder.features.copy_(self.encoder(self.heard))
 
-    def _recorded(self) -> tuple[Work, Work, Work]:
+    def _record_works(self) -> tuple[Work, Work, Work]:
         """Encoder, first token, next token: as graphs where there may be some."""
         if not (self._on_gpu and replaying()):
             return self._works

@@ -111,7 +111,7 @@ def _compose(name: str, asr: Options | None, tta: Options | None, weights: str) 
     options = _copy_options("asr", asr)
     engine = options.pop("engine", "whisper")
     if engine not in RECOGNISERS:
-        raise ValueError(f"asr: {_unknown('engine', engine, RECOGNISERS)}")
+        raise ValueError(f"asr: {_explain_unknown('engine', engine, RECOGNISERS)}")
     # Of a folder with everything the recogniser gets `<engine>-<model>`, if it is there, else the
     # folder itself.
     model = options.get("model") or "base"
@@ -142,11 +142,11 @@ def _build_object(what: str, target: str, options: dict[str, Any]) -> Any:
     known = inspect.signature(kind).parameters
     for option in options:
         if option not in known:
-            raise ValueError(f"{what}: {_unknown('option', option, known)}")
+            raise ValueError(f"{what}: {_explain_unknown('option', option, known)}")
     return kind(**options)
 
 
-def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
+def _explain_unknown(kind: str, name: str, known: Iterable[str]) -> str:
     close = get_close_matches(str(name), list(known), n=1)
     hint = f"; did you mean '{close[0]}'?" if close else "."
     return f"unknown {kind} '{name}'{hint} Known: {', '.join(sorted(known))}"

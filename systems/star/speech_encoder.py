@@ -57,7 +57,7 @@ class SpeechEncoder(nn.Module):
         hidden = self._features(waveform, lengths)
         if whole:
             encoded = self.model.encoder(hidden)
-            return Frames(encoded.last_hidden_state, _all(hidden))
+            return Frames(encoded.last_hidden_state, _mask_none(hidden))
         mask = _mask(self.count(lengths), hidden.shape[1])
         encoded = self.model.encoder(hidden, attention_mask=mask)
         return Frames(encoded.last_hidden_state, mask)
@@ -146,7 +146,7 @@ class CodecEncoder(nn.Module):
         waveform, lengths, whole = _prepare(waveform, lengths)
         if whole:
             frames = self._encode(waveform)
-            return Frames(frames, _all(frames))
+            return Frames(frames, _mask_none(frames))
         rows = [
             self._encode(row[None, :length])[0]
             for row, length in zip(waveform, lengths.tolist(), strict=True)
@@ -265,7 +265,7 @@ def _mask(counts: Tensor, size: int) -> Tensor:
     return torch.arange(size, device=counts.device) < counts[:, None]
 
 
-def _all(frames: Tensor) -> Tensor:
+def _mask_none(frames: Tensor) -> Tensor:
     """The mask of frames [B, T, width] that are all speech."""
     return frames.new_ones(frames.shape[:2], dtype=torch.bool)
 

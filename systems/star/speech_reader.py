@@ -93,13 +93,13 @@ class GraphedSpeechReader(SpeechReader):
             frames, width = self.encoder.count(size), self.encoder.config.width
             weight = self.bridge.projection.weight
             self._bridges[size] = Graphed(
-                self._bridged,
+                self._bridge_padded,
                 weight.new_zeros(1, frames, width),
                 torch.tensor([frames], device=self.device),
                 pool=self.pool,
             )
 
-    def _bridged(self, frames: Tensor, count: Tensor) -> Tensor:
+    def _bridge_padded(self, frames: Tensor, count: Tensor) -> Tensor:
         inside = torch.arange(frames.shape[1], device=frames.device) < count[:, None]
         assert self.bridge is not None, "captured only where there is one"
         return self.bridge.padded(frames, inside)

@@ -48,7 +48,6 @@ class Audit(T5Guided):
         seed: int = 0,
         variant: str = "stock",
     ) -> None:
-
         if not 4 <= steps <= TRAIN_STEPS:
             raise ValueError(f"steps is {steps}, allowed are 4 to {TRAIN_STEPS}")
         if tuple(latent) not in ENTRIES:
@@ -72,7 +71,7 @@ class Audit(T5Guided):
     def _read(self, *places: Any) -> Any:
         return self._networks().read(*places, self.latent)
 
-    def _reading(self) -> dict[str, Any]:
+    def _reader_options(self) -> dict[str, Any]:
         return {"masked": False}
 
     def _new_generator(self, sound: Any) -> Any:

@@ -123,7 +123,7 @@ class EzAudio(T5Guided):
 
         return ezaudio_networks
 
-    def _reading(self) -> dict[str, Any]:
+    def _reader_options(self) -> dict[str, Any]:
         return {"length": self._networks().TOKENS}
 
     def _new_generator(self, sound: Any) -> Any:

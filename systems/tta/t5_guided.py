@@ -54,7 +54,7 @@ class T5Guided:
             self._generator = self._new_generator(sound.to(device, dtype))
         tokenize, encoder = reader.to(device, dtype)
         self.prompter = T5Prompter(
-            tokenize, encoder, cached=self.cache_unconditional, **self._reading()
+            tokenize, encoder, cached=self.cache_unconditional, **self._reader_options()
         )
         self.prompter.warm()
 
@@ -101,7 +101,7 @@ class T5Guided:
         """What the model was told, as plain JSON types."""
         raise NotImplementedError
 
-    def _reading(self) -> dict[str, Any]:
+    def _reader_options(self) -> dict[str, Any]:
         """How T5 is read: options of T5Prompter."""
         return {}
 

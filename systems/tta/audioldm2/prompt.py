@@ -75,7 +75,7 @@ class PromptStack(NamedTuple):
         `seen` [1, S] on the host hides padding. The network under the head is run: the head's
         token scores go nowhere.
         """
-        model, steps = self.parts.language_model.transformer, self._generated
+        model, steps = self.parts.language_model.transformer, self._new_states
         prefix = embeddings.shape[1]
         mask = _move(_make_causal_mask(model.config, seen, steps, model.dtype), self.device)
         fed, past, states = embeddings, None, []
@@ -88,7 +88,7 @@ class PromptStack(NamedTuple):
         return torch.cat(states, dim=1)
 
     @property
-    def _generated(self) -> int:
+    def _new_states(self) -> int:
         """How many states GPT-2 adds: 8 in the published models."""
         return self.parts.language_model.config.max_new_tokens
 
