@@ -53,7 +53,7 @@ def read_tensors(path: Path, part: str | None = None) -> dict[str, Any]:
     path = find_tensors_file(path)
     if path.suffix == ".safetensors":
         try:
-            content = load_file(path)
+            content: dict[str, Any] = load_file(path)
         except SafetensorError as error:
             raise ValueError(f"{path}: not a safetensors file ({error}); fetch it again") from error
     else:
