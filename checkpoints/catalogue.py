@@ -31,6 +31,7 @@ class File(BaseModel):
     @field_validator("name")
     @classmethod
     def _stays_inside(cls, name: str) -> str:
+        # The name becomes a path to write to, so that a catalogue must not reach outside.
         parts = PurePosixPath(name).parts
         if not parts or parts[0] == "/" or ".." in parts or "\\" in name:
             raise ValueError(f"'{name}' is no path inside the entry's folder")
@@ -96,6 +97,7 @@ class Entry(BaseModel):
         homeless = [file.name for file in self.files if not file.url and not self.repo]
         if homeless and not self.package:
             raise ValueError(f"file '{homeless[0]}' has no origin; give it a url, or a repo to all")
+        # Any address may answer with a web page or half a file, which only a digest tells apart.
         unknown = [file.name for file in self.files if file.url and not file.published]
         if unknown:
             raise ValueError(f"file '{unknown[0]}' has a url and no digest; give it a sha256")
@@ -131,15 +133,15 @@ def entries() -> dict[str, Entry]:
 
 def parse(text: str) -> dict[str, Entry]:
     """Entries of a TOML text. Raises ValueError that names the entry, the key and the value."""
-    return {name: _entry(name, table) for name, table in tomllib.loads(text).items()}
-
-
-def _entry(name: str, table: dict[str, Any]) -> Entry:
-    try:
-        return Entry.model_validate({"name": name, **table})
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        value = f" (got {first['input']!r})" if isinstance(first["input"], str | int) else ""
-        where = f"catalogue: [{name}]{f' {key}' if key else ''}"
-        raise ValueError(f"{where}: {first['msg']}{value}") from error
+    parsed = {}
+    for name, table in tomllib.loads(text).items():
+        try:
+            parsed[name] = Entry.model_validate({"name": name, **table})
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"]))
+            # A whole table as the wrong value would make the line unreadable.
+            value = f" (got {first['input']!r})" if isinstance(first["input"], str | int) else ""
+            where = f"catalogue: [{name}]{f' {key}' if key else ''}"
+            raise ValueError(f"{where}: {first['msg']}{value}") from error
+    return parsed

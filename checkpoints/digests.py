@@ -37,6 +37,7 @@ def note(path: Path, values: Mapping[str, Any]) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        # The lock keeps writers apart; readers take none, so they must meet a whole file.
         os.replace(part, path)
 
 
@@ -57,11 +58,12 @@ def digest(path: Path, algorithm: str = "sha256") -> str:
     The kept value holds while size and modification time (ns) stay what they were.
     """
     key, state = _state(path)
-    row = _kept().get(key, {})
+    row = _read_rows().get(key, {})
     if row.get("state") == state and algorithm in row:
         return row[algorithm]
     with open(path, "rb") as file:
         value = hashlib.file_digest(file, algorithm).hexdigest()
+    # A file that changed while it was read has no digest worth keeping.
     if _state(path) == (key, state):
         remember(path, value, algorithm)
     return value
@@ -85,18 +87,20 @@ def remember(path: Path, value: str, algorithm: str = "sha256") -> None:
     key, state = _state(path)
     # A cache that cannot be kept costs time, not truth.
     with suppress(OSError, ValueError):
-        row = _kept().get(key, {})
+        row = _read_rows().get(key, {})
+        # A row keeps both algorithms' digests of one state; in another state neither holds.
         same = row if row.get("state") == state else {}
         note(_cache(), {key: {**same, "state": state, algorithm: value}})
 
 
 def _state(path: Path) -> tuple[str, list[int]]:
+    # The hub's cache holds links to blobs: one file under several names is hashed once.
     real = path.resolve()
     about = real.stat()
     return str(real), [about.st_size, about.st_mtime_ns]
 
 
-def _kept() -> dict[str, dict]:
+def _read_rows() -> dict[str, dict]:
     with suppress(OSError, ValueError):
         return {key: row for key, row in read(_cache()).items() if isinstance(row, dict)}
     return {}

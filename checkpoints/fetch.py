@@ -12,8 +12,8 @@ from stabench.checkpoints.catalogue import Entry, File
 from stabench.checkpoints.digests import locked, remember
 from stabench.checkpoints.folders import weights_folder
 
+# Folder inside an entry's, for what has not been checked yet.
 INCOMING = ".incoming"
-"""Folder inside an entry's, for what has not been checked yet."""
 
 
 class FetchError(Exception):
@@ -28,6 +28,7 @@ def fetch(entry: Entry, tell: Callable[[Path], None] = lambda path: None) -> Pat
     ValueError for bytes that are not the published or pinned ones, and FileNotFoundError for
     weights that only a package brings.
     """
+    # Missing or wrong files are fetched below; a damaged pins.json is for the user to mend.
     with suppress(FileNotFoundError, store.Wrong):
         place = store.locate(entry.name)
         _pin_loose(place, entry)
@@ -58,6 +59,7 @@ def fetch(entry: Entry, tell: Callable[[Path], None] = lambda path: None) -> Pat
 def _pin_loose(place: Path, entry: Entry) -> None:
     """Verify the files at `place`, and pin those that nothing vouches for yet."""
     digests = store.verify(place, entry)
+    # Files may come from another tool's cache: from now on a change of their bytes is seen.
     loose = store.unpinned(place, entry)
     if loose:
         store.pin({key: digests[key.split("/", 1)[1]] for key in loose})
@@ -76,6 +78,7 @@ def _is_right(entry: Entry, file: File, target: Path) -> bool:
 
 def _fetch_file(entry: Entry, file: File, incoming: Path) -> None:
     """Download, check, pin what has no whole digest published, and put in place."""
+    # Told before the download: gigabytes later is too late to learn that the disk is too small.
     if file.size_bytes is not None and file.size_bytes > shutil.disk_usage(incoming).free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(incoming))
     target = store.home(entry, file)
@@ -83,11 +86,13 @@ def _fetch_file(entry: Entry, file: File, incoming: Path) -> None:
     try:
         sha256 = _check(entry, file, arrived)
     except store.Wrong as error:
+        # The next call would continue what stayed, or take it as it is, and be wrong again.
         arrived.unlink()
         raise ValueError(f"{error.what}; nothing was kept of it, run the fetch again") from error
     if len(file.sha256 or "") < store.WHOLE_SHA256:
         store.pin({_key(entry, file): sha256})
     target.parent.mkdir(parents=True, exist_ok=True)
+    # To the disk before the name: a crash must not leave a whole name on half a file.
     with arrived.open("rb") as content:
         os.fsync(content.fileno())
     arrived.replace(target)
@@ -110,7 +115,7 @@ def _download(entry: Entry, file: File, incoming: Path) -> Path:
     from huggingface_hub.errors import HTTPError
 
     try:
-        return _from_url(file, incoming) if file.url else _from_hub(entry, file, incoming)
+        return _resume_url(file, incoming) if file.url else _ask_hub(entry, file, incoming)
     except (OSError, HTTPError, RuntimeError) as error:  # hf_xet raises the last.
         if isinstance(error, OSError) and error.errno is not None:
             raise  # The disk's fault.
@@ -120,7 +125,7 @@ def _download(entry: Entry, file: File, incoming: Path) -> Path:
         ) from error
 
 
-def _from_hub(entry: Entry, file: File, incoming: Path) -> Path:
+def _ask_hub(entry: Entry, file: File, incoming: Path) -> Path:
     """$HF_ENDPOINT names another hub, $HF_TOKEN an account; `hf auth login` keeps one."""
     from huggingface_hub import hf_hub_download
 
@@ -139,7 +144,7 @@ def _from_hub(entry: Entry, file: File, incoming: Path) -> Path:
     return Path(path)
 
 
-def _from_url(file: File, incoming: Path) -> Path:
+def _resume_url(file: File, incoming: Path) -> Path:
     """Continue from the bytes that an earlier call left; the digest tells if they do not fit."""
     from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.file_download import http_get
@@ -152,6 +157,7 @@ def _from_url(file: File, incoming: Path) -> Path:
                 file.url,
                 content,
                 resume_size=content.tell(),
+                # Of a compressed answer the bytes could not be continued by their number.
                 headers={"Accept-Encoding": "identity"},
                 displayed_filename=file.basename,
             )
@@ -166,6 +172,7 @@ def _explain_refusal(error: Exception) -> str:
     """Return in one line why nothing came, and what to do."""
     from huggingface_hub import errors
 
+    # The client hides why it could not reach the hub behind "not in the local cache".
     cause = error.__cause__ if isinstance(error, errors.LocalEntryNotFoundError) else error
     status = getattr(getattr(cause, "response", None), "status_code", None)
     if isinstance(cause, errors.OfflineModeIsEnabled):

@@ -26,8 +26,16 @@ def hub_snapshot(entry: Entry) -> Path | None:
     """
     if entry.repo is None:
         return None
+    chosen = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    if chosen:
+        cache = Path(chosen).expanduser()
+    else:
+        home = os.environ.get("HF_HOME")
+        cache = (Path(home).expanduser() if home else user_cache() / "huggingface") / "hub"
+    # The hub's client names a folder "models--owner--name", or "spaces--owner--name".
     kind = "" if entry.repo.startswith("spaces/") else "models/"
-    folder = _hub_cache() / (kind + entry.repo).replace("/", "--")
+    folder = cache / (kind + entry.repo).replace("/", "--")
+    # refs/<branch> holds the commit of its last download; a commit has no such file.
     branch = folder / "refs" / entry.revision
     revision = branch.read_text().strip() if branch.is_file() else entry.revision
     snapshot = folder / "snapshots" / revision
@@ -59,11 +67,3 @@ def package_folder(entry: Entry) -> Path | None:
     if installed.version != entry.package.version:
         return None
     return Path(str(installed.locate_file(entry.package.folder)))
-
-
-def _hub_cache() -> Path:
-    chosen = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    home = os.environ.get("HF_HOME")
-    return (Path(home).expanduser() if home else user_cache() / "huggingface") / "hub"

@@ -54,11 +54,13 @@ class Draws(NamedTuple):
     def __call__(self, name: str, shape: tuple[int, ...]) -> Tensor:
         value = torch.empty(shape, device=self.device, dtype=self.dtype)
         leaf = name.rpartition(".")[2]
+        # Biases, and gains of norms: the vectors of a network, which no generator draws.
         if leaf in self.constants or len(shape) < 2:
             return value.fill_(self.constants.get(leaf, 1.0))
         generator = torch.Generator(self.device)
         generator.manual_seed(self.seed_of(f"{self.prefix}{name}", self.seed))
         stated = (deviation for part, deviation in self.deviations.items() if part in name)
+        # shape[1:] is what one output sums over: inputs, times the positions of a kernel.
         deviation = next(stated, self.spread * math.prod(shape[1:]) ** -0.5)
         return value.normal_(0.0, deviation, generator=generator)
 
@@ -79,6 +81,7 @@ class EmptyOnMeta(TorchFunctionMode):
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
+        # torch.zeros and torch.ones stay: norms and buffers begin with values that must be kept.
         if function is torch.empty:
             kwargs = {**kwargs, "device": "meta"}
         return function(*args, **kwargs)
@@ -101,6 +104,7 @@ def randomise(network: Network, draw: Draw, every: bool = False) -> Network:
     `every`: the parameters that have a value already get a new one as well.
     """
     parameters = dict(network.named_parameters())
+    # Buffers, too: those that were made by torch.empty have no value either.
     for name, old in {**parameters, **dict(network.named_buffers())}.items():
         if old.is_meta or (every and name in parameters):
             _place(network, name, old, draw(name, tuple(old.shape)))

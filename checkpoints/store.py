@@ -15,6 +15,7 @@ from stabench.checkpoints.folders import (
     weights_folder,
 )
 
+# Hex digits; the names of torch.hub's files carry only the first eight.
 WHOLE_SHA256 = 64
 PINS = "pins.json"
 
@@ -40,8 +41,8 @@ class Member(NamedTuple):
 
     file: File
     path: Path
+    # The name under which it is pinned: "entry/name".
     key: str
-    """Under which it is pinned: "entry/name"."""
     stands_in: bool
 
 
@@ -53,11 +54,17 @@ def locate(name: str, path: str | Path | None = None) -> Path:
     and FileNotFoundError that says what is missing, where it was looked for and how to get it.
     """
     entry = catalogue.entry(name)
-    places = list(_given(entry, Path(path))) if path else list(candidates(entry))
+    if not path:
+        places = list(candidates(entry))
+    elif entry.kind == "file" and Path(path).is_dir():
+        # The user may name the folder that holds the file, flat or as the hub lays it out.
+        places = [Path(path) / entry.files[0].basename, Path(path) / entry.files[0].name]
+    else:
+        places = [Path(path)]
     for place in places:
-        if not _missing(entry, place):
+        if not _list_missing(entry, place):
             return place
-    raise FileNotFoundError(_absence(entry, places))
+    raise FileNotFoundError(_explain_absence(entry, places))
 
 
 def candidates(entry: Entry) -> Iterator[Path]:
@@ -90,11 +97,11 @@ def members(entry: Entry, place: Path) -> list[Member]:
     if entry.kind == "file":
         file = entry.files[0]
         return [Member(file, place, f"{entry.name}/{file.basename}", False)]
-    found = []
+    files = []
     for file in entry.files:
         name = next(n for n in (file.name, *file.instead) if (place / n).is_file())
-        found.append(Member(file, place / name, f"{entry.name}/{name}", name != file.name))
-    return found
+        files.append(Member(file, place / name, f"{entry.name}/{name}", name != file.name))
+    return files
 
 
 def verify(path: Path, entry: Entry) -> dict[str, str]:
@@ -103,14 +110,15 @@ def verify(path: Path, entry: Entry) -> dict[str, str]:
     Raises FileNotFoundError for an incomplete folder, Truncated, or WrongDigest with both digests.
     A file that is neither published with a digest nor pinned passes: see `unpinned`.
     """
-    if _missing(entry, path):
-        raise FileNotFoundError(_absence(entry, [path]))
+    if _list_missing(entry, path):
+        raise FileNotFoundError(_explain_absence(entry, [path]))
     pins = pinned()
-    found = members(entry, path)
-    for member in found:
+    files = members(entry, path)
+    # All sizes first: they cost nothing, while a digest reads gigabytes.
+    for member in files:
         check_size(entry, member)
     return {
-        member.key.split("/", 1)[1]: check(entry, member, pins.get(member.key)) for member in found
+        member.key.split("/", 1)[1]: check(entry, member, pins.get(member.key)) for member in files
     }
 
 
@@ -126,20 +134,26 @@ def unpinned(path: Path, entry: Entry) -> list[str]:
 
 def check_size(entry: Entry, member: Member) -> None:
     """Raises Truncated for a shorter file than published, WrongDigest for a longer one."""
+    # What is published is the size of the file itself, not of another that serves as well.
     wanted = None if member.stands_in else member.file.size_bytes
     size = member.path.stat().st_size
     if wanted is None or size == wanted:
         return
     what = f"weights '{entry.name}': {member.path}"
     if size < wanted:
-        raise Truncated(f"{what} is truncated: {size} of {wanted} bytes", _again(entry, member))
-    raise WrongDigest(f"{what} has {size} bytes, published are {wanted}", _again(entry, member))
+        raise Truncated(
+            f"{what} is truncated: {size} of {wanted} bytes", _tell_remedy(entry, member)
+        )
+    raise WrongDigest(
+        f"{what} has {size} bytes, published are {wanted}", _tell_remedy(entry, member)
+    )
 
 
 def check(entry: Entry, member: Member, pin: str | None) -> str:
     """sha256 of the file. Raises WrongDigest when it is not the published, or the pinned, one."""
     actual = digest(member.path)
     file = member.file
+    # startswith: the published sha256 may be its leading digits alone.
     if not member.stands_in and file.sha256 and not actual.startswith(file.sha256):
         _refuse(entry, member, "sha256", actual, file.sha256)
     if not member.stands_in and file.md5 and len(file.sha256 or "") < WHOLE_SHA256:
@@ -149,7 +163,7 @@ def check(entry: Entry, member: Member, pin: str | None) -> str:
     if pin is not None and actual != pin:
         raise WrongDigest(
             f"weights '{entry.name}': {member.path} has sha256 {actual}, pinned was {pin}",
-            f"{_again(entry, member)}; if the new one is meant, first delete its line in "
+            f"{_tell_remedy(entry, member)}; if the new one is meant, first delete its line in "
             f"{pins_file(member.key)}",
         )
     return actual
@@ -160,6 +174,7 @@ def pinned() -> dict[str, str]:
 
     Pins of both folders of ours hold: choosing another folder does not make a file trustworthy.
     """
+    # Reversed, so that of two pins of one file that of the chosen folder holds.
     return {
         key: value
         for folder in reversed(own_folders())
@@ -178,16 +193,7 @@ def pins_file(key: str | None = None) -> Path:
     return next((file for file in files if key in read(file)), files[0])
 
 
-def _given(entry: Entry, path: Path) -> Iterator[Path]:
-    """A path of the user's: the file or folder itself, or the folder that the file lies in."""
-    if entry.kind == "file" and path.is_dir():
-        yield path / entry.files[0].basename
-        yield path / entry.files[0].name
-    else:
-        yield path
-
-
-def _missing(entry: Entry, place: Path) -> list[str]:
+def _list_missing(entry: Entry, place: Path) -> list[str]:
     """Names of the files that are not at `place`."""
     if entry.kind == "file":
         return [] if place.is_file() else [entry.files[0].basename]
@@ -198,9 +204,10 @@ def _missing(entry: Entry, place: Path) -> list[str]:
     ]
 
 
-def _absence(entry: Entry, places: list[Path]) -> str:
+def _explain_absence(entry: Entry, places: list[Path]) -> str:
+    # A folder with some of the files is what the user meant: name what it lacks, not every place.
     partly = next((place for place in places if entry.kind == "folder" and place.is_dir()), None)
-    missing = _missing(entry, partly or places[0])
+    missing = _list_missing(entry, partly or places[0])
     more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
     what = f"{', '.join(missing[:3])}{more}"
     where = f"in {partly}" if partly else f"at {', '.join(map(str, places))}"
@@ -213,11 +220,11 @@ def _absence(entry: Entry, places: list[Path]) -> str:
 def _refuse(entry: Entry, member: Member, kind: str, actual: str, wanted: str) -> None:
     raise WrongDigest(
         f"weights '{entry.name}': {member.path} has {kind} {actual}, published is {wanted}",
-        _again(entry, member),
+        _tell_remedy(entry, member),
     )
 
 
-def _again(entry: Entry, member: Member) -> str:
+def _tell_remedy(entry: Entry, member: Member) -> str:
     """How to get a right file in place of a wrong one."""
     package = package_folder(entry)
     if entry.package and package and package in member.path.parents:

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from torch import nn
 
 CONFIG, MODEL = "config.json", "model.safetensors"
+# What older folders of the hub hold instead of MODEL.
 PICKLED = "pytorch_model.bin"
-"""What older folders of the hub hold instead of MODEL."""
+# Tensors of each kind of misfit that a message names.
 NAMED = 3
-"""Tensors of each kind of misfit that a message names."""
 
+# What torch.save writes since PyTorch 1.6 is a zip; anything else is its older format.
 ZIP = b"PK\x03\x04"
+# The module of NumPy's constructors, as NumPy 2 and NumPy 1 write it into a pickle.
 CORES = ("numpy._core.multiarray", "numpy.core.multiarray")
-"""The module of NumPy's constructors, as NumPy 2 and NumPy 1 write it into a pickle."""
+# Arrays of these hold Python objects, text or raw records; weights are numbers.
 UNSAFE_DTYPES = {"ObjectDType", "StringDType", "VoidDType"}
 
 
@@ -45,8 +47,17 @@ def read_tensors(path: Path, part: str | None = None) -> dict[str, Any]:
     `part` is the key under which a training checkpoint keeps them. Raises FileNotFoundError, and
     ValueError that names the file for a damaged one, another format, or one without `part`.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     path = find_tensors_file(path)
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
+    if path.suffix == ".safetensors":
+        try:
+            content: dict[str, Any] = load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f"{path}: not a safetensors file ({error}); fetch it again") from error
+    else:
+        content = read_torch(path)
     if part is None:
         return content
     if not isinstance(content.get(part), dict):
@@ -60,6 +71,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
     Raises FileNotFoundError, and ValueError for a file that is none.
     """
+    # Strings are matched first and kept, so that the // of an address in one is no comment.
     text = re.sub(
         r'("(?:\\.|[^"\\])*")|//[^\n]*',
         lambda match: match[1] or "",
@@ -92,34 +104,40 @@ def fill_network(
     state = network.state_dict()
     kept = [name for name in derived if name in state]
     chosen = {name: value for name, value in tensors.items() if name not in set(derived)}
+    # The network's own values go back in: load_state_dict is strict about every name.
     chosen |= {name: state[name] for name in kept}
     check_fit(state, chosen, where, type(network).__name__)
     network.load_state_dict(chosen, assign=assign)
 
 
 def check_fit(
-    wanted: Mapping[str, Any], given: Mapping[str, Any], where: str | Path, network: str
+    wanted: Mapping[str, Any], tensors: Mapping[str, Any], where: str | Path, network: str
 ) -> None:
-    """Raise ValueError unless `given` has the names, shapes and kinds of number of `wanted`."""
+    """Raise ValueError unless `tensors` has the names, shapes and kinds of number of `wanted`."""
     import torch
 
-    others = [name for name, value in given.items() if not isinstance(value, torch.Tensor)]
-    left_over = [name for name in given if name not in wanted]
+    others = [name for name, value in tensors.items() if not isinstance(value, torch.Tensor)]
+    left_over = [name for name in tensors if name not in wanted]
     shapes, kinds = [], []
-    for name in [name for name in given if name in wanted and name not in others]:
-        value, own = given[name], wanted[name]
-        if value.shape != own.shape:
-            shapes.append(f"{name} is {tuple(value.shape)} instead of {tuple(own.shape)}")
-        elif value.is_floating_point() != own.is_floating_point():
-            kinds.append(f"{name} is {value.dtype} instead of {own.dtype}")
-    missing = [name for name in wanted if name not in given]
+    for name in [name for name in tensors if name in wanted and name not in others]:
+        value, expected = tensors[name], wanted[name]
+        if value.shape != expected.shape:
+            shapes.append(f"{name} is {tuple(value.shape)} instead of {tuple(expected.shape)}")
+        # A float16 file fits a float32 network; load_state_dict would cast whole numbers as well.
+        elif value.is_floating_point() != expected.is_floating_point():
+            kinds.append(f"{name} is {value.dtype} instead of {expected.dtype}")
+    missing = [name for name in wanted if name not in tensors]
     misfits = {
-        "missing ": _with_nearest(missing, left_over),
+        "missing ": _name_nearest(missing, left_over),
         "left over ": left_over,
         "no tensor ": others,
         "": shapes + kinds,
     }
-    phrases = [f"{kind}{_name_some(names)}" for kind, names in misfits.items() if names]
+    phrases = []
+    for kind, names in misfits.items():
+        if names:
+            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            phrases.append(f"{kind}{', '.join(names[:NAMED])}{more}")
     if phrases:
         raise ValueError(
             f"{where}: its tensors do not fit {network}: {'; '.join(phrases)}; use the "
@@ -136,6 +154,7 @@ def save_tensors(path: Path, module: "nn.Module", dtype: str | None = None) -> N
     state = {}
     for key, value in module.state_dict().items():
         value = value.to(kind) if kind is not None and value.is_floating_point() else value
+        # save_file refuses tensors that are not contiguous, as transposed ones are not.
         state[key] = value.contiguous().cpu()
     write_atomically(path, lambda temporary: save_file(state, temporary))
 
@@ -145,6 +164,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     write(temporary)
+    # Without it a crash after the rename could leave the new name on an empty file.
     with temporary.open("rb") as handle:
         os.fsync(handle.fileno())
     temporary.replace(path)
@@ -160,13 +180,20 @@ def read_torch(path: str | Path) -> dict[str, Any]:
     import torch
 
     path = Path(path)
-    mapped = _is_zip(path)
+    with open(path, "rb") as file:
+        zipped = file.read(len(ZIP)) == ZIP
+    # The table of a zip is at its end, so that a download that broke off is told apart here.
+    if zipped and not zipfile.is_zipfile(path):
+        size = path.stat().st_size
+        raise ValueError(f"{path} is truncated (at {size} bytes); delete it and fetch it again")
     try:
+        # Only a zip stores tensors so that they can be mapped into memory instead of read.
         with torch.serialization.safe_globals(_numpy_names()):
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
-        raise ValueError(f"{path}: {_refusal(str(error))}") from error
+        raise ValueError(f"{path}: {_explain_refusal(str(error))}") from error
     except OSError:
+        # The disk is at fault, not the file: its own message says more than ours below.
         raise
     except Exception as error:
         # A damaged pickle makes the reader stumble in any way: IndexError, struct.error, ...
@@ -177,38 +204,13 @@ def read_torch(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def _read_safetensors(path: Path) -> dict[str, Any]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file ({error}); fetch it again") from error
-
-
-def _with_nearest(missing: list[str], left_over: list[str]) -> list[str]:
+def _name_nearest(missing: list[str], left_over: list[str]) -> list[str]:
     """Return the names, the first few with what may stand for them in the file."""
     names = []
     for name in missing[:NAMED]:
         near = get_close_matches(name, left_over, n=1, cutoff=0.8)
         names.append(f"{name} (is it {near[0]}?)" if near else name)
     return names + missing[NAMED:]
-
-
-def _name_some(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
-
-
-def _is_zip(path: Path) -> bool:
-    """Return whether it is in the zip format of today; ValueError when that zip has no end."""
-    with open(path, "rb") as file:
-        begins = file.read(len(ZIP)) == ZIP
-    if begins and not zipfile.is_zipfile(path):
-        size = path.stat().st_size
-        raise ValueError(f"{path} is truncated (at {size} bytes); delete it and fetch it again")
-    return begins
 
 
 def _numpy_names() -> list[Any]:
@@ -229,7 +231,8 @@ def _numpy_names() -> list[Any]:
     return [np.ndarray, np.dtype, *dtypes, *functions]
 
 
-def _refusal(message: str) -> str:
+def _explain_refusal(message: str) -> str:
+    # torch names the forbidden class as the pickle's GLOBAL, or as what it got in place of its own.
     match = re.search(r"GLOBAL (\S+)|got <class '([^']+)'>", message)
     if match:
         name = (match[1] or match[2]).rstrip(".,")

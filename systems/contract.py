@@ -6,8 +6,8 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
+# `with spans("bridge"): ...` times one stage; the harness hands the object in.
 Spans = Callable[[str], AbstractContextManager[None]]
-"""`with spans("bridge"): ...` times one stage; the harness hands the object in."""
 
 
 class Utterance(NamedTuple):

@@ -40,17 +40,19 @@ class Recorded:
         self, representations: list[Representation], seeds: list[int], spans: Spans
     ) -> list[Waveform]:
         """The recordings, channels averaged; the seeds change nothing."""
+        waveforms = []
         with spans("read"):
-            return [_read(representation.payload) for representation in representations]
+            for representation in representations:
+                samples, rate_hz = soundfile.read(
+                    representation.payload, dtype="float32", always_2d=True
+                )
+                waveforms.append(Waveform(np.ascontiguousarray(samples.mean(axis=1)), rate_hz))
+        return waveforms
 
     def provenance(self) -> dict[str, object]:
         """How many files there are, and the sha256 of their names and bytes."""
         digest = hashlib.sha256()
         for path in self._files:
+            # The zero keeps a name and the bytes after it apart: no name holds one.
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
         return {"files": len(self._files), "sha256": digest.hexdigest()}
-
-
-def _read(path: Path) -> Waveform:
-    samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    return Waveform(np.ascontiguousarray(samples.mean(axis=1)), rate_hz)

@@ -27,9 +27,11 @@ class BackOffModel(NamedTuple):
         The logarithm of zero is what the file writes for it (as a rule -99 to base ten), which
         stays finite: a weight of zero times it is zero.
         """
+        # The model knows no longer histories; at order 1 nothing is left of any.
         history = history[max(0, len(history) - self.order + 1) :]
         backed_off = 0.0
         while history and (*history, word) not in self.probabilities:
+            # A history without a weight of its own has one of 1, whose logarithm is 0.
             backed_off += self.weights.get(history, 0.0)
             history = history[1:]
         return backed_off + self.probabilities[*history, word]
@@ -115,11 +117,13 @@ def _add_entry(model: BackOffModel, lines: _Lines, line: str, length: int) -> No
     """Add 'log10 P <tab> words [<tab> log10 back-off]' to the model."""
     fields = line.split()
     ngram, rest = tuple(fields[1 : length + 1]), fields[length + 1 :]
+    # n-grams of the highest order are nobody's history, so that they have no back-off weight.
     if len(ngram) < length or len(rest) > (length < model.order):
         raise lines.error(f"{line[:60]!r} is no entry of {length} words")
     if ngram in model.probabilities:
         raise lines.error(f"{' '.join(ngram)!r} is there twice")
     for word in ngram:
+        # Backing off ends at the 1-gram: without one, log_probability would meet a KeyError.
         if length > 1 and (word,) not in model.probabilities:
             raise lines.error(f"{word!r} is not among the 1-grams")
     model.probabilities[ngram] = _natural(lines, fields[0], 0.0)

@@ -77,7 +77,12 @@ class CtcRecogniser:
         self.vocabulary = _read_vocabulary(self.words, self.head_config.vocabulary)
         self.language = None if self.arpa is None else read_arpa(self.arpa)
         if self.language is not None:
-            self._check_known(self.language)
+            unknown = [word for word in self.vocabulary if word not in self.language.vocabulary]
+            if unknown:
+                raise ValueError(
+                    f"{self.arpa}: does not know {len(unknown)} words of {self.words}, first "
+                    f"{unknown[0]!r}; train the language model on texts with all of them"
+                )
         encoder = allocate(hollow(lambda: build_speech_encoder(self.encoder_config)))
         head = allocate(hollow(lambda: CtcHead(self.head_config)))
         for part, network in zip(PARTS, (encoder, head), strict=True):
@@ -107,8 +112,10 @@ class CtcRecogniser:
         import torch
 
         with torch.inference_mode():
+            # "W": from_numpy warns of an array that cannot be written to.
             waveform = torch.from_numpy(np.require(samples, np.float32, ["C", "W"]))
             frames = self._encoder(waveform.to(self.device)[None]).frames
+            # The search adds logarithms of hundreds of frames: half precision would not do.
             return self._head(frames)[0].float().log_softmax(-1).cpu().numpy()
 
     def provenance(self) -> dict[str, Any]:
@@ -122,14 +129,6 @@ class CtcRecogniser:
             "search": to_dict(self.search),
         }
 
-    def _check_known(self, language: BackOffModel) -> None:
-        unknown = [word for word in self.vocabulary if word not in language.vocabulary]
-        if unknown:
-            raise ValueError(
-                f"{self.arpa}: does not know {len(unknown)} words of {self.words}, first "
-                f"{unknown[0]!r}; train the language model on texts with all of them"
-            )
-
 
 def _read_vocabulary(path: Path, size: int) -> tuple[str, ...]:
     """Return the words of a file in order; ValueError unless there are `size`, each once."""
@@ -138,6 +137,7 @@ def _read_vocabulary(path: Path, size: int) -> tuple[str, ...]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such vocabulary; it is written beside the weights")
     try:
+        # The first two are [PAD] and [UNK], which the head has no outputs for.
         words = WordTokenizer.read(path).vocabulary[2:]
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

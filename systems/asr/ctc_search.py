@@ -19,6 +19,7 @@ import numpy as np
 from stabench.systems.asr.arpa import END, START, BackOffModel, Words
 from stabench.systems.asr.ctc_config import SearchConfig
 
+# The head's first output, ahead of the words.
 BLANK = 0
 _IMPOSSIBLE = (-math.inf, -math.inf)
 
@@ -59,6 +60,7 @@ def search_prefixes(
             f"posteriors are {list(log_posteriors.shape)}, expected is [T, {len(words) + 1}] "
             "without NaN; check the head, or run it in float32"
         )
+    # The start mark is there for the language model and is dropped from the result.
     root: Words = (START,)
     rest: dict[Words, float] = {root: 0.0}
 
@@ -74,10 +76,12 @@ def search_prefixes(
         if frame.words:
             beams = _advance(beams, frame)
         else:
+            # Only blank goes on: no prefix grows, and both endings become "in blank".
             beams = {
                 prefix: (_add(*ends) + frame.blank, -math.inf) for prefix, ends in beams.items()
             }
         if len(beams) > config.beam:
+            # The prefix itself decides between equal scores, so that the result has one order.
             ranked = ((_add(*ends) + weigh(prefix), prefix) for prefix, ends in beams.items())
             beams = {prefix: beams[prefix] for _, prefix in heapq.nlargest(config.beam, ranked)}
     hypotheses = []
@@ -94,6 +98,7 @@ def _read_frames(
     floor = math.log(config.min_probability) if config.min_probability else -math.inf
     likely = log_posteriors >= floor
     likely[:, BLANK] = False
+    # Most frames offer few words: only those with too many are sorted.
     for place in np.flatnonzero(likely.sum(1) > config.candidates).tolist():
         row = np.where(likely[place], log_posteriors[place], -np.inf)
         likely[place] = False
@@ -105,6 +110,7 @@ def _read_frames(
         offers[place].append((words[symbol - 1], chance))
     frames: list[_Frame] = []
     for blank, pairs in zip(log_posteriors[:, BLANK].tolist(), offers, strict=True):
+        # Blanks in a row multiply to one: pauses then cost the search a single step.
         if frames and not pairs and not frames[-1].words:
             frames[-1] = _Frame(frames[-1].blank + blank, [])
         else:
@@ -136,6 +142,7 @@ def _advance(
 
 def _add(a: float, b: float) -> float:
     """Return ln(exp a + exp b)."""
+    # The larger one outside: exp(b - a) is at most 1 and cannot overflow.
     if a < b:
         a, b = b, a
     return a if b == -math.inf else a + math.log1p(math.exp(b - a))

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
+from stabench.checkpoints.digests import sha256
 from stabench.systems.asr.whisper import check_installed, forced, tokenizer
 from stabench.systems.asr.whisper_checkpoint import (
     PUBLISHED,
@@ -23,10 +24,10 @@ from stabench.systems.contract import Spans, Transcript, Utterance
 
 WINDOW = 30 * RATE_HZ
 POSITIONS = 448
+# Systran's folders up to large-v2 have the .txt, those since large-v3 the .json.
 VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
-"""Systran's folders up to large-v2 have the second, those since large-v3 the first."""
+# Words in CTranslate2's message when a file is at fault; it raises RuntimeError for everything.
 DAMAGED = (MODEL, "Variable '")
-"""How CTranslate2 begins or goes on when a file is at fault; it raises RuntimeError for all."""
 
 
 class FasterWhisper:
@@ -67,7 +68,8 @@ class FasterWhisper:
             )
         folder = converted_folder(self.model, self.weights)
         if folder:
-            self.source: str | dict[str, str] = _digests(folder)
+            files = ("config.json", MODEL, TOKENIZER)
+            self.source: str | dict[str, str] = {name: sha256(folder / name) for name in files}
             self.engine = Engine(folder, device, dtype, self.language, False)
         else:
             self._convert(device, dtype)
@@ -79,6 +81,7 @@ class FasterWhisper:
         samples = checked(speech, WINDOW)
         limit = None
         if self.weights == RANDOM:
+            # Whisper writes at most half of the text positions; the others are for earlier text.
             longest = POSITIONS // 2
             limit = forced_length(speech, self.tokens, self.engine.tokenizer.encode, longest)
         with spans("asr.mel"):
@@ -142,14 +145,16 @@ class Engine:
             self.whisper.hf_tokenizer, several, task="transcribe", language=language
         )
         self.prompt = [*self.tokenizer.sot_sequence, self.tokenizer.no_timestamps]
+        # -1 stands for the tokens that are no speech, as in openai-whisper's options.
         suppressed = get_suppressed_tokens(self.tokenizer, [-1])
-        self.never = [one for one in suppressed if one is not None]
+        self.never = [token for token in suppressed if token is not None]
         self.never += [self.tokenizer.eot] if never_ends else []
 
     def mel(self, samples: Any) -> Any:
         """Log-mel [M, 3000] of the speech, zeros behind it."""
         from faster_whisper.audio import pad_or_trim
 
+        # The last frame is centred past the end of the speech; faster-whisper drops it as well.
         return pad_or_trim(self.whisper.feature_extractor(samples)[:, :-1])
 
     def encode(self, mel: Any) -> Any:
@@ -226,14 +231,9 @@ def _check_front_end(folder: Path, whisper: Any) -> None:
     bands, heard = len(whisper.feature_extractor.mel_filters), whisper.model.n_mels
     if bands == heard:
         return
-    said = f"{FRONT_END} says" if (folder / FRONT_END).is_file() else f"without {FRONT_END} it gets"
+    there = (folder / FRONT_END).is_file()
+    origin = f"{FRONT_END} says" if there else f"without {FRONT_END} it gets"
     raise ValueError(
-        f"{folder}: the model hears {heard} mel bands, {said} {bands}; copy {FRONT_END} from where "
-        "the model came from"
+        f"{folder}: the model hears {heard} mel bands, {origin} {bands}; copy {FRONT_END} from "
+        "where the model came from"
     )
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    from stabench.checkpoints.digests import sha256
-
-    return {name: sha256(folder / name) for name in ("config.json", MODEL, TOKENIZER)}

@@ -49,6 +49,7 @@ class PocketSphinx:
                 raise FileNotFoundError(f"{path}: no such file; train it again, or leave it out")
         import pocketsphinx
 
+        # Options that are left out have the wheel's own models and weight as defaults.
         options: dict[str, Any] = {"loglevel": "FATAL"}
         if self.lm is not None:
             options["lm"] = str(self.lm)
@@ -67,7 +68,19 @@ class PocketSphinx:
                 f"{self.speech_rate_hz} Hz; resample it before"
             )
         with spans("asr.decode"):
-            text = self._decode(to_int16(speech.samples, self.noise_floor_rms))
+            samples = to_int16(speech.samples, self.noise_floor_rms)
+            # Feature extraction keeps running means: without a reset the order of clips matters.
+            self._decoder.reinit_feat()
+            self._decoder.start_utt()
+            try:
+                # process_raw takes no empty buffer.
+                if len(samples):
+                    self._decoder.process_raw(samples.tobytes(), full_utt=True)
+            finally:
+                # An utterance that stays open would make every later start_utt fail.
+                self._decoder.end_utt()
+            hypothesis = self._decoder.hyp()
+            text = "" if hypothesis is None else hypothesis.hypstr
         return Transcript(text, len(text.split()))
 
     def provenance(self) -> dict[str, Any]:
@@ -80,23 +93,12 @@ class PocketSphinx:
             "language_weight": self.language_weight,
         }
 
-    def _decode(self, samples: np.ndarray) -> str:
-        # Feature extraction keeps running means: without a reset the order of clips matters.
-        self._decoder.reinit_feat()
-        self._decoder.start_utt()
-        try:
-            if len(samples):
-                self._decoder.process_raw(samples.tobytes(), full_utt=True)
-        finally:
-            self._decoder.end_utt()
-        hypothesis = self._decoder.hyp()
-        return "" if hypothesis is None else hypothesis.hypstr
-
 
 def to_int16(samples: np.ndarray, noise_floor_rms: float) -> np.ndarray:
     """Waveform within +-1 to int16, with white noise of that RMS seeded by the samples."""
     samples = np.ascontiguousarray(samples, dtype=np.float32)
     seed = int.from_bytes(hashlib.sha256(samples.tobytes()).digest()[:8], "little")
     noise = np.random.default_rng(seed).standard_normal(len(samples), dtype=np.float32)
+    # int16 reaches from -32768 to 32767: full scale itself would wrap around.
     scaled = np.rint((samples + noise_floor_rms * noise) * FULL_SCALE)
     return np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1).astype("<i2")

@@ -18,12 +18,12 @@ from stabench.systems.asr.whisper_checkpoint import (
 from stabench.systems.asr.whisper_sizes import full_name
 from stabench.systems.contract import Spans, Transcript, Utterance
 
+# Variants, and the arithmetic that each can do; openai-whisper's decoding knows no bfloat16.
 DTYPES = {
     "stock": ("float32", "float16"),
     "half": ("float32", "float16"),
     "graph": ("float32", "float16", "bfloat16"),
 }
-"""Variants, and the arithmetic that each can do; openai-whisper's decoding knows no bfloat16."""
 PROTOCOL, SHIPPED = "protocol", "shipped"
 
 
@@ -79,10 +79,13 @@ class Whisper:
         import torch
 
         from stabench.systems.asr import whisper_checkpoint
+        from stabench.systems.asr.whisper_graph import GraphEngine
+        from stabench.systems.asr.whisper_stock import StockEngine, half
 
         loaded = whisper_checkpoint.load(self.model, self.weights, device, self.seed)
         self._tokenizer = tokenizer(loaded.dims, self.language)
-        self.engine = _engine(self.variant)(
+        engines: dict[str, Any] = {"stock": StockEngine, "half": half, "graph": GraphEngine}
+        self.engine = engines[self.variant](
             loaded.network, getattr(torch, arithmetic), self.language, self.weights == RANDOM
         )
         self.dims, self.source, self.dtype = loaded.dims, loaded.source, arithmetic
@@ -93,7 +96,9 @@ class Whisper:
 
         self._check_loaded()
         samples = checked(speech, self.dims.samples)
-        limit = self._limit(speech)
+        limit = self.dims.longest
+        if self.weights == RANDOM:
+            limit = forced_length(speech, self.tokens, self._tokenizer.encode, limit)
         with torch.inference_mode():
             with spans("asr.mel"):
                 mel = self.engine.mel(samples)
@@ -136,32 +141,16 @@ class Whisper:
             )
         return chosen
 
-    def _limit(self, speech: Utterance) -> int:
-        """The most tokens to write; with random weights the number of them."""
-        if self.weights != RANDOM:
-            return self.dims.longest
-        return forced_length(speech, self.tokens, self._tokenizer.encode, self.dims.longest)
-
     def _check_loaded(self) -> None:
         if self.engine is None:
             raise RuntimeError("Whisper is not loaded; call load(device, dtype) first")
-
-
-def _engine(variant: str) -> Any:
-    """What builds the three steps from network, dtype, language and whether length is forced."""
-    if variant == "graph":
-        from stabench.systems.asr.whisper_graph import GraphEngine
-
-        return GraphEngine
-    from stabench.systems.asr.whisper_stock import StockEngine, half
-
-    return half if variant == "half" else StockEngine
 
 
 def tokenizer(dims: Any, language: str) -> Any:
     """openai-whisper's tokenizer. Raises ValueError for a language that the model does not know."""
     from whisper.tokenizer import LANGUAGES, get_tokenizer
 
+    # The package knows 100; only models since large-v3 have a token for the last, Cantonese.
     known = list(LANGUAGES)[: dims.languages] if dims.multilingual else ["en"]
     if language not in known:
         raise ValueError(f"language is {language!r}, the model knows {', '.join(known)}")

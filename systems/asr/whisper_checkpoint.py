@@ -19,8 +19,8 @@ class Loaded(NamedTuple):
 
     network: Any
     dims: Dimensions
+    # "random", or the sha256 of the file by its name.
     source: str | dict[str, str]
-    """The word "random", or the sha256 of the file by its name."""
 
 
 def load(name: str, weights: str | Path, device: str, seed: int = 0) -> Loaded:
@@ -67,13 +67,14 @@ def find(name: str, weights: str | Path) -> Found:
         entry = catalogue.entry(f"whisper-{name}")
         path = store.locate(entry.name)
         return Found(path, {path.name: next(iter(store.verify(path, entry).values()))})
-    given = systran(name) if weights == SYSTRAN else Path(weights)
-    if (given / MODEL).is_file():
-        return Found(convert(given / MODEL), {MODEL: sha256(given / MODEL)})
+    path = systran(name) if weights == SYSTRAN else Path(weights)
+    if (path / MODEL).is_file():
+        # The digest is that of the file that was given: the converted one is our own.
+        return Found(convert(path / MODEL), {MODEL: sha256(path / MODEL)})
     places = (
-        [given]
-        if not given.is_dir()
-        else [given / f"{name}.pt", given / f"whisper-{name}" / f"{name}.pt"]
+        [path]
+        if not path.is_dir()
+        else [path / f"{name}.pt", path / f"whisper-{name}" / f"{name}.pt"]
     )
     file = next((place for place in places if place.is_file()), None)
     if file is None:
@@ -146,6 +147,7 @@ def draw(network: Any, seed: int) -> dict[str, Any]:
         name: draws(name, tuple(empty.shape)).half().float()
         for name, empty in network.state_dict().items()
     }
+    # The encoder's positions are no weights but fixed sinusoids, in every checkpoint.
     table = "encoder.positional_embedding"
     return state | {table: sinusoids(*state[table].shape).half().float()}
 
@@ -156,6 +158,7 @@ def _assign(network: Any, state: dict[str, Any], device: str) -> None:
 
     moved = {name: value.to(device, torch.float32) for name, value in state.items()}
     network.load_state_dict(moved, assign=True)
+    # The mask is in no checkpoint, and was made on the meta device: it has no values yet.
     positions = network.dims.n_text_ctx
     mask = torch.full((positions, positions), -torch.inf, device=device).triu_(1)
     network.decoder.register_buffer("mask", mask, persistent=False)

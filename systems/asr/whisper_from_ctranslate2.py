@@ -18,16 +18,18 @@ import numpy as np
 
 from stabench.systems.asr.whisper_sizes import Dimensions, dimensions
 
+# To be raised when the same file would give another checkpoint: kept ones are then made anew.
 CONVERSION = 1
-"""Raised when the same file would give another checkpoint: kept ones are then made again."""
+# CTranslate2 3 and 4 write this version of the format.
 VERSION = 6
 NETWORK = "WhisperSpec"
+# CTranslate2's numbers of types; 5, bfloat16, is left out, as NumPy has no such type.
 TYPES = {0: "<f4", 1: "<i1", 2: "<i2", 3: "<i4", 4: "<f2"}
 PROJECTION, EMBEDDINGS = "decoder/projection/weight", "decoder/embeddings/weight"
+# What openai-whisper does, in CTranslate2's numbers (activation 3 is GELU); others are off, 0.
 SETTINGS = {"activation": 3, "pre_norm": 1}
-"""What openai-whisper does, in CTranslate2's numbers (activation 3 is GELU); others are off, 0."""
+# They serve word timestamps only.
 IGNORED = ("alignment_heads", "alignment_layer")
-"""They serve word timestamps only."""
 
 
 class Model(NamedTuple):
@@ -60,6 +62,7 @@ def convert(path: Path) -> Path:
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
+        # mkstemp lets only its maker read the file, but the cache may be shared.
         os.chmod(part, 0o644)
         os.replace(part, target)
     finally:
@@ -76,10 +79,11 @@ def checkpoint(path: Path) -> dict[str, Any]:
     import torch
 
     arrays, aliases = read(path)
-    _untie(path, arrays, aliases)
+    _untie_projection(path, arrays, aliases)
     heads = _take_settings(path, arrays)
     dims = _dimensions(path, arrays, heads)
     state = _state(path, arrays, dims)
+    # Each step took out what it has read: what is left now has no place in the network.
     if arrays:
         raise ValueError(f"{path}: openai-whisper's network has no place for {sorted(arrays)[0]}")
     tensors = {name: torch.from_numpy(value.copy()) for name, value in state.items()}
@@ -152,8 +156,9 @@ class _File:
             raise ValueError(f"{self.path} has {left} bytes too many; fetch it again")
 
 
-def _untie(path: Path, arrays: dict[str, np.ndarray], aliases: dict[str, str]) -> None:
+def _untie_projection(path: Path, arrays: dict[str, np.ndarray], aliases: dict[str, str]) -> None:
     """Remove the last layer, which is the table of embeddings: an alias of it, or a copy."""
+    # A file holds the table of embeddings twice, or once and an alias of it.
     copied = PROJECTION in arrays and EMBEDDINGS in arrays
     if copied and np.array_equal(arrays.pop(PROJECTION), arrays[EMBEDDINGS]) and not aliases:
         return
@@ -186,6 +191,7 @@ def _dimensions(path: Path, arrays: Mapping[str, np.ndarray], heads: dict[str, i
         encoder, decoder = heads["encoder"], heads["decoder"]
     except KeyError as error:
         raise ValueError(f"{path} has no {error.args[0]}: it is no whole Whisper") from None
+    # "layer_norm" begins as the layers do and is none of them.
     layers = {
         half: len({name.split("/")[1] for name in arrays if name.startswith(f"{half}/layer_")})
         - (f"{half}/layer_norm/gamma" in arrays)

@@ -26,6 +26,7 @@ class GraphEngine:
     def __init__(self, network: Any, dtype: torch.dtype, language: str, forced: bool) -> None:
         from whisper.decoding import DecodingTask
 
+        # Only its options are used, so that the dtype given here decides nothing.
         stock = StockEngine(network, torch.float32, language, forced)
         task = DecodingTask(network, stock.options)
         self.tokenizer = task.tokenizer
@@ -44,14 +45,14 @@ class GraphEngine:
 
     def encode(self, mel: Tensor) -> Tensor:
         """Features [1, A, W]; the next call overwrites them."""
-        encode, _, _ = self._recorded()
+        encode, _, _ = self._record_works()
         self.heard.copy_(mel)
         encode()
         return self.decoder.features
 
     def decode(self, features: Tensor, limit: int) -> Written:
         """At most `limit` tokens of what `encode` returned, or of other features."""
-        _, begin, step = self._recorded()
+        _, begin, step = self._record_works()
         if features is not self.decoder.features:
             self.decoder.features.copy_(features)
         tokens = greedy(begin, step, self.decoder.token, self.tokenizer.eot, limit)
@@ -60,7 +61,7 @@ class GraphEngine:
     def _encode(self) -> None:
         self.decoder.features.copy_(self.encoder(self.heard))
 
-    def _recorded(self) -> tuple[Work, Work, Work]:
+    def _record_works(self) -> tuple[Work, Work, Work]:
         """Encoder, first token, next token: as graphs where there may be some."""
         if not (self._on_gpu and replaying()):
             return self._works
@@ -88,6 +89,7 @@ class LogMel:
         self.padded[len(samples) :].zero_()
         bins = torch.stft(self.padded, N_FFT, HOP_LENGTH, window=self.window, return_complex=True)
         power = self.filters @ (bins[:, :-1].abs() ** 2)
+        # The floor, the range of 8 (80 dB) and the scale are those of log_mel_spectrogram.
         log = power.clamp(min=1e-10).log10()
         return ((torch.maximum(log, log.max() - 8.0) + 4.0) / 4.0)[None]
 
@@ -96,6 +98,7 @@ def greedy(begin: Work, step: Work, token: Tensor, eot: int, limit: int) -> list
     """Tokens up to the end mark, which is not among them, or up to `limit` of them."""
     begin()
     tokens: list[int] = []
+    # int() copies one number to the host: the only wait of a step.
     while (new := int(token)) != eot:
         tokens.append(new)
         if len(tokens) == limit:
@@ -106,6 +109,7 @@ def greedy(begin: Work, step: Work, token: Tensor, eot: int, limit: int) -> list
 
 def record(works: tuple[Work, ...]) -> tuple[Work, ...]:
     """Each work as the replay of a CUDA graph; they are run a few times in their order before."""
+    # PyTorch asks for a side stream here: what the first runs set up must not be captured.
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -113,19 +117,19 @@ def record(works: tuple[Work, ...]) -> tuple[Work, ...]:
             for work in works:
                 work()
     torch.cuda.current_stream().wait_stream(side)
-    return tuple(_graph(work).replay for work in works)
-
-
-def _graph(work: Work) -> torch.cuda.CUDAGraph:
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        work()
-    return graph
+    replays = []
+    for work in works:
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            work()
+        replays.append(graph.replay)
+    return tuple(replays)
 
 
 def filters(task: Any) -> tuple[list[int], list[int]]:
     """Tokens that openai-whisper never writes, and those that it does not begin with."""
     from whisper.decoding import SuppressTokens
 
-    (always,) = (one for one in task.logit_filters if isinstance(one, SuppressTokens))
+    (always,) = (rule for rule in task.logit_filters if isinstance(rule, SuppressTokens))
+    # openai-whisper's SuppressBlank forbids a blank and the end mark as the first token.
     return list(always.suppress_tokens), [*task.tokenizer.encode(" "), task.tokenizer.eot]

@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 ALIASES = {"large": "large-v3", "turbo": "large-v3-turbo"}
+# Sizes of the vocabulary: `.en`, with languages, and since large-v3 with one language more.
 ENGLISH, MULTILINGUAL, CANTONESE = 51864, 51865, 51866
-"""Sizes of the vocabulary: `.en`, with languages, and since large-v3 with one language more."""
 MEL_BANDS = (80, 128)
 
 
@@ -33,6 +33,7 @@ class Dimensions(NamedTuple):
     @property
     def languages(self) -> int:
         """How many languages the vocabulary has tokens for."""
+        # openai-whisper's own count: the rest are pieces of text, marks and time stamps.
         return self.n_vocab - 51765 - self.multilingual
 
     @property
@@ -83,9 +84,9 @@ def full_name(model: str) -> str:
 def dimensions(where: object, dims: Any) -> Dimensions:
     """The `dims` table of the checkpoint `where`. Raises ValueError that names what is wrong."""
     if not isinstance(dims, dict) or set(dims) != set(Dimensions._fields):
-        found = sorted(map(str, dims)) if isinstance(dims, dict) else type(dims).__name__
+        actual = sorted(map(str, dims)) if isinstance(dims, dict) else type(dims).__name__
         raise ValueError(
-            f"{where}: dims is {found}, expected are {', '.join(Dimensions._fields)}; "
+            f"{where}: dims is {actual}, expected are {', '.join(Dimensions._fields)}; "
             "give a checkpoint of openai-whisper"
         )
     whole = Dimensions(**dims)
@@ -113,6 +114,7 @@ def _contradiction(dims: Dimensions) -> str | None:
         (dims.n_audio_state, dims.n_audio_head),
         (dims.n_text_state, dims.n_text_head),
     ):
+        # Even, as the encoder's sinusoids are half sines and half cosines.
         if width % (2 * heads):
             return f"a width of {width} is no even multiple of its {heads} heads"
     return None

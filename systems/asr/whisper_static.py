@@ -33,6 +33,7 @@ class Norm(NamedTuple):
 
 def side_by_side(layers: list[Any], dtype: torch.dtype) -> Affine:
     """Several Linear layers of one input as one; a bias that is not there is zero."""
+    # openai-whisper's keys have no bias: a constant for all keys changes no softmax.
     weights = [layer.weight for layer in layers]
     biases = [
         w.new_zeros(len(w)) if a.bias is None else a.bias
@@ -62,6 +63,7 @@ class Block:
         self.widen, self.narrow = (side_by_side([block.mlp[i]], dtype) for i in (0, 2))
         weight = self.query.weight
         depth = len(weight) // self.heads
+        # Position first, so that one index_copy_ writes the key and the value of a token.
         self.own = weight.new_zeros(length, 2, self.heads, depth)
         self.heard = weight.new_zeros(2, 1, self.heads, audio_length, depth)
 
@@ -72,23 +74,21 @@ class Block:
 
     def __call__(self, x: Tensor, at: Tensor, mask: Tensor) -> Tensor:
         """States [T, W] at the positions `at` [T]; `mask` [T, L] is added to the scores."""
-        x = x + self.attn_out(self._look_back(self.attn_norm(x), at, mask))
-        x = x + self.cross_out(self._listen(self.cross_norm(x)))
-        return x + self.narrow(F.gelu(self.widen(self.mlp_norm(x))))
-
-    def _look_back(self, x: Tensor, at: Tensor, mask: Tensor) -> Tensor:
-        projected = self.project(x).unflatten(-1, (3, self.heads, -1))
+        # Self-attention reads all L places of the cache: those not written yet are masked.
+        projected = self.project(self.attn_norm(x)).unflatten(-1, (3, self.heads, -1))
         self.own.index_copy_(0, at, projected[:, 1:])
         query = projected[:, 0].transpose(0, 1)[None]
         key, value = (part.transpose(0, 1)[None] for part in self.own.unbind(1))
-        return _joined(F.scaled_dot_product_attention(query, key, value, attn_mask=mask))
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        x = x + self.attn_out(_join_heads(attended))
+        # Cross-attention hears all of the audio: `hear` has projected it once for every step.
+        query = self.query(self.cross_norm(x)).unflatten(-1, (self.heads, -1))
+        attended = F.scaled_dot_product_attention(query.transpose(0, 1)[None], *self.heard)
+        x = x + self.cross_out(_join_heads(attended))
+        return x + self.narrow(F.gelu(self.widen(self.mlp_norm(x))))
 
-    def _listen(self, x: Tensor) -> Tensor:
-        query = self.query(x).unflatten(-1, (self.heads, -1)).transpose(0, 1)[None]
-        return _joined(F.scaled_dot_product_attention(query, *self.heard))
 
-
-def _joined(attended: Tensor) -> Tensor:
+def _join_heads(attended: Tensor) -> Tensor:
     """[1, H, T, D] to [T, H D]."""
     return attended[0].transpose(0, 1).flatten(1)
 
@@ -132,6 +132,7 @@ class StaticDecoder:
         """Hear `features`, read the prompt and write the first token."""
         for block in self.blocks:
             block.hear(self.features)
+        # The whole prompt goes through at once; only its last state says what comes next.
         last = self._states(self.prompt, self.places[: len(self.prompt)])[-1:]
         self._write(last, self.not_first)
         self.at.fill_(len(self.prompt))
@@ -144,6 +145,7 @@ class StaticDecoder:
     def _states(self, tokens: Tensor, at: Tensor) -> Tensor:
         """Last states [T, W] of tokens [T] at positions [T]."""
         x = F.embedding(tokens, self.embedding) + self.positions.index_select(0, at)
+        # Later places hold an earlier utterance's keys, or none, and must not be seen.
         ahead = self.places[None] > at[:, None]
         mask = torch.zeros(ahead.shape, dtype=self.dtype, device=x.device)
         mask.masked_fill_(ahead, -torch.inf)
@@ -153,5 +155,7 @@ class StaticDecoder:
 
     def _write(self, state: Tensor, never: Tensor) -> None:
         """The most probable token of a state [1, W] that may be written."""
+        # The output layer is the table of embeddings; openai-whisper compares in float32, too.
         logits = F.linear(state, self.embedding).float()
+        # In place: a replayed graph reads and writes the same addresses every time.
         self.token.copy_(logits.masked_fill_(never, -torch.inf).argmax(-1))

@@ -38,6 +38,7 @@ class StockEngine:
         import torch
         from whisper.decoding import DecodingOptions
 
+        # The end marks of the two vocabularies, which "-1" alone does not suppress.
         eot = 50257 if network.is_multilingual else 50256
         self.network, self.dtype = network, dtype
         self.options = DecodingOptions(

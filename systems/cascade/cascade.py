@@ -54,7 +54,8 @@ class Cascade:
     def generate(
         self, representations: list[Representation], seeds: list[int], spans: Spans
     ) -> list[Waveform]:
-        return self.tta.generate([one.payload for one in representations], seeds, spans)
+        contexts = [representation.payload for representation in representations]
+        return self.tta.generate(contexts, seeds, spans)
 
     def provenance(self) -> dict[str, Any]:
         """What each half says of its weights and settings."""

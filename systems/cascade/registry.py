@@ -16,6 +16,7 @@ from stabench.systems.asr.caption import CaptionAsr
 from stabench.systems.cascade.cascade import Cascade
 from stabench.systems.contract import Representation, Spans, Utterance
 
+# Names instead of classes: only what a cascade is made of is imported, torch included.
 RECOGNISERS = {
     "whisper": "stabench.systems.asr.whisper:Whisper",
     "faster-whisper": "stabench.systems.asr.faster_whisper:FasterWhisper",
@@ -59,28 +60,28 @@ def whisper_audioldm2(
     asr: Options | None = None, tta: Options | None = None, weights: str = PUBLISHED
 ) -> Cascade:
     """Whisper and AudioLDM 2 (`tta`: size, candidates, steps, guidance, duration_s, ...)."""
-    return _heard("audioldm2", asr, tta, weights)
+    return _compose("audioldm2", asr, tta, weights)
 
 
 def whisper_tango2(
     asr: Options | None = None, tta: Options | None = None, weights: str = PUBLISHED
 ) -> Cascade:
     """Whisper and TANGO 2 (`tta`: steps, guidance, ...)."""
-    return _heard("tango2", asr, tta, weights)
+    return _compose("tango2", asr, tta, weights)
 
 
 def whisper_audit(
     asr: Options | None = None, tta: Options | None = None, weights: str = PUBLISHED
 ) -> Cascade:
     """Whisper and AUDIT in Amphion's text-to-audio recipe (`tta`: steps, guidance, latent, ...)."""
-    return _heard("audit", asr, tta, weights)
+    return _compose("audit", asr, tta, weights)
 
 
 def whisper_ezaudio(
     asr: Options | None = None, tta: Options | None = None, weights: str = PUBLISHED
 ) -> Cascade:
     """Whisper and EzAudio, whose DiT and VAE STAR starts from (`tta`: steps, guidance, ...)."""
-    return _heard("ezaudio", asr, tta, weights)
+    return _compose("ezaudio", asr, tta, weights)
 
 
 def oracle_audioldm2(tta: Options | None = None, weights: str = PUBLISHED) -> Cascade:
@@ -103,48 +104,49 @@ def oracle_ezaudio(tta: Options | None = None, weights: str = PUBLISHED) -> Casc
     return Cascade(CaptionAsr(), _generator("ezaudio", tta, weights))
 
 
-def _heard(name: str, asr: Options | None, tta: Options | None, weights: str) -> Cascade:
-    options = _table("asr", asr)
+def _compose(name: str, asr: Options | None, tta: Options | None, weights: str) -> Cascade:
+    """Return the recogniser that `asr` asks for before the generator `name`."""
+    from stabench.systems.asr.whisper_sizes import ALIASES
+
+    options = _copy_options("asr", asr)
     engine = options.pop("engine", "whisper")
     if engine not in RECOGNISERS:
-        raise ValueError(f"asr: {_unknown('engine', engine, RECOGNISERS)}")
-    own = options.setdefault("weights", _of_recogniser(weights, engine, options.get("model")))
-    recogniser = _built("asr", RECOGNISERS[engine], options)
-    kind = UntrainedCascade if own == RANDOM else Cascade
+        raise ValueError(f"asr: {_explain_unknown('engine', engine, RECOGNISERS)}")
+    # Of a folder with everything the recogniser gets `<engine>-<model>`, if it is there, else the
+    # folder itself.
+    model = options.get("model") or "base"
+    inner = Path(weights) / f"{engine}-{ALIASES.get(model, model)}"
+    place = inner if weights not in (PUBLISHED, RANDOM) and inner.exists() else weights
+    asr_weights = options.setdefault("weights", str(place))
+    recogniser = _build_object("asr", RECOGNISERS[engine], options)
+    kind = UntrainedCascade if asr_weights == RANDOM else Cascade
     return kind(recogniser, _generator(name, tta, weights))
 
 
 def _generator(name: str, tta: Options | None, weights: str) -> Any:
-    return _built("tta", GENERATORS[name], {"weights": str(weights), **_table("tta", tta)})
+    options = {"weights": str(weights), **_copy_options("tta", tta)}
+    return _build_object("tta", GENERATORS[name], options)
 
 
-def _of_recogniser(weights: str, engine: str, model: str | None) -> str:
-    """Of a folder with everything, what is the recogniser's: `<engine>-<model>`, if it is there."""
-    from stabench.systems.asr.whisper_sizes import ALIASES
-
-    name = ALIASES.get(model or "base", model or "base")
-    inner = Path(weights) / f"{engine}-{name}"
-    return str(inner) if weights not in (PUBLISHED, RANDOM) and inner.exists() else str(weights)
-
-
-def _table(what: str, options: Options | None) -> dict[str, Any]:
+def _copy_options(what: str, options: Options | None) -> dict[str, Any]:
     if not isinstance(options, Mapping | None):
         raise ValueError(f"{what} is {options!r}, expected a table of options; see list systems")
     return dict(options or {})
 
 
-def _built(what: str, target: str, options: dict[str, Any]) -> Any:
+def _build_object(what: str, target: str, options: dict[str, Any]) -> Any:
     """The object of "module:Class", imported now. ValueError for options that it does not take."""
     module, _, name = target.partition(":")
     kind = getattr(importlib.import_module(module), name)
+    # Python would tell a wrong option, too, but neither the nearest nor the known ones.
     known = inspect.signature(kind).parameters
     for option in options:
         if option not in known:
-            raise ValueError(f"{what}: {_unknown('option', option, known)}")
+            raise ValueError(f"{what}: {_explain_unknown('option', option, known)}")
     return kind(**options)
 
 
-def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
+def _explain_unknown(kind: str, name: str, known: Iterable[str]) -> str:
     close = get_close_matches(str(name), list(known), n=1)
     hint = f"; did you mean '{close[0]}'?" if close else "."
     return f"unknown {kind} '{name}'{hint} Known: {', '.join(sorted(known))}"

@@ -17,6 +17,7 @@ class RotaryTable(NamedTuple):
 
     def rotate(self, heads: Tensor) -> Tensor:
         """Rotate [B, T, heads, head width] by position, in float32, and return its dtype."""
+        # (a, b) to (a cos - b sin, b cos + a sin): rolling swaps the halves, `sine` has the signs.
         swapped = heads.roll(heads.shape[-1] // 2, dims=-1)
         return torch.addcmul(heads * self.cosine, swapped, self.sine).to(heads.dtype)
 

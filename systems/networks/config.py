@@ -5,8 +5,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
+# How pydantic reads a config: no unknown keys, and no text or truth for a number.
 STRICT = {"extra": "forbid", "strict": True}
-"""How pydantic reads a config: no unknown keys, and no text or truth for a number."""
 
 
 @dataclass(frozen=True)

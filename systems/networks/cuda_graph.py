@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 else:
     Handle = tuple[int, int]
 
+# Runs before a capture: the first compile, choose kernels and fill caches.
 WARM_UPS = 3
-"""Runs before a capture: the first compile, choose kernels and fill caches."""
+# Where graphs that share it keep what they compute on the way; None on a CPU.
 Pool = Handle | None
-"""Where graphs that share it keep what they compute on the way; None on a CPU."""
 _REPLAYING = ContextVar("replaying", default=True)
 
 
@@ -56,6 +56,7 @@ class Graphed:
         self, function: Callable[..., Tensor], *examples: Tensor, pool: Pool = None
     ) -> None:
         self._function = function
+        # A replay reads the addresses of the capture, so that the inputs must always lie there.
         self._buffers = [example.clone() for example in examples]
         self._graph: torch.cuda.CUDAGraph | None = None
         if self._buffers[0].is_cuda:
@@ -65,13 +66,14 @@ class Graphed:
     @torch.inference_mode()
     def __call__(self, *inputs: Tensor) -> Tensor:
         """The output for inputs of the examples' shapes; they may lie on the host."""
-        for buffer, given in zip(self._buffers, inputs, strict=True):
-            if given.shape != buffer.shape:
+        for buffer, tensor in zip(self._buffers, inputs, strict=True):
+            # copy_ would broadcast a smaller input over the buffer without a word.
+            if tensor.shape != buffer.shape:
                 raise ValueError(
-                    f"input is {tuple(given.shape)}, captured was {tuple(buffer.shape)}; "
+                    f"input is {tuple(tensor.shape)}, captured was {tuple(buffer.shape)}; "
                     "pad it, or run it without a graph"
                 )
-            buffer.copy_(given, non_blocking=True)
+            buffer.copy_(tensor, non_blocking=True)
         if self._graph is None or not replaying():
             return self._function(*self._buffers).clone()
         self._graph.replay()
@@ -79,6 +81,7 @@ class Graphed:
         return self._output.clone()
 
     def _capture(self, pool: Pool) -> None:
+        # PyTorch asks for a side stream here: what the first runs set up must not be captured.
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream), _fastest_convolutions():
@@ -109,11 +112,11 @@ class GraphedStep:
 
     def __init__(self, step: Callable[..., Tensor], examples: Iterable[tuple[Tensor, ...]]) -> None:
         # The largest first: the others fit into its memory.
-        ordered = sorted(examples, key=lambda given: -given[0].numel())
+        ordered = sorted(examples, key=lambda inputs: -inputs[0].numel())
         pool = new_pool(ordered[0][0].device)
         self._step = step
         self._graphs: dict[tuple[object, ...], Callable[..., Tensor]] = {
-            _shapes(given): Graphed(step, *given, pool=pool) for given in ordered
+            _shapes(inputs): Graphed(step, *inputs, pool=pool) for inputs in ordered
         }
 
     def __call__(self, *inputs: Tensor | None) -> Tensor:
@@ -122,4 +125,5 @@ class GraphedStep:
 
 
 def _shapes(inputs: Sequence[Tensor | None]) -> tuple[object, ...]:
-    return tuple(None if one is None else tuple(one.shape) for one in inputs)
+    # A mask that is left out is None, which no captured example has: such inputs run as they are.
+    return tuple(None if tensor is None else tuple(tensor.shape) for tensor in inputs)

@@ -24,13 +24,14 @@ def udit_from_ezaudio(state: dict[str, Tensor]) -> dict[str, Tensor]:
     The network then still predicts EzAudio's diffusion v, not the flow's velocity: a start for
     training, not a finished model.
     """
-    own = {
+    # The mask's embedding is folded in below: STAR's UDiT has no place for it.
+    tensors = {
         key.removeprefix("model."): value for key, value in state.items() if "mask_em" not in key
     }
     weight, bias = fold_input(
-        own["patch_embed.proj.weight"], own["patch_embed.proj.bias"], state["mask_embed"]
+        tensors["patch_embed.proj.weight"], tensors["patch_embed.proj.bias"], state["mask_embed"]
     )
-    return own | {"patch_embed.proj.weight": weight, "patch_embed.proj.bias": bias}
+    return tensors | {"patch_embed.proj.weight": weight, "patch_embed.proj.bias": bias}
 
 
 def vae_from_ezaudio(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -41,6 +42,7 @@ def vae_from_ezaudio(state: dict[str, Tensor]) -> dict[str, Tensor]:
     for key, value in state.items():
         if key.startswith(prefix):
             name, leaf = key.removeprefix(prefix).rsplit(".", 1)
+            # The slopes of a snake are [C] there and [1, C, 1] in diffusers.
             value = value.reshape(1, -1, 1) if leaf in ("alpha", "beta") else value
             renamed[f"oobleck.{_oobleck_name(name)}.{leaf}"] = value
     return renamed
@@ -50,6 +52,7 @@ def _oobleck_name(name: str) -> str:
     """`encoder.layers.2.layers.0.layers.1` -> `encoder.block.1.res_unit1.conv1`."""
     side, *rest = name.split(".")
     first, *inner = [int(number) for number in rest if number != "layers"]
+    # Of a side's seven layers the first, sixth and seventh are single, the others are blocks.
     outer = {0: "conv1", 5: "snake1", 6: "conv2"}
     if first in outer:
         return f"{side}.{outer[first]}"

@@ -10,8 +10,8 @@ from stabench.systems.networks.config import SamplerConfig
 from stabench.systems.networks.udit import Modulations, UDiT
 
 TIME_SCALE = 1000
+# Latents [B, C, T] and the step's index to their velocity.
 Velocity = Callable[[Tensor, int], Tensor]
-"""Latents [B, C, T] and the step's index to their velocity."""
 
 
 def sway_times(steps: int, sway: float = -1.0) -> Tensor:
@@ -22,6 +22,7 @@ def sway_times(steps: int, sway: float = -1.0) -> Tensor:
     """
     even = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
     times = 1 - (even + sway * (torch.cos(math.pi / 2 * even) - 1 + even))
+    # cos(pi / 2) is 6e-17 in floating point, but the last step has to end at the data.
     times[0], times[-1] = 1.0, 0.0
     return times
 
@@ -43,6 +44,7 @@ def network_times(times: Tensor, integer: bool = True) -> Tensor:
 def euler(velocity: Velocity, noise: Tensor, times: Tensor) -> Tensor:
     """Integrate dz/dt = velocity from times[0] to times[-1], starting at `noise`."""
     latent = noise
+    # The lengths are negative, as time falls from noise to data.
     for index, length in enumerate(times.diff().tolist()):
         latent = torch.add(latent, velocity(latent, index), alpha=length)
     return latent
@@ -108,6 +110,7 @@ def guided_velocity(
 
     def velocity(latent: Tensor, index: int) -> Tensor:
         batch = latent.repeat(2, 1, 1) if guided else latent
+        # The network may compute in half precision; guidance and the sum of steps stay float32.
         predicted = udit.step(batch.to(context.dtype), modulations.at(index), cache).float()
         if not guided:
             return predicted

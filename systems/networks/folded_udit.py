@@ -107,6 +107,7 @@ class FoldedUDiT:
             if number > middle:
                 frames = block.merge(frames, skips.pop())
             frames = block.mix(frames, step)
+            # Up to here no context was read, so that both halves of guidance were one.
             if guided and number == 0:
                 frames = torch.cat([frames, frames])
             frames = block.feed(block.read(frames, context, guided), step)
@@ -114,6 +115,7 @@ class FoldedUDiT:
                 skips.append(frames)
         frames = self.norm(frames, step)
         if guided:
+            # The head is affine: guiding what it reads guides what it writes, for half the work.
             null, conditional = frames.chunk(2)
             frames = torch.lerp(null, conditional, self.guidance)
         return self.udit.final_block.unfold(frames.view(patches.shape))
@@ -134,6 +136,7 @@ class FoldedBlock:
         self.norm1 = modulated(block.norm1, shift1, scale1)
         self.norm3 = modulated(block.norm3, shift2, scale2)
         self.gates1, self.gates2 = gate1.unbind(0), gate2.unbind(0)
+        # A layer norm first takes the mean off: here the projection leaves none to take.
         queries, keys = (centred(each, mixing.heads) for each in (mixing.to_q, mixing.to_k))
         self.qkv = torch.cat([queries, keys, mixing.to_v.weight]).t().contiguous()
         self.normalise1 = RootMeanSquare(mixing.norm_q)
@@ -141,7 +144,8 @@ class FoldedBlock:
         self.mixed = Linear.of(mixing.proj.weight, mixing.proj.bias)
         self.query = centred(reading.to_q, reading.heads).t().contiguous()
         self.normalise2 = RootMeanSquare(reading.norm_q)
-        self.found = Linear.of(reading.proj.weight, reading.proj.bias)
+        self.project_read = Linear.of(reading.proj.weight, reading.proj.bias)
+        # Attention over equal tokens returns their value, whatever the weights are.
         self.null = reading.proj(reading.to_v(block.norm_context(null)))[0]
         mlp = block.mlp.net.get_parameter
         up, bias = mlp("0.proj.weight"), mlp("0.proj.bias")
@@ -153,6 +157,7 @@ class FoldedBlock:
         norm = self.block.cross_attn.norm_q
         scale = self.heads[1] ** -0.5
         keys, values = (each.flatten(0, 1) for each in self.block.project(embedded))
+        # (w q + b) k scale = q (w k scale) + b k scale: the norm of the queries goes into the keys.
         bias = torch.matmul(keys, norm.bias * scale)[:, None]
         if mask is not None:
             outside = ~mask.repeat_interleave(self.heads[0], 0)[:, None]
@@ -172,18 +177,20 @@ class FoldedBlock:
         """Cross-attention, in place; of the latter half where guided, the other reads nothing."""
         conditional = frames
         if guided:
+            # Both are views of `frames`, which is therefore changed in place.
             null, conditional = frames.chunk(2)
             null += self.null
         queries = torch.mm(self.block.norm2(conditional), self.query)
         queries = self.normalise2(queries.view(-1, self.tokens, *self.heads)).transpose(1, 2)
         queries = queries.reshape(-1, self.tokens, self.heads[1])
         scores = torch.baddbmm(context.bias, queries, context.keys)
-        conditional += self.found(self._rows(torch.bmm(scores.softmax(-1), context.values)))
+        conditional += self.project_read(self._rows(torch.bmm(scores.softmax(-1), context.values)))
         return frames
 
     def feed(self, frames: Tensor, step: int) -> Tensor:
         """The MLP."""
         inner = self.norm3(frames, step)
+        # torch.nn.functional has no GELU in place.
         gate = torch.ops.aten.gelu_(self.gate(inner))
         return torch.addcmul(frames, self.down(self.value(inner).mul_(gate)), self.gates2[step])
 
@@ -220,10 +227,12 @@ def centred(projection: nn.Linear, heads: int) -> Tensor:
 
 def rotation(table: RotaryTable, queries: nn.LayerNorm, keys: nn.LayerNorm) -> Rotation:
     """`table` over the outputs of both norms."""
+    # The scale of attention goes to the queries alone, or the scores would be scaled twice.
     scale = queries.weight.new_tensor([queries.weight.shape[0] ** -0.5, 1.0])[:, None, None]
     weight = torch.stack([queries.weight, keys.weight])[:, None] * scale
     bias = torch.stack([queries.bias, keys.bias])[:, None] * scale
     cosine, sine = table.cosine[:, None], table.sine[:, None]
     half = weight.shape[-1] // 2
+    # Rotation is linear: R (w x + b) = (R w) x + R b, of which R b is known beforehand.
     offset = bias * cosine + bias.roll(half, -1) * sine
     return Rotation(weight * cosine, weight.roll(half, -1) * sine, offset)

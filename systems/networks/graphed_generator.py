@@ -12,10 +12,10 @@ from stabench.systems.networks import flow_sampler
 from stabench.systems.networks.cuda_graph import Graphed, Pool
 from stabench.systems.networks.latent_generator import LatentGenerator, batched, padded
 
+# Contexts of any length are padded to a multiple of so many tokens: one graph for each.
 CONTEXT_STEP = 128
-"""Contexts of any length are padded to a multiple of so many tokens,"""
+# 10.24 s of HuBERT frames; longer contexts run without a graph.
 LONGEST_CONTEXT = 512
-"""and run without a graph when they are longer (10.24 s of HuBERT frames)."""
 
 
 class Contexts(NamedTuple):
@@ -57,6 +57,7 @@ class GraphedGenerator(LatentGenerator):
             for size in self.contexts.sizes:
                 context = weight.new_zeros(batch, size, self.contexts.width)
                 mask = torch.ones(batch, size, dtype=torch.bool, device=weight.device)
+                # Where all clips have equally many tokens none is padding, and no mask goes in.
                 self._samplers[batch, size] = Graphed(
                     partial(self._integrate, modulations),
                     *(start, context, mask)[: 2 if self.contexts.tokens else 3],

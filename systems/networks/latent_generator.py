@@ -55,6 +55,7 @@ class LatentGenerator:
 
     def expanded(self, latents: Tensor) -> Tensor:
         """The decoder network's output."""
+        # Latents are float32; all parts of a system compute in the precision of its weights.
         dtype = self.udit.time_ada.weight.dtype
         return self.vae.expand(self.vae.denormalise(latents).to(dtype))
 
@@ -62,6 +63,7 @@ class LatentGenerator:
 def batched(contexts: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
     """Contexts [1, S, W] to one [B, S, W] and a mask bool [B, S], None where lengths agree."""
     lengths = [context.shape[1] for context in contexts]
+    # A single clip is always one of these: nothing is padded, so that nothing is to be hidden.
     if len(set(lengths)) == 1:
         return torch.cat(list(contexts)), None
     return padded(contexts, max(lengths))

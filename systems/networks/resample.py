@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+# The width and the roll-off that torchaudio's resampler has by default.
 ZERO_CROSSINGS = 6
 ROLL_OFF = 0.99
 
@@ -16,19 +17,17 @@ def resample(waveform: Tensor, from_hz: int, to_hz: int) -> Tensor:
         return waveform
     divisor = math.gcd(from_hz, to_hz)
     down, up = from_hz // divisor, to_hz // divisor
-    kernels, reach = _kernels(down, up, waveform.device)
-    padded = functional.pad(waveform.float(), (reach, reach + down))
-    phases = functional.conv1d(padded[:, None], kernels, stride=down)
-    length = math.ceil(waveform.shape[-1] * up / down)
-    return phases.transpose(1, 2).flatten(1)[:, :length].to(waveform.dtype)
-
-
-def _kernels(down: int, up: int, device: torch.device) -> tuple[Tensor, int]:
-    """One low-pass kernel per output phase, [up, 1, taps], and its reach in input samples."""
     cutoff = ROLL_OFF * min(down, up)
     reach = math.ceil(ZERO_CROSSINGS * down / cutoff)
-    taps = torch.arange(-reach, reach + down, dtype=torch.float64, device=device) / down
-    phases = torch.arange(up, dtype=torch.float64, device=device)[:, None] / up
+    # One low-pass kernel [1, taps] for each of the `up` output samples that fall on a period of
+    # `down` input samples, computed in float64 as torchaudio does.
+    taps = torch.arange(-reach, reach + down, dtype=torch.float64, device=waveform.device) / down
+    phases = torch.arange(up, dtype=torch.float64, device=waveform.device)[:, None] / up
     time = ((taps - phases) * cutoff).clamp(-ZERO_CROSSINGS, ZERO_CROSSINGS)
     window = torch.cos(time * math.pi / ZERO_CROSSINGS / 2).square()
-    return (torch.sinc(time) * window * (cutoff / down))[:, None].float(), reach
+    kernels = (torch.sinc(time) * window * (cutoff / down))[:, None].float()
+    padded = functional.pad(waveform.float(), (reach, reach + down))
+    samples = functional.conv1d(padded[:, None], kernels, stride=down)
+    length = math.ceil(waveform.shape[-1] * up / down)
+    # [B, up, periods] to samples in the order of time.
+    return samples.transpose(1, 2).flatten(1)[:, :length].to(waveform.dtype)

@@ -6,8 +6,8 @@ import math
 import torch
 from torch import Tensor
 
+# The smallest magnitude told apart: about -120 dB under a full-scale tone at n_fft 512.
 FLOOR = 1e-4
-"""Smallest magnitude told apart: about -120 dB under a full-scale tone at n_fft 512."""
 
 
 def log_magnitude(waveform: Tensor, n_fft: int, hop: int) -> Tensor:
@@ -17,7 +17,9 @@ def log_magnitude(waveform: Tensor, n_fft: int, hop: int) -> Tensor:
     whole hop and the frame centred past the end is dropped: N = hop F samples give F frames.
     """
     padded = torch.nn.functional.pad(waveform, (0, -waveform.shape[-1] % hop))
-    return _stft(padded, n_fft, hop)[..., :-1].abs().clamp_min(FLOOR).log()
+    window = torch.hann_window(n_fft, device=waveform.device)
+    spectrum = torch.stft(padded, n_fft, hop, window=window, center=True, return_complex=True)
+    return spectrum[..., :-1].abs().clamp_min(FLOOR).log()
 
 
 def griffin_lim(
@@ -40,15 +42,21 @@ def griffin_lim(
     magnitude = torch.cat([magnitude, magnitude[..., -1:]], dim=-1).transpose(1, 2).contiguous()
     frames, bins = magnitude.shape[1:]
     transform = _Transform(n_fft, hop, frames, magnitude.device)
-    target = magnitude * math.hypot(1.0, softening)  # as strong as wanted stays as it is
+    # An estimate that is as strong as wanted, |ahead| = magnitude, stays as it is:
+    # sqrt(magnitude^2 + floor) is then the magnitude times hypot(1, softening).
+    target = magnitude * math.hypot(1.0, softening)
+    # 1e-12 keeps a silent bin from a division by zero.
     floor = (softening * magnitude + 1e-12).square()
     spectrum = magnitude * _starting_phase(frames, bins, magnitude.device)
     previous: Tensor | None = None
     for _ in range(iterations):
         rebuilt = ahead = transform.forward(transform.inverse(spectrum))
         if momentum and previous is not None:
+            # c + m (c - c') of Perraudin et al., over 1 + m: the magnitude is replaced anyway.
             ahead = rebuilt - previous * (momentum / (1 + momentum))
-        spectrum = ahead * (target / _power(ahead).add_(floor).sqrt_())
+        squares = torch.view_as_real(ahead).square()
+        power = squares[..., 0] + squares[..., 1]
+        spectrum = ahead * (target / power.add_(floor).sqrt_())
         previous = rebuilt
     return transform.inverse(spectrum)
 
@@ -64,6 +72,7 @@ class _Transform:
         self.n_fft, self.hop = n_fft, hop
         self.inside = slice(n_fft // 2, n_fft // 2 + hop * (frames - 1))
         self.window = torch.hann_window(n_fft, device=device)
+        # The closest waveform is the sum of windowed pieces over the sum of squared windows.
         envelope = self._overlap_add(self.window.square().expand(1, frames, -1))
         self.scale = envelope[:, self.inside].reciprocal()
 
@@ -90,6 +99,7 @@ class _Transform:
         return total.flatten(1)
 
 
+# A tensor of inference mode that is kept could not be used in training later.
 @functools.lru_cache(maxsize=8)
 @torch.inference_mode(False)
 def _starting_phase(frames: int, bins: int, device: torch.device) -> Tensor:
@@ -97,14 +107,3 @@ def _starting_phase(frames: int, bins: int, device: torch.device) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     angle = torch.rand(bins, frames, generator=generator) * (2 * torch.pi)
     return torch.polar(torch.ones_like(angle), angle).T.contiguous().to(device)
-
-
-def _power(spectrum: Tensor) -> Tensor:
-    """|X|^2 of a complex tensor."""
-    squares = torch.view_as_real(spectrum).square()
-    return squares[..., 0] + squares[..., 1]
-
-
-def _stft(waveform: Tensor, n_fft: int, hop: int) -> Tensor:
-    window = torch.hann_window(n_fft, device=waveform.device)
-    return torch.stft(waveform, n_fft, hop, window=window, center=True, return_complex=True)

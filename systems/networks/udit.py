@@ -55,6 +55,7 @@ class TimeEmbedding(nn.Module):
     def forward(self, time: Tensor) -> Tensor:
         """Times [N] on the 0..1000 scale to [N, D]."""
         half = TIME_WIDTH // 2
+        # In float32: bfloat16 holds 8 bits, too few for the phase of angles up to 1000.
         exponents = torch.arange(half, device=time.device, dtype=torch.float32) / half
         angles = time.float()[:, None] * torch.exp(-math.log(10_000.0) * exponents)
         sinusoid = torch.cat([angles.cos(), angles.sin()], dim=-1)
@@ -201,6 +202,7 @@ class UDiT(nn.Module):
         self.mid_block = Block(config)
         self.out_blocks = nn.ModuleList(Block(config, with_skip=True) for _ in range(half))
         self.final_block = FinalBlock(width, config.in_channels, config.patch_size)
+        # No buffers: checkpoints do not hold them, and a cast would spoil them.
         self._tables: dict[tuple[int, torch.device], RotaryTable] = {}
         self.reset_parameters()
 
@@ -213,10 +215,13 @@ class UDiT(nn.Module):
         """Section 5.11: Xavier everywhere, zero where a block must start as the identity."""
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Conv1d):
+                # A view of the kernel as a matrix: its fans count as those of a linear layer.
                 nn.init.xavier_uniform_(module.weight.flatten(1))
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         for block in self.blocks:
+            # As LoRA begins (arXiv 2106.09685): with B zero there is no correction yet, and with
+            # A not zero B can learn.
             nn.init.kaiming_uniform_(block.adaln.lora_a.weight, a=math.sqrt(5))
             nn.init.zeros_(block.adaln.lora_b.weight)
             nn.init.zeros_(block.adaln.scale_shift_table)
@@ -248,6 +253,7 @@ class UDiT(nn.Module):
         shared = self.time_ada(embedded)
         blocks = torch.stack([block.adaln(embedded, shared) for block in self.blocks])
         shift1, scale1, gate1, shift2, scale2, gate2 = blocks.unbind(2)
+        # Ones are added here, once a schedule, so that a step needs one addcmul for each of them.
         open_gates = [shift1, 1 + scale1, 1 - gate1, shift2, 1 + scale2, 1 - gate2]
         shift, scale = self.time_ada_final(embedded).chunk(2, dim=-1)
         final = torch.stack([shift, 1 + scale])
@@ -262,11 +268,20 @@ class UDiT(nn.Module):
     ) -> Tensor:
         """One velocity [B, C, T]; `modulations` for each of B times, or for one that all share."""
         frames = self.patch_embed(latent)
-        table = self._table(frames.shape[1], frames.device)
-        key_mask = self._token_mask(latent_mask)
+        length, device = frames.shape[1], frames.device
+        if (length, device) not in self._tables:
+            head_width = self.config.width // self.config.heads
+            self._tables[length, device] = rotary_table(head_width, length, device)
+        table = self._tables[length, device]
+        key_mask = None
+        if latent_mask is not None:
+            # [B, T] to [B, 1, 1, T / patch]: a token is valid if one of its frames is.
+            tokens = latent_mask.unflatten(-1, (-1, self.config.patch_size)).any(-1)
+            key_mask = tokens[:, None, None, :]
         skips: list[Tensor] = []
         middle = len(self.in_blocks)
         for index, block in enumerate(self.blocks):
+            # As in a U-Net: the last in-block's output is the first that an out-block merges.
             if index > middle:
                 frames = block.merge(frames, skips.pop())
             frames = block(
@@ -283,16 +298,3 @@ class UDiT(nn.Module):
         """
         for block in self.blocks:
             block.compile(fullgraph=True)
-
-    def _token_mask(self, latent_mask: Tensor | None) -> Tensor | None:
-        """Frame mask [B, T] to key mask [B, 1, 1, T / patch]: a token is valid if a frame is."""
-        if latent_mask is None:
-            return None
-        tokens = latent_mask.unflatten(-1, (-1, self.config.patch_size)).any(-1)
-        return tokens[:, None, None, :]
-
-    def _table(self, length: int, device: torch.device) -> RotaryTable:
-        if (length, device) not in self._tables:
-            head_width = self.config.width // self.config.heads
-            self._tables[length, device] = rotary_table(head_width, length, device)
-        return self._tables[length, device]

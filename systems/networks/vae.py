@@ -66,6 +66,7 @@ class _Vae(nn.Module):
         """Network input [B, channels, N] to the posterior over [B, C, ceil(N / ratio)]."""
         padded = functional.pad(features, (0, -features.shape[-1] % self.ratio))
         mean, scale = self.oobleck.encoder(padded).chunk(2, dim=1)
+        # The floor keeps the logarithm in `kl` finite; `init_for_training` inverts this line.
         return Posterior(mean, functional.softplus(scale) + 1e-4)
 
     def expand(self, latent: Tensor) -> Tensor:
@@ -75,6 +76,7 @@ class _Vae(nn.Module):
     def fuse(self) -> Self:
         """Multiply gains into weights for inference: same outputs, fewer operations per call."""
         for module in self.modules():
+            # A second call finds no gains left and does nothing.
             if isinstance(module, CONVOLUTIONS) and hasattr(module, "weight_g"):
                 remove_weight_norm(module)
         return self
@@ -129,6 +131,7 @@ class SpectrogramVae(_Vae):
         A sound with a peak beyond `full_scale` is turned down to it: an exponential makes a
         spectrogram that is a little too loud into one that no player takes.
         """
+        # In float32 whatever the decoder computes in: exponentials and FFTs are next.
         logmag = features.float() * self.config.log_spread + self.config.log_centre
         config = self.config
         waveform = griffin_lim(
@@ -171,10 +174,16 @@ def init_for_training(vae: Vae, posterior_std: float = INITIAL_POSTERIOR_STD) ->
     last = vae.oobleck.encoder.conv2
     channels = vae.config.latent_channels
     with torch.no_grad():
+        # The latter half of the outputs is the scale: nearly constant, its bias the inverse of
+        # softplus(bias) + 1e-4 at `posterior_std`.
         last.get_parameter("weight_v")[channels:] *= 0.01
         last.get_parameter("bias")[channels:] = math.log(math.expm1(posterior_std - 1e-4))
     _match_gain(last)
-    _quiet_residuals(vae)
+    with torch.no_grad():
+        # The last gain of a residual unit is halved: variance must not grow along a dozen units.
+        for name, module in vae.named_modules():
+            if ".res_unit" in name and name.endswith(".conv2"):
+                module.get_parameter("weight_g").mul_(0.5)
 
 
 def _oobleck(config: VaeConfig, channels: int) -> AutoencoderOobleck:
@@ -202,11 +211,3 @@ def _match_gain(convolution: nn.Module) -> None:
         direction = convolution.get_parameter("weight_v")
         axes = list(range(1, direction.dim()))
         convolution.get_parameter("weight_g").copy_(direction.norm(dim=axes, keepdim=True))
-
-
-def _quiet_residuals(vae: Vae) -> None:
-    """Halve the last gain of every residual unit: variance must not grow along a dozen of them."""
-    with torch.no_grad():
-        for name, module in vae.named_modules():
-            if ".res_unit" in name and name.endswith(".conv2"):
-                module.get_parameter("weight_g").mul_(0.5)

@@ -6,6 +6,7 @@ from transformers import Blip2QFormerConfig, Blip2QFormerModel
 
 from stabench.systems.star.config import BridgeConfig
 
+# Their "projection." is stage 1's classifier; "hiddin_projection." (sic) is our projection.
 DROPPED_STAR_KEYS = ("projection.", "audio_Qformer.bert.embeddings.position_ids")
 RENAMED_STAR_KEYS = (
     ("audio_Qformer.bert.", "qformer."),
@@ -49,6 +50,7 @@ class Bridge(nn.Module):
 
     def padded(self, frames: Tensor, mask: Tensor) -> Tensor:
         """As forward, but without a look at `mask`: the host waits for nothing."""
+        # transformers takes a mask of four dimensions as it is, and looks into any other.
         return self._read(frames, mask[:, None, None].expand(-1, 1, self.config.queries, -1))
 
     def _read(self, frames: Tensor, mask: Tensor | None) -> Tensor:

@@ -86,6 +86,7 @@ class StarConfig:
     latent_frames: int = 500
 
     def __post_init__(self) -> None:
+        # Without a bridge the encoder's frames themselves are the context.
         context = self.bridge.output_width if self.bridge else self.encoder.width
         check_equal(
             "udit.context_width", self.udit.context_width, "the width that feeds it", context

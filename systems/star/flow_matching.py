@@ -8,8 +8,8 @@ from torch import Tensor
 from stabench.systems.networks.udit import UDiT
 
 TIME_SCALE = 1000
+# Number of clips, generator -> times float32 [n] in (0, 1], multiples of 1/1000; 1 is noise.
 TimeSampler = Callable[[int, torch.Generator], Tensor]
-"""Number of clips, generator -> times float32 [n] in (0, 1], multiples of 1/1000; 1 is noise."""
 
 
 def logit_normal(mean: float = 0.0, std: float = 1.0) -> TimeSampler:
@@ -17,6 +17,7 @@ def logit_normal(mean: float = 0.0, std: float = 1.0) -> TimeSampler:
 
     def draw(count: int, generator: torch.Generator) -> Tensor:
         normal = torch.randn(count, generator=generator, device=generator.device)
+        # 1 - sigmoid(x) = sigmoid(-x): this is u, of which _quantise makes t = 1 - u.
         return _quantise(torch.sigmoid(-(mean + std * normal)))
 
     return draw
@@ -54,9 +55,11 @@ def flow_matching_loss(
     """
     count = latents.shape[0]
     time = t_sampler(count, generator).to(latents.device)
+    # Drawn where the generator is, so that a seed means the same noise on every device.
     noise = torch.randn(latents.shape, generator=generator, device=generator.device)
     noise = noise.to(latents.device, latents.dtype)
     keep = torch.rand(count, generator=generator, device=generator.device) >= drop
+    # Zeros are the null context of guidance: the sampler asks for them, so they must be learnt.
     context = context * keep.to(context.device, context.dtype)[:, None, None]
     noisy = torch.lerp(latents, noise, time.to(latents.dtype)[:, None, None])
     velocity = udit(noisy, time * TIME_SCALE, context, context_mask, latent_mask)

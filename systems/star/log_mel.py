@@ -10,8 +10,8 @@ from torch.nn import functional
 from stabench.systems.star.config import SpeechEncoderConfig
 
 N_FFT = 512
+# The smallest mel power told apart: under a -60 dBFS noise floor, above digital silence.
 FLOOR = 1e-5
-"""Smallest mel power told apart: under a -60 dBFS noise floor, above digital silence."""
 CONV_KERNEL = 3
 
 SamplesT = TypeVar("SamplesT", int, Tensor)
@@ -47,6 +47,7 @@ class LogMelFrontEnd(nn.Module):
             nn.Conv1d(before, after, CONV_KERNEL, stride, padding=1)
             for (before, after), stride in zip(pairwise(widths), self.strides, strict=True)
         )
+        # Not persistent: both follow from the config, so that no checkpoint has to hold them.
         window = torch.hann_window(config.mel_window)
         filters = mel_filters(config.mel_bins, config.speech_rate_hz)
         self.register_buffer("window", window, persistent=False)
@@ -67,11 +68,18 @@ class LogMelFrontEnd(nn.Module):
         """`lengths` int [B] in samples."""
         count = self.mel_frames(lengths)
         features = self._log_mel(waveform)
-        features = _normalised(features, _mask(count, features.shape[1]))
+        # Zero mean and unit variance per band over the valid frames [B, F, bins], zero beyond.
+        valid = _mask(count, features.shape[1])[..., None].to(features.dtype)
+        frames = valid.sum(1, keepdim=True)
+        centred = (features - (features * valid).sum(1, keepdim=True) / frames) * valid
+        deviation = (centred.square().sum(1, keepdim=True) / frames).sqrt()
+        # The floor keeps a band of constant silence from being blown up to unit variance.
+        features = centred / deviation.clamp_min(0.1)
         dtype = self.convolutions.get_parameter("0.weight").dtype
         features = features.to(dtype).transpose(1, 2)
         for convolution, stride in zip(self.convolutions, self.strides, strict=True):
             features = functional.gelu(convolution(features))
+            # Rounded up, as a kernel of 3 with a padding of 1 does; biases past the end are zeroed.
             count = -(-count // stride)
             features = features * _mask(count, features.shape[-1])[:, None]
         return features
@@ -81,15 +89,6 @@ class LogMelFrontEnd(nn.Module):
         frames = waveform.float().unfold(-1, self.window_samples, self.hop_samples)
         power = torch.fft.rfft(frames * self.window.float(), n=N_FFT).abs().square()
         return (power @ self.filters.float()).clamp_min(FLOOR).log()
-
-
-def _normalised(features: Tensor, mask: Tensor) -> Tensor:
-    """Zero mean and unit variance per band over the valid frames of [B, F, bins], zero beyond."""
-    weight = mask[..., None].to(features.dtype)
-    count = weight.sum(1, keepdim=True)
-    centred = (features - (features * weight).sum(1, keepdim=True) / count) * weight
-    deviation = (centred.square().sum(1, keepdim=True) / count).sqrt()
-    return centred / deviation.clamp_min(0.1)
 
 
 def _mask(count: Tensor, frames: int) -> Tensor:

@@ -17,10 +17,10 @@ from stabench.systems.star.config import StarConfig
 from stabench.systems.star.speech_encoder import build_speech_encoder
 
 RANDOM = "random"
+# One file of tensors, or several, of which later ones overrule earlier ones.
 Files = str | Path | Sequence[str | Path]
-"""One file of tensors, or several of which the later ones overrule the earlier."""
+# A folder of `<part>.safetensors`, a table of part to file (or files), or "random".
 Weights = str | Path | Mapping[str, Files]
-"""A folder of `<part>.safetensors`, a table of part to file (or files), or "random"."""
 NAMES = ("speech_encoder", "bridge", "udit", "vae")
 
 
@@ -49,7 +49,7 @@ class CompilesBlocks(Protocol):
 
 def build_parts(config: StarConfig, seed: int) -> Parts:
     """All parts in float32 on the CPU with the random weights of `seed`."""
-    return Parts(*(_filled(config, name, RANDOM, seed) for name in NAMES))
+    return Parts(*(_fill_part(config, name, RANDOM, seed) for name in NAMES))
 
 
 def load(
@@ -59,9 +59,10 @@ def load(
 
     Raises FileNotFoundError or ValueError as `load_part`.
     """
-    part = _filled(config, name, weights, seed)
+    part = _fill_part(config, name, weights, seed)
     if part is None:
         return None
+    # Before the cast: gains are multiplied into weights in float32 and rounded once.
     if isinstance(part, Fuses):
         part.fuse()
     return cast(part.eval(), device, dtype)
@@ -76,6 +77,7 @@ def cast(part: nn.Module, device: str, dtype: torch.dtype) -> nn.Module:
     part.to(device)
     if getattr(part, "keeps_float32", False):
         return part
+    # Module by module instead of part.to(dtype), which would cast the buffers as well.
     for parameter in part.parameters(recurse=False):
         parameter.data = parameter.data.to(dtype)
     for child in part.children():
@@ -93,17 +95,8 @@ def digests(weights: Weights) -> str | dict[str, str]:
     return {path.stem: sha256(path) for path in files}
 
 
-def _filled(config: StarConfig, name: str, weights: Weights, seed: int) -> nn.Module | None:
-    if name == "bridge" and config.bridge is None:
-        return None
-    part = hollow(_builder(config, name))
-    if weights == RANDOM:
-        return randomise(part, as_torch(seed, f"{name}."))
-    load_part(_files(weights, name), allocate(part))
-    return part
-
-
-def _builder(config: StarConfig, name: str) -> Callable[[], nn.Module]:
+def _fill_part(config: StarConfig, name: str, weights: Weights, seed: int) -> nn.Module | None:
+    """Return a part in float32 on the CPU; None for the bridge of a system without."""
     builders: dict[str, Callable[[], nn.Module]] = {
         "speech_encoder": lambda: build_speech_encoder(config.encoder),
         "udit": lambda: UDiT(config.udit),
@@ -112,15 +105,20 @@ def _builder(config: StarConfig, name: str) -> Callable[[], nn.Module]:
     bridge = config.bridge
     if bridge is not None:
         builders["bridge"] = lambda: Bridge(bridge)
-    return builders[name]
-
-
-def _files(weights: Weights, name: str) -> Path | list[Path]:
+    elif name == "bridge":
+        return None
+    # Hollow: what is about to be filled need not be initialised first.
+    part = hollow(builders[name])
+    if weights == RANDOM:
+        return randomise(part, as_torch(seed, f"{name}."))
     if not isinstance(weights, Mapping):
-        return part_file(Path(weights), name)
-    if name not in weights:
+        files: Path | list[Path] = part_file(Path(weights), name)
+    elif name in weights:
+        files = _paths(weights[name])
+    else:
         raise ValueError(f"weights names no file for {name!r}; add {name} = ... to the table")
-    return _paths(weights[name])
+    load_part(files, allocate(part))
+    return part
 
 
 def _paths(files: Files) -> Path | list[Path]:

@@ -14,10 +14,11 @@ from stabench.systems.star.log_mel import LogMelFrontEnd, SamplesT
 if TYPE_CHECKING:
     from transformers import HubertModel, WavLMModel
 
+# HuBERT's and WavLM's front end (arXiv 2106.07447): 400 samples a frame, a hop of 320.
 CONV_KERNELS = (10, 3, 3, 3, 3, 2, 2)
 CONV_STRIDES = (5, 2, 2, 2, 2, 2, 2)
+# 25 ms: one frame of either front end; shorter speech is padded with zeros.
 MIN_SAMPLES = 400
-"""25 ms: one frame of either front end; shorter speech is padded with zeros."""
 
 
 class Frames(NamedTuple):
@@ -52,11 +53,11 @@ class SpeechEncoder(nn.Module):
 
     def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Frames:
         """Waveforms [B, N], zero-padded to a batch; `lengths` int [B] in samples, None: all N."""
-        waveform, lengths, whole = _prepared(waveform, lengths)
+        waveform, lengths, whole = _prepare(waveform, lengths)
         hidden = self._features(waveform, lengths)
         if whole:
             encoded = self.model.encoder(hidden)
-            return Frames(encoded.last_hidden_state, _all(hidden))
+            return Frames(encoded.last_hidden_state, _mask_none(hidden))
         mask = _mask(self.count(lengths), hidden.shape[1])
         encoded = self.model.encoder(hidden, attention_mask=mask)
         return Frames(encoded.last_hidden_state, mask)
@@ -67,8 +68,11 @@ class SpeechEncoder(nn.Module):
         hidden = self._features(waveform, lengths)
         encoder, count = self.model.encoder, hidden.shape[1]
         mask = _mask(self.count(lengths), count)
+        # What transformers' encoder does with a mask. Zeroed first: the convolution of the
+        # positions reaches past the end of the speech.
         hidden = hidden * mask[..., None]
         hidden = hidden + encoder.pos_conv_embed(hidden)
+        # Four dimensions, which transformers takes as they are, without a look at the device.
         keys = mask[:, None, None].expand(-1, 1, count, -1)
         for layer in encoder.layers:
             hidden = layer(hidden, attention_mask=keys)
@@ -86,7 +90,7 @@ class SpeechEncoder(nn.Module):
     def _features(self, waveform: Tensor, lengths: Tensor) -> Tensor:
         """What the transformer is fed, [B, T, width]."""
         if self.normalises:
-            waveform = _normalised(waveform, lengths)
+            waveform = _normalise(waveform, lengths)
         front_end = self.front_end
         if isinstance(front_end, LogMelFrontEnd):
             features = front_end(waveform, lengths)
@@ -94,6 +98,7 @@ class SpeechEncoder(nn.Module):
             dtype = self.model.feature_projection.projection.weight.dtype
             features = front_end(waveform.to(dtype))
         projected = self.model.feature_projection(features.transpose(1, 2))
+        # WavLM returns its input beside the projection, HuBERT the projection alone.
         return projected[0] if isinstance(projected, tuple) else projected
 
     def fuse(self) -> "SpeechEncoder":
@@ -129,17 +134,19 @@ class CodecEncoder(nn.Module):
         # Distances to a thousand codes lie closer together than half precision tells apart.
         quantizer = self.model.quantizer
         quantizer.keeps_float32 = True  # type: ignore[assignment]  # torch's stub: tensors alone
+        # How many samples are frames of speech; set by `padded` alone, and read by the hooks.
         self._valid: Tensor | None = None
         for module in self.model.encoder.modules():
+            # A kernel of 1 reaches no neighbour, so that padding cannot leak through it.
             if isinstance(module, nn.Conv1d) and module.kernel_size != (1,):
                 module.register_forward_pre_hook(self._silence)
 
     def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Frames:
         """As SpeechEncoder. A convolutional codec sees padding, so unequal clips go one by one."""
-        waveform, lengths, whole = _prepared(waveform, lengths)
+        waveform, lengths, whole = _prepare(waveform, lengths)
         if whole:
             frames = self._encode(waveform)
-            return Frames(frames, _all(frames))
+            return Frames(frames, _mask_none(frames))
         rows = [
             self._encode(row[None, :length])[0]
             for row, length in zip(waveform, lengths.tolist(), strict=True)
@@ -150,13 +157,14 @@ class CodecEncoder(nn.Module):
 
     def padded(self, waveform: Tensor, lengths: Tensor) -> Tensor:
         """As SpeechEncoder's: convolutions see the zeros that a clip alone is padded with."""
-        sound = self._resampled(waveform)
+        sound = self._resample(waveform)
         self._length = sound.shape[-1]
         heard = _ceil_ratio(lengths, self.config.codec_rate_hz, self.config.speech_rate_hz)
         sound = sound * _mask(heard, self._length)
         self._valid = self.count(lengths) * self.model.config.hop_length
+        # Set for the hooks: each convolution zeroes what lies past the speech before it reads.
         try:
-            return self._quantised(sound)
+            return self._quantise(sound)
         finally:
             self._valid = None
 
@@ -171,14 +179,14 @@ class CodecEncoder(nn.Module):
 
     def _encode(self, waveform: Tensor) -> Tensor:
         """[B, N] at the speech rate to [B, T, width]."""
-        return self._quantised(self._resampled(waveform))
+        return self._quantise(self._resample(waveform))
 
-    def _resampled(self, waveform: Tensor) -> Tensor:
+    def _resample(self, waveform: Tensor) -> Tensor:
         """At the codec's rate, zero-padded to whole frames."""
         sound = resample(waveform, self.config.speech_rate_hz, self.config.codec_rate_hz)
         return functional.pad(sound, (0, -sound.shape[-1] % self.model.config.hop_length))
 
-    def _quantised(self, sound: Tensor) -> Tensor:
+    def _quantise(self, sound: Tensor) -> Tensor:
         dtype = next(self.model.encoder.parameters()).dtype
         encoded = self.model.encoder(sound[:, None].to(dtype))
         quantised = self.model.quantizer(encoded.to(self._quantiser_dtype))[0]
@@ -189,6 +197,7 @@ class CodecEncoder(nn.Module):
         if self._valid is None:
             return None
         length = inputs[0].shape[-1]
+        # Every layer has its own rate: the speech's share of the length is the same in all.
         inside = _mask(self._valid * length // self._length, length)
         return (inputs[0] * inside[:, None],)
 
@@ -229,7 +238,7 @@ def _transformer(config: SpeechEncoderConfig) -> "HubertModel | WavLMModel":
     return model
 
 
-def _prepared(waveform: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor, bool]:
+def _prepare(waveform: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor, bool]:
     """Speech of at least MIN_SAMPLES, lengths [B], and whether all rows are equally long."""
     waveform = functional.pad(waveform, (0, max(0, MIN_SAMPLES - waveform.shape[-1])))
     size = waveform.shape[-1]
@@ -242,7 +251,7 @@ def _prepared(waveform: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor,
     return waveform * _mask(lengths, size), lengths, bool((lengths == size).all())
 
 
-def _normalised(waveform: Tensor, lengths: Tensor) -> Tensor:
+def _normalise(waveform: Tensor, lengths: Tensor) -> Tensor:
     """Zero mean and unit variance over each row's first `lengths` samples, zero beyond."""
     inside = _mask(lengths, waveform.shape[-1])
     count = lengths[:, None].to(waveform.dtype)
@@ -256,7 +265,7 @@ def _mask(counts: Tensor, size: int) -> Tensor:
     return torch.arange(size, device=counts.device) < counts[:, None]
 
 
-def _all(frames: Tensor) -> Tensor:
+def _mask_none(frames: Tensor) -> Tensor:
     """The mask of frames [B, T, width] that are all speech."""
     return frames.new_ones(frames.shape[:2], dtype=torch.bool)
 

@@ -11,12 +11,12 @@ from stabench.systems.networks.cuda_graph import Graphed, Pool
 from stabench.systems.star.bridge import Bridge
 from stabench.systems.star.speech_encoder import MIN_SAMPLES, CodecEncoder, SpeechEncoder
 
+# Speech is padded to a multiple of 0.32 s (16 frames of HuBERT), one graph for each.
 BUCKET_SAMPLES = 5120
-"""Speech is padded to a multiple of 0.32 s (16 frames of HuBERT)"""
+# HuBERT's windows are 400 samples at a hop of 320: the last frame of a bucket needs 80 more.
 OVERHANG_SAMPLES = 80
-"""and what the windows of HuBERT's last frame need beyond;"""
+# The number of buckets: speech of more than 10.24 s is read without a graph.
 BUCKETS = 32
-"""speech longer than so many (10.24 s) is read without a graph."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,7 @@ class GraphedSpeechReader(SpeechReader):
             return super().read(samples, spans)
         heard = max(len(samples), MIN_SAMPLES)
         with spans("speech_encoder"):
+            # Padded on the host, so that one copy goes straight into the graph's buffer.
             waveform = torch.zeros(1, size)
             waveform[0, : len(samples)] = torch.from_numpy(samples)
             frames = self._encoders[size](waveform, torch.tensor([heard]))
@@ -92,13 +93,13 @@ class GraphedSpeechReader(SpeechReader):
             frames, width = self.encoder.count(size), self.encoder.config.width
             weight = self.bridge.projection.weight
             self._bridges[size] = Graphed(
-                self._bridged,
+                self._bridge_padded,
                 weight.new_zeros(1, frames, width),
                 torch.tensor([frames], device=self.device),
                 pool=self.pool,
             )
 
-    def _bridged(self, frames: Tensor, count: Tensor) -> Tensor:
+    def _bridge_padded(self, frames: Tensor, count: Tensor) -> Tensor:
         inside = torch.arange(frames.shape[1], device=frames.device) < count[:, None]
         assert self.bridge is not None, "captured only where there is one"
         return self.bridge.padded(frames, inside)

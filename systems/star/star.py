@@ -51,10 +51,20 @@ class Star:
             raise ValueError(f"variant is {variant!r}, allowed are {', '.join(VARIANTS)}")
         self.weights, self.seed = weights, seed
         self.variant, self.graph_batches = variant, tuple(graph_batches)
-        given = _config(config, weights, self.default)
-        bridgeless = without_bridge or self.default.bridge is None
-        self.config = _overruled(given, bridgeless, steps, guidance)
-        _check_kind(self.config.encoder.kind, self.default.encoder.kind)
+        base = _config(config, weights, self.default)
+        options: dict[str, Any] = {"steps": steps, "guidance": guidance}
+        overrides = {name: value for name, value in options.items() if value is not None}
+        self.config = dataclasses.replace(
+            base, sampler=dataclasses.replace(base.sampler, **overrides)
+        )
+        if without_bridge or self.default.bridge is None:
+            self.config = dataclasses.replace(self.config, bridge=None)
+        # The DAC ablation's name promises its encoder, and a config may ask for another one.
+        kind = self.config.encoder.kind
+        if self.default.encoder.kind == "dac" != kind:
+            raise ValueError(
+                f"encoder.kind is {kind!r}, but this ablation is 'dac'; set it in config"
+            )
         self.sample_rate = self.config.vae.sample_rate_hz
         self._reader: Any = None
         self._generator: Any = None
@@ -64,13 +74,20 @@ class Star:
         import torch
 
         from stabench.systems.networks.cuda_graph import new_pool
+        from stabench.systems.star.speech_reader import GraphedSpeechReader, SpeechReader
 
         if dtype not in DTYPES:
             raise ValueError(f"precision is {dtype!r}, allowed are {', '.join(DTYPES)}")
         self.device, self.dtype = device, getattr(torch, dtype)
+        # One pool for all graphs of the system: no two of them ever run at the same time.
         self._pool = None if self.variant in UNCAPTURED else new_pool(torch.device(device))
         self._generator = None
-        self._reader = self._new_reader()
+        encoder, bridge = self._part("speech_encoder"), self._part("bridge")
+        if self.variant in UNCAPTURED:
+            self._reader = SpeechReader(encoder, bridge)
+        else:
+            self._reader = GraphedSpeechReader(encoder, bridge, self._pool)
+        # Files are read now, so that a damaged one is told before anything is timed.
         if self.weights != RANDOM:
             self._generator = self._new_generator()
 
@@ -128,14 +145,6 @@ class Star:
         generator, reader = self.generator, self._reader
         return Parts(reader.encoder, reader.bridge, generator.udit, generator.vae)
 
-    def _new_reader(self) -> Any:
-        from stabench.systems.star.speech_reader import GraphedSpeechReader, SpeechReader
-
-        encoder, bridge = self._part("speech_encoder"), self._part("bridge")
-        if self.variant in UNCAPTURED:
-            return SpeechReader(encoder, bridge)
-        return GraphedSpeechReader(encoder, bridge, self._pool)
-
     def _new_generator(self) -> Any:
         from stabench.systems.networks.graphed_generator import Contexts, GraphedGenerator
         from stabench.systems.networks.latent_generator import FoldedGenerator, LatentGenerator
@@ -146,6 +155,7 @@ class Star:
             return LatentGenerator(*parts)
         if self.variant == "folded":
             return FoldedGenerator(*parts)
+        # A bridge makes as many tokens of every clip; without one their number is the speech's.
         tokens = config.bridge.queries if config.bridge else None
         contexts = Contexts(config.udit.context_width, tokens)
         return GraphedGenerator(*parts, contexts, self.graph_batches, self._pool)
@@ -196,20 +206,3 @@ def _config(
             "checked; set weights to a folder of trained ones, or to 'random' for latency"
         )
     return read_config(Path(weights) / "config.json")
-
-
-def _overruled(
-    config: StarConfig, without_bridge: bool, steps: int | None, guidance: float | None
-) -> StarConfig:
-    sampler = config.sampler
-    if steps is not None:
-        sampler = dataclasses.replace(sampler, steps=steps)
-    if guidance is not None:
-        sampler = dataclasses.replace(sampler, guidance=guidance)
-    config = dataclasses.replace(config, sampler=sampler)
-    return dataclasses.replace(config, bridge=None) if without_bridge else config
-
-
-def _check_kind(given: str, default: str) -> None:
-    if default == "dac" != given:
-        raise ValueError(f"encoder.kind is {given!r}, but this ablation is 'dac'; set it in config")

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,7 +29,9 @@ class Ema:
     def update(self, module: nn.Module) -> None:
         """Take in the module's parameters after an optimiser step."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        torch._foreach_lerp_(self.average, _detached(module.parameters()), 1 - decay)
+        parameters = [parameter.detach() for parameter in module.parameters()]
+        # One call for all tensors, instead of a launch for each at every step.
+        torch._foreach_lerp_(self.average, parameters, 1 - decay)
         self.updates += 1
 
     @torch.no_grad()
@@ -45,12 +47,9 @@ class Ema:
     def load_state_dict(self, state: dict) -> None:
         """Resume from a `state_dict`."""
         self.updates = state["updates"]
-        for own, saved in zip(self.average, state["average"], strict=True):
-            own.copy_(saved)
-
-
-def _detached(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
-    return [parameter.detach() for parameter in parameters]
+        for average, saved in zip(self.average, state["average"], strict=True):
+            # The file holds CPU tensors: copy_ takes them to where the average is.
+            average.copy_(saved)
 
 
 SAVE_EVERY_S = 60
@@ -99,8 +98,8 @@ class Stage:
         return self.work.folder / f"{self.name}.pt"
 
 
+# One batch's loss; everything random in it comes from the step's own generator.
 Loss = Callable[[np.random.Generator], Tensor]
-"""One batch's loss; everything random in it comes from the step's own generator."""
 
 
 def fit(stage: Stage, loss: Loss, seed: int = 0) -> nn.Module:
@@ -117,6 +116,7 @@ def fit(stage: Stage, loss: Loss, seed: int = 0) -> nn.Module:
     with tf32(allowed=True):
         _train(stage, loss, stage.work.seeded(seed))
     write(network.state_dict(), stage.result)
+    # The state goes last: a crash between the two lines must not lose both.
     stage.state.unlink(missing_ok=True)
     return network.eval()
 
@@ -132,6 +132,7 @@ def _train(stage: Stage, loss: Loss, seed: int) -> None:
     watch = _Watch(stage.name, first, recipe.steps)
     for step in range(first, recipe.steps):
         optimiser.param_groups[0]["lr"] = recipe.rate_at(step)
+        # Dropout draws from the global generator. A large prime keeps the steps of two seeds apart.
         torch.manual_seed(seed * 1_000_003 + step)
         network.train()
         value = loss(np.random.default_rng([seed, step]))
@@ -161,7 +162,12 @@ class _Watch:
         now = time.monotonic()
         if now - self.printed > 15 or step + 1 == self.steps:
             each = (now - self.started) / (step + 1 - self.first)
-            mean = self._mean(step)
+            mean = float(torch.stack(self.losses).mean())
+            if not math.isfinite(mean):
+                raise FloatingPointError(
+                    f"{self.name}: the loss is {mean} by step {step + 1}, expected a finite "
+                    "number; delete the stage's .state.pt and lower its rate"
+                )
             done = f"{step + 1}/{self.steps}"
             print(f"{self.name} {done} loss {mean:.4f} {each:.3f} s/step", flush=True)
             self.printed, self.losses = now, []
@@ -169,15 +175,6 @@ class _Watch:
             self.saved = now
             return True
         return False
-
-    def _mean(self, step: int) -> float:
-        mean = float(torch.stack(self.losses).mean())
-        if not math.isfinite(mean):
-            raise FloatingPointError(
-                f"{self.name}: the loss is {mean} by step {step + 1}, expected a finite number; "
-                "delete the stage's .state.pt and lower its rate"
-            )
-        return mean
 
 
 def _resume(stage: Stage, optimiser: torch.optim.Optimizer, average: Ema | None) -> int:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from stabench.systems.training.device import send
 
+# With fewer clips a class may have no clip that lacks it, and then no threshold can be chosen.
 FEWEST_CLIPS = 20
-"""Under this a class may have no clip without it, and then no threshold."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Workplace:
 
     def seeded(self, number: int) -> int:
         """Return the stage's own `number`, moved to where no other seed's stage is."""
+        # No stage's number reaches 1000, so that no two seeds share one.
         return number + 1000 * self.seed
 
     def send(self, batch: np.ndarray | Tensor) -> Tensor:

@@ -8,8 +8,8 @@ from typing import Any
 
 from stabench.systems.tta.t5_guided import T5Guided
 
+# The names in the catalogue by the size of the latents.
 ENTRIES = {(5, 39): ("audit", "t5-base"), (10, 78): ("audit-10-78", "t5-base")}
-"""Names in the catalogue by the size of the latents."""
 TRAIN_STEPS = 1000
 SCHEDULE = {
     "num_train_timesteps": TRAIN_STEPS,
@@ -71,7 +71,7 @@ class Audit(T5Guided):
     def _read(self, *places: Any) -> Any:
         return self._networks().read(*places, self.latent)
 
-    def _reading(self) -> dict[str, Any]:
+    def _reader_options(self) -> dict[str, Any]:
         return {"masked": False}
 
     def _new_generator(self, sound: Any) -> Any:

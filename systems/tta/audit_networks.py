@@ -83,6 +83,7 @@ def build(settings: Mapping[str, Any], latent: tuple[int, int]) -> "UNet2DCondit
         # diffusers' name for the number of heads.
         attention_head_dim=settings["num_heads"],
     )
+    # The last level is at full size already and has no upsampler.
     for block in unet.up_blocks[:-1]:
         conv = block.get_submodule("upsamplers.0.conv")
         block.upsamplers = nn.ModuleList([CropUpsample(conv)])
@@ -96,37 +97,33 @@ def from_ldm(state: Mapping[str, Tensor], settings: Mapping[str, Any]) -> dict[s
 
 
 def _rename(key: str, layers: int) -> str:
+    """Return diffusers' name of a tensor; `layers` is num_res_blocks."""
     for old, new in OUTSIDE.items():
         if key.startswith(f"{old}."):
             return new + key.removeprefix(old)
-    found = re.fullmatch(r"(input_blocks|output_blocks|middle_block)\.(\d+)\.(.+)", key)
-    if not found:
+    match = re.fullmatch(r"(input_blocks|output_blocks|middle_block)\.(\d+)\.(.+)", key)
+    if not match:
         return key
-    kind, number, inner = found[1], int(found[2]), found[3]
+    kind, number, inner = match[1], int(match[2]), match[3]
+    # The middle is residual block, attention (OUTSIDE), residual block: 0 and 2 become 0 and 1.
     if kind == "middle_block":
         return f"mid_block.resnets.{number // 2}.{_resnet(inner)}"
-    place, rest = inner.split(".", 1)
-    return (_down if kind == "input_blocks" else _up)(number, int(place), rest, layers)
-
-
-def _down(number: int, place: int, rest: str, layers: int) -> str:
-    """Input block 0 is the first convolution; then each level has `layers` and a downsampler."""
-    level, layer = divmod(number - 1, layers + 1)
-    if layer == layers:
-        return f"down_blocks.{level}.downsamplers.0.{rest.replace('op.', 'conv.', 1)}"
-    return _layer(f"down_blocks.{level}", place, layer, rest)
-
-
-def _up(number: int, place: int, rest: str, layers: int) -> str:
-    """Each level has `layers` + 1; the last of them carries the upsampler."""
-    level, layer = divmod(number, layers + 1)
-    if place == 2:
-        return f"up_blocks.{level}.upsamplers.0.{rest}"
-    return _layer(f"up_blocks.{level}", place, layer, rest)
-
-
-def _layer(block: str, place: int, layer: int, rest: str) -> str:
-    if place == 0:
+    # A block of an LDM is a row of parts: residual block, attention, and perhaps a resampler.
+    before, rest = inner.split(".", 1)
+    part = int(before)
+    if kind == "input_blocks":
+        # Block 0 is the first convolution; then each level has `layers` and a downsampler.
+        level, layer = divmod(number - 1, layers + 1)
+        block = f"down_blocks.{level}"
+        if layer == layers:
+            return f"{block}.downsamplers.0.{rest.replace('op.', 'conv.', 1)}"
+    else:
+        # Each level has `layers` + 1; the last of them carries the upsampler.
+        level, layer = divmod(number, layers + 1)
+        block = f"up_blocks.{level}"
+        if part == 2:
+            return f"{block}.upsamplers.0.{rest}"
+    if part == 0:
         return f"{block}.resnets.{layer}.{_resnet(rest)}"
     return f"{block}.attentions.{layer}.{rest}"
 
@@ -157,6 +154,7 @@ AUTOENCODER: dict[str, Any] = {
     "out_ch": 1,
     "double_z": True,
 }
+# For random weights (HiFi-GAN V1 with hop 256); a checkpoint brings its own config.json.
 VOCODER = {
     "upsample_initial_channel": 512,
     "upsample_rates": [8, 8, 2, 2],
@@ -164,7 +162,6 @@ VOCODER = {
     "resblock_kernel_sizes": [3, 7, 11],
     "resblock_dilation_sizes": [[1, 3, 5]] * 3,
 }
-"""Of random weights (HiFi-GAN V1 with hop 256); a checkpoint brings its own config.json."""
 
 
 class Files(NamedTuple):
@@ -219,11 +216,22 @@ def read(checkpoint: Path, t5: Path, latent: tuple[int, int]) -> tuple[Reader, N
     unet_settings = UNET | weights.section(config, models, "audioldm")
     vae_settings = AUTOENCODER | weights.section(config, models, "autoencoderkl")
     reader = Reader(TokenizerFolder(t5), read_t5(t5))
-    return reader, Networks(
-        _read_unet(checkpoint / files.unet, unet_settings, latent),
-        _read_autoencoder(checkpoint / files.autoencoder, vae_settings),
-        _read_vocoder(checkpoint / VOCODER_FOLDER),
-    )
+
+    path = checkpoint / files.unet
+    state = read_tensors(path, part="model")
+    bare = {key.removeprefix("unet."): value for key, value in state.items()}
+    unet = weights.fill(build_unet(unet_settings, latent), from_ldm(bare, unet_settings), path)
+
+    path = checkpoint / files.autoencoder
+    state = read_tensors(path, part="model")
+    renamed = autoencoder.from_ldm(state, len(vae_settings["ch_mult"]))
+    vae = weights.fill(build_autoencoder(vae_settings), renamed, path)
+
+    # The vocoder's settings are in its own folder: exp_config.json does not hold them.
+    settings = read_json(checkpoint / VOCODER_FOLDER / "config.json")
+    path = checkpoint / VOCODER_FOLDER / "g_01250000"
+    renamed = autoencoder.from_hifigan(read_tensors(path, part="generator"), MELS)
+    return reader, Networks(unet, vae, weights.fill(build_vocoder(settings), renamed, path))
 
 
 def build_unet(settings: dict[str, Any], latent: tuple[int, int]) -> "UNet2DConditionModel":
@@ -240,25 +248,3 @@ def build_autoencoder(settings: dict[str, Any]) -> "AutoencoderKL":
 def build_vocoder(settings: dict[str, Any]) -> nn.Module:
     """On the meta device."""
     return weights.empty(lambda: autoencoder.build_vocoder(settings, MELS, RATE_HZ))
-
-
-def _read_unet(
-    path: Path, settings: dict[str, Any], latent: tuple[int, int]
-) -> "UNet2DConditionModel":
-    state = read_tensors(path, part="model")
-    bare = {key.removeprefix("unet."): value for key, value in state.items()}
-    renamed = from_ldm(bare, settings)
-    return weights.fill(build_unet(settings, latent), renamed, path)
-
-
-def _read_autoencoder(path: Path, settings: dict[str, Any]) -> "AutoencoderKL":
-    state = read_tensors(path, part="model")
-    renamed = autoencoder.from_ldm(state, len(settings["ch_mult"]))
-    return weights.fill(build_autoencoder(settings), renamed, path)
-
-
-def _read_vocoder(folder: Path) -> nn.Module:
-    settings = read_json(folder / "config.json")
-    path = folder / "g_01250000"
-    renamed = autoencoder.from_hifigan(read_tensors(path, part="generator"), MELS)
-    return weights.fill(build_vocoder(settings), renamed, path)

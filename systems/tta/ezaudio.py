@@ -9,14 +9,13 @@ from torch import Tensor
 
 from stabench.systems.contract import Spans, Waveform
 from stabench.systems.networks.cuda_graph import GraphedStep
-from stabench.systems.networks.udit import UDiT
 from stabench.systems.tta.ezaudio_networks import TOKENS, EzNetworks
 from stabench.systems.tta.ezaudio_sampler import EzSampler
 from stabench.systems.tta.latent_diffusion.prompt import Prompt, gather, widened
 from stabench.systems.tta.t5_guided import STOCK, T5Guided
 
+# Noise, and states and mask of a Context, to latents.
 Integrate = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-"""Noise, and states and mask of a Context, to latents."""
 
 
 class EzGenerator(NamedTuple):
@@ -59,17 +58,15 @@ def generator(networks: EzNetworks, sampler: EzSampler, variant: str) -> EzGener
         return EzGenerator(networks, sampler, partial(sampler.run, networks.udit), None)
     udit = networks.udit
     with torch.inference_mode():
+        # The modulations depend on the schedule alone, and stay out of the graph.
         loop = partial(sampler.integrate, udit, sampler.modulations(udit))
-        integrate = GraphedStep(loop, [_example(udit, sampler)])
+        # Noise, and states and mask of one clip: two rows, the empty text and the words.
+        weight = udit.time_ada.weight
+        noise = sampler.noise(udit, [0]).to(weight.device)
+        states = weight.new_zeros(2, TOKENS, udit.config.context_width)
+        mask = torch.ones(2, TOKENS, dtype=torch.bool, device=weight.device)
+        integrate = GraphedStep(loop, [(noise, states, mask)])
     return EzGenerator(networks, sampler, integrate, TOKENS)
-
-
-def _example(udit: UDiT, sampler: EzSampler) -> tuple[Tensor, Tensor, Tensor]:
-    """Noise, states and mask of one clip."""
-    weight = udit.time_ada.weight
-    states = weight.new_zeros(2, TOKENS, udit.config.context_width)
-    mask = torch.ones(2, TOKENS, dtype=torch.bool, device=weight.device)
-    return sampler.noise(udit, [0]).to(weight.device), states, mask
 
 
 TRAIN_STEPS = 1000
@@ -126,7 +123,7 @@ class EzAudio(T5Guided):
 
         return ezaudio_networks
 
-    def _reading(self) -> dict[str, Any]:
+    def _reader_options(self) -> dict[str, Any]:
         return {"length": self._networks().TOKENS}
 
     def _new_generator(self, sound: Any) -> Any:

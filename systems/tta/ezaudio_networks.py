@@ -22,6 +22,7 @@ from stabench.systems.tta.latent_diffusion.prompt import (
     read_t5,
 )
 
+# The length that every text is padded to, as in the original; the padding is masked.
 TOKENS = 100
 VAE_PREFIX = "autoencoder."
 
@@ -57,7 +58,14 @@ def read(udit: Path, vae: Path, t5: Path) -> tuple[Reader, EzNetworks]:
     """The DiT of a file, the VAE of a folder with `ckpts/vae/{config.json,1m.pt}`, T5 and its
     tokenizer of a folder. ValueError names file and key."""
     reader = Reader(TokenizerFolder(t5, TOKENS), read_t5(t5))
-    return reader, EzNetworks(_read_udit(udit), _read_vae(vae))
+    state = read_tensors(udit, part="model")
+    try:
+        tensors = udit_from_ezaudio(state)
+        config = udit_config(tensors)
+    except (KeyError, IndexError, ValueError) as error:
+        raise ValueError(f"{udit}: no EzAudio DiT ({error}); fetch the file again") from error
+    network = weights.fill(weights.empty(lambda: UDiT(config)), tensors, udit)
+    return reader, EzNetworks(network, _read_vae(vae))
 
 
 def udit_config(state: Mapping[str, Tensor]) -> UDiTConfig:
@@ -66,6 +74,7 @@ def udit_config(state: Mapping[str, Tensor]) -> UDiTConfig:
     The scale of the low-rank modulation is no tensor; as published, alpha is the rank.
     """
     width, channels = state["patch_embed.proj.weight"].shape[:2]
+    # AdaLN keeps six vectors a block (shift, scale, gate, twice), each of this rank.
     rank = state["in_blocks.0.adaln.lora_a.weight"].shape[0] // 6
     blocks = {match[1] for key in state if (match := re.match(r"in_blocks\.(\d+)\.", key))}
     return UDiTConfig(
@@ -93,26 +102,17 @@ def vae_config(path: Path) -> VaeConfig:
     )
 
 
-def _read_udit(path: Path) -> UDiT:
-    state = read_tensors(path, part="model")
-    try:
-        own = udit_from_ezaudio(state)
-        config = udit_config(own)
-    except (KeyError, IndexError, ValueError) as error:
-        raise ValueError(f"{path}: no EzAudio DiT ({error}); fetch the file again") from error
-    return weights.fill(weights.empty(lambda: UDiT(config)), own, path)
-
-
 def _read_vae(folder: Path) -> WaveformVae:
     """The VAE's own tensors; what its training kept beside them (discriminators) is left alone."""
     path, config = folder / "ckpts/vae/1m.pt", vae_config(folder / "ckpts/vae/config.json")
     state: dict[str, Any] = read_tensors(path, part="state_dict")
-    own = {key: value for key, value in state.items() if key.startswith(VAE_PREFIX)}
+    tensors = {key: value for key, value in state.items() if key.startswith(VAE_PREFIX)}
     try:
-        renamed = vae_from_ezaudio(own)
+        renamed = vae_from_ezaudio(tensors)
     except (KeyError, IndexError, ValueError) as error:
         raise ValueError(f"{path}: a tensor of no known layer ({error}); fetch it again") from error
     network = weights.empty(lambda: WaveformVae(config))
+    # EzAudio's DiT works on the VAE's latents as they are, unlike a trained STAR's.
     identity = {
         "latent_mean": torch.zeros(config.latent_channels),
         "latent_std": torch.ones(config.latent_channels),

@@ -9,6 +9,7 @@ from torch import Tensor
 from stabench.systems.networks.udit import Modulations, UDiT
 from stabench.systems.tta.latent_diffusion.sampler import Schedule, draw
 
+# The `diff` table of the original's ckpts/ezaudio-l.yml.
 SCHEDULE: dict[str, Any] = {
     "num_train_timesteps": 1000,
     "beta_schedule": "scaled_linear",
@@ -19,7 +20,6 @@ SCHEDULE: dict[str, Any] = {
     "timestep_spacing": "trailing",
     "clip_sample": False,
 }
-"""The `diff` table of the original's ckpts/ezaudio-l.yml."""
 
 
 class EzSampler(NamedTuple):
@@ -38,6 +38,7 @@ class EzSampler(NamedTuple):
 
         Drawn beforehand: no host synchronisation inside the loop.
         """
+        # A deterministic sampler needs the start alone.
         draws = self.steps if self.eta > 0 else 0
         return draw(seeds, (udit.config.in_channels, self.latent_frames), 1 + draws)
 
@@ -79,11 +80,13 @@ class EzSampler(NamedTuple):
         ]
 
         def step(output: Tensor, index: int, latents: Tensor) -> Tensor:
-            one = table[index]
-            data = one.signal * latents - one.noise * output
-            epsilon = one.signal * output + one.noise * latents
-            mean = one.next_signal * data + one.direction * epsilon
-            return mean + one.fresh * noise[index] if self.eta > 0 else mean
+            row = table[index]
+            # x = a x0 + s e and v = a e - s x0 with a^2 + s^2 = 1, solved for x0 and e.
+            data = row.signal * latents - row.noise * output
+            epsilon = row.signal * output + row.noise * latents
+            # DDIM (arXiv 2010.02502, equation 12): to the next time along e, plus new noise.
+            mean = row.next_signal * data + row.direction * epsilon
+            return mean + row.fresh * noise[index] if self.eta > 0 else mean
 
         return Schedule(stock.timesteps, step)
 
@@ -92,6 +95,7 @@ class EzSampler(NamedTuple):
         raw = empty + self.guidance * (words - empty)
         if self.rescale == 0:
             return raw
+        # Guidance widens the spread of a clip: `words` says how wide it should be.
         spread = words.std(dim=(1, 2), keepdim=True) / raw.std(dim=(1, 2), keepdim=True)
         return self.rescale * (raw * spread) + (1 - self.rescale) * raw
 
@@ -118,7 +122,9 @@ class Coefficients(NamedTuple):
 
 def _coefficients(alphas_cumprod: Tensor, time: int, after: int, eta: float) -> Coefficients:
     here = alphas_cumprod[time]
+    # A next time below 0 is the end, where no noise is left.
     there = alphas_cumprod[after] if after >= 0 else torch.tensor(1.0)
+    # sigma of arXiv 2010.02502, equation 16: eta 1 is the variance of DDPM.
     variance = (1 - there) / (1 - here) * (1 - here / there)
     fresh = eta * variance**0.5
     # With full noise after pure noise this is 0; rounded below 0 it would make every sample NaN,

@@ -8,8 +8,8 @@ from stabench.systems.networks.config import DTYPES
 
 STOCK, GRAPH = "stock", "graph"
 VARIANTS = (STOCK, GRAPH)
+# Tokens that the texts of a graph are padded to, the padding hidden; longer texts run without.
 LONGEST = 64
-"""Tokens that the texts of a graph are padded to, the padding hidden; longer texts run without."""
 
 
 def checked(variant: str) -> str:
@@ -44,6 +44,7 @@ class T5Guided:
 
         if dtype not in DTYPES:
             raise ValueError(f"precision is {dtype!r}, allowed are {', '.join(DTYPES)}")
+        # Before anything is built: a missing or wrong file should not cost minutes first.
         sha256_of(self.weights, self.entries)
         self._place, self._generator = (device, dtype), None
         if self.weights == RANDOM:
@@ -53,7 +54,7 @@ class T5Guided:
             self._generator = self._new_generator(sound.to(device, dtype))
         tokenize, encoder = reader.to(device, dtype)
         self.prompter = T5Prompter(
-            tokenize, encoder, cached=self.cache_unconditional, **self._reading()
+            tokenize, encoder, cached=self.cache_unconditional, **self._reader_options()
         )
         self.prompter.warm()
 
@@ -100,7 +101,7 @@ class T5Guided:
         """What the model was told, as plain JSON types."""
         raise NotImplementedError
 
-    def _reading(self) -> dict[str, Any]:
+    def _reader_options(self) -> dict[str, Any]:
         """How T5 is read: options of T5Prompter."""
         return {}
 

@@ -9,6 +9,7 @@ from stabench.systems.tta.t5_guided import T5Guided
 
 LATENT = (8, 256, 16)
 TRAIN_STEPS = 1000
+# The scheduler of stabilityai/stable-diffusion-2-1, whose repository is no longer served.
 SCHEDULE = {
     "num_train_timesteps": TRAIN_STEPS,
     "beta_start": 0.00085,
@@ -19,7 +20,6 @@ SCHEDULE = {
     "steps_offset": 1,
     "timestep_spacing": "leading",
 }
-"""Of stabilityai/stable-diffusion-2-1, whose repository is no longer served."""
 
 
 class Tango2(T5Guided):

@@ -25,6 +25,8 @@ MELS = 64
 TEXT_ENCODER = "flan-t5-large"
 SCHEDULER = "stabilityai/stable-diffusion-2-1"
 UNET_CONFIG = "configs/diffusion_model_config.json"
+# What UNET_CONFIG, a path inside the original's own repository, stands for;
+# `attention_head_dim` is the number of heads.
 UNET = {
     "in_channels": 8,
     "out_channels": 8,
@@ -38,8 +40,7 @@ UNET = {
     "upcast_attention": True,
     "sample_size": [32, 2],
 }
-"""What UNET_CONFIG, a path inside the original's own repository, stands for;
-`attention_head_dim` is the number of heads."""
+# For random weights; a checkpoint brings its own vae_config.json.
 AUTOENCODER = {
     "embed_dim": 8,
     "scale_factor": 0.9228,
@@ -54,7 +55,7 @@ AUTOENCODER = {
         "attn_resolutions": [],
     },
 }
-"""Of random weights; a checkpoint brings its own vae_config.json."""
+# The same for every checkpoint, as the original keeps it in its code.
 VOCODER = {
     "upsample_initial_channel": 1024,
     "upsample_rates": [5, 4, 2, 2, 2],
@@ -62,7 +63,6 @@ VOCODER = {
     "resblock_kernel_sizes": [3, 7, 11],
     "resblock_dilation_sizes": [[1, 3, 5]] * 3,
 }
-"""The same for every checkpoint: the original keeps it in its code."""
 
 
 def random_text(seed: int, dtype: str) -> Reader:
@@ -87,7 +87,15 @@ def read(checkpoint: Path, t5: Path) -> tuple[Reader, Networks]:
     """
     main_config, main = checkpoint / "main_config.json", checkpoint / "pytorch_model_main.bin"
     settings = read_json(main_config)
-    _check_names(main_config, settings)
+    # Another text encoder or noise schedule would load without an error and sound wrong.
+    encoder_name = weights.section(main_config, settings, "text_encoder_name")
+    scheduler = weights.section(main_config, settings, "scheduler_name")
+    if not str(encoder_name).endswith(TEXT_ENCODER):
+        raise ValueError(
+            f"{main_config}: text_encoder_name is {encoder_name!r}, allowed is {TEXT_ENCODER}"
+        )
+    if scheduler != SCHEDULER:
+        raise ValueError(f"{main_config}: scheduler_name is {scheduler!r}, allowed is {SCHEDULER}")
     states = _split(main, read_tensors(main), ("unet.", "text_encoder."))
     unet = build_unet(_unet_settings(checkpoint, settings))
     t5_settings = read_json(t5 / "config.json")
@@ -129,6 +137,7 @@ def _read_vae(config: Path, path: Path) -> tuple["AutoencoderKL", nn.Module]:
     for key in ("embed_dim", "scale_factor"):
         weights.section(config, settings, key)
     levels = len(weights.section(config, settings, "ddconfig", "ch_mult"))
+    # The autoencoder's tensors have no prefix of their own: the empty one takes what is left.
     states = _split(path, read_tensors(path), ("vocoder.", ""))
     sounds = autoencoder.from_hifigan(states["vocoder."], MELS)
     if "conv_pre.weight" not in sounds:
@@ -155,16 +164,6 @@ def _split(
             )
         parts[prefix][key.removeprefix(prefix)] = value
     return parts
-
-
-def _check_names(path: Path, settings: Mapping[str, Any]) -> None:
-    """Refuse a checkpoint that was trained with another text encoder or noise schedule."""
-    encoder = weights.section(path, settings, "text_encoder_name")
-    scheduler = weights.section(path, settings, "scheduler_name")
-    if not str(encoder).endswith(TEXT_ENCODER):
-        raise ValueError(f"{path}: text_encoder_name is {encoder!r}, allowed is {TEXT_ENCODER}")
-    if scheduler != SCHEDULER:
-        raise ValueError(f"{path}: scheduler_name is {scheduler!r}, allowed is {SCHEDULER}")
 
 
 def _unet_settings(checkpoint: Path, settings: Mapping[str, Any]) -> Mapping[str, Any]:

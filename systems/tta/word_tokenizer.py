@@ -57,6 +57,7 @@ class WordTokenizer:
         for row, text in enumerate(texts):
             numbers = self.numbers(text)[:max_length]
             ids[row, : len(numbers)] = torch.tensor(numbers)
+        # 0 is [PAD], which no word has.
         return WordBatch(ids, ids != 0)
 
     def numbers(self, text: str) -> list[int]:

@@ -13,6 +13,7 @@ import numpy as np
 from stabench.checkpoints.tensors import read_json
 
 VOICE = b"en-us"
+# Numbers of espeak-ng's speak_lib.h, which ctypes cannot read.
 _SYNCHRONOUS, _PHONEME_EVENTS, _UTF8, _IPA = 2, 1, 1, 2
 _MARKS = re.compile(r"""(\s*[;:,.!?¡¿—…"«»“”(){}\[\]]+\s*)""")
 
@@ -24,9 +25,10 @@ def phonemes(text: str) -> str:
     with_stress, which is what the tokenizer of VITS-LJS asks for. Raises RuntimeError when
     espeak-ng does not start.
     """
+    # re.split returns what the group matched at odd places: the punctuation, left as it is.
     parts = _MARKS.split(text)
-    said = [part if index % 2 else _clause(part) for index, part in enumerate(parts)]
-    return re.sub(r"\s+", " ", "".join(said))
+    sounds = [part if index % 2 else _clause(part) for index, part in enumerate(parts)]
+    return re.sub(r"\s+", " ", "".join(sounds))
 
 
 def _clause(text: str) -> str:
@@ -37,10 +39,11 @@ def _clause(text: str) -> str:
         raise RuntimeError(f"espeak-ng has no voice {VOICE.decode()}; reinstall espeakng-loader")
     # espeak-ng reads a clause at a time, moves the pointer on, and sets it to NULL at the end.
     rest = ctypes.c_char_p(text.encode())
-    said = []
+    clauses = []
     while text.strip() and rest.value is not None:
-        said.append(library.espeak_TextToPhonemes(ctypes.byref(rest), _UTF8, _IPA).decode().strip())
-    return " ".join(filter(None, said))
+        sound = library.espeak_TextToPhonemes(ctypes.byref(rest), _UTF8, _IPA)
+        clauses.append(sound.decode().strip())
+    return " ".join(filter(None, clauses))
 
 
 @cache
@@ -51,6 +54,7 @@ def _espeak() -> ctypes.CDLL:
     path = str(espeakng_loader.get_data_path()).encode()
     if library.espeak_Initialize(_SYNCHRONOUS, 0, path, _PHONEME_EVENTS) <= 0:
         raise RuntimeError("espeak-ng did not start; reinstall the espeakng-loader package")
+    # ctypes takes a result for an int unless told, which would cut a pointer to 32 bits.
     library.espeak_TextToPhonemes.restype = ctypes.c_char_p
     library.espeak_TextToPhonemes.argtypes = [
         ctypes.POINTER(ctypes.c_char_p),
@@ -60,8 +64,8 @@ def _espeak() -> ctypes.CDLL:
     return library
 
 
+# What is read of the folder; transformers' VitsConfig, VitsTokenizer and VitsModel write them.
 FILES = ("config.json", "tokenizer_config.json", "vocab.json", "model.safetensors")
-"""What is read of the folder; transformers' VitsConfig, VitsTokenizer and VitsModel write them."""
 
 
 class Vits:
@@ -98,20 +102,21 @@ class Vits:
 
         VitsTokenizer would leave it out without a word. Punctuation it does not know is left out.
         """
-        said = self._said(text)
+        symbols = self._spell(text)
+        # Only a normalising voice of letters may drop punctuation; any other needs every symbol.
         drops = self._spelling["normalize"] and not self._spelling["phonemize"]
-        strange = [symbol for symbol in said if symbol not in self._numbers]
+        strange = [symbol for symbol in symbols if symbol not in self._numbers]
         lost = [symbol for symbol in strange if not drops or symbol.isalnum()]
         if lost:
             vocabulary = self.folder / "vocab.json"
             raise ValueError(f"text {text!r}: {vocabulary} has no {lost[0]!r}; spell it otherwise")
-        if not any(symbol.isalnum() for symbol in said):
+        if not any(symbol.isalnum() for symbol in symbols):
             raise ValueError(f"text {text!r} holds nothing that can be spoken; give it words")
 
     def numbers(self, text: str) -> list[int]:
         """Rows of the embedding for a text, by VitsTokenizer. Raises ValueError as `check` does."""
         self.check(text)
-        return self._tokenizer(self._said(text))["input_ids"]
+        return self._tokenizer(self._spell(text))["input_ids"]
 
     def say(self, text: str, seed: int) -> np.ndarray:
         """The spoken text, float32 [T] within +-1 at `rate_hz`.
@@ -122,6 +127,7 @@ class Vits:
         import torch
 
         numbers = torch.tensor([self.numbers(text)])
+        # VITS draws from the global generator, which fork_rng gives back as it was.
         with _one_thread(), torch.inference_mode(), torch.random.fork_rng(devices=[]):
             model = self._model
             torch.manual_seed(seed)
@@ -131,7 +137,7 @@ class Vits:
             raise ValueError(f"{self.folder}: text {text!r} became NaN or infinity; check weights")
         return np.clip(samples, -1, 1)
 
-    def _said(self, text: str) -> str:
+    def _spell(self, text: str) -> str:
         """What the vocabulary has to hold: letters in their case there, or phonemes."""
         if self._spelling["normalize"]:
             known = self._numbers
@@ -191,14 +197,14 @@ def _silent() -> Iterator[None]:
     """
     from transformers.utils import logging
 
-    before, drawn = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    before, with_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(before)
-        if drawn:
+        if with_bars:
             logging.enable_progress_bar()
 
 

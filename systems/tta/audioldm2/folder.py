@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 from stabench.checkpoints.tensors import read_json
 
+# The subfolder of a network and the classes that may have written it; the first one reads it.
+# The published folder says GPT2Model, whose weights are those of GPT2LMHeadModel: its head is tied
+# to the token embedding.
 NETWORKS = {
     "text_encoder": ("ClapModel",),
     "text_encoder_2": ("T5EncoderModel",),
@@ -16,13 +19,8 @@ NETWORKS = {
     "vae": ("AutoencoderKL",),
     "vocoder": ("SpeechT5HifiGan",),
 }
-"""Subfolder of a network and the classes that may have written it; the first one reads it.
-
-The published folder says GPT2Model, whose weights are those of GPT2LMHeadModel: its head is tied
-to the token embedding.
-"""
+# The networks that only `generate` needs.
 SOUND = ("unet", "vae", "vocoder")
-"""The networks that only `generate` needs."""
 OTHERS = {
     "tokenizer": ("RobertaTokenizerFast", "RobertaTokenizer"),
     "tokenizer_2": ("T5TokenizerFast", "T5Tokenizer"),
@@ -62,13 +60,14 @@ def reader(part: str) -> type[Any]:
 
 INDEX, PIPELINE = "model_index.json", "AudioLDM2Pipeline"
 DIFFUSERS = ("projection_model", "unet", "vae")
+# A part without weights and its files, of which it needs one.
 SIDE_FILES = {
     "tokenizer": ("tokenizer.json", "vocab.json"),
     "tokenizer_2": ("tokenizer.json", "spiece.model"),
     "feature_extractor": ("preprocessor_config.json",),
     "scheduler": ("scheduler_config.json",),
 }
-"""Of a part without weights: the files of which it needs one."""
+# The ends of keys that only some versions wrote; the networks compute them.
 DERIVED = (
     "position_ids",
     "token_type_ids",
@@ -76,7 +75,6 @@ DERIVED = (
     "attn.bias",
     "attn.masked_bias",
 )
-"""Ends of keys that only some versions wrote; the networks compute them."""
 
 
 def read(folder: Path, dtype: Any) -> AudioLdm2Parts:
@@ -89,7 +87,7 @@ def read(folder: Path, dtype: Any) -> AudioLdm2Parts:
     """
     check(folder)
     with _no_progress_bars():
-        networks = {part: _network(folder, part, dtype) for part in NETWORKS}
+        networks = {part: _load_network(folder, part, dtype) for part in NETWORKS}
     others = {
         part: reader(part).from_pretrained(str(folder / part), local_files_only=True)
         for part in OTHERS
@@ -99,10 +97,20 @@ def read(folder: Path, dtype: Any) -> AudioLdm2Parts:
 
 def check(folder: Path) -> None:
     """Whether the folder is whole, by names, classes and the headers of its tensor files."""
+    from safetensors import SafetensorError, safe_open
+
     _check_classes(folder)
     for part in NETWORKS:
         _require(folder, part, ("config.json",))
-        _check_header(weights_file(folder, part))
+        path = weights_file(folder, part)
+        try:
+            # Opening reads the header alone, which tells a truncated file by its size.
+            with safe_open(path, framework="pt"):
+                pass
+        except SafetensorError as error:
+            raise ValueError(
+                f"{path}: truncated, or no safetensors file ({error}); delete it and fetch it again"
+            ) from error
     for part, names in SIDE_FILES.items():
         _require(folder, part, names)
 
@@ -133,42 +141,32 @@ def _check_classes(folder: Path) -> None:
     index = read_json(path)
     _expect(path, "_class_name", index.get("_class_name"), (PIPELINE,))
     for part, allowed in (NETWORKS | OTHERS).items():
-        said = index.get(part)
-        _expect(path, part, said[-1] if isinstance(said, list) and said else said, allowed)
+        # A part is [library, class] in the index, and the pipeline itself a bare class.
+        entry = index.get(part)
+        _expect(path, part, entry[-1] if isinstance(entry, list) and entry else entry, allowed)
 
 
-def _expect(path: Path, part: str, said: Any, allowed: tuple[str, ...]) -> None:
-    if said not in allowed:
+def _expect(path: Path, part: str, written: Any, allowed: tuple[str, ...]) -> None:
+    if written not in allowed:
         raise ValueError(
-            f"{path}: '{part}' is {said!r}, expected {' or '.join(allowed)}; give the folder of "
+            f"{path}: '{part}' is {written!r}, expected {' or '.join(allowed)}; give the folder of "
             "an AudioLDM 2 for sound (cvssp/audioldm2 or audioldm2-large)"
         )
 
 
-def _check_header(path: Path) -> None:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt"):
-            pass
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path}: truncated, or no safetensors file ({error}); delete it and fetch it again"
-        ) from error
-
-
-def _network(folder: Path, part: str, dtype: Any) -> Any:
+def _load_network(folder: Path, part: str, dtype: Any) -> Any:
     options = {"low_cpu_mem_usage": False} if part in DIFFUSERS else {}
-    network, found = reader(part).from_pretrained(
+    network, report = reader(part).from_pretrained(
         str(folder / part),
         local_files_only=True,
         dtype=dtype,
         use_safetensors=True,
         output_loading_info=True,
+        # So that _refuse_differences names the tensors, in words of our own.
         ignore_mismatched_sizes=True,
         **options,
     )
-    _refuse_differences(weights_file(folder, part), found)
+    _refuse_differences(weights_file(folder, part), report)
     return network.eval()
 
 
@@ -177,22 +175,23 @@ def _no_progress_bars() -> Iterator[None]:
     """transformers draws one for every network."""
     from transformers.utils import logging
 
-    drawn = logging.is_progress_bar_enabled()
+    with_bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         yield
     finally:
-        if drawn:
+        if with_bars:
             logging.enable_progress_bar()
 
 
-def _refuse_differences(path: Path, found: dict[str, Any]) -> None:
+def _refuse_differences(path: Path, report: dict[str, Any]) -> None:
     """ValueError for the first tensor that the file and its config do not agree on.
 
     The libraries warn of some of these and fill the gaps with random numbers.
     """
     for kind in ("mismatched", "missing", "unexpected"):
-        rows = found.get(f"{kind}_keys") or ()
+        rows = report.get(f"{kind}_keys") or ()
+        # A mismatched tensor comes with its two shapes, behind its name.
         keys = sorted(row if isinstance(row, str) else row[0] for row in rows)
         keys = [key for key in keys if not key.endswith(DERIVED)]
         if keys:

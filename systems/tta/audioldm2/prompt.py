@@ -39,10 +39,11 @@ class PromptStack(NamedTuple):
         is the text's embedding where it is known.
         """
         clap = self.clap(text) if clap is None else clap
-        tokens, mask = self._t5(text, length)
+        tokens, mask = self._encode_t5(text, length)
         projected = self.parts.projection_model(
             hidden_states=clap[:, None],
             hidden_states_1=tokens,
+            # CLAP's half is a single token, which is always live.
             attention_mask=mask.new_ones((1, 1)),
             attention_mask_1=mask,
         )
@@ -52,21 +53,21 @@ class PromptStack(NamedTuple):
     def clap(self, text: str) -> Tensor:
         """[1, D]; the text is padded to the tokenizer's longest, as the pipeline does."""
         model, tokenizer = self.parts.text_encoder, self.parts.tokenizer
-        read = _read(tokenizer, text, tokenizer.model_max_length)
-        mask = _two_way(model.text_model.config, read.attention_mask, model.dtype)
+        tokens = _tokenize(tokenizer, text, tokenizer.model_max_length)
+        mask = _make_two_way_mask(model.text_model.config, tokens.attention_mask, model.dtype)
         return model.get_text_features(
-            read.input_ids.to(self.device), attention_mask=_moved(mask, self.device)
+            tokens.input_ids.to(self.device), attention_mask=_move(mask, self.device)
         ).pooler_output
 
-    def _t5(self, text: str, length: int | None) -> tuple[Tensor, Tensor]:
+    def _encode_t5(self, text: str, length: int | None) -> tuple[Tensor, Tensor]:
         """States [1, L, W], and the tokenizer's mask [1, L] on the host."""
         model = self.parts.text_encoder_2
-        read = _read(self.parts.tokenizer_2, text, length)
-        mask = _two_way(model.config, read.attention_mask, model.dtype)
+        tokens = _tokenize(self.parts.tokenizer_2, text, length)
+        mask = _make_two_way_mask(model.config, tokens.attention_mask, model.dtype)
         states = model(
-            read.input_ids.to(self.device), attention_mask=_moved(mask, self.device)
+            tokens.input_ids.to(self.device), attention_mask=_move(mask, self.device)
         ).last_hidden_state
-        return states.to(model.dtype), read.attention_mask
+        return states.to(model.dtype), tokens.attention_mask
 
     def _continue(self, embeddings: Tensor, seen: Tensor) -> Tensor:
         """GPT-2's next hidden states [1, G, V], each fed back as the next input embedding.
@@ -74,11 +75,12 @@ class PromptStack(NamedTuple):
         `seen` [1, S] on the host hides padding. The network under the head is run: the head's
         token scores go nowhere.
         """
-        model, steps = self.parts.language_model.transformer, self._generated
+        model, steps = self.parts.language_model.transformer, self._new_states
         prefix = embeddings.shape[1]
-        mask = _moved(_causal(model.config, seen, steps, model.dtype), self.device)
+        mask = _move(_make_causal_mask(model.config, seen, steps, model.dtype), self.device)
         fed, past, states = embeddings, None, []
         for end in range(prefix, prefix + steps):
+            # The rows of what is fed now, over all that the cache then holds.
             rows = None if mask is None else mask[..., end - fed.shape[1] : end, :end]
             output = model(inputs_embeds=fed, attention_mask=rows, past_key_values=past)
             fed, past = output.last_hidden_state[:, -1:], output.past_key_values
@@ -86,47 +88,47 @@ class PromptStack(NamedTuple):
         return torch.cat(states, dim=1)
 
     @property
-    def _generated(self) -> int:
+    def _new_states(self) -> int:
         """How many states GPT-2 adds: 8 in the published models."""
         return self.parts.language_model.config.max_new_tokens
 
 
-def _two_way(config: Any, mask: Tensor, dtype: torch.dtype) -> Tensor | None:
+def _make_two_way_mask(config: Any, mask: Tensor, dtype: torch.dtype) -> Tensor | None:
     """What attention in both directions adds or selects, [1, 1, L, L]; None: nothing is hidden."""
     from transformers.masking_utils import create_bidirectional_mask
 
-    found = create_bidirectional_mask(
-        config=config, inputs_embeds=_shape_of(mask, dtype), attention_mask=mask
+    prepared = create_bidirectional_mask(
+        config=config, inputs_embeds=_fake_embeddings(mask, dtype), attention_mask=mask
     )
-    assert found is None or isinstance(found, Tensor), "flex attention is not used"
-    return found
+    assert prepared is None or isinstance(prepared, Tensor), "flex attention is not used"
+    return prepared
 
 
-def _causal(config: Any, mask: Tensor, more: int, dtype: torch.dtype) -> Tensor | None:
+def _make_causal_mask(config: Any, mask: Tensor, more: int, dtype: torch.dtype) -> Tensor | None:
     """The same for attention backwards, for `more` positions after the mask, all live."""
     from transformers.masking_utils import create_causal_mask
 
     mask = torch.cat([mask, mask.new_ones((1, more))], dim=1)
-    found = create_causal_mask(
+    prepared = create_causal_mask(
         config=config,
-        inputs_embeds=_shape_of(mask, dtype),
+        inputs_embeds=_fake_embeddings(mask, dtype),
         attention_mask=mask,
         past_key_values=None,
     )
-    assert found is None or isinstance(found, Tensor), "flex attention is not used"
-    return found
+    assert prepared is None or isinstance(prepared, Tensor), "flex attention is not used"
+    return prepared
 
 
-def _shape_of(mask: Tensor, dtype: torch.dtype) -> Tensor:
+def _fake_embeddings(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """Stands for embeddings of which transformers looks at length, type and device."""
     return torch.empty((*mask.shape, 1), dtype=dtype)
 
 
-def _moved(mask: Tensor | None, device: str) -> Tensor | None:
+def _move(mask: Tensor | None, device: str) -> Tensor | None:
     return None if mask is None else mask.to(device)
 
 
-def _read(tokenizer: Any, text: str, length: int | None) -> Any:
+def _tokenize(tokenizer: Any, text: str, length: int | None) -> Any:
     """Token ids and mask [1, L], cut at the longest that the tokenizer allows."""
     return tokenizer(
         [text],

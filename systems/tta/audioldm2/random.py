@@ -19,8 +19,8 @@ from stabench.systems.tta.latent_diffusion.prompt import FLAN_T5_LARGE
 from stabench.systems.tta.word_tokenizer import split
 
 UNET_WIDTHS = {"base": (128, 256, 384, 640), "large": (192, 384, 576, 960)}
+# The lengths that the published tokenizers pad to, and cut at.
 CLAP_LENGTH, T5_LENGTH = 512, 128
-"""What the published tokenizers pad to, and cut at."""
 ENCODER_ALONE: dict[str, Any] = {
     "is_encoder_decoder": False,
     "use_cache": False,
@@ -103,18 +103,18 @@ class StandInTokenizer(NamedTuple):
 def text_side(size: str, device: str, dtype: torch.dtype, seed: int = 0) -> AudioLdm2Parts:
     """All parts but SOUND on `device`, the weights drawn there; `size` is "base" or "large"."""
     names = tuple(name for name in NETWORKS if name not in SOUND)
-    networks = _drawn(names, size, device, dtype, seed)
+    networks = _draw_networks(names, size, device, dtype, seed)
     return AudioLdm2Parts(**dict.fromkeys(SOUND), **networks, **_others())
 
 
 def sound_side(size: str, device: str, dtype: torch.dtype, seed: int = 0) -> dict[str, nn.Module]:
     """The parts of SOUND."""
-    return _drawn(SOUND, size, device, dtype, seed)
+    return _draw_networks(SOUND, size, device, dtype, seed)
 
 
 def hollow(names: tuple[str, ...], size: str) -> dict[str, nn.Module]:
     """The networks without weights, by the name of their part."""
-    return {name: random_weights.hollow(partial(_built, name, size)) for name in names}
+    return {name: random_weights.hollow(partial(_build_network, name, size)) for name in names}
 
 
 @runtime_checkable
@@ -131,21 +131,28 @@ def fill(network: nn.Module, part: str, device: str, dtype: torch.dtype, seed: i
     biases zero. The values are the same on devices of one kind.
     """
     draws = Draws(seed, f"{part}.", device=device, dtype=dtype)
-    kept = draws._replace(dtype=torch.float32)
+    float32_draws = draws._replace(dtype=torch.float32)
+    # As transformers loads a network in float16: T5's output projections overflow in it.
+    float32_parts: set[str] = set()
+    if dtype == torch.float16:
+        float32_parts |= set(getattr(network, "_keep_in_fp32_modules", None) or ())
 
     def draw(name: str, shape: tuple[int, ...]) -> Tensor:
-        return (kept if _kept_in_float32(network, name, dtype) else draws)(name, shape)
+        in_float32 = not float32_parts.isdisjoint(name.split("."))
+        return (float32_draws if in_float32 else draws)(name, shape)
 
     randomise(network, draw, every=True).requires_grad_(False)
+    # Every name got a tensor of its own above; names that stand for one tensor share it again.
     if isinstance(network, Ties):
         network.tie_weights()
     network.to(device)
+    # network.to(dtype) would also cast the parameters that are kept in float32.
     for buffer in network.buffers():
         if buffer.is_floating_point():
             buffer.data = buffer.data.to(dtype)
 
 
-def _drawn(
+def _draw_networks(
     names: tuple[str, ...], size: str, device: str, dtype: torch.dtype, seed: int
 ) -> dict[str, nn.Module]:
     networks = hollow(names, size)
@@ -155,7 +162,7 @@ def _drawn(
     return networks
 
 
-def _built(name: str, size: str) -> nn.Module:
+def _build_network(name: str, size: str) -> nn.Module:
     from transformers import (
         ClapConfig,
         GPT2Config,
@@ -178,12 +185,6 @@ def _built(name: str, size: str) -> nn.Module:
     if name in configs:
         return reader(name)(configs[name]())
     return reader(name)(**settings[name])
-
-
-def _kept_in_float32(network: nn.Module, name: str, dtype: torch.dtype) -> bool:
-    """As transformers loads a network in half precision: T5's output projections overflow."""
-    kept = getattr(network, "_keep_in_fp32_modules", None) or ()
-    return dtype == torch.float16 and bool(set(kept) & set(name.split(".")))
 
 
 def _others() -> dict[str, Any]:

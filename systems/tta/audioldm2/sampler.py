@@ -9,8 +9,8 @@ from torch import Tensor
 from stabench.systems.networks.resample import resample
 from stabench.systems.tta.audioldm2.prompt import Prompt
 
+# Latents, the time step, and what Conditions hold to a prediction of the latents' shape.
 Predict = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
-"""Latents, the time step, and what Conditions hold to a prediction like the latents."""
 
 
 class Conditions(NamedTuple):
@@ -38,14 +38,14 @@ def conditions(prompts: Sequence[Prompt], candidates: int) -> Conditions:
     )
 
 
-def widened(given: Conditions, length: int) -> Conditions:
+def widened(batch: Conditions, length: int) -> Conditions:
     """FLAN-T5's half padded to `length` tokens and masked; as it is if it is longer."""
-    more = length - given.tokens.shape[1]
+    more = length - batch.tokens.shape[1]
     if more < 0:
-        return given
+        return batch
     pad = torch.nn.functional.pad
-    return given._replace(
-        tokens=pad(given.tokens, (0, 0, 0, more)), mask=pad(given.mask, (0, more))
+    return batch._replace(
+        tokens=pad(batch.tokens, (0, 0, 0, more)), mask=pad(batch.mask, (0, more))
     )
 
 
@@ -58,6 +58,7 @@ def guided(unet: Any, guidance: float) -> Predict:
         predicted = unet(
             torch.cat([latents, latents]) if guidance > 1.0 else latents,
             timestep,
+            # This UNet reads GPT-2's states first and FLAN-T5's second; only the latter are masked.
             encoder_hidden_states=generated,
             encoder_hidden_states_1=tokens,
             encoder_attention_mask_1=mask,
@@ -72,16 +73,16 @@ def guided(unet: Any, guidance: float) -> Predict:
 
 
 def denoise(
-    predict: Predict, scheduler: Any, timesteps: Tensor, noise: Tensor, given: Conditions
+    predict: Predict, scheduler: Any, timesteps: Tensor, noise: Tensor, batch: Conditions
 ) -> Tensor:
-    """Latents [B, C, T, F] from noise of that shape; `given` holds 2 B rows if there is guidance.
+    """Latents [B, C, T, F] from noise of that shape; `batch` holds 2 B rows if there is guidance.
 
     `timesteps` are the scheduler's on the device; the scheduler keeps its own on the CPU, so no
     step waits for the device.
     """
     latents = noise * scheduler.init_noise_sigma
     for step, timestep in zip(scheduler.timesteps.tolist(), timesteps, strict=True):
-        predicted = predict(latents, timestep, *given)
+        predicted = predict(latents, timestep, *batch)
         latents = scheduler.step(predicted, step, latents, return_dict=False)[0]
     return latents
 

@@ -12,10 +12,10 @@ from stabench.systems.networks.config import DTYPES
 from stabench.systems.tta import t5_guided
 
 PUBLISHED, RANDOM = "published", "random"
+# The sizes, and the catalogue's names of their weights.
 ENTRIES = {"base": "audioldm2", "large": "audioldm2-large"}
-"""Sizes, and the catalogue's names of their weights."""
+# FLAN-T5 lengths whose unconditional half is made while loading; longer texts make theirs once.
 CACHED_LENGTHS = range(1, 41)
-"""FLAN-T5 lengths whose unconditional half is made when loading; longer texts make theirs once."""
 
 
 class Context(NamedTuple):
@@ -108,10 +108,16 @@ class AudioLdm2:
         if self.parts.unet is None:
             from stabench.systems.tta.audioldm2.random import sound_side
 
-            drawn = sound_side(self.size, self.device, self.dtype, self.seed)
-            self.parts = self.parts._replace(**drawn)
+            networks = sound_side(self.size, self.device, self.dtype, self.seed)
+            self.parts = self.parts._replace(**networks)
         if self._predict is None:
-            self._predict = self._new_predict()
+            from stabench.systems.networks.cuda_graph import GraphedStep
+            from stabench.systems.tta.audioldm2.sampler import guided
+
+            # One call of the UNet: as it is, or as a CUDA graph for a single clip.
+            step = guided(self.parts.unet, self.guidance)
+            graphed = self.variant == t5_guided.GRAPH
+            self._predict = GraphedStep(step, [self._example()]) if graphed else step
 
     def encode(self, text: str, spans: Spans) -> Context:
         """Marks "text_encoder.cond" and, where guidance needs what is not kept yet,
@@ -151,11 +157,12 @@ class AudioLdm2:
             with spans("decoder"):
                 mel = self._mel(latents)
             with spans("vocoder"):
+                # Frames were rounded up for the VAE, so that the end of the sound is cut off.
                 sound = self.parts.vocoder(mel[:, 0]).cpu().float()[:, : self.samples]
             if self.candidates > 1:
                 with spans("ranking"):
                     sound = self._best(sound, contexts)
-        return [Waveform(np.ascontiguousarray(one), self.sample_rate) for one in sound.numpy()]
+        return [Waveform(np.ascontiguousarray(row), self.sample_rate) for row in sound.numpy()]
 
     def eager(self) -> AbstractContextManager[None]:
         """No CUDA graph is replayed inside; see systems.contract.Eager."""
@@ -165,6 +172,7 @@ class AudioLdm2:
 
     def provenance(self) -> dict[str, Any]:
         """Settings, versions, and the sha256 of the weights, or "random"."""
+        rule = "cached by number of tokens" if self.cache_unconditional else "encoded every time"
         return {
             "model": ENTRIES[self.size],
             "weights": self._digests(),
@@ -175,7 +183,7 @@ class AudioLdm2:
             "candidates": self.candidates,
             "ranking": "CLAP of the checkpoint" if self.candidates > 1 else None,
             "samples": self.samples,
-            "unconditional": self._unconditional_rule(),
+            "unconditional": rule if self.guided else "none",
             "noise": "float32 on the CPU, one generator a clip",
             "versions": {
                 name: importlib.metadata.version(name)
@@ -225,11 +233,6 @@ class AudioLdm2:
             return list(UNET_WIDTHS[self.size])
         return None if self.parts is None else list(self.parts.unet.config.block_out_channels)
 
-    def _unconditional_rule(self) -> str:
-        if not self.guided:
-            return "none"
-        return "cached by number of tokens" if self.cache_unconditional else "encoded every time"
-
     def _sample(self, contexts: list[Context], seeds: list[int]) -> Any:
         """Latents [B candidates, C, T, F]."""
         from stabench.systems.networks.flow_sampler import noise
@@ -238,22 +241,12 @@ class AudioLdm2:
         prompts = [context.conditional for context in contexts]
         if self.guided:
             prompts = [context.unconditional for context in contexts] + prompts
-        given = conditions(prompts, self.candidates)
+        batch = conditions(prompts, self.candidates)
         if self.variant == t5_guided.GRAPH:
-            given = widened(given, t5_guided.LONGEST)
+            batch = widened(batch, t5_guided.LONGEST)
         start = noise(seeds, (self.candidates, *self._latent_shape())).flatten(0, 1)
         start = start.to(self.device, self.dtype)
-        return denoise(self._predict, self.parts.scheduler, self._timesteps, start, given)
-
-    def _new_predict(self) -> Any:
-        """One call of the UNet: as it is, or as a CUDA graph for a single clip."""
-        from stabench.systems.networks.cuda_graph import GraphedStep
-        from stabench.systems.tta.audioldm2.sampler import guided
-
-        step = guided(self.parts.unet, self.guidance)
-        if self.variant == t5_guided.STOCK:
-            return step
-        return GraphedStep(step, [self._example()])
+        return denoise(self._predict, self.parts.scheduler, self._timesteps, start, batch)
 
     def _example(self) -> tuple[Any, ...]:
         """Latents, time step and conditions of one clip."""
@@ -275,6 +268,7 @@ class AudioLdm2:
         unet, vae, vocoder = (
             part.config for part in (self.parts.unet, self.parts.vae, self.parts.vocoder)
         )
+        # Every level of the VAE but the last halves time and frequency.
         factor = 2 ** (len(vae.block_out_channels) - 1)
         frame_s = np.prod(vocoder.upsample_rates) / vocoder.sampling_rate
         frames = int(self.duration_s / frame_s)
@@ -282,6 +276,7 @@ class AudioLdm2:
 
     def _mel(self, latents: Any) -> Any:
         """Log-mel spectrograms [B, 1, T, F] of latents."""
+        # Latents are stored times this factor, which brings them to about unit variance.
         vae = self.parts.vae
         return vae.decode(1 / vae.config.scaling_factor * latents).sample
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from diffusers.models import AutoencoderKL
 
+# LDM fixes the groups of its norms in its code.
 GROUPS = 32
 ATTENTION = {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"}
 
@@ -66,6 +67,7 @@ def from_ldm(state: Mapping[str, Tensor], levels: int) -> dict[str, Tensor]:
 def _rename(key: str, levels: int) -> str:
     key = re.sub(r"\.down\.(\d+)\.block\.", r".down_blocks.\1.resnets.", key)
     key = re.sub(r"\.down\.(\d+)\.downsample\.", r".down_blocks.\1.downsamplers.0.", key)
+    # LDM counts the levels of its decoder from the output, diffusers from the latents.
     key = re.sub(r"\.up\.(\d+)\.", lambda m: f".up_blocks.{levels - 1 - int(m[1])}.", key)
     key = re.sub(r"(\.up_blocks\.\d+)\.block\.", r"\1.resnets.", key)
     key = key.replace(".upsample.", ".upsamplers.0.")
@@ -128,6 +130,7 @@ def fuse(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for key, value in state.items():
         stem, _, leaf = key.rpartition(".")
         if leaf == "weight_v" and f"{stem}.weight_g" in state:
+            # The norm is over all but axis 0, in transposed convolutions as well.
             plain[f"{stem}.weight"] = torch._weight_norm(value, state[f"{stem}.weight_g"], 0)
         elif leaf != "weight_g" or f"{stem}.weight_v" not in state:
             plain[key] = value

@@ -91,13 +91,10 @@ def predictor(
     step = guided(unet, guidance)
     if variant == STOCK:
         return {"predict": step}
-    return {"predict": GraphedStep(step, [_example(unet, latent)]), "tokens": LONGEST}
-
-
-def _example(unet: "UNet2DConditionModel", latent: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Latents, time, states and mask of one clip."""
+    # Latents, time, states and mask of one clip: two rows of states, the empty text and the words.
     latents = torch.zeros(1, *latent, device=unet.device)
     time = torch.zeros((), dtype=torch.int64, device=unet.device)
     width = unet.config["cross_attention_dim"]
     states = latents.new_zeros(2, LONGEST, width, dtype=unet.dtype)
-    return latents, time, states, torch.ones(2, LONGEST, dtype=torch.bool, device=unet.device)
+    mask = torch.ones(2, LONGEST, dtype=torch.bool, device=unet.device)
+    return {"predict": GraphedStep(step, [(latents, time, states, mask)]), "tokens": LONGEST}

@@ -78,14 +78,14 @@ class TokenizerFolder:
         self.limit = limit
 
     def __call__(self, text: str, length: int | None = None) -> Tokens:
-        found = self.tokenizer(
+        tokens = self.tokenizer(
             [text],
             max_length=length or self.limit,
             truncation=True,
             padding="max_length" if length else "do_not_pad",
             return_tensors="pt",
         )
-        return Tokens(found.input_ids, found.attention_mask.bool())
+        return Tokens(tokens.input_ids, tokens.attention_mask.bool())
 
 
 class WordTokens:
@@ -98,6 +98,7 @@ class WordTokens:
         self.vocabulary, self.limit = vocabulary, limit
 
     def __call__(self, text: str, length: int | None = None) -> Tokens:
+        # 0 is padding and 1 the end: words begin at 2, at an id that their letters decide.
         first = EOS + 1
         words = [first + crc32(word.encode()) % (self.vocabulary - first) for word in text.split()]
         ids = [*words[: (length or self.limit) - 1], EOS]
@@ -136,7 +137,7 @@ class T5Prompter:
             words, words_mask = self._states(self.tokenize(text, self.length))
         length = words.shape[1]
         if self.cached:
-            return Prompt(words, words_mask, *self._cached(length))
+            return Prompt(words, words_mask, *self._encode_empty(length))
         with spans("text_encoder.uncond"):
             return Prompt(words, words_mask, *self._states(self.tokenize("", length)))
 
@@ -144,9 +145,9 @@ class T5Prompter:
         """Compute what is cached whatever the text."""
         if self.cached and self.masked:
             with torch.inference_mode():
-                self._cached(self.length)
+                self._encode_empty(self.length)
 
-    def _cached(self, length: int | None) -> tuple[Tensor, Tensor]:
+    def _encode_empty(self, length: int | None) -> tuple[Tensor, Tensor]:
         # Where padding is hidden, the states of the empty text do not depend on its length.
         key = self.length if self.masked else length
         if key not in self._empty:
@@ -157,18 +158,20 @@ class T5Prompter:
         device = self.encoder.device
         if not self.masked:
             tokens = Tokens(tokens.ids, torch.ones_like(tokens.mask))
-        given = {"attention_mask": tokens.mask.to(device)} if self.masked else {}
-        found = self.encoder(input_ids=tokens.ids.to(device), **given)
-        return found.last_hidden_state, tokens.mask
+        masks = {"attention_mask": tokens.mask.to(device)} if self.masked else {}
+        output = self.encoder(input_ids=tokens.ids.to(device), **masks)
+        return output.last_hidden_state, tokens.mask
 
 
 def gather(prompts: Sequence[Prompt]) -> Context:
     """Prompts as one batch: shorter ones are padded with zeros that the mask hides."""
     states = [p.empty for p in prompts] + [p.words for p in prompts]
     masks = [p.empty_mask for p in prompts] + [p.words_mask for p in prompts]
-    length = max(one.shape[1] for one in states)
-    padded = [nn.functional.pad(one, (0, 0, 0, length - one.shape[1])) for one in states]
-    mask = torch.cat([nn.functional.pad(one, (0, length - one.shape[1])) for one in masks])
+    length = max(state.shape[1] for state in states)
+    pad = nn.functional.pad
+    padded = [pad(state, (0, 0, 0, length - state.shape[1])) for state in states]
+    mask = torch.cat([pad(row, (0, length - row.shape[1])) for row in masks])
+    # The masks are on the CPU, so that this look at them does not wait for the device.
     whole = bool(mask.all())
     return Context(torch.cat(padded), None if whole else mask.to(states[0].device))
 
@@ -203,18 +206,19 @@ def widened(context: Context, length: int) -> Context:
 
 def random_t5(config: dict[str, Any], seed: int, dtype: str) -> "T5EncoderModel":
     """A T5 encoder with random weights."""
-    return _tied(weights.drawn(empty_t5(config), seed, dtype))
+    return _tie_embeddings(weights.drawn(empty_t5(config), seed, dtype))
 
 
 def t5_from(config: dict[str, Any], state: dict[str, Tensor], path: Path) -> "T5EncoderModel":
     """A T5 encoder with these tensors; of the embedding one copy or two equal ones are accepted."""
     state = dict(state)
+    # A file holds the one table under either name, or under both.
     copies = [k for k in ("shared.weight", "encoder.embed_tokens.weight") if k in state]
     if len(copies) == 2 and not torch.equal(state[copies[0]], state[copies[1]]):
         raise ValueError(f"{path}: {copies[0]!r} and {copies[1]!r} differ; fetch the file again")
     if copies:
         state |= dict.fromkeys(("shared.weight", "encoder.embed_tokens.weight"), state[copies[0]])
-    return _tied(weights.fill(empty_t5(config), state, path))
+    return _tie_embeddings(weights.fill(empty_t5(config), state, path))
 
 
 def read_t5(folder: Path) -> "T5EncoderModel":
@@ -245,6 +249,7 @@ def empty_t5(config: dict[str, Any]) -> "T5EncoderModel":
     return weights.empty(lambda: T5EncoderModel(T5Config.from_dict(dict(config))))
 
 
-def _tied(encoder: "T5EncoderModel") -> "T5EncoderModel":
+def _tie_embeddings(encoder: "T5EncoderModel") -> "T5EncoderModel":
+    # Each name was filled by itself, but both mean one table.
     encoder.encoder.embed_tokens.weight = encoder.shared.weight
     return encoder

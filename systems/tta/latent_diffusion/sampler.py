@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from stabench.systems.tta.latent_diffusion.prompt import Context
 
+# Network output [B, ...], the step's index and latents [B, ...] to the next latents.
 Step = Callable[[Tensor, int, Tensor], Tensor]
-"""Network output [B, ...], the step's index and latents [B, ...] to the next latents."""
 
+# Latents float32 [B, ...], the time, and states and mask of a Context to a prediction of the
+# latents' shape.
 Predict = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
-"""Latents float32 [B, ...], the time, and states and mask of a Context to a prediction like the
-latents."""
 
 
 class Schedule(NamedTuple):
@@ -62,8 +62,9 @@ def draw(seeds: Sequence[int], shape: Sequence[int], count: int = 1) -> Tensor:
     noise = torch.empty(count, len(seeds), *shape)
     for clip, seed in enumerate(seeds):
         generator = torch.Generator().manual_seed(seed)
-        for one in noise[:, clip]:
-            one.normal_(generator=generator)
+        # Draw by draw, so that the start of a clip is the same however many draws follow.
+        for row in noise[:, clip]:
+            row.normal_(generator=generator)
     return noise
 
 
@@ -88,10 +89,12 @@ def ancestral(alphas_cumprod: Tensor, times: Tensor, noise: Tensor) -> Schedule:
     table = [_coefficients(alphas_cumprod, int(time), int(time) - spacing) for time in times]
 
     def step(output: Tensor, index: int, latents: Tensor) -> Tensor:
-        one = table[index]
-        data = one.of_sample * latents - one.of_output * output
-        mean = one.of_data * data + one.of_latents * latents
-        return mean + one.of_noise * noise[index]
+        row = table[index]
+        # x = a x0 + b e and v = a e - b x0 with a^2 + b^2 = 1, solved for x0.
+        data = row.of_sample * latents - row.of_output * output
+        # Equation 7, the mean of the posterior, then noise of its variance.
+        mean = row.of_data * data + row.of_latents * latents
+        return mean + row.of_noise * noise[index]
 
     return Schedule(times, step)
 
@@ -99,6 +102,7 @@ def ancestral(alphas_cumprod: Tensor, times: Tensor, noise: Tensor) -> Schedule:
 def _coefficients(alphas_cumprod: Tensor, time: int, previous: int) -> Coefficients:
     here = alphas_cumprod[time]
     there = alphas_cumprod[previous] if previous >= 0 else torch.tensor(1.0)
+    # The product of all alphas between the two times: the steps that are skipped count as one.
     alpha = here / there
     beta = 1 - alpha
     variance = torch.clamp((1 - there) / (1 - here) * beta, min=1e-20)
@@ -107,5 +111,6 @@ def _coefficients(alphas_cumprod: Tensor, time: int, previous: int) -> Coefficie
         (1 - here) ** 0.5,
         there**0.5 * beta / (1 - here),
         alpha**0.5 * (1 - there) / (1 - here),
+        # The last step returns the mean: noise would stay in the sound.
         variance**0.5 if time > 0 else torch.tensor(0.0),
     )

@@ -16,9 +16,8 @@ from stabench.checkpoints.tensors import fill_network
 
 RANDOM = "random"
 PUBLISHED = "published"
+# Random vectors that are not one, by the end of their name. Gains below 1 keep sound within +-1.
 CONSTANTS = {"bias": 0.0, "alpha": 0.0, "beta": 0.0, "mean": 0.0, "weight_g": 0.6}
-"""Of random vectors that are not one, by the end of their name; gains below 1 keep sound within
-+-1."""
 
 
 def places(weights: str, names: tuple[str, ...]) -> dict[str, Path]:
@@ -42,15 +41,16 @@ def sha256_of(weights: str, names: tuple[str, ...]) -> str | dict[str, str]:
     """
     if weights == RANDOM:
         return RANDOM
-    found: dict[str, str] = {}
+    sha256: dict[str, str] = {}
     for name, place in places(weights, names).items():
         entry = catalogue.entry(name)
         if weights == PUBLISHED:
-            found |= {f"{name}/{file}": sha for file, sha in store.verify(place, entry).items()}
+            sha256 |= {f"{name}/{file}": sha for file, sha in store.verify(place, entry).items()}
         else:
             members = store.members(entry, place)
-            found |= {member.key: digests.digest(member.path) for member in members}
-    return found
+            # Files of the user's own have no published digest to be held to.
+            sha256 |= {member.key: digests.digest(member.path) for member in members}
+    return sha256
 
 
 def section(path: Path, table: Mapping[str, Any], *names: str) -> Any:

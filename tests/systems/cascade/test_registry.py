@@ -163,7 +163,7 @@ def test_unknown_options_get_the_nearest_name(stand_ins) -> None:
 @pytest.mark.parametrize("target", [*registry.RECOGNISERS.values(), *registry.GENERATORS.values()])
 def test_every_target_is_there_and_takes_weights(target: str) -> None:
     with pytest.raises(ValueError, match=r"unknown option 'no such'.* Known: .*\bweights\b"):
-        registry._built("it", target, {"no such": 1})
+        registry._build_object("it", target, {"no such": 1})
 
 
 def test_an_oracle_of_the_real_generator_runs(tmp_path, spans, monkeypatch) -> None:
