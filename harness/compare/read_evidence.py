@@ -137,13 +137,13 @@ def build_evidence(results: Results) -> Evidence:
 def _read_settings(results: Results) -> Settings | None:
     if results.run is None:
         return None
-    protocol = results.run.suite.protocol
+    settings = results.run.suite.run
     return Settings(
-        scenario=protocol.scenario,
-        batch_size=protocol.batch_size,
-        seed=protocol.seed,
-        repeats=protocol.repeats,
-        warmups=protocol.warmups,
+        scenario=settings.scenario,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        repeats=settings.repeats,
+        warmups=settings.warmups,
     )
 
 

@@ -107,7 +107,7 @@ def _count_clips(results: Results, evidence: Evidence) -> dict[str, Counts]:
             for name, system in evidence.systems.items()
         }
     trials = Counter((row.system, row.clip) for row in results.trials)
-    clips, repeats = results.run.clips, results.run.suite.protocol.repeats
+    clips, repeats = results.run.clips, results.run.suite.run.repeats
     return {
         name: Counts(
             sum(trials[name, clip] > 0 for clip in system.failed_clips),

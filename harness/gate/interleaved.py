@@ -63,9 +63,9 @@ def interleave(suite: Suite, base_python: Path | str, head_python: Path | str) -
                 f"system '{system.name}' has an interpreter of its own, '{system.python}'; "
                 "base and head cannot be told apart: leave it out with --system"
             )
-    if suite.protocol.batch_size > 1:
+    if suite.run.batch_size > 1:
         raise StabenchError(
-            f"suite '{suite.name}': batch_size is {suite.protocol.batch_size}; base and head take "
+            f"suite '{suite.name}': batch_size is {suite.run.batch_size}; base and head take "
             "turns clip by clip, set batch_size = 1"
         )
     sides = ((BASE, base_python), (HEAD, head_python))

@@ -28,7 +28,7 @@ def record(results: Results, *, dirty: bool = False) -> HistoryRecord:
     from its commit (unless `dirty`), unfinished, unscored, or scored by random networks.
     """
     folder = recordable(results, dirty=dirty)
-    git, protocol = folder.record.environment.git, folder.suite.protocol.model_dump()
+    git, settings = folder.record.environment.git, folder.suite.run.model_dump()
     suite, data = cards.suite_card(folder.suite), cards.record_dataset(folder.record)
     rules = results.metrics.provenance.protocol if results.metrics else None
     return HistoryRecord(
@@ -43,7 +43,7 @@ def record(results: Results, *, dirty: bool = False) -> HistoryRecord:
         ),
         machine=_describe_machine(folder),
         conditions=history.Conditions(
-            **{key: protocol[key] for key in history.Conditions.model_fields}
+            **{key: settings[key] for key in history.Conditions.model_fields}
         ),
         protocol=history.Protocol(title=rules.title, digest=rules.digest) if rules else None,
         columns=_describe_columns(results),
@@ -137,7 +137,7 @@ def _describe_system(results: Results, run: RunFolder, row: Row) -> history.Syst
         sha256=cards.digest(
             {"use": use.use, "options": use.options, "said": about.get("provenance")}
         ),
-        precision=use.precision or run.suite.protocol.precision,
+        precision=use.precision or run.suite.run.precision,
         n=row.n,
         failed=row.failed,
         quality=quality,

@@ -262,7 +262,7 @@ def _describe_quality(subject: Subject, column: Column) -> eee.MetricConfig:
 
 def _make_score(subject: Subject, column: Column, cell: Estimate) -> eee.ScoreDetails:
     assert cell.value is not None, "only measured columns are exported"
-    method, level, resamples = INTERVAL, LEVEL, subject.folder.suite.protocol.bootstrap
+    method, level, resamples = INTERVAL, LEVEL, subject.folder.suite.run.bootstrap
     details = {"interval": cell.reason} if cell.reason else {}
     if phase := subject.results.task.phase_of(column.key):
         details |= _list_percentiles(subject, phase)

@@ -142,8 +142,8 @@ def _measure_median_ns(stage: StageCost, trials: Sequence[Trial], results: Resul
         if wall_ns is not None:
             clips.append(row.clip)
             walls_ns.append(wall_ns)
-    protocol = results.run.suite.protocol
-    return Latency(walls_ns, clips, protocol.bootstrap, protocol.seed).median
+    settings = results.run.suite.run
+    return Latency(walls_ns, clips, settings.bootstrap, settings.seed).median
 
 
 def _describe_clip(profile: Profile, trials: Iterable[Trial], system: str) -> Iterable[str]:

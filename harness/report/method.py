@@ -24,12 +24,12 @@ def lead(results: Results) -> str:
     if results.run is None:
         clips = results.metrics.n_clips if results.metrics else 0
         return f"{counted(clips, 'clip')}, scored from folders of WAV files."
-    record, protocol = results.run.record, results.run.suite.protocol
+    record, settings = results.run.record, results.run.suite.run
     data = record.dataset
     return (
-        f"{counted(data.n, 'clip')} of {data.name} {data.version}; {protocol.scenario}, "
-        f"batch {protocol.batch_size}, {protocol.precision}, {counted(protocol.repeats, 'repeat')} "
-        f"after {counted(protocol.warmups, 'warm-up')}, seed {protocol.seed}; "
+        f"{counted(data.n, 'clip')} of {data.name} {data.version}; {settings.scenario}, "
+        f"batch {settings.batch_size}, {settings.precision}, {counted(settings.repeats, 'repeat')} "
+        f"after {counted(settings.warmups, 'warm-up')}, seed {settings.seed}; "
         f"{_name_machine(record.environment, record.request.device)}."
     )
 
@@ -54,7 +54,7 @@ def describe_method(results: Results) -> tuple[Section, ...]:
 
 
 def _describe_run(record: Record) -> Section:
-    environment, protocol = record.environment, record.suite.protocol
+    environment, settings = record.environment, record.suite.run
     # None where the source is an installed wheel.
     source = environment.git
     facts = {
@@ -68,7 +68,7 @@ def _describe_run(record: Record) -> Section:
         if source
         else "not tracked",
         "started, finished": f"{record.started_at}, {record.finished_at or 'not yet'}",
-    } | {name.replace("_", " "): str(value) for name, value in protocol.model_dump().items()}
+    } | {name.replace("_", " "): str(value) for name, value in settings.model_dump().items()}
     lines = tuple(Line((Printed(name), Printed(value))) for name, value in facts.items())
     grid = Grid((Head("What"), Head("How")), lines)
     return Section("run", "How it was run", grid=grid, only="markdown")

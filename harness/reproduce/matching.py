@@ -97,7 +97,7 @@ def explain_options(
     standing: Standing, record: Record, allowed: Mapping[str, Any]
 ) -> Iterator[str]:
     """Yield the options with which a system is not the published one."""
-    precision = standing.use.precision or record.suite.protocol.precision
+    precision = standing.use.precision or record.suite.run.precision
     options = {**standing.use.options, "precision": precision}
     for name, values in allowed.items():
         # "a.b" is option b of the table a, and what is not set at any depth is the default.

@@ -66,16 +66,16 @@ class Engine:
 
     def _list_pending(self) -> list[Batch]:
         """Return the batches of the schedule without what is done, in its order."""
-        protocol = self._suite.protocol
-        size = protocol.batch_size
+        settings = self._suite.run
+        size = settings.batch_size
         done = {row.key for row in self._folder.rows() if row.ok}
         planned = blocks(
             [system.name for system in self._suite.systems],
             list(self._clips),
-            repeats=protocol.repeats,
+            repeats=settings.repeats,
             # Rounded up, so that a block is whole batches.
-            block=-(-protocol.block // size) * size,
-            seed=protocol.seed,
+            block=-(-settings.block // size) * size,
+            seed=settings.seed,
         )
         left = (tuple(turn for turn in block if turn.key not in done) for block in planned)
         return [batch for block in left for batch in batches(block, size)]
@@ -104,7 +104,7 @@ class Engine:
                 supervisor.kill()
 
     def _make_supervisor(self, use: SystemUse) -> Supervisor:
-        protocol = self._suite.protocol
+        settings = self._suite.run
         audio = self._folder.audio_path(use.name, "").parent
         log = self._folder.log_path(use.name)
         audio.mkdir(parents=True, exist_ok=True)
@@ -114,8 +114,8 @@ class Engine:
             target=registry.target("systems", use.use),
             options=use.options,
             device=self._request.device,
-            dtype=use.precision or protocol.precision,
-            threads=protocol.threads,
+            dtype=use.precision or settings.precision,
+            threads=settings.threads,
             audio=str(audio.resolve()),
             phase=self._request.phase,
             task=self._suite.task,
@@ -124,12 +124,12 @@ class Engine:
         def connect() -> Connection:
             if self._request.in_process:
                 return InProcess()
-            return WorkerProcess(use.python, protocol.threads, log)
+            return WorkerProcess(use.python, settings.threads, log)
 
-        limits = Limits(protocol.startup_timeout_s, protocol.timeout_s, protocol.warmups)
+        limits = Limits(settings.startup_timeout_s, settings.timeout_s, settings.warmups)
         # Warm-ups of a resumed run are numbered on: no two rows share a key.
         first = sum(row.system == use.name for row in self._folder.rows(warmup=True))
-        warming = map(self._make_job, warmups(use.name, list(self._clips), protocol.seed, first))
+        warming = map(self._make_job, warmups(use.name, list(self._clips), settings.seed, first))
         return Supervisor(order, connect, warming, limits)
 
     def _make_job(self, turn: Turn) -> Job:
@@ -139,7 +139,7 @@ class Engine:
 
     def _make_profile_job(self, clip: str) -> Job:
         """Return the clip as its first repeat runs it."""
-        seed = clip_seed(self._suite.protocol.seed, clip, 0)
+        seed = clip_seed(self._suite.run.seed, clip, 0)
         return self._make_job(Turn("", clip, 0, False, seed))
 
     def _count_done(self) -> int:
@@ -151,7 +151,7 @@ class Engine:
 
 def check_failures(folder: RunFolder) -> None:
     """Raise TooManyFailures for a system with a larger share of failed clips than allowed."""
-    allowed = folder.suite.protocol.max_failed_share
+    allowed = folder.suite.run.max_failed_share
     for name, (ok, _, planned) in folder.counts().items():
         failed = planned - ok
         if failed > allowed * planned:

@@ -31,7 +31,7 @@ def begin(name: str, request: Request, runs: Path) -> RunFolder:
         suite=plan.suite,
         request=request,
         dataset=_record_dataset(plan.dataset),
-        environment=environment.record(plan.suite.protocol.threads),
+        environment=environment.record(plan.suite.run.threads),
         started_at=timestamp(),
     )
     return RunFolder.create(runs, record)
@@ -57,7 +57,7 @@ def resume(name: str | None, folder: RunFolder, asked: dict[str, Any]) -> RunFol
     _refuse_difference(
         folder, "dataset", then, _record_dataset(plan.dataset).model_dump(mode="json")
     )
-    now = environment.record(record.suite.protocol.threads)
+    now = environment.record(record.suite.run.threads)
     resumed = (*record.resumed, Resumption(at=timestamp(), environment=now))
     folder.write_record(record.model_copy(update={"resumed": resumed, "finished_at": None}))
     return folder

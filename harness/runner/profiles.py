@@ -16,19 +16,19 @@ NO_CLIP = "no clip of this system was run successfully"
 
 
 class Profiles:
-    """Profiles the systems of a run after its timed clips, where the protocol asks for it.
+    """Profiles the systems of a run after its timed clips, where the suite asks for it.
 
     Nothing here fails a run: what cannot be counted is a line in costs.json and in the report.
     """
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
-        self._protocol = folder.suite.protocol
+        self._settings = folder.suite.run
         self._request = folder.record.request
 
     def wanted(self) -> list[str]:
         """Return the systems without a profile, in the suite's order; failed ones are retried."""
-        if not self._protocol.profile:
+        if not self._settings.profile:
             return []
         done = {name for name, profile in self._read_costs().systems.items() if profile.done}
         return [use.name for use in self._folder.suite.systems if use.name not in done]
@@ -55,7 +55,7 @@ class Profiles:
         if not costs.precisions - known:
             return
         update: dict[str, roofline.Ceilings | str | None]
-        device, threads = self._request.device, self._protocol.threads
+        device, threads = self._request.device, self._settings.threads
         precisions = sorted(costs.precisions)
         try:
             if self._request.in_process:

@@ -107,7 +107,7 @@ class Results:
         """Why no latency can be shown, or None."""
         if self.run is None:
             return "scored from files, not timed"
-        if self.run.suite.protocol.scenario == "offline":
+        if self.run.suite.run.scenario == "offline":
             return "offline run: a batch has no latency"
         return None
 

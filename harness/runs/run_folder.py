@@ -184,7 +184,7 @@ class RunFolder:
 
     def counts(self) -> dict[str, Counts]:
         """Return ok / failed / planned of each system, in the suite's order."""
-        planned = len(self.clips) * self.suite.protocol.repeats
+        planned = len(self.clips) * self.suite.run.repeats
         rows = self.rows()
         return {
             system.name: Counts(

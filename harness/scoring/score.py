@@ -56,13 +56,13 @@ def score_run(run: Path, progress: Progress = silent, device: str = "cpu") -> Pa
     suite, metrics = folder.suite, folder.suite.metrics
     protocol = protocols.load(metrics.protocol, metrics.networks)
     # As many threads as the systems had: the same run scored twice gives the same digits.
-    hearing = Hearing(device, threads=suite.protocol.threads, weights=metrics.weights)
+    hearing = Hearing(device, threads=suite.run.threads, weights=metrics.weights)
     networks = networks_of(protocol, tuple(metrics.columns), hearing)
     names = recording_names(folder.clips)
     references: Sounds = {name: partial(decode, path) for path, name in names.items()}
     items = {clip.id: item_of(clip, names) for clip in folder.clips}
     heard = hear("references", references, networks, progress)
-    exam = Exam(items, protocol, networks, heard, suite.protocol.seed, suite.protocol.bootstrap)
+    exam = Exam(items, protocol, networks, heard, suite.run.seed, suite.run.bootstrap)
     choice = _read_choice(metrics, suite.task)
     entrants = [_read_entrant(folder, use) for use in suite.systems]
     trials = {(row.system, row.clip): row for row in folder.rows() if not row.repeat}
@@ -73,7 +73,7 @@ def check_networks(run: Path) -> None:
     """Raise what `score_run` would for networks and functions that are not there, before a run."""
     suite = RunFolder.open(run).suite
     metrics = suite.metrics
-    hearing = Hearing(threads=suite.protocol.threads, weights=metrics.weights)
+    hearing = Hearing(threads=suite.run.threads, weights=metrics.weights)
     protocol = protocols.load(metrics.protocol, metrics.networks)
     for judge in networks_of(protocol, tuple(metrics.columns), hearing).values():
         # Both are read when they are first asked for, and raise for files that are not there.

@@ -82,7 +82,7 @@ def hardware_card(record: Record) -> schema.HardwareCard:
         threads=machine.threads,
         memory_bytes=machine.memory_bytes,
         gpus=tuple(schema.GpuCard(name=gpu.name, driver=gpu.driver) for gpu in machine.gpus),
-        precision=use.precision or record.suite.protocol.precision,
+        precision=use.precision or record.suite.run.precision,
         torch=machine.torch,
         python=machine.python,
         platform=machine.platform,
@@ -150,7 +150,7 @@ def failed_clips(rows: Sequence[Row]) -> dict[str, str]:
 
 def latency_card(rows: Sequence[Row], suite: Suite) -> schema.LatencyCard:
     """Compute every figure of time from the journal's samples."""
-    if suite.protocol.scenario == "offline":
+    if suite.run.scenario == "offline":
         reason = "offline run: a batch has no latency"
         return schema.LatencyCard(phases={}, stages=(), reason=reason)
     timed = [row for row in rows if row.ok and not row.warmup]
@@ -166,9 +166,9 @@ def _phase_card(rows: Sequence[Row], phase: str, suite: Suite) -> schema.PhaseCa
     timed = [row for row in rows if phase in row.phase_ns]
     if not timed:
         return None
-    protocol = suite.protocol
+    settings = suite.run
     samples, clips = [row.phase_ns[phase] for row in timed], [row.clip for row in timed]
-    latency = Latency(samples, clips, resamples=protocol.bootstrap, seed=protocol.seed)
+    latency = Latency(samples, clips, resamples=settings.bootstrap, seed=settings.seed)
     return schema.PhaseCard(
         n=latency.n,
         clips=latency.n_clips,

@@ -80,7 +80,7 @@ def check_package(
         return [*findings, error(NAME, "suite.name", unknown("suite", name, suites))]
     bench = plan.resolve(load(suite or name), Request())
     record, rows = package.sources.record, package.sources.rows
-    findings += check_timeline(rows, record, bench.suite.protocol)
+    findings += check_timeline(rows, record, bench.suite.run)
     findings += claims.check_rates(package)
     differences = list(claims.check_clips(package, bench.suite, bench.dataset))
     findings += [*differences, *claims.check_speech(rows, bench.dataset)]

@@ -94,11 +94,11 @@ def check_clips(package: Package, suite: Suite, dataset: Dataset) -> Iterator[Fi
     yield from deviations(NAME, "dataset", claimed.dataset, card)
     ids = [clip.id for clip in dataset.clips]
     yield from _check_outputs(claimed.outputs, claimed.failed, ids)
-    allowed = suite.protocol.max_failed_share * len(ids)
+    allowed = suite.run.max_failed_share * len(ids)
     if len(claimed.failed) > allowed:
         yield error(NAME, "failed", f"{len(claimed.failed)} clips, the suite allows {allowed:g}")
     # Every clip must have been run as often as the protocol says.
-    repeats = suite.protocol.repeats
+    repeats = suite.run.repeats
     known, timed = set(ids), {(row.clip, row.repeat) for row in rows if not row.warmup}
     for clip in sorted({row.clip for row in rows} - known):
         yield error(JOURNAL, clip, "is no clip of the dataset")

@@ -121,7 +121,7 @@ def _check(folder: RunFolder, packed: Sources) -> None:
     record, use = packed.record, packed.record.suite.systems[0]
     done, asked = cards.first_rows(packed.rows), record.request
     lost = cards.failed_clips(packed.rows)
-    allowed = record.suite.protocol.max_failed_share * record.dataset.n
+    allowed = record.suite.run.max_failed_share * record.dataset.n
     reasons = (
         (on_random_weights(folder, use), "it ran on random weights; they have no quality"),
         (asked.phase != "all", "--phase represent makes no sound; run all phases"),

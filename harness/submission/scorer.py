@@ -55,13 +55,13 @@ class Scorer:
         """
         metrics = suite.metrics
         protocol = protocols.load(metrics.protocol, metrics.networks)
-        hearing = Hearing(device, threads=suite.protocol.threads, weights=metrics.weights)
+        hearing = Hearing(device, threads=suite.run.threads, weights=metrics.weights)
         networks = score.networks_of(protocol, metrics.columns, hearing)
         names = score.recording_names(tuple(clips))
         sounds = {name: partial(decode, path) for path, name in names.items()}
         items = {clip.id: score.item_of(clip, names) for clip in clips}
         references = hear("references", sounds, networks, progress)
-        seed, bootstrap = suite.protocol.seed, suite.protocol.bootstrap
+        seed, bootstrap = suite.run.seed, suite.run.bootstrap
         exam = Exam(items, protocol, networks, references, seed, bootstrap)
         return cls(exam, metrics.columns, sounds)
 

@@ -54,9 +54,9 @@ class Bench:
     def __init__(
         self, use: Any, plan: Plan, device: str, now: Callable[[], int] = time.perf_counter_ns
     ) -> None:
-        protocol = plan.suite.protocol
-        precision = use.precision or protocol.precision
-        target, threads = registry.target("systems", use.use), protocol.threads
+        settings = plan.suite.run
+        precision = use.precision or settings.precision
+        target, threads = registry.target("systems", use.use), settings.threads
         order = Order(use.name, target, use.options, device, precision, threads, "", "all")
         order = order._replace(task=plan.suite.task)
         self._phases = load_task(order.task).phase_names

@@ -25,10 +25,10 @@ CACHED = 0.5
 FASTEST_NS = 1_000
 
 
-def check_timeline(rows: Sequence[Row], record: Record, protocol: RunSettings) -> Iterator[Finding]:
+def check_timeline(rows: Sequence[Row], record: Record, settings: RunSettings) -> Iterator[Finding]:
     """Find everything in the times, seeds and order of one system's rows that cannot be."""
     done = [row for row in rows if row.ok]
-    yield from _check_rules(rows, protocol)
+    yield from _check_rules(rows, settings)
     phases = load_task(record.suite.task).phase_names
     yield from _check_stages(done, phases)
     yield from _check_variety([row for row in done if not row.warmup], phases)
@@ -44,15 +44,15 @@ def _name_row(row: Row) -> str:
     return f"{row.clip}, {'warm-up' if row.warmup else 'repeat'} {row.repeat}"
 
 
-def _check_rules(rows: Sequence[Row], protocol: RunSettings) -> Iterator[Finding]:
+def _check_rules(rows: Sequence[Row], settings: RunSettings) -> Iterator[Finding]:
     """Check that seeds are the suite's, and that no batch is larger than the suite's."""
     for row in rows:
         # Nobody may pick the noise that suits.
-        if row.seed != clip_seed(protocol.seed, row.clip, row.repeat):
+        if row.seed != clip_seed(settings.seed, row.clip, row.repeat):
             yield error(JOURNAL, f"{_name_row(row)}.seed", f"{row.seed} is not the suite's seed")
         # Only rows of one clip have moments to check.
-        if row.batch > protocol.batch_size:
-            message = f"{row.batch} clips, the suite runs at most {protocol.batch_size} at a time"
+        if row.batch > settings.batch_size:
+            message = f"{row.batch} clips, the suite runs at most {settings.batch_size} at a time"
             yield error(JOURNAL, f"{_name_row(row)}.batch", message)
 
 

@@ -41,11 +41,11 @@ def set_keys(suite: Suite, assignments: Sequence[str]) -> Suite:
     value = suite.resolved()
     value[RUN] = value.pop(FORMER_RUN)
     for text in assignments:
-        key, equals, given = text.partition("=")
+        key, equals, value_text = text.partition("=")
         path = key.split(".")
         if not equals or not all(path):
             raise StabenchError(f"--set '{text}': expected KEY=VALUE, such as run.repeats=3")
-        _set_key(suite, value, path, _read_value(given))
+        _set_key(suite, value, path, _read_value(value_text))
     return parse(f"suite '{suite.name}' with --set", value)
 
 

@@ -194,11 +194,6 @@ class Suite(Strict):
         for embedder in self.metrics.networks.values():
             registry.target("embedders", embedder)
 
-    # TEMPORARY
-    @property
-    def protocol(self):
-        return self.run
-
 
 def load(name: str) -> Suite:
     """Read a suite by registered name or by path of a .toml file.

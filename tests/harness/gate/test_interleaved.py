@@ -77,7 +77,7 @@ def test_every_system_twice_a_clip_at_a_time() -> None:
     assert len(names) == 2 * len(load("pocket").systems)
     two = [f"star{suffix}" for suffix in (BASE, HEAD)]
     turns = [block[0].system for block in blocks(two, list("abcd"), repeats=1, block=1, seed=0)]
-    assert suite.protocol.block == 1
+    assert suite.run.block == 1
     assert turns[:2] == turns[3:1:-1] == turns[4:6], "A B B A A B B A"
 
 

@@ -136,7 +136,7 @@ def _suite(place: Path, run: RunFolder) -> Path:
     suite = run.suite
     tables = {
         "dataset": {"use": suite.dataset.use, **suite.dataset.options},
-        "protocol": suite.protocol.model_dump(mode="json"),
+        "protocol": suite.run.model_dump(mode="json"),
         "metrics": suite.metrics.model_dump(mode="json"),
     }
     lines = [f'name = "{suite.name}"']
