@@ -9,6 +9,8 @@ from stabench.harness.cli import options
 from stabench.harness.errors import StabenchError
 
 POLICY = Path("results/baselines/gate.toml")
+# The policy and the baselines that come with stabench, in a checkout and in a wheel.
+PACKAGED = Path(__file__).resolve().parents[2] / "results" / "baselines"
 
 Old = Annotated[
     Path, typer.Argument(metavar="OLD", help="A run, scores, baseline, or pytest-benchmark.")
@@ -42,7 +44,10 @@ Out = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="Write compare.md and .json there.")
 ]
 Baseline = Annotated[
-    Path | None, typer.Option("--baseline", metavar="FILE", help="What the run is compared with.")
+    Path | None,
+    typer.Option(
+        "--baseline", metavar="FILE|pocket", help="What the run is compared with; pocket: ours."
+    ),
 ]
 Suite = Annotated[
     str | None,
@@ -55,7 +60,12 @@ BasePython = Annotated[
     Path | None, typer.Option("--base-python", metavar="PYTHON", help="Its interpreter.")
 ]
 Policy = Annotated[
-    Path, typer.Option("--policy", metavar="TOML", help="What is guarded, and how closely.")
+    Path | None,
+    typer.Option(
+        "--policy",
+        metavar="TOML",
+        help="What is guarded, and how closely; default: results/baselines/gate.toml, or ours.",
+    ),
 ]
 Reports = Annotated[
     Path | None,
@@ -82,14 +92,18 @@ def compare(
     family: Family = "row",
     strict: options.Strict = False,
     out: Out = None,
+    as_json: options.AsJson = False,
 ) -> int:
-    """Compare two runs clip by clip, with a verdict on every metric; exit 1 for a regression."""
+    """Compare two runs clip by clip, with a verdict on every metric; exit 1 for a regression.
+
+    Example: stabench compare results/runs/before latest --strict
+    """
     from stabench.harness.compare import pytest_benchmark, read_evidence
     from stabench.harness.compare.command import compare_runs, named_bounds, named_pairs
     from stabench.harness.compare.verdict import Options
 
     if pytest_benchmark.is_benchmark_file(old) and pytest_benchmark.is_benchmark_file(new):
-        if any((system, effect, margin, across_hardware, force, out)) or family != "row":
+        if any((system, effect, margin, across_hardware, force, out, as_json)) or family != "row":
             raise StabenchError("files of pytest-benchmark are compared with --strict or no option")
         return pytest_benchmark.compare_files(old, new, strict=strict)
     bounds = {}
@@ -103,7 +117,7 @@ def compare(
         across_hardware=across_hardware,
         force=force,
     )
-    return compare_runs(old, new, wanted, out=out, strict=strict)
+    return compare_runs(old, new, wanted, out=out, strict=strict, as_json=as_json)
 
 
 def gate(
@@ -115,31 +129,47 @@ def gate(
     system: options.Systems = None,
     limit: options.Limit = None,
     device: options.OnDevice = None,
-    policy: Policy = POLICY,
+    policy: Policy = None,
     strict: options.Strict = False,
     out: Reports = None,
+    as_json: options.AsJson = False,
 ) -> int:
-    """Judge a run against a baseline, or this tree against another; exit 1 for a regression."""
+    """Judge a run against a baseline, or this tree against another; exit 1 for a regression.
+
+    Example: stabench gate latest --baseline pocket
+    """
     from stabench.harness.gate.command import gate_command
     from stabench.harness.runs.run_folder import Request
 
     asked = {"systems": tuple(system or ()), "limit": limit, "device": device}
     return gate_command(
         run,
-        policy,
+        policy or (POLICY if POLICY.exists() else PACKAGED / POLICY.name),
         suite=suite,
         base=base,
         base_python=base_python,
         request=Request(**{name: value for name, value in asked.items() if value}),
-        baseline=baseline,
+        baseline=_find_baseline(baseline),
         out=out,
         strict=strict,
+        as_json=as_json,
         runs=options.RUNS,
     )
 
 
+def _find_baseline(baseline: Path | None) -> Path | None:
+    """Return the file, or that of a baseline which comes with stabench."""
+    if baseline is None or baseline.exists():
+        return baseline
+    packaged = PACKAGED / f"{baseline}.json.gz"
+    return packaged if packaged.is_file() else baseline
+
+
 def baseline(run: options.Run, out: File) -> None:
-    """Keep what a later run is compared with in one small file."""
+    """Keep what a later run is compared with in one small file.
+
+    Example: stabench baseline latest --out baseline.json.gz
+    """
     from stabench.harness.gate.command import write_baseline
 
     write_baseline(run, out)

@@ -80,7 +80,10 @@ def submit(
     about: About = None,
     out: OutPackage = Path(),
 ) -> None:
-    """Pack one system of a scored run, with every sound, for a leaderboard."""
+    """Pack one system of a scored run, with every sound, for a leaderboard.
+
+    Example: stabench submit latest --system star --about about.toml
+    """
     from stabench.harness.runner.progress import Scoring
     from stabench.harness.submission.pack import submit as pack
 
@@ -94,7 +97,10 @@ def check_submission(
     system: Trusted = None,
     device: options.OnDevice = None,
 ) -> None:
-    """Say all that is wrong with a submission: what a leaderboard runs before it takes one."""
+    """Say all that is wrong with a submission: what a leaderboard runs before it takes one.
+
+    Example: stabench check-submission star.zip
+    """
     from stabench.harness.runner.progress import Scoring
     from stabench.harness.submission.check import check
 
@@ -110,7 +116,10 @@ def check_submission(
 
 @leaderboard.command()
 def build(source: Source = ENTRIES, out: Site = Path("site"), history: Records = HISTORY) -> None:
-    """Make a static site of the accepted submissions."""
+    """Make a static site of the accepted submissions.
+
+    Example: stabench leaderboard build --out site
+    """
     from stabench.harness.leaderboard import site
 
     print(site.build(source, out, history))
@@ -124,7 +133,10 @@ def add(
     suite: SuiteName = None,
     device: options.OnDevice = None,
 ) -> None:
-    """Check a submission and, where nothing is wrong, accept it."""
+    """Check a submission and, where nothing is wrong, accept it.
+
+    Example: stabench leaderboard add star.zip
+    """
     from stabench.harness.leaderboard.entries import accept
     from stabench.harness.runner.progress import Scoring
 
@@ -141,7 +153,10 @@ def export(
     organization: Organization = None,
     relationship: Relationship = None,
 ) -> None:
-    """Write a scored run's systems, and each clip's values, in a format that others read."""
+    """Write a scored run's systems, and each clip's values, in a format that others read.
+
+    Example: stabench export latest --out data
+    """
     from stabench.harness.leaderboard.export import Evaluator, export_run
 
     evaluator = Evaluator(organization or "unknown", relationship or "other", model_id)
@@ -170,7 +185,10 @@ def history(
     dirty: Dirty = False,
     file: HistoryFile = HISTORY,
 ) -> None:
-    """A metric over the recorded runs, with change points; or record a run."""
+    """A metric over the recorded runs, with change points; or record a run.
+
+    Example: stabench history kl --out kl.svg
+    """
     from stabench.harness.history import page, record
 
     if (metric is None) == (add is None):

@@ -1,6 +1,7 @@
 """The command line: `stabench run | score | report | ...`; heavy imports come late."""
 
 import errno
+import json
 import os
 import sys
 import traceback
@@ -27,7 +28,6 @@ app = typer.Typer(
     help="Benchmark and evaluate speech-to-audio generation.",
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 weights_app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -37,7 +37,7 @@ app.add_typer(
 
 
 @app.callback()
-def callback(debug: options.Debug = False) -> None:
+def callback(debug: options.Debug = False, version: options.Version = False) -> None:
     """Benchmark and evaluate speech-to-audio generation."""
 
 
@@ -56,7 +56,10 @@ def run(
     speech: options.Speech = None,
     captions: options.Captions = None,
 ) -> None:
-    """Run a suite, score it and report it."""
+    """Run a suite, score it and report it.
+
+    Example: stabench run pocket --system star --limit 12 --set run.repeats=3
+    """
     from stabench.harness.cli.execute import execute
     from stabench.harness.runner import plan
     from stabench.harness.runs.run_folder import Request, RunFolder
@@ -104,7 +107,10 @@ def score(
     bf16: options.Bf16 = False,
     threads: options.Threads = None,
 ) -> None:
-    """Score a run again, or folders of WAVs paired by file name; then report."""
+    """Score a run again, or folders of WAVs paired by file name; then report.
+
+    Example: stabench score --reference recordings --outputs mine=outputs --captions captions.csv
+    """
     from stabench.harness.cli.execute import score as score_run
     from stabench.harness.report.report import report
     from stabench.harness.runs.run_folder import stamped
@@ -179,7 +185,10 @@ def report_(
     sound_mb: options.SoundMb = 24.0,
     sound_from: options.SoundFrom = None,
 ) -> None:
-    """Write the report of a run or of scored folders, report.html too; print it."""
+    """Write the report of a run or of scored folders, report.html too; print it.
+
+    Example: stabench report latest
+    """
     from stabench.harness.report.report import report
 
     report(run, sound_mb=sound_mb if html else None, sound_from=tuple(sound_from or ()))
@@ -187,34 +196,54 @@ def report_(
 
 @app.command()
 def reproduce(
-    run: options.Run, papers: options.Papers = None, strict: options.Strict = False
+    run: options.Run,
+    papers: options.Papers = None,
+    strict: options.Strict = False,
+    out: options.OutReproduced = None,
 ) -> None:
-    """Set every published figure beside a run's, with a verdict."""
+    """Set every published figure beside a run's, with a verdict.
+
+    Example: stabench reproduce latest
+    """
     from stabench.harness.reproduce import paper
     from stabench.harness.reproduce.reproduce import reproduce_run
 
-    reproduce_run(run, papers=papers or paper.FOLDER, strict=strict)
+    reproduce_run(run, papers=papers or paper.FOLDER, strict=strict, out=out)
 
 
 @app.command("list")
-def list_(kind: options.Kind = None) -> None:
-    """List what is registered."""
+def list_(kind: options.Kind = None, as_json: options.AsJson = False) -> None:
+    """List what is registered.
+
+    Example: stabench list systems
+    """
     from stabench.harness.cli.list import listing, show
 
-    show(listing(kind))
+    lists = listing(kind)
+    if as_json:
+        entries = {name: [entry._asdict() for entry in part] for name, part in lists.items()}
+        print(json.dumps(entries, indent=1))
+    else:
+        show(lists)
 
 
 @weights_app.command()
-def status() -> None:
-    """Which published weights are here and right, and where the others come from."""
+def status(as_json: options.AsJson = False) -> None:
+    """Which published weights are here and right, and where the others come from.
+
+    Example: stabench weights status
+    """
     from stabench.harness.cli import weights
 
-    weights.show(weights.status())
+    weights.show(weights.status(), as_json=as_json)
 
 
 @weights_app.command()
 def fetch(names: options.Names = None, everything: options.Everything = False) -> None:
-    """Download published weights; each file is checked by its sha256."""
+    """Download published weights; each file is checked by its sha256.
+
+    Example: stabench weights fetch vggish cnn14-16k
+    """
     from stabench.harness.cli import weights
 
     weights.fetch(names or [], everything)
@@ -233,12 +262,17 @@ def doctor(
     weights: options.WeightsOption = options.Weights.published,
     device: options.OnDevice = None,
     threads: options.Threads = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Say what this machine offers and lacks.
 
     --noise: how small a slowdown it can see. --judges: whether the networks behind the scores can
     tell sounds apart; ends with 1 where one cannot, with 3 where weights are missing.
+
+    Example: stabench doctor --judges --protocol paper
     """
+    if as_json and (judges or noise):
+        raise StabenchError("--json goes with neither --judges nor --noise; leave one out")
     if judges:
         hearing = _hearing(device, False, threads, weights)
         _examine_judges(protocol or ["pocket"], _parse_judges(judge or []), gradings, hearing)
@@ -252,6 +286,9 @@ def doctor(
         from stabench.harness.cli.doctor import examine
 
         findings = examine(options.RUNS)
+        if as_json:
+            print(json.dumps([finding._asdict() for finding in findings], indent=1))
+            return
     for line in findings:
         print(line)
 

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
+import stabench
+from stabench.harness import registry
 from stabench.harness.device import select_gpu
 
 RUNS = Path("results/runs")
-EXAMPLE = "[bold]Example[/bold]  "
 
 
 class Weights(StrEnum):
@@ -21,19 +22,24 @@ class Weights(StrEnum):
 
 Suite = Annotated[
     str | None,
-    typer.Argument(metavar="[SUITE]", help="Registered suite, or a .toml; not with --resume."),
+    typer.Argument(
+        metavar="SUITE",
+        help="Registered suite, or a .toml; not with --resume.",
+        autocompletion=lambda: list(registry.entries("suites")),
+    ),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help='A run folder, or "latest".')]
-MaybeRun = Annotated[Path | None, typer.Argument(metavar="[RUN]", help='Or "latest".')]
+MaybeRun = Annotated[Path | None, typer.Argument(metavar="RUN", help='Or "latest".')]
 Kind = Annotated[
     str | None,
-    typer.Argument(metavar="[tasks|systems|suites|datasets|embedders|protocols|metrics]"),
+    typer.Argument(metavar="tasks|systems|suites|datasets|embedders|protocols|metrics"),
 ]
 Systems = Annotated[
     list[str] | None,
     typer.Option(
         "--system",
         metavar="[NAME=]WHAT",
+        autocompletion=lambda: list(registry.entries("systems")),
         help="Only this one; repeatable. A system of the suite, a registered one, path.py:Class, "
         "or cascade:asr=NAME,tta=NAME; NAME= renames it.",
     ),
@@ -102,7 +108,12 @@ OutScores = Annotated[
     typer.Option("--out", metavar="DIR", help="Scores of folders; default: a new one beside runs."),
 ]
 Protocol = Annotated[
-    str, typer.Option("--protocol", help="paper, stabench, pocket, or a .toml file.")
+    str,
+    typer.Option(
+        "--protocol",
+        help="paper, stabench, pocket, or a .toml file.",
+        autocompletion=lambda: list(registry.entries("protocols")),
+    ),
 ]
 Columns = Annotated[
     str | None, typer.Option("--columns", metavar="A,B", help="Default: the protocol's.")
@@ -128,7 +139,21 @@ Bootstrap = Annotated[int, typer.Option("--bootstrap", min=100, help="Replicates
 Bf16 = Annotated[bool, typer.Option("--bf16", help="Networks in bfloat16: not as the papers.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Default: all cores.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks (any place).")]
-Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Of `status`.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"stabench {stabench.__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version", callback=_print_version, is_eager=True, help="Print the version and end."
+    ),
+]
+Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Of `status`.")]
 Everything = Annotated[bool, typer.Option("--all", help="All that are missing.")]
 Html = Annotated[bool, typer.Option(help="Write report.html, with sound.")]
 SoundMb = Annotated[
@@ -157,6 +182,10 @@ Replaced = Annotated[
 ]
 Graded = Annotated[
     str, typer.Option("--gradings", metavar="NAME", help="With --judges: the known sounds.")
+]
+OutReproduced = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="reproduce.md and .json; default: the run."),
 ]
 Papers = Annotated[
     Path | None,

@@ -1,5 +1,6 @@
 """What `stabench weights` prints and does: which published weights are here, and getting them."""
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,9 +35,12 @@ def status() -> list[Row]:
     return rows
 
 
-def show(rows: Sequence[Row], stream: TextIO | None = None) -> None:
-    """Print a table on a terminal, aligned lines elsewhere."""
+def show(rows: Sequence[Row], stream: TextIO | None = None, *, as_json: bool = False) -> None:
+    """Print a table on a terminal, aligned lines elsewhere, or JSON."""
     stream = stream or sys.stdout
+    if as_json:
+        print(json.dumps([row._asdict() for row in rows], indent=1), file=stream)
+        return
     if stream.isatty():
         _show_table(rows, stream)
         return

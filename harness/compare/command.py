@@ -1,5 +1,6 @@
 """`stabench compare OLD NEW`: read two runs, compare them, print the page."""
 
+import json
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -61,8 +62,11 @@ def compare_runs(
     out: Path | None = None,
     strict: bool = False,
     stream: TextIO | None = None,
+    as_json: bool = False,
 ) -> int:
     """Print the comparison and, with `out`, write compare.md and compare.json there.
+
+    `as_json` prints what compare.json holds.
 
     Return the exit code of `exit_code`.
     """
@@ -72,7 +76,10 @@ def compare_runs(
         out.mkdir(parents=True, exist_ok=True)
         files.write_bytes(out / "compare.md", to_markdown(shown).encode())
         files.write_json(out / "compare.json", to_json(comparison))
-    show(shown, stream or sys.stdout)
+    if as_json:
+        print(json.dumps(to_json(comparison), indent=1), file=stream or sys.stdout)
+    else:
+        show(shown, stream or sys.stdout)
     return exit_code(comparison, strict=strict)
 
 

@@ -1,5 +1,6 @@
 """`stabench gate`: read run, baseline and policy, judge, write gate.md, gate.json, junit.xml."""
 
+import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -56,8 +57,11 @@ def gate_run(
     strict: bool = False,
     noise: Path = NOISE,
     stream: TextIO | None = None,
+    as_json: bool = False,
 ) -> int:
     """Judge a run, print the page, write three files into the run folder or `out`.
+
+    `as_json` prints what gate.json holds.
 
     In an interleaved run head is judged against base, and its quality against `baseline` where one
     is given. Return the exit code. Raises MissingError without run, baseline or policy,
@@ -79,7 +83,10 @@ def gate_run(
     files.write_bytes(folder / "gate.md", to_markdown(shown).encode())
     files.write_json(folder / "gate.json", to_json(outcome))
     files.write_bytes(folder / "junit.xml", to_junit(outcome))
-    show(shown, stream or sys.stdout)
+    if as_json:
+        print(json.dumps(to_json(outcome), indent=1), file=stream or sys.stdout)
+    else:
+        show(shown, stream or sys.stdout)
     return outcome.exit_code
 
 
@@ -206,6 +213,7 @@ def gate_command(
     baseline: Path | None = None,
     out: Path | None = None,
     strict: bool = False,
+    as_json: bool = False,
     runs: Path = RUNS,
 ) -> int:
     """Run `stabench gate RUN --baseline FILE`, or with `--suite SUITE --base CHECKOUT` both first.
@@ -217,7 +225,7 @@ def gate_command(
     wanted = request or Request()
     only_new = suite is None and base is None and base_python is None and wanted == Request()
     if run is not None and only_new:
-        return gate_run(run, baseline, policy_path, out=out, strict=strict)
+        return gate_run(run, baseline, policy_path, out=out, strict=strict, as_json=as_json)
     if run is not None or suite is None or base is None:
         raise StabenchError(
             "gate takes RUN with --baseline FILE, or --suite SUITE with --base CHECKOUT, and only "
@@ -230,7 +238,7 @@ def gate_command(
         read_evidence.read(baseline)
     sides = Side(base, base_python or Path(sys.executable)), Side(SOURCE)
     folder = run_interleaved(suite, *sides, wanted, runs)
-    return gate_run(folder, baseline, policy_path, out=out, strict=strict)
+    return gate_run(folder, baseline, policy_path, out=out, strict=strict, as_json=as_json)
 
 
 def write_baseline(run: Path, out: Path) -> Evidence:

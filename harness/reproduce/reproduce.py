@@ -35,9 +35,15 @@ class Judged(NamedTuple):
 
 
 def reproduce_run(
-    run: Path, stream: TextIO | None = None, papers: Path = FOLDER, strict: bool = False
+    run: Path,
+    stream: TextIO | None = None,
+    papers: Path = FOLDER,
+    strict: bool = False,
+    out: Path | None = None,
 ) -> Path:
     """Write reproduce.md and reproduce.json, print the page to `stream`; return reproduce.md.
+
+    They are written into the run folder, or into `out`, which is made.
 
     `papers` is a folder of tables. Raises MissingError without results or tables; with `strict`
     Inconclusive when not one figure could be compared.
@@ -47,8 +53,10 @@ def reproduce_run(
     results = Results.read(run)
     judged = judge_all(results, read_all(papers))
     page = build_page(results, judged)
-    files.write_bytes(results.folder / f"{NAME}.md", to_markdown(page).encode())
-    files.write_json(results.folder / f"{NAME}.json", to_json(results, judged))
+    folder = results.folder if out is None else out
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_bytes(folder / f"{NAME}.md", to_markdown(page).encode())
+    files.write_json(folder / f"{NAME}.json", to_json(results, judged))
     show(page, stream or sys.stdout)
     counts = _count_outcomes(judged)
     if strict and not counts["reproduced"] + counts["off"]:
@@ -56,7 +64,7 @@ def reproduce_run(
             f"run '{results.folder}': none of {counts.total() - counts['not rated']} published "
             f"figures could be compared; reproduce.md says why of each"
         )
-    return results.folder / f"{NAME}.md"
+    return folder / f"{NAME}.md"
 
 
 def reproduce(results: Results, papers: Sequence[Paper]) -> Page:
