@@ -1,0 +1,73 @@
+"""The interface of audioldm_eval: its keys, stabench's values."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import stabench as sb
+from stabench.audioldm_eval import COLUMNS, UNMEASURED
+from stabench.metrics.audio import encode
+
+# Those that EvaluationHelper.main of audioldm_eval returns (commit of 2025, backbone cnn14).
+KEYS = {
+    "frechet_distance",
+    "frechet_audio_distance",
+    "kullback_leibler_divergence_sigmoid",
+    "kullback_leibler_divergence_softmax",
+    "lsd",
+    "psnr",
+    "ssim",
+    "inception_score_mean",
+    "inception_score_std",
+    "kernel_inception_distance_mean",
+    "kernel_inception_distance_std",
+}
+
+
+def test_the_keys_are_those_of_audioldm_eval() -> None:
+    assert {*COLUMNS, *UNMEASURED, "inception_score_std"} == KEYS
+
+
+@pytest.mark.parametrize(
+    ("how", "line"),
+    [
+        ({"sampling_rate": 44_100}, "sampling_rate is 44100, expected 16000 and 32000"),
+        ({"sampling_rate": 16_000, "backbone": "mert"}, "backbone is 'mert', expected 'cnn14'"),
+    ],
+)
+def test_what_papers_do_not_report_is_refused(how: dict, line: str) -> None:
+    with pytest.raises(sb.StabenchError, match=line):
+        sb.EvaluationHelper(**how)
+
+
+def test_folders_have_to_be_there(tmp_path: Path) -> None:
+    helper = sb.EvaluationHelper(16_000, weights="random")
+    with pytest.raises(sb.MissingError, match="no such folder"):
+        helper.main(tmp_path, tmp_path / "none")
+
+
+@pytest.mark.slow
+def test_the_values_are_the_cells_and_a_limit_takes_the_first_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STABENCH_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    folders = [tmp_path / name for name in ("outputs", "recordings")]
+    for folder in folders:
+        folder.mkdir()
+        for index in range(22):
+            sound = (0.1 * rng.standard_normal(16_000)).astype(np.float32)
+            (folder / f"{index:02}.wav").write_bytes(encode(sound, 16_000))
+    helper = sb.EvaluationHelper(16_000, weights="random")
+    values = helper.main(*folders, limit_num=20)
+    assert set(values) == KEYS
+    assert helper.run is not None
+    cells = helper.run.cells.set_index("column")
+    assert set(cells.loc[list(COLUMNS.values()), "n"]) == {20}
+    for key, column in COLUMNS.items():
+        assert values[key] == cells.loc[column, "value"]
+    assert all(math.isnan(values[key]) for key in UNMEASURED)
+    assert values["inception_score_std"] >= 0
