@@ -14,20 +14,25 @@ from typing import Any, NamedTuple
 from stabench.harness import files
 from stabench.harness.compare.evidence import Evidence, SystemEvidence
 from stabench.harness.errors import MissingError, StabenchError
+from stabench.harness.runner.interpreters import NO_USER_FOLDER, NOT_PASSED
 from stabench.harness.suites.suite import Suite, parse
 
 BASE, HEAD = "+base", "+head"
 """Suffixes of the two names of a system."""
 LAUNCHER = """#!/bin/sh
 # Workers import the source tree that belongs to their side, whatever tree the engine runs from.
-shift
-exec {python} {start} "$@"
+{variables}case $1 in
+*/start.py) shift; exec {python} {start} "$@" ;;
+*) exec {python} "$@" ;;
+esac
 """
 START = Path("stabench") / "start.py"
 EARLIER_LAUNCHER = """#!/bin/sh
-PYTHONPATH={source}
-export PYTHONPATH
-exec {python} -c {program}
+{variables}export PYTHONPATH={source}
+case $1 in
+*/start.py) exec {python} -c {program} ;;
+*) exec {python} "$@" ;;
+esac
 """
 EARLIER_WORKER = Path("harness") / "worker.py"
 """Where trees have it that import their rooms by their own names, without "stabench."."""
@@ -98,10 +103,23 @@ def write_launcher(folder: Path, name: str, side: Side) -> Path:
         "source": checkout,
         "program": EARLIER_PROGRAM,
     }
-    text = form.format(**{name: shlex.quote(str(part)) for name, part in parts.items()})
+    quoted = {name: shlex.quote(str(part)) for name, part in parts.items()}
+    own = python == Path(sys.executable).absolute()
+    text = form.format(variables=_set_back() if own else "", **quoted)
     files.write_bytes(path, text.encode())
     path.chmod(0o755)
     return path
+
+
+def _set_back() -> str:
+    """Return lines of a shell that undo what the engine keeps from other interpreters."""
+    kept = [
+        f"export {name}={shlex.quote(os.environ[name])}\n"
+        for name in NOT_PASSED
+        if name in os.environ
+    ]
+    unset = [f"unset {name}\n" for name in NO_USER_FOLDER if name not in os.environ]
+    return "".join(kept + unset)
 
 
 def write_suite(path: Path, suite: Suite) -> None:

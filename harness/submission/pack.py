@@ -186,7 +186,7 @@ def _fill_in(
         suite=cards.suite_card(record.suite),
         dataset=cards.record_dataset(record),
         run=cards.run_card(name, record),
-        hardware=cards.hardware_card(record),
+        hardware=cards.hardware_card(record, stated),
         scoring=scorer.scoring_card(),
         metrics=scores.metrics,
         latency=cards.latency_card(rows, record.suite),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from stabench.harness.report.report import report
+from stabench.harness.report.table import table
 from stabench.harness.runs import journal
 from stabench.harness.runs import results as module
 from stabench.harness.runs.journal import Row, to_json
@@ -93,6 +94,21 @@ def test_what_was_not_timed_has_no_ratio(results, tmp_path):
     assert (found.value, found.reason) == (None, "offline run: a batch has no latency")
     assert Results.read(offline.path).paired_latencies == ()
     assert results.latency_ratio("a", "nobody", "generate").value is None
+
+
+def test_a_system_that_does_everything_at_once_has_no_time_of_a_phase(tmp_path):
+    folder = FakeRun(tmp_path, n=6, systems=SYSTEMS).make()
+    folder.add_system("be", {"untimed": ["represent"]})
+    results = Results.read(folder.path)
+    whole_s = np.mean([sum(row.phase_ns.values()) for row in results.timed("be")]) / 1e9
+    reason = f"not measured apart: it does everything at once, in {whole_s:.3g} s a clip"
+    assert [results.latency("be", phase) for phase in ("represent", "generate")] == [reason] * 2
+    assert isinstance(results.latency("a", "generate"), Latency)
+    assert {(pair.a, pair.b) for pair in results.paired_latencies} == {("a", "cee")}
+    ratio = results.latency_ratio("a", "be", "generate")
+    assert (ratio.value, ratio.reason) == (None, "be does everything at once")
+    [cells] = [row.cells for row in table(folder.path) if row.system == "be"]
+    assert [cells[name].value for name in ("processing", "generation")] == [None, None]
 
 
 def test_every_statistic_of_a_report_is_computed_once(tmp_path, monkeypatch):
