@@ -96,7 +96,8 @@ class RunsElsewhere(Protocol):
 class AnswersAtOnce(Protocol):
     """Optional: a system that cannot tell its phases apart, and does everything in the last one.
 
-    The phases named here are called and not timed: they have no latency, rather than none at all.
+    The phases named here are called and do nothing that counts. What the last one takes is stored
+    as the time of all of them together, and shown as that of none.
     """
 
     untimed: tuple[str, ...]

@@ -120,7 +120,6 @@ class Worker:
             "sample_rate_hz": self._system.sample_rate,
             "speech_rate_hz": self._speech_rate_hz,
             "reads_caption": self._reads_caption,
-            **({"untimed": self._untimed} if self._untimed else {}),
             "torch_threads": self._threads,
             "python": None if self._elsewhere else platform.python_version(),
             "packages": {} if self._elsewhere else environment.versions_in_use(PACKAGES),
@@ -210,10 +209,13 @@ class Worker:
 
     def _add_times(self, draft: _Draft, phase: str) -> None:
         """Add the times of the phase that has just run, unless the system says it did nothing."""
-        if phase not in self._untimed:
-            fields = draft.fields
-            fields["phase_ns"] = {**fields["phase_ns"], **self._clock.phase_ns}
-            fields["spans"] = (*fields["spans"], *self._clock.spans)
+        if phase in self._untimed:
+            return
+        # The time of all that could not be told apart must not pass for that of one phase.
+        name = journal.JOINED.join((*self._untimed, phase))
+        spans = (span._replace(phase=name) for span in self._clock.spans)
+        draft.fields["phase_ns"] |= {name: self._clock.phase_ns[phase]}
+        draft.fields["spans"] += tuple(spans)
 
     def _keep_output(self, draft: _Draft, waveform: Any) -> None:
         """Check one output, hash it, and write that of the first repeat. May raise Refused."""

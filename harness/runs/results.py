@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stabench.harness.runs import audio_digest, metrics_file
-from stabench.harness.runs.journal import REMAINDER, Row, Span
+from stabench.harness.runs.journal import JOINED, REMAINDER, Row, Span
 from stabench.harness.runs.journal import Row as Trial
 from stabench.harness.runs.metrics_file import (
     DifferenceRecord,
@@ -150,20 +150,15 @@ class Results:
             return self.untimed or ""
         rows = self.timed(system)
         measured = [row.phase_ns[phase] for row in rows if phase in row.phase_ns]
-        if rows and system in self.at_once:
-            whole_s = sum(sum(row.phase_ns.values()) for row in rows) / len(rows) / 1e9
-            return f"not measured apart: it does everything at once, in {whole_s:.3g} s a clip"
         if not measured and rows:
+            whole_ns = [ns for row in rows for name, ns in row.phase_ns.items() if JOINED in name]
+            if whole_ns:
+                mean_s = sum(whole_ns) / len(whole_ns) / 1e9
+                return f"not measured apart: it does everything at once, in {mean_s:.3g} s a clip"
             return f"not run (--phase {self.run.record.request.phase})"
         clips = [row.clip for row in rows if phase in row.phase_ns]
         protocol = self.run.suite.protocol
         return Latency(measured, clips, resamples=protocol.bootstrap, seed=protocol.seed)
-
-    @cached_property
-    def at_once(self) -> frozenset[str]:
-        """Names of the systems whose last phase holds the time of all."""
-        about = self.run.about_systems() if self.run else {}
-        return frozenset(name for name, words in about.items() if words.get("untimed"))
 
     @cached_property
     def paired_latencies(self) -> tuple[DifferenceRecord, ...]:
@@ -174,9 +169,7 @@ class Results:
         """
         if self.run is None:
             return ()
-        protocol = self.run.suite.protocol
-        # A time that holds two phases is no time of one.
-        names = [use.name for use in self.run.suite.systems if use.name not in self.at_once]
+        names, protocol = [use.name for use in self.run.suite.systems], self.run.suite.protocol
         records = []
         for phase, column, unit_ns in self.task.phases:
             times = {name: clip_times(self.timed(name), phase) for name in names}
@@ -194,8 +187,6 @@ class Results:
         """
         if self.run is None or self.untimed:
             return Estimate.missing(self.untimed or "not timed")
-        if whole := self.at_once & {a, b}:
-            return Estimate.missing(f"{min(whole)} does everything at once")
         mine, theirs = (clip_times(self.timed(name), phase) for name in (a, b))
         clips = [clip for clip in mine if clip in theirs]
         if len(clips) < 2:
