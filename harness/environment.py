@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -96,6 +97,25 @@ def versions(names: Iterable[str]) -> dict[str, str]:
         with suppress(metadata.PackageNotFoundError):
             present[name] = metadata.version(name)
     return present
+
+
+def versions_in_use(names: Iterable[str]) -> dict[str, str]:
+    """Return the same, but of a module that was imported from elsewhere the version it states."""
+    known = versions(names)
+    for name in names:
+        module = sys.modules.get(name)
+        stated, path = getattr(module, "__version__", None), getattr(module, "__file__", None)
+        if stated and path and not _is_of_distribution(name, Path(path)):
+            known[name] = str(stated)
+    return known
+
+
+def _is_of_distribution(name: str, path: Path) -> bool:
+    try:
+        folder = Path(str(metadata.distribution(name).locate_file("")))
+    except metadata.PackageNotFoundError:
+        return False
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 def cpu_model() -> str:

@@ -18,6 +18,8 @@ from stabench.harness.errors import MissingError, StabenchError, unknown
 BUILT_IN: dict[str, dict[str, str]] = {
     "systems": {
         "cascade": "stabench.systems.cascade.compose:cascade",
+        "command": "stabench.systems.command:Command",
+        "http": "stabench.systems.http:Http",
         "oracle-audioldm2": "stabench.systems.cascade.registry:oracle_audioldm2",
         "oracle-audit": "stabench.systems.cascade.registry:oracle_audit",
         "oracle-ezaudio": "stabench.systems.cascade.registry:oracle_ezaudio",

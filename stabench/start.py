@@ -12,6 +12,8 @@ from pathlib import Path
 
 def main() -> None:
     place = Path(__file__).resolve().with_name("__init__.py")
+    # Python puts a script's folder first, but for PYTHONSAFEPATH, which a wrapper may drop.
+    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != place.parent]
     spec = spec_from_file_location("stabench", place)
     assert spec is not None
     assert spec.loader is not None

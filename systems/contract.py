@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -79,6 +79,36 @@ class Eager(Protocol):
 
     def eager(self) -> AbstractContextManager[None]:
         """Inside, the same arithmetic is launched operation by operation."""
+
+
+class RunsElsewhere(Protocol):
+    """Optional: a system whose work is done by another program, which the worker only asks.
+
+    Memory, GPU and package versions of the worker are not the system's, and are not recorded.
+    """
+
+    runs_elsewhere: ClassVar[bool] = True
+
+    def usable(self) -> bool:
+        """Return False when no further clip can be run: the next one gets a new worker."""
+
+
+class AnswersAtOnce(Protocol):
+    """Optional: a system that cannot tell its phases apart, and does everything in the last one.
+
+    The phases named here are called and do nothing that counts. What the last one takes is stored
+    as the time of all of them together, and shown as that of none.
+    """
+
+    untimed: tuple[str, ...]
+
+
+@runtime_checkable
+class AddsStages(Protocol):
+    """What the `spans` of a timed clip can do besides: take a stage that was timed elsewhere."""
+
+    def add(self, name: str, wall_ns: int) -> None:
+        """Add a stage to the running phase. Raises ValueError when it does not fit into it."""
 
 
 class Transcript(NamedTuple):

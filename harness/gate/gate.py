@@ -1,4 +1,4 @@
-"""The gate: a run against a baseline, under a policy. Pure; gate_run.py reads and writes."""
+"""The gate: a run against a baseline, under a policy. Pure; command.py reads and writes."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from stabench.harness import files
 from stabench.harness.compare.evidence import Evidence, SystemEvidence
 from stabench.harness.errors import MissingError, StabenchError
+from stabench.harness.runner.interpreters import NO_USER_FOLDER, NOT_PASSED
 from stabench.harness.suites.suite import Suite, parse
 
 # Suffixes of the two names of a system.
@@ -21,14 +22,18 @@ BASE, HEAD = "+base", "+head"
 # It is called as an interpreter is: `shift` drops the engine's own start.py.
 LAUNCHER = """#!/bin/sh
 # Workers import the source tree that belongs to their side, whatever tree the engine runs from.
-shift
-exec {python} {start} "$@"
+{variables}case $1 in
+*/start.py) shift; exec {python} {start} "$@" ;;
+*) exec {python} "$@" ;;
+esac
 """
 START = Path("stabench") / "start.py"
 EARLIER_LAUNCHER = """#!/bin/sh
-PYTHONPATH={source}
-export PYTHONPATH
-exec {python} -c {program}
+{variables}export PYTHONPATH={source}
+case $1 in
+*/start.py) exec {python} -c {program} ;;
+*) exec {python} "$@" ;;
+esac
 """
 # Where it lies in earlier trees, which import their rooms without "stabench.".
 EARLIER_WORKER = Path("harness") / "worker.py"
@@ -100,10 +105,23 @@ def write_launcher(folder: Path, name: str, side: Side) -> Path:
         "source": checkout,
         "program": EARLIER_PROGRAM,
     }
-    text = form.format(**{name: shlex.quote(str(part)) for name, part in parts.items()})
+    quoted = {name: shlex.quote(str(part)) for name, part in parts.items()}
+    own = python == Path(sys.executable).absolute()
+    text = form.format(variables=_set_back() if own else "", **quoted)
     files.write_bytes(path, text.encode())
     path.chmod(0o755)
     return path
+
+
+def _set_back() -> str:
+    """Return lines of a shell that undo what the engine keeps from other interpreters."""
+    kept = [
+        f"export {name}={shlex.quote(os.environ[name])}\n"
+        for name in NOT_PASSED
+        if name in os.environ
+    ]
+    unset = [f"unset {name}\n" for name in NO_USER_FOLDER if name not in os.environ]
+    return "".join(kept + unset)
 
 
 def write_suite(path: Path, suite: Suite) -> None:

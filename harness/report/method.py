@@ -12,6 +12,7 @@ from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import REFUSED as RANDOM
 from stabench.harness.runs.run_folder import Record
 from stabench.harness.scoring.examination import COMMAND
+from stabench.harness.suites.suite import SystemUse
 
 # Digits of a sha256 that are shown; all of them are in report.json.
 DIGEST = 12
@@ -91,7 +92,16 @@ def _describe_systems(results: Results) -> Section:
     heads = ("System", "Registered as", "Options", "Output (Hz)", "Says of itself")
     grid = Grid(tuple(map(Head, heads)), tuple(lines))
     notes = tuple(f"{use.name}: {use.note}" for use in uses if use.note)
+    notes += tuple(
+        _describe_interpreter(use, about.get(use.name, {})) for use in uses if use.python
+    )
     return Section("systems", "Systems", grid=grid, points=notes, only="markdown")
+
+
+def _describe_interpreter(use: SystemUse, about: dict[str, Any]) -> str:
+    """Return with which Python and torch a system ran that has an interpreter of its own."""
+    torch = about.get("packages", {}).get("torch", "none")
+    return f"{use.name}: Python {about.get('python', 'unknown')}, torch {torch} ({use.python})"
 
 
 def _describe_scoring(metrics: MetricsFile) -> Section:

@@ -67,7 +67,10 @@ def load(order: Order) -> Loaded:
 def _load_system(order: Order) -> Loaded:
     factory = registry.attribute(order.target)
     registry.check_options("options", factory, order.options)
-    system = factory(**order.options)
+    try:
+        system = factory(**order.options)
+    except ValueError as error:
+        raise StabenchError(f"options: {' '.join(str(error).split())}") from error
     for method in ("load", *load_task(order.task).phase_names):
         if not callable(getattr(system, method, None)):
             raise StabenchError(f"it has no method '{method}'; see systems/contract.py")

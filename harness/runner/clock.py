@@ -23,6 +23,7 @@ class Clock:
         self._phase: str | None = None
         self._stage: str | None = None
         self._stages: dict[str, Span] = {}
+        self._start_ns = 0
         self.reset()
 
     def reset(self) -> None:
@@ -36,7 +37,7 @@ class Clock:
         self._phase, self._stage, self._stages = name, None, {}
         # What the device still has to do is of the phase before.
         self._device.synchronize()
-        start_ns = self._now()
+        start_ns = self._start_ns = self._now()
         try:
             yield
             # A GPU runs behind the host: without this wait its work would count for nobody.
@@ -49,13 +50,8 @@ class Clock:
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
         """Time one stage of the running phase. Raises RuntimeError when used out of place."""
-        if self._phase is None:
-            raise RuntimeError(f"stage '{name}' is outside represent and generate; move it inside")
-        if self._stage is not None:
-            raise RuntimeError(
-                f"stage '{name}' is inside stage '{self._stage}'; close the outer one first"
-            )
-        phase, self._stage = self._phase, name
+        phase = self._check_place(name)
+        self._stage = name
         start_ns, start = self._now(), self._device.mark()
         try:
             yield
@@ -71,3 +67,29 @@ class Clock:
             wall_ns += earlier.wall_ns
             device_ns = None if device_ns is None else device_ns + (earlier.device_ns or 0)
         self._stages[name] = Span(phase, name, wall_ns, device_ns)
+
+    def add(self, name: str, wall_ns: int) -> None:
+        """Add a stage of the running phase that was timed by whoever ran it, another process.
+
+        Raises RuntimeError when used out of place, ValueError when the stages do not fit into the
+        time that the phase has taken so far.
+        """
+        phase = self._check_place(name)
+        passed_ns = self._now() - self._start_ns
+        claimed_ns = wall_ns + sum(span.wall_ns for span in self._stages.values())
+        if wall_ns < 0 or claimed_ns > passed_ns:
+            raise ValueError(
+                f"stage '{name}' of {wall_ns} ns: stages of {claimed_ns} ns in {passed_ns} ns"
+            )
+        earlier = self._stages.get(name)
+        wall_ns += earlier.wall_ns if earlier else 0
+        self._stages[name] = Span(phase, name, wall_ns)
+
+    def _check_place(self, name: str) -> str:
+        if self._phase is None:
+            raise RuntimeError(f"stage '{name}' is outside represent and generate; move it inside")
+        if self._stage is not None:
+            raise RuntimeError(
+                f"stage '{name}' is inside stage '{self._stage}'; close the outer one first"
+            )
+        return self._phase

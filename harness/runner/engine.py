@@ -7,6 +7,7 @@ from stabench.harness import registry
 from stabench.harness.datasets.dataset import clip_seed
 from stabench.harness.errors import StabenchError, TooManyFailures
 from stabench.harness.runner.adapter import Order
+from stabench.harness.runner.interpreters import Wanted, check_interpreters
 from stabench.harness.runner.profiles import Profiles
 from stabench.harness.runner.progress import Progress
 from stabench.harness.runner.schedule import Batch, Turn, batches, blocks, warmups
@@ -84,11 +85,9 @@ class Engine:
     def _start_supervisors(self, pending: list[Batch]) -> Iterator[dict[str, Supervisor]]:
         """Yield a started worker for each system with work to do; all are ended on the way out."""
         wanted = {batch[0].system for batch in pending} | {*self._profiles.wanted()}
-        crew = {
-            use.name: self._make_supervisor(use)
-            for use in self._suite.systems
-            if use.name in wanted
-        }
+        uses = [use for use in self._suite.systems if use.name in wanted]
+        self._check_interpreters(uses)
+        crew = {use.name: self._make_supervisor(use) for use in uses}
         try:
             # All begin before the first is waited for: they load at the same time.
             for supervisor in crew.values():
@@ -102,6 +101,21 @@ class Engine:
         finally:
             for supervisor in crew.values():
                 supervisor.kill()
+
+    def _check_interpreters(self, uses: list[SystemUse]) -> None:
+        """Raise MissingError for what other interpreters lack, before anything is loaded."""
+        systems = [
+            Wanted(use.name, use.python, registry.target("systems", use.use))
+            for use in uses
+            if use.python is not None
+        ]
+        if systems and self._request.in_process:
+            raise StabenchError(
+                f"system '{systems[0].system}' has an interpreter of its own, "
+                f"'{systems[0].python}'; run it without --in-process"
+            )
+        limit_s = self._suite.run.startup_timeout_s
+        check_interpreters(systems, self._request.device, limit_s)
 
     def _make_supervisor(self, use: SystemUse) -> Supervisor:
         settings = self._suite.run

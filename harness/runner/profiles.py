@@ -6,9 +6,9 @@ from stabench.harness.errors import StabenchError, one_line
 from stabench.harness.profiling import costs_file, roofline
 from stabench.harness.profiling.costs_file import CostsFile
 from stabench.harness.profiling.profile import unprofiled
+from stabench.harness.runner.interpreters import environment
 from stabench.harness.runner.supervisor import Supervisor
 from stabench.harness.runner.worker import Job
-from stabench.harness.runner.worker_process import environment
 from stabench.harness.runs.results import timed
 from stabench.harness.runs.run_folder import RunFolder
 

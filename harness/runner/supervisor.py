@@ -22,6 +22,8 @@ class Connection(Protocol):
 
     def alive(self) -> bool: ...
 
+    def death(self) -> WorkerLost: ...
+
     def begin(self, order: Order) -> None: ...
 
     def ready(self, timeout_s: float) -> dict[str, Any]: ...
@@ -95,7 +97,7 @@ class Supervisor:
             elif self._worker.alive():
                 return
             else:
-                self._bury(WorkerLost("worker-died", "the worker died while idle"))
+                self._bury(self._worker.death())
 
     def run(self, jobs: Sequence[Job]) -> Iterator[list[Row]]:
         """Yield the rows of the jobs, in lists to be journalled whole; first the warm-ups."""

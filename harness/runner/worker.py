@@ -1,9 +1,12 @@
 """The worker: one system under the clock, in a process that speaks JSON lines on pipes."""
 
+import faulthandler
 import json
 import os
 import platform
 import queue
+import shutil
+import signal
 import sys
 import threading
 import traceback
@@ -12,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from stabench.harness import environment, files, registry
-from stabench.harness.device import device, limit_threads
+from stabench.harness.device import Cpu, device, limit_threads
 from stabench.harness.errors import MissingError, StabenchError, one_line
 from stabench.harness.profiling.profile import Profile, Work, profile, unprofiled
 from stabench.harness.runner import adapter
@@ -26,6 +29,7 @@ from stabench.harness.runner.adapter import (
     transcript,
 )
 from stabench.harness.runner.clock import Clock
+from stabench.harness.runner.last_words import ASK
 from stabench.harness.runs import journal
 from stabench.harness.runs.journal import Failure, Row, timestamp
 from stabench.harness.tasks.task import DEFAULT, load_task
@@ -37,6 +41,8 @@ UTTERANCE = "stabench.systems.contract:Utterance"
 
 SPEECH_RATE_HZ = 16_000
 PACKAGES = ("numpy", "torch", "transformers", "diffusers", "soundfile")
+SCRATCH = "STABENCH_SCRATCH"
+"""Variable that names a folder for files of a worker's systems; it goes when the worker ends."""
 
 
 class Job(NamedTuple):
@@ -88,10 +94,20 @@ class Worker:
         self._order = order
         self._device = device(order.device)
         self._system, self._provenance = adapter.load(order)
+        # What is done elsewhere has no memory, no GPU and no versions that are seen from here.
+        self._elsewhere = getattr(self._system, "runs_elsewhere", False)
+        if self._elsewhere:
+            self._device = Cpu()
         self._clock = Clock(self._device)
         names = load_task(order.task).phase_names
         self._last = names[-1]
         self._phases = names if order.phase == "all" else names[: names.index(order.phase) + 1]
+        self._untimed = tuple(getattr(self._system, "untimed", ()))
+        if self._untimed and order.phase != "all":
+            raise StabenchError(
+                f"system '{order.system}' does everything at once: there is no "
+                f"'{self._untimed[0]}' to time; run all phases"
+            )
         self._utterance_type = registry.attribute(UTTERANCE)
         self._speech_rate_hz = getattr(self._system, "speech_rate_hz", SPEECH_RATE_HZ)
         self._reads_caption = getattr(self._system, "reads_caption", False)
@@ -105,8 +121,8 @@ class Worker:
             "speech_rate_hz": self._speech_rate_hz,
             "reads_caption": self._reads_caption,
             "torch_threads": self._threads,
-            "python": platform.python_version(),
-            "packages": environment.versions(PACKAGES),
+            "python": None if self._elsewhere else platform.python_version(),
+            "packages": {} if self._elsewhere else environment.versions_in_use(PACKAGES),
         }
 
     def run(self, jobs: list[Job]) -> list[Row]:
@@ -118,7 +134,7 @@ class Worker:
         drafts = [self._begin(first, job) for job in jobs]
         for phase in later:
             self._continue(phase, [draft for draft in drafts if draft.error is None])
-        peak_bytes = self._device.peak_bytes()
+        peak_bytes = None if self._elsewhere else self._device.peak_bytes()
         return [draft.finish(self._order.system, peak_bytes) for draft in drafts]
 
     def profile(self, job: Job) -> Profile:
@@ -131,12 +147,15 @@ class Worker:
             return unprofiled(_make_failure(error).message, job.clip)
 
     def usable(self) -> bool:
-        """Return False when the device is broken for good, as CUDA is after an illegal access."""
+        """Return False when no further clip can be run.
+
+        The device is broken for good, as CUDA is after an illegal access, or the system says so.
+        """
         try:
             self._device.synchronize()
         except RuntimeError:
             return False
-        return True
+        return getattr(self._system, "usable", lambda: True)()
 
     def _begin(self, phase: str, job: Job) -> _Draft:
         draft = _Draft(job)
@@ -148,7 +167,8 @@ class Worker:
             with self._clock.phase(phase):
                 representation = getattr(self._system, phase)(utterance, self._clock)
             draft.hand_on(representation, phase)
-            draft.fields.update(phase_ns=dict(self._clock.phase_ns), spans=tuple(self._clock.spans))
+            draft.fields.update(phase_ns={}, spans=())
+            self._add_times(draft, phase)
         except (Exception, SystemExit) as error:
             draft.error = _make_failure(error)
         return draft
@@ -177,11 +197,8 @@ class Worker:
                 draft.error = _make_failure(error)
             return
         for draft, output in zip(drafts, outputs, strict=True):
-            draft.fields.update(
-                batch=len(drafts),
-                phase_ns={**draft.fields["phase_ns"], **self._clock.phase_ns},
-                spans=(*draft.fields["spans"], *self._clock.spans),
-            )
+            draft.fields.update(batch=len(drafts))
+            self._add_times(draft, phase)
             try:
                 if phase == self._last:
                     self._keep_output(draft, output)
@@ -189,6 +206,16 @@ class Worker:
                     draft.hand_on(output, phase)
             except Refused as refused:
                 draft.error = refused.failure
+
+    def _add_times(self, draft: _Draft, phase: str) -> None:
+        """Add the times of the phase that has just run, unless the system says it did nothing."""
+        if phase in self._untimed:
+            return
+        # The time of all that could not be told apart must not pass for that of one phase.
+        name = journal.JOINED.join((*self._untimed, phase))
+        spans = (span._replace(phase=name) for span in self._clock.spans)
+        draft.fields["phase_ns"] |= {name: self._clock.phase_ns[phase]}
+        draft.fields["spans"] += tuple(spans)
 
     def _keep_output(self, draft: _Draft, waveform: Any) -> None:
         """Check one output, hash it, and write that of the first repeat. May raise Refused."""
@@ -222,7 +249,11 @@ class Service:
             if self._worker is None:
                 order = Order(**request["order"])
                 self._worker = Worker(order._replace(task=request.get("task", DEFAULT)))
-                return {"about": self._worker.about()}
+                about = self._worker.about()
+                if request.get("foreign") and about["packages"]:
+                    # run.json holds those of the engine's interpreter only.
+                    about["packages"] = {**environment.installed(), **about["packages"]}
+                return {"about": about}
             if "profile" in request:
                 costs = self._worker.profile(Job(*request["profile"]))
                 return {"profile": asdict(costs), "usable": self._worker.usable()}
@@ -237,6 +268,9 @@ class Service:
 
 def main() -> None:
     """Serve until the engine closes the pipe or dies, which ends this process at once."""
+    # The log says where a fatal signal struck, and where the system is when the engine asks.
+    faulthandler.enable(all_threads=False)
+    faulthandler.register(ASK, all_threads=False)
     # The system must not read our requests, nor print among our replies: both pipes move to
     # descriptors that it does not know, /dev/null and the log take their places.
     requests = os.fdopen(os.dup(0), "rb")
@@ -247,7 +281,8 @@ def main() -> None:
     os.dup2(2, 1)
     sys.stdout = sys.stderr
     inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(requests, inbox), daemon=True).start()
+    listening = (requests, inbox, os.environ.get(SCRATCH))
+    threading.Thread(target=_listen, args=listening, daemon=True).start()
     service = Service()
     while True:
         reply = service.answer(json.loads(inbox.get()))
@@ -255,10 +290,15 @@ def main() -> None:
         replies.flush()
 
 
-def _listen(requests: BinaryIO, inbox: "queue.SimpleQueue[bytes]") -> None:
+def _listen(requests: BinaryIO, inbox: "queue.SimpleQueue[bytes]", scratch: str | None) -> None:
     for line in requests:
         inbox.put(line)
-    os._exit(0)  # at once: the main thread may be deep in a clip that nobody waits for
+    # At once: the main thread may be deep in a clip that nobody waits for.
+    if scratch:
+        shutil.rmtree(scratch, ignore_errors=True)
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)  # with the processes that the system started
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,18 +17,32 @@ from pydantic import TypeAdapter
 
 from stabench.harness.environment import START
 from stabench.harness.errors import MissingError, StabenchError
+from stabench.harness.formatting import plain
 from stabench.harness.profiling.profile import Profile
 from stabench.harness.runner.adapter import LoadFailed, Order
-from stabench.harness.runner.worker import Job, Worker
+from stabench.harness.runner.interpreters import add_remedy, environment, find_program
+from stabench.harness.runner.last_words import (
+    ASK,
+    describe_ending,
+    find_last_words,
+    find_place,
+    measure_log,
+    read_since,
+)
+from stabench.harness.runner.worker import SCRATCH, Job, Worker
 from stabench.harness.runs import journal
 from stabench.harness.runs.journal import Row
 
 SOURCE = START.parents[1]
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-# The log has each print at once, even of a worker that is killed; no file of the folder in which
-# the command runs is imported in place of a module.
-FLAGS = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
 REFUSALS = {"missing": MissingError, "usage": StabenchError, "load-failed": LoadFailed}
+POLL_S = 0.5
+"""How often a worker that does not answer is looked at."""
+GRACE_S = 5.0
+"""How long a worker may take to end by itself when its pipe or its input has closed."""
+STACK_S = 2.0
+"""How long a worker may take to say where it is."""
+LONGEST_QUOTE = 60
+"""Bytes that are shown of what is no reply."""
 
 
 class WorkerLost(Exception):
@@ -45,7 +60,9 @@ class WorkerProcess:
     """
 
     def __init__(self, python: str | None, threads: int, log: Path) -> None:
-        command = [python or sys.executable, str(START), "stabench.harness.runner.worker"]
+        self._python, self._log = python, log
+        self._scratch = tempfile.mkdtemp(prefix="stabench-")
+        command = [find_program(python), str(START), "stabench.harness.runner.worker"]
         try:
             with log.open("ab") as output:
                 self._process = subprocess.Popen(
@@ -53,32 +70,46 @@ class WorkerProcess:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=output,
-                    env=environment(threads),
                     # `select` sees what is in the pipe, but nothing that Python has buffered.
+                    env={**environment(threads, python), SCRATCH: self._scratch},
                     bufsize=0,
                     # Its own group, so that it can be killed with all that it started, and so
                     # that Ctrl-C on the terminal reaches the engine alone.
                     start_new_session=True,
                 )
-        except (FileNotFoundError, PermissionError) as error:
+        except OSError as error:
+            shutil.rmtree(self._scratch, ignore_errors=True)
             raise MissingError(f"interpreter '{python}' cannot be run: {error.strerror}") from error
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._input, self._output = self._process.stdin, self._process.stdout
         self._received = bytearray()
+        self._doing = "while it started"
+        self._log_start = measure_log(log)
+        self._lost: WorkerLost | None = None
+        self._ended = False
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
     def alive(self) -> bool:
-        return self._process.poll() is None
+        if self._process.poll() is None:
+            return True
+        self.kill()
+        return False
+
+    def death(self) -> WorkerLost:
+        """Return how a process that is not alive ended: by its last words, or by our own hand."""
+        self.kill()
+        return self._lost or self._describe_death()
 
     def begin(self, order: Order) -> None:
         """Have the system loaded; `ready` waits for that."""
         # Apart from the rest: a worker of an older tree, beside ours in a gate, knows no tasks.
         value = order._asdict()
-        self._send({"task": value.pop("task"), "order": value})
+        request = {"task": value.pop("task"), "foreign": self._python is not None, "order": value}
+        self._send(request, "while loading")
 
     def ready(self, timeout_s: float) -> dict[str, Any]:
         """Return what the worker says of its loaded system.
@@ -89,56 +120,76 @@ class WorkerProcess:
 
     def run(self, jobs: Sequence[Job], timeout_s: float) -> list[Row]:
         """Return one row a job. Raises WorkerLost, or OSError when an output cannot be written."""
-        self._send({"jobs": jobs})
+        others = f" and {len(jobs) - 1} more" if len(jobs) > 1 else ""
+        self._send({"jobs": jobs}, f"in clip {jobs[0].clip}{others}")
         reply = self._read_reply(timeout_s)
-        # The device is broken for good: the next clips get a new worker.
+        rows = [journal.from_json(row) for row in reply["rows"]]
         if not reply["usable"]:
-            self.kill()
-        return [journal.from_json(row) for row in reply["rows"]]
+            self._replace([row.error.message for row in rows if row.error])
+        self._doing = "while idle"
+        return rows
 
     def profile(self, job: Job, timeout_s: float) -> Profile:
         """Return what one clip costs beyond time. Raises WorkerLost."""
-        self._send({"profile": job})
+        self._send({"profile": job}, f"while it was profiled in clip {job.clip}")
         reply = self._read_reply(timeout_s)
         if not reply["usable"]:
-            self.kill()
+            self._replace(reply["profile"]["failures"])
+        self._doing = "while idle"
         return TypeAdapter(Profile).validate_python(reply["profile"])
 
     def close(self) -> None:
         """Let the process end by closing its input; kill it when it does not."""
         self._input.close()
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=5)
+            self._process.wait(timeout=GRACE_S)
         self.kill()
 
     def kill(self) -> None:
-        """End the process and all that it started."""
-        if self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                # The whole group: a system may have started processes of its own.
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        """End the process and all that it started, and remove what they left in their folder."""
+        if self._ended:
+            return
+        self._ended = True
+        # The whole group, also of a process that has ended: what it started may go on.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
         self._input.close()
         self._output.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def _send(self, request: dict[str, Any]) -> None:
+    def _replace(self, reasons: Sequence[str]) -> None:
+        """End a worker that can run no further clip: the next ones get a new one."""
+        why = f" after: {reasons[-1]}" if reasons else ""
+        message = f"stabench ended the worker, which could run no further clip{why}"
+        self._lost = WorkerLost("worker-died", message)
+        self.kill()
+
+    def _send(self, request: dict[str, Any], doing: str) -> None:
         """Write a request; of a worker that has died, the reply will tell."""
+        self._doing, self._log_start = doing, measure_log(self._log)
         data = json.dumps(request).encode() + b"\n"
         with suppress(BrokenPipeError):
             while data:
                 data = data[self._input.write(data) :]
 
     def _read_reply(self, timeout_s: float) -> dict[str, Any]:
+        line = b""
         try:
-            reply = json.loads(self._read_line(time.monotonic() + timeout_s))
+            line = self._read_line(time.monotonic() + timeout_s)
+            reply = json.loads(line)
         except TimeoutError:
-            self.kill()
-            raise WorkerLost(
-                "timeout", f"no answer within {timeout_s:g} s; the worker was killed"
+            late = f"no answer within {timeout_s:g} s {self._doing}{self._ask_place()}"
+            raise self._end(f"{late}; stabench killed the worker", "timeout") from None
+        except ValueError:
+            words = plain(line[:LONGEST_QUOTE].decode(errors="replace"))
+            raise self._end(
+                f"something wrote '{words}' into the pipe of the worker's replies {self._doing}; "
+                "stabench killed the worker"
             ) from None
         if "refused" in reply:
             self.kill()
-            raise REFUSALS[reply["refused"]](reply["message"])
+            raise REFUSALS[reply["refused"]](add_remedy(reply["message"], self._python))
         if "disk" in reply:
             raise OSError(*reply["disk"])
         return reply
@@ -150,22 +201,62 @@ class WorkerProcess:
         """
         while b"\n" not in self._received:
             left_s = max(0.0, deadline_s - time.monotonic())
-            if not select.select([self._output], [], [], left_s)[0]:
-                raise TimeoutError
+            # A process that the worker forked may hold the pipe open beyond the worker's end.
+            ended = self._process.poll() is not None
+            if not select.select([self._output], [], [], 0 if ended else min(left_s, POLL_S))[0]:
+                if ended:
+                    raise self.death()
+                if not left_s:
+                    raise TimeoutError
+                continue
             part = self._output.read(1 << 16)
             if not part:
-                # The pipes of a process close when it ends: its exit status is known already.
-                self.kill()
-                status = self._process.returncode
-                if status >= 0:
-                    raise WorkerLost("worker-died", f"the worker died: exit code {status}")
-                # Popen gives the number of the signal that ended the process as a negative status.
-                name = signal.Signals(-status).name
-                hint = " (often the kernel, out of memory)" if name == "SIGKILL" else ""
-                raise WorkerLost("worker-died", f"the worker died: {name}{hint}")
+                self._await_end()
+                raise self.death()
             self._received += part
         line, _, self._received = self._received.partition(b"\n")
         return bytes(line)
+
+    def _await_end(self) -> None:
+        """Wait for the exit status of a process whose pipe has closed, a moment before it ends."""
+        try:
+            self._process.wait(timeout=GRACE_S)
+        except subprocess.TimeoutExpired:
+            self._end(
+                f"the worker closed the pipe of its replies {self._doing} and did not end; "
+                "stabench killed it"
+            )
+
+    def _ask_place(self) -> str:
+        """Return where a worker that does not answer is, as it writes it to its log; or nothing."""
+        start, deadline_s = measure_log(self._log), time.monotonic() + STACK_S
+        with suppress(ProcessLookupError):
+            self._process.send_signal(ASK)
+        text, before = "", None
+        # The stack is written line by line: it is whole when nothing more is added.
+        while (not text or text != before) and time.monotonic() < deadline_s:
+            before = text
+            time.sleep(0.02)
+            text = read_since(self._log, start)
+        place = find_place(text)
+        return f", at {place}" if place else ""
+
+    def _end(self, message: str, kind: str = "worker-died") -> WorkerLost:
+        """Kill the process and return what became of it, with the place of its log."""
+        self.kill()
+        self._lost = WorkerLost(kind, f"{message} ({self._name_log()})")
+        return self._lost
+
+    def _describe_death(self) -> WorkerLost:
+        text = read_since(self._log, self._log_start)
+        words, place = find_last_words(text), find_place(text)
+        last = f", its last words: {words}" if words else ", without a word"
+        ending = describe_ending(self._process.returncode) + (f" at {place}" if place else "")
+        message = f"the worker died {self._doing}: {ending}{last} ({self._name_log()})"
+        return WorkerLost("worker-died", message)
+
+    def _name_log(self) -> str:
+        return f"{self._log.parent.name}/{self._log.name}"
 
 
 class InProcess:
@@ -177,6 +268,9 @@ class InProcess:
 
     def alive(self) -> bool:
         return True
+
+    def death(self) -> WorkerLost:
+        raise AssertionError("it lives as long as the engine")
 
     def begin(self, order: Order) -> None:
         self._order = order
@@ -198,9 +292,3 @@ class InProcess:
         self._worker = None
 
     kill = close
-
-
-def environment(threads: int) -> dict[str, str]:
-    """Return ours, with the number of CPU threads fixed, and no imports from the folder of work."""
-    fixed = dict.fromkeys(THREAD_VARIABLES, str(threads))
-    return {**os.environ, **fixed, **FLAGS}

@@ -14,6 +14,8 @@ from stabench.harness.errors import StabenchError
 
 # Name of what a phase took beyond its marked stages.
 REMAINDER = "(remainder)"
+# Between the names of phases that a system cannot tell apart: their time is that of no phase.
+JOINED = "+"
 
 
 class Span(NamedTuple):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stabench.harness.runs import audio_digest, metrics_file
-from stabench.harness.runs.journal import REMAINDER, Row, Span
+from stabench.harness.runs.journal import JOINED, REMAINDER, Row, Span
 from stabench.harness.runs.journal import Row as Trial
 from stabench.harness.runs.metrics_file import (
     DifferenceRecord,
@@ -160,6 +160,10 @@ class Results:
         rows = self.timed(system)
         measured = [(row.clip, wall) for row in rows if (wall := timing.read(row)) is not None]
         if not measured and rows:
+            whole_ns = [ns for row in rows for name, ns in row.phase_ns.items() if JOINED in name]
+            if whole_ns:
+                mean_s = sum(whole_ns) / len(whole_ns) / 1e9
+                return f"not measured apart: it does everything at once, in {mean_s:.3g} s a clip"
             return f"not run (--phase {self.run.record.request.phase})"
         clips, walls_ns = [clip for clip, _ in measured], [wall for _, wall in measured]
         settings = self.run.suite.run
@@ -244,9 +248,9 @@ def list_timings(task: Task) -> tuple[Timing, ...]:
         return row.phase_ns.get(name)
 
     def read_total(row: Row) -> float | None:
-        # A row that stopped after a phase has no total.
-        whole = all(name in row.phase_ns for name in task.phase_names)
-        return float(sum(row.phase_ns[name] for name in task.phase_names)) if whole else None
+        # A row that stopped after a phase has no total; one that did all at once has nothing else.
+        names = JOINED.join(row.phase_ns).split(JOINED)
+        return sum(row.phase_ns.values()) if set(names) == set(task.phase_names) else None
 
     def read_real_time(row: Row) -> float | None:
         total_ns = read_total(row)

@@ -72,9 +72,15 @@ def run_card(name: str, record: Record) -> schema.RunCard:
     )
 
 
-def hardware_card(record: Record) -> schema.HardwareCard:
-    """Describe the machine, and how the system used it."""
+def hardware_card(record: Record, stated: dict[str, Any]) -> schema.HardwareCard:
+    """Describe the machine, and how the system used it; `stated` is what its worker told."""
     machine, use = record.environment, record.suite.systems[0]
+    python, torch = machine.python, machine.torch
+    told, packages = stated.get("python", python), stated.get("packages")
+    # Another interpreter has packages of its own; a system that is no Python has none.
+    if use.python is not None or told is None:
+        python = told if isinstance(told, str) else python
+        torch = packages.get("torch") if isinstance(packages, dict) else None
     return schema.HardwareCard(
         device=record.request.device,
         cpu=machine.cpu_model,
@@ -83,8 +89,8 @@ def hardware_card(record: Record) -> schema.HardwareCard:
         memory_bytes=machine.memory_bytes,
         gpus=tuple(schema.GpuCard(name=gpu.name, driver=gpu.driver) for gpu in machine.gpus),
         precision=use.precision or record.suite.run.precision,
-        torch=machine.torch,
-        python=machine.python,
+        torch=torch,
+        python=python,
         platform=machine.platform,
     )
 

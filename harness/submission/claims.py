@@ -30,7 +30,7 @@ def check_claims(package: Package) -> Iterator[Finding]:
         ("suite", RUN, claimed.suite, lambda: cards.suite_card(record.suite)),
         ("dataset", RUN, claimed.dataset, lambda: cards.record_dataset(record)),
         ("run", RUN, claimed.run, lambda: cards.run_card(claimed.run.id, record)),
-        ("hardware", RUN, claimed.hardware, lambda: cards.hardware_card(record)),
+        ("hardware", RUN, claimed.hardware, lambda: cards.hardware_card(record, stated)),
         ("system", RUN, claimed.system, lambda: cards.system_card(record, stated, claimed.system)),
         ("outputs", JOURNAL, bare, lambda: cards.output_cards(rows)),
         ("failed", JOURNAL, claimed.failed, lambda: cards.failed_clips(rows)),

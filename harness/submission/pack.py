@@ -23,6 +23,7 @@ from stabench.harness.submission.schema import NAME, SCHEMA, About, Submission
 from stabench.harness.submission.scorer import Scorer, Scores
 from stabench.harness.submission.sources import Sources, encode_json, invalid_fields
 
+AT_ONCE = "it does everything at once; a submission has a time of each phase"
 BLANK = "FILL IN"
 EXAMPLE = f"""\
 # What the results alone do not say. Replace every "{BLANK}"; what is
@@ -125,6 +126,7 @@ def _check(folder: RunFolder, packed: Sources) -> None:
     reasons = (
         (on_random_weights(folder, use), "it ran on random weights; they have no quality"),
         (asked.phase != "all", "--phase represent makes no sound; run all phases"),
+        (any(journal.JOINED in name for row in packed.rows for name in row.phase_ns), AT_ONCE),
         (asked.limit is not None, f"--limit {asked.limit} left clips out; run the whole dataset"),
         (asked.speech is not None, "--speech replaced the suite's dataset; run without it"),
         (len(done) < record.dataset.n, f"{len(done)} of {record.dataset.n} clips ran; resume it"),
@@ -187,7 +189,7 @@ def _fill_in(
         suite=cards.suite_card(record.suite),
         dataset=cards.record_dataset(record),
         run=cards.run_card(name, record),
-        hardware=cards.hardware_card(record),
+        hardware=cards.hardware_card(record, stated),
         scoring=scorer.scoring_card(),
         metrics=scores.metrics,
         latency=cards.latency_card(rows, record.suite),

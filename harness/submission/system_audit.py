@@ -107,6 +107,10 @@ class _Unmarked:
 def exercise(system: str, plan: Plan, package: Package, device: str = "cpu") -> Iterator[Finding]:
     """Run a system of the suite, or "path.py:Class", on a few clips and say what it does."""
     [use] = select_systems(plan.suite, (system,)).systems
+    if use.python is not None:
+        message = f"not run: it has an interpreter of its own, '{use.python}', and this is another"
+        yield error(FILE, "run", message)
+        return
     clips = [clip for clip in plan.dataset.clips if clip.id in package.submission.outputs]
     seeds = {clip: row.seed for clip, row in first_rows(package.sources.rows).items()}
     try:

@@ -1,5 +1,6 @@
 """The environment record, against what the system says of itself by other ways."""
 
+import importlib.util
 import json
 import os
 import platform
@@ -74,3 +75,16 @@ def test_the_git_state_of_a_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_versions_leave_out_what_is_not_installed() -> None:
     assert environment.versions(("numpy", "no-such-thing")) == {"numpy": np.__version__}
+
+
+def test_a_version_in_use_is_that_of_what_was_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("numpy", "torch", "no_such_package")
+    assert environment.versions_in_use(names) == environment.versions(names)
+    (tmp_path / "torch.py").write_text("__version__ = '0.0.other'\n")
+    spec = importlib.util.spec_from_file_location("torch", tmp_path / "torch.py")
+    other = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(other)
+    monkeypatch.setitem(sys.modules, "torch", other)
+    assert environment.versions_in_use(names) == {"numpy": np.__version__, "torch": "0.0.other"}

@@ -1,10 +1,12 @@
 """Toy systems for the tests of the engine: quick, without torch, faulty on demand."""
 
+import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +91,18 @@ class Toy:
             sys.exit(3)
         if self._fault == "exit":
             os._exit(7)
+        if self._fault == "words":
+            sys.stderr.write("no licence for this model")
+            sys.stderr.flush()
+            os._exit(7)
+        if self._fault == "segfault":
+            ctypes.string_at(1)
+        if self._fault == "fork":
+            self._fork()
+        if self._fault == "close":
+            _close_pipes()
+        if self._fault == "garbage":
+            _write_garbage()
         if self._fault == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         if self._fault == "hang":
@@ -97,11 +111,42 @@ class Toy:
             print("this is no JSON")
             os.write(1, b"nor is this\n")
 
+    def _fork(self) -> None:
+        """Die, with a child that holds every pipe open."""
+        child = os.fork()
+        if not child:
+            signal.pause()
+        Path(self._marker).write_text(f"{os.getpid()} {child}")
+        os.kill(os.getpid(), signal.SIGKILL)
+
     def _hang(self) -> None:
         """For ever, with a child process that would outlive a kill of the worker alone."""
         child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
         Path(self._marker).write_text(f"{os.getpid()} {child.pid}")
         signal.pause()
+
+
+def _close_pipes() -> None:
+    """Close all that is open but the three that every program has, and go on."""
+    os.closerange(3, 100)
+    signal.pause()
+
+
+def _write_garbage() -> None:
+    """Write where the replies go, whatever its number is."""
+    for number in range(3, 100):
+        with suppress(OSError):
+            os.write(number, b"this is no reply\n")
+
+
+class Whole(Toy):
+    """A system that cannot tell its phases apart, and whose work is done elsewhere."""
+
+    runs_elsewhere = True
+    untimed = ("represent",)
+
+    def usable(self) -> bool:
+        return self._fault != "broken"
 
 
 class Reader(Toy):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stabench.harness.runner.worker_process import THREAD_VARIABLES
+from stabench.harness.runner.interpreters import THREAD_VARIABLES
 from tests.checkpoints.origin import HELD
 from tests.table2 import machine
 

@@ -27,6 +27,7 @@ from stabench.harness.gate.interleaved import (
     write_suite,
 )
 from stabench.harness.runner.engine import Engine, Interrupted
+from stabench.harness.runner.interpreters import Wanted, check_interpreters, environment
 from stabench.harness.runner.schedule import blocks
 from stabench.harness.runs.run_folder import Request, RunFolder
 from stabench.harness.suites.suite import load, parse
@@ -134,6 +135,39 @@ def test_a_launcher_runs_an_earlier_tree_whose_names_are_shorter(
         check=True,
     )
     assert done.stdout == "a system of the earlier tree\n" * 2
+
+
+@pytest.mark.parametrize("side", ["checkout", "earlier"])
+def test_a_launcher_is_an_interpreter_that_can_be_asked(
+    tmp_path: Path, request: pytest.FixtureRequest, side: str
+) -> None:
+    path = write_launcher(tmp_path, "base", Side(request.getfixturevalue(side)))
+    check_interpreters([Wanted("a", str(path), "stabench.systems.recorded:Recorded")], "cpu", 60)
+
+
+def test_our_own_interpreter_keeps_the_users_variables_in_a_launcher(
+    tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/it's mine")
+    monkeypatch.delenv("PYTHONNOUSERSITE", raising=False)
+    start = checkout / "stabench" / "start.py"
+    names = ("PYTHONPATH", "PYTHONNOUSERSITE")
+    start.write_text(f"import os\nprint([os.environ.get(name) for name in {names}])\n")
+    own = write_launcher(tmp_path, "own", Side(checkout))
+    other = tmp_path / "python"
+    other.symlink_to(sys.executable)
+    theirs = write_launcher(tmp_path, "other", Side(checkout, other))
+    told = [
+        subprocess.run(
+            [path, ROOT / START, "worker"],
+            env=environment(1, str(path)),
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for path in (own, theirs)
+    ]
+    assert told == ['["/it\'s mine", None]\n', "[None, '1']\n"]
 
 
 def test_a_side_that_is_not_there(tmp_path: Path, checkout: Path) -> None:

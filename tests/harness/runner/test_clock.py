@@ -109,3 +109,30 @@ def test_a_phase_that_raises_leaves_no_times_and_the_clock_can_go_on() -> None:
     with clock.phase("represent"), clock("listen"):
         pass
     assert clock.phase_ns == {"represent": 3}
+
+
+def test_a_stage_that_was_timed_elsewhere_is_added() -> None:
+    clock = _ticking(10)
+    with clock.phase("represent"):
+        with clock("write"):
+            pass
+        clock.add("asr", 5)
+        clock.add("asr", 7)
+    assert clock.spans == [
+        Span("represent", "write", 10, None),
+        Span("represent", "asr", 12, None),
+    ]
+    assert clock.phase_ns["represent"] > 22
+
+
+def test_added_stages_fit_into_the_time_that_has_passed() -> None:
+    clock = _ticking(10)
+    with clock.phase("represent"):
+        with clock("write"):
+            pass
+        with pytest.raises(ValueError, match="stage 'asr' of 40 ns: stages of 50 ns in 30 ns"):
+            clock.add("asr", 40)
+        with pytest.raises(ValueError, match="stage 'asr' of -1 ns"):
+            clock.add("asr", -1)
+    with pytest.raises(RuntimeError, match="outside represent and generate"):
+        clock.add("asr", 1)

@@ -41,6 +41,9 @@ class ScriptedWorker:
     def alive(self) -> bool:
         return self.living
 
+    def death(self) -> WorkerLost:
+        return WorkerLost("worker-died", "the worker died while idle: exit code 3")
+
     def begin(self, order: Order) -> None:
         self._script.began += 1
 
@@ -142,6 +145,17 @@ def test_a_worker_that_died_while_idle_costs_no_clip() -> None:
     rows += _run(supervisor, "b")
     assert _outcome(rows) == {"a": "ok", "b": "ok"}
     assert script.started == 2
+
+
+def test_workers_that_die_while_idle_are_given_up_for_their_own_reason() -> None:
+    script = Script()
+    supervisor = _supervisor(script)
+    supervisor.start()
+    for _ in range(MOST_DEATHS):
+        script.workers[-1].living = False
+        supervisor.start()
+    [row] = _run(supervisor, "a")
+    assert row.error.message.endswith("the last: the worker died while idle: exit code 3")
 
 
 def test_a_worker_that_was_begun_is_the_one_that_is_used() -> None:

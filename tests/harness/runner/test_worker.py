@@ -152,6 +152,27 @@ def test_captions_are_for_systems_that_declare_it(order: Any, jobs: Any) -> None
     assert row.error.kind == "no-caption"
 
 
+def test_a_system_that_runs_elsewhere_has_no_memory_and_no_versions(order: Any, jobs: Any) -> None:
+    worker = Worker(order("Whole"))
+    about = worker.about()
+    assert (about["python"], about["packages"]) == (None, {})
+    assert _only(worker.run(jobs())).peak_memory_bytes is None
+
+
+def test_a_phase_that_cannot_be_told_apart_has_no_time(order: Any, jobs: Any) -> None:
+    row = _only(Worker(order("Whole")).run(jobs()))
+    assert (row.status, [*row.phase_ns]) == ("ok", ["represent+generate"])
+    assert [span.phase for span in row.spans] == ["represent+generate"]
+    assert row.remainder_ns("represent+generate") >= 0
+    with pytest.raises(StabenchError, match="does everything at once: there is no 'represent'"):
+        Worker(order("Whole", phase="represent"))
+
+
+def test_a_system_may_say_that_it_can_run_no_more(order: Any) -> None:
+    assert Worker(order("Whole")).usable()
+    assert not Worker(order("Whole", fault="broken")).usable()
+
+
 def test_what_the_worker_tells_about_a_system(order: Any) -> None:
     about = Worker(order()).about()
     assert about["provenance"] == {"sha256": "0" * 64}

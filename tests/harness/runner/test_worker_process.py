@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from stabench.harness.errors import MissingError, StabenchError
+from stabench.harness.runner import worker_process
 from stabench.harness.runner.adapter import LoadFailed, Order
-from stabench.harness.runner.worker import Job
+from stabench.harness.runner.worker import SCRATCH, Job
 from stabench.harness.runner.worker_process import WorkerLost, WorkerProcess
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -100,6 +101,102 @@ def test_a_hang_is_ended_with_all_that_it_started(
     pids = [int(pid) for pid in marker.read_text().split()]
     assert pids[0] == worker.pid
     _wait_until_gone(pids[1])
+    said = str(caught.value)
+    assert "in clip clip0, at toys.py, line " in said
+    assert "in generate, then toys.py, line " in said
+    assert said.endswith(f"in _hang; stabench killed the worker ({tmp_path.name}/worker.log)")
+
+
+def test_the_last_words_of_a_worker_are_told_with_its_log(
+    worker: WorkerProcess, tmp_path: Path, speech: Path
+) -> None:
+    _load(worker, _order(tmp_path, fault="words"))
+    with pytest.raises(WorkerLost) as caught:
+        worker.run([_job(speech)], LONG_S)
+    assert str(caught.value) == (
+        "the worker died in clip clip0: exit code 7, its last words: no licence for this model "
+        f"({tmp_path.name}/worker.log)"
+    )
+
+
+def test_words_of_an_earlier_clip_are_not_the_last(
+    worker: WorkerProcess, tmp_path: Path, speech: Path
+) -> None:
+    _load(worker, _order(tmp_path, fault="raise"))
+    assert not worker.run([_job(speech)], LONG_S)[0].ok
+    assert "out of" in (tmp_path / "worker.log").read_text()
+    os.kill(worker.pid, signal.SIGTERM)
+    with pytest.raises(WorkerLost, match="SIGTERM, without a word"):
+        worker.run([_job(speech)], LONG_S)
+
+
+def test_a_segmentation_fault_is_told_with_its_place(
+    worker: WorkerProcess, tmp_path: Path, speech: Path
+) -> None:
+    _load(worker, _order(tmp_path, fault="segfault"))
+    with pytest.raises(
+        WorkerLost, match=r"SIGSEGV \(segmentation fault\) at toys.py, line"
+    ) as caught:
+        worker.run([_job(speech)], LONG_S)
+    assert "in string_at" in str(caught.value)
+
+
+def test_a_death_is_noticed_although_a_child_holds_the_pipe(
+    worker: WorkerProcess, tmp_path: Path, speech: Path
+) -> None:
+    marker = tmp_path / "pids"
+    _load(worker, _order(tmp_path, fault="fork", marker=str(marker)))
+    with pytest.raises(WorkerLost, match="the worker died in clip clip0: SIGKILL"):
+        worker.run([_job(speech)], LONG_S)
+    _wait_until_gone(int(marker.read_text().split()[1]))
+
+
+def test_a_worker_that_closes_its_pipe_and_lives_is_said_to_be_killed_by_us(
+    worker: WorkerProcess, tmp_path: Path, speech: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_process, "GRACE_S", 0.1)
+    _load(worker, _order(tmp_path, fault="close"))
+    with pytest.raises(WorkerLost, match=r"closed the pipe of its replies .*; stabench killed it"):
+        worker.run([_job(speech)], LONG_S)
+    assert not worker.alive()
+
+
+def test_what_is_no_reply_is_quoted(worker: WorkerProcess, tmp_path: Path, speech: Path) -> None:
+    _load(worker, _order(tmp_path, fault="garbage"))
+    with pytest.raises(WorkerLost, match="something wrote 'this is no reply' into the pipe"):
+        worker.run([_job(speech)], LONG_S)
+    assert not worker.alive()
+
+
+def test_a_worker_that_died_while_idle_says_how(worker: WorkerProcess, tmp_path: Path) -> None:
+    _load(worker, _order(tmp_path))
+    os.kill(worker.pid, signal.SIGKILL)
+    _wait_until_gone(worker.pid)
+    assert not worker.alive()
+    assert str(worker.death()).startswith("the worker died while loading: SIGKILL")
+
+
+def test_a_worker_that_can_run_no_more_is_replaced_for_its_reason(
+    worker: WorkerProcess, tmp_path: Path, speech: Path
+) -> None:
+    target = f"{TOYS}:Whole"
+    _load(worker, _order(tmp_path, fault="broken")._replace(target=target))
+    assert worker.run([_job(speech)], LONG_S)[0].ok
+    assert not worker.alive()
+    assert "stabench ended the worker, which could run no further" in str(worker.death())
+
+
+def test_a_workers_folder_goes_with_it(worker: WorkerProcess, tmp_path: Path) -> None:
+    _load(worker, _order(tmp_path))
+    [name] = [
+        entry.removeprefix(f"{SCRATCH}=".encode())
+        for entry in _environment(worker.pid)
+        if entry.startswith(f"{SCRATCH}=".encode())
+    ]
+    scratch = Path(os.fsdecode(name))
+    (scratch / "left").write_text("behind")
+    worker.kill()
+    assert not scratch.exists()
 
 
 @pytest.mark.parametrize(
@@ -203,11 +300,11 @@ def test_a_worker_ends_when_its_engine_is_killed(tmp_path: Path, speech: Path, b
             os.sched_yield()
         engine.kill()
     _wait_until_gone(pid)
-    if busy:
-        os.kill(int(marker.read_text().split()[1]), signal.SIGKILL)
+    if busy:  # with what the system had started
+        _wait_until_gone(int(marker.read_text().split()[1]))
 
 
 def _wait_until_gone(pid: int) -> None:
     """The time limit of the test ends this when the process stays."""
     while not _gone(pid):
-        os.sched_yield()
+        time.sleep(0.01)

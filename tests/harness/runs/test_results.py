@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from stabench.harness.report.report import report
+from stabench.harness.report.table import table
 from stabench.harness.runs import journal
 from stabench.harness.runs import results as module
 from stabench.harness.runs.journal import Row, to_json
@@ -116,6 +117,37 @@ def test_what_was_not_timed_has_no_ratio(results, tmp_path):
     assert (found.value, found.reason) == (None, "offline run: a batch has no latency")
     assert Results.read(offline.path).paired_latencies == ()
     assert results.latency_ratio("a", "nobody", "generate").value is None
+
+
+def test_a_system_that_does_everything_at_once_has_no_time_of_a_phase(tmp_path):
+    folder = FakeRun(tmp_path, n=6, systems=SYSTEMS).make()
+    whole = [
+        replace(row, phase_ns={"represent+generate": sum(row.phase_ns.values())}, spans=())
+        if row.system == "be"
+        else row
+        for row in folder.rows()
+    ]
+    folder.journal_path.write_text("".join(json.dumps(to_json(row)) + "\n" for row in whole))
+    results = Results.read(folder.path)
+    mean_s = np.mean([sum(row.phase_ns.values()) for row in results.timed("be")]) / 1e9
+    reason = f"not measured apart: it does everything at once, in {mean_s:.3g} s a clip"
+    assert [results.latency("be", phase) for phase in ("represent", "generate")] == [reason] * 2
+    assert isinstance(results.latency("a", "generate"), Latency)
+    assert {(pair.a, pair.b) for pair in results.paired_latencies} == {("a", "cee")}
+    assert results.latency_ratio("a", "be", "generate").value is None
+    assert [part.phase for part in results.stages("be")] == ["represent+generate"]
+    [cells] = [row.cells for row in table(folder.path) if row.system == "be"]
+    assert [cells[name].value for name in ("processing", "generation")] == [None, None]
+    report(folder.path, sound_mb=1.0)
+
+
+def test_the_report_names_the_python_and_torch_of_another_interpreter(tmp_path):
+    use = {"use": "recorded", "python": "/other/python"}
+    folder = FakeRun(tmp_path, n=3, systems=SYSTEMS[:1], use=use).make()
+    folder.add_system("a", {"python": "3.13.1", "packages": {"torch": "0.0.other"}})
+    report(folder.path)
+    text = (folder.path / "report.md").read_text().replace("\\", "")
+    assert "a: Python 3.13.1, torch 0.0.other (/other/python)" in text
 
 
 def test_every_statistic_of_a_report_is_computed_once(tmp_path, monkeypatch):

@@ -14,12 +14,13 @@ from stabench.harness.runs.journal import Row
 from stabench.harness.runs.run_folder import Request
 from stabench.harness.submission import audio_audit, system_audit
 from stabench.harness.submission.findings import Finding
+from stabench.harness.submission.package import open_package
 from stabench.harness.submission.schema import OutputCard
 from stabench.harness.submission.timeline import check_timeline
 from stabench.harness.suites.select import select_systems
 from stabench.harness.suites.suite import RunSettings
 from stabench.metrics.audio import Audio
-from tests.harness.submission.toy_board import Toy, recording, toy
+from tests.harness.submission.toy_board import SYSTEM, Toy, recording, toy
 
 SYSTEMS = Path(__file__).with_name("toy_systems.py")
 
@@ -229,6 +230,18 @@ def test_one_clip_again_and_again_tells_who_computes(submitted: Toy, name, sever
     [finding] = system_audit.check_computing(*bench(submitted, name))
     assert finding.severity == severity
     assert words in finding.message
+
+
+def test_a_system_of_another_interpreter_is_not_run_in_this_one(submitted: Toy):
+    wanted = plan.resolve(str(submitted.suite), Request())
+    systems = tuple(
+        use.model_copy(update={"python": "/other/python"}) for use in wanted.suite.systems
+    )
+    suite = wanted.suite.model_copy(update={"systems": systems})
+    package = open_package(submitted.submit())
+    [finding] = system_audit.exercise(SYSTEM, wanted._replace(suite=suite), package)
+    assert (finding.severity, finding.field) == ("error", "run")
+    assert "an interpreter of its own, '/other/python'" in finding.message
 
 
 def test_answers_kept_for_the_suite_s_speech_are_found(submitted: Toy):

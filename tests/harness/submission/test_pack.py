@@ -102,6 +102,32 @@ def test_a_run_that_is_nothing_to_submit_is_refused(run_copy: Toy, file, change,
         run_copy.submit()
 
 
+def test_a_system_that_does_everything_at_once_has_no_times_to_submit(run_copy: Toy):
+    text = run_copy.run.journal_path.read_text()
+    run_copy.run.journal_path.write_text(text.replace('{"represent": ', '{"represent+generate": '))
+    with pytest.raises(StabenchError, match="it does everything at once"):
+        run_copy.submit()
+
+
+def test_the_versions_of_another_interpreter_are_those_of_the_system(submitted: Toy):
+    record = submitted.run.record
+    own = record.environment
+    theirs = {"python": "3.13.1", "packages": {"torch": "0.0.other"}}
+
+    def versions(python: str | None, stated: dict) -> tuple[str, str | None]:
+        [use] = record.suite.systems
+        systems = (use.model_copy(update={"python": python}),)
+        suite = record.suite.model_copy(update={"systems": systems})
+        card = cards.hardware_card(record.model_copy(update={"suite": suite}), stated)
+        return card.python, card.torch
+
+    assert versions(None, theirs) == versions(None, {}) == (own.python, own.torch)
+    assert versions("/other", theirs) == ("3.13.1", "0.0.other")
+    assert versions("/other", {"python": "3.13.1", "packages": {}}) == ("3.13.1", None)
+    assert versions("/other", {"python": 3, "packages": "x"}) == (own.python, None)
+    assert versions(None, {"python": None, "packages": {}}) == (own.python, None)
+
+
 def test_clips_not_run_failed_unscored_or_broken_are_refused(run_copy: Toy):
     with pytest.raises(StabenchError, match="unknown system 'cascde'; did you mean 'cascade'"):
         run_copy.submit(system="cascde")
