@@ -1,4 +1,4 @@
-"""The registry: names of systems, datasets, embedders and suites, as strings that import nothing.
+"""The registry: names of systems, datasets, metrics and suites, as strings that import nothing.
 
 Adding one is a line here, or outside this repository an entry point in group `stabench.<kind>`.
 """
@@ -7,13 +7,16 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import io
 import sys
-from collections.abc import Callable
-from importlib.metadata import entry_points
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stabench.harness.errors import MissingError, StabenchError, unknown
+from stabench.harness.errors import MissingError, StabenchError, one_line, unknown
+from stabench.metrics.registry import METRICS
 
 BUILT_IN: dict[str, dict[str, str]] = {
     "systems": {
@@ -49,10 +52,15 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "vggish-pca": "stabench.metrics.embedders.published:vggish_pca",
     },
     "gradings": {},
+    "metrics": dict.fromkeys(METRICS, "stabench.metrics.registry:METRICS"),
     "protocols": {
         "paper": "stabench.metrics",
         "stabench": "stabench.metrics",
     },
+    "sanity": dict.fromkeys(
+        ("ceiling", "floor", "noise", "other-half", "shuffled", "silence"),
+        "stabench.harness.scoring.sanity:Sanity",
+    ),
     "tasks": {
         "speech_to_audio": "stabench.harness.tasks.speech_to_audio:TASK",
     },
@@ -63,7 +71,19 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
 }
 """Kind -> name -> "module:attribute"; of a suite or a protocol the package in whose folder
-`suites/` or `protocols/` it is `<name>.toml`."""
+`suites/` or `protocols/` it is `<name>.toml`; of a metric the table, of a sanity row the class,
+that has it."""
+LOADERS = {
+    "metrics": "stabench.harness.suites.metrics:load_metric",
+    "protocols": "stabench.harness.suites.protocols:load",
+    "sanity": "stabench.harness.scoring.sanity:load_row",
+    "suites": "stabench.harness.suites.suite:load",
+    "tasks": "stabench.harness.tasks.task:load_task",
+}
+"""What loads a thing by its name and says what is wrong with it; of other kinds `load` does."""
+NOUNS = {"metrics": "column", "sanity": "sanity row"}
+"""What one thing of a kind is called, where that is not the kind without its s."""
+GROUP = "stabench."
 ROOMS = ("checkpoints", "harness", "metrics", "pocket", "systems")
 
 
@@ -75,33 +95,139 @@ class Entry(NamedTuple):
     source: str
 
 
+class Fault(NamedTuple):
+    """An entry point of another package that cannot be used: its kind, its name, why in a line."""
+
+    kind: str
+    name: str
+    text: str
+
+
 def entries(kind: str) -> dict[str, Entry]:
     """Return everything registered under `kind`, by name, without importing any of it.
 
-    Raises StabenchError when two sources give one name to different things.
+    Of two things with one name the built-in one is returned, else the first; `target` refuses both.
     """
     known = {name: Entry(name, target, "built in") for name, target in BUILT_IN[kind].items()}
-    for point in entry_points(group=f"stabench.{kind}"):
-        source = point.dist.name if point.dist else "unknown package"
-        entry = Entry(point.name, point.value, source)
-        earlier = known.setdefault(entry.name, entry)
-        if earlier.target != entry.target:
-            raise StabenchError(
-                f"{kind} '{entry.name}' is registered twice: {earlier.target} ({earlier.source}) "
-                f"and {entry.target} ({source}); uninstall or rename one"
-            )
+    for point in entry_points(group=f"{GROUP}{kind}"):
+        known.setdefault(point.name, Entry(point.name, point.value, _distribution(point)))
     return dict(sorted(known.items()))
 
 
+def noun(kind: str) -> str:
+    """Return what one thing of a kind is called.
+
+    >>> noun("suites"), noun("sanity")
+    ('suite', 'sanity row')
+    """
+    return NOUNS.get(kind, kind.removesuffix("s"))
+
+
 def target(kind: str, name: str) -> str:
-    """Return the string behind a name; "path.py:Attribute" is its own, made absolute."""
+    """Return the string behind a name; "path.py:Attribute" is its own, made absolute.
+
+    Raises StabenchError with the nearest match for an unknown name, and for one that two sources
+    give to different things; MissingError for a file that is not there.
+    """
     if is_file(name):
-        path, inner = name.rsplit(":", 1)
-        return f"{_check_file(Path(path)).resolve()}:{inner}"
+        path = name.rpartition(":")[0]
+        _check_file(Path(path))
+        return absolute(name)
+    if name.endswith(".py"):
+        raise StabenchError(f"{noun(kind)} '{name}': say what in it, such as {name}:NAME")
     known = entries(kind)
     if name not in known:
-        raise StabenchError(unknown(kind.removesuffix("s"), name, known))
+        raise StabenchError(unknown(noun(kind), name, known))
+    for point in entry_points(group=f"{GROUP}{kind}", name=name):
+        if conflict := _conflict(kind, point, known):
+            raise StabenchError(conflict)
     return known[name].target
+
+
+def absolute(name: str) -> str:
+    """Return "path.py:Attribute" with an absolute path, whether or not the file is there."""
+    path, inner = name.rsplit(":", 1)
+    return f"{Path(path).resolve()}:{inner}"
+
+
+def load(kind: str, name: str, expected: type | None = None) -> Any:
+    """Import what a name stands for: an `expected`, or without that anything to be called.
+
+    Raises MissingError for a module or file that is not there, StabenchError for one that cannot
+    be imported and for an object of another type; both say which name it was.
+    """
+    what, where = f"{noun(kind)} '{name}'", target(kind, name)
+    try:
+        value = attribute(where)
+    except StabenchError as error:
+        raise type(error)(f"{what}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise StabenchError(f"{what}: '{where}' cannot be imported: {one_line(error)}") from error
+    if expected is None and not callable(value):
+        kinds = "a class or a function"
+    elif expected is not None and not isinstance(value, expected):
+        kinds = f"a {expected.__module__}.{expected.__name__}"
+    else:
+        return value
+    raise StabenchError(f"{what}: '{where}' is {type(value).__name__}; give {kinds}")
+
+
+def origin(kind: str, name: str) -> str | None:
+    """Return where a thing from outside comes from; None for a built-in one.
+
+    A distribution and its version, or a file's name and the sha256 of its bytes (not of those that
+    it imports).
+    """
+    if is_file(name):
+        path = Path(name.rpartition(":")[0])
+        return f"{path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    if name in BUILT_IN[kind]:
+        return None
+    point = next(iter(entry_points(group=f"{GROUP}{kind}", name=name)))
+    return f"{point.dist.name} {point.dist.version}" if point.dist else _distribution(point)
+
+
+def faults() -> Iterator[Fault]:
+    """Yield what is wrong with entry points of other packages, each once; imports their targets."""
+    points = entry_points()
+    groups = {group for group in points.groups if group == "stabench" or group.startswith(GROUP)}
+    for group in sorted(groups):
+        kind = group.removeprefix(GROUP)
+        for point in sorted(points.select(group=group), key=lambda point: point.name):
+            # A checkout has pocket's from the metadata of an installation, perhaps an older one.
+            if _distribution(point) == "stabench":
+                continue
+            head = f"{_distribution(point)}, entry point '{point.name}'"
+            if kind not in BUILT_IN:
+                known = [f"{GROUP}{name}" for name in BUILT_IN]
+                yield Fault(kind, point.name, f"{head}: {unknown('group', group, known)}")
+            elif why := _conflict(kind, point, entries(kind)) or _try_loading(kind, point.name):
+                yield Fault(kind, point.name, f"{head}: {why}")
+
+
+def _distribution(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else "unknown package"
+
+
+def _conflict(kind: str, point: EntryPoint, known: dict[str, Entry]) -> str | None:
+    """Return a line where the name of an entry point is another thing's already."""
+    earlier = known[point.name]
+    if earlier.target == point.value:
+        return None
+    return (
+        f"{noun(kind)} '{point.name}' is registered twice: {earlier.target} ({earlier.source}) and "
+        f"{point.value} ({_distribution(point)}); uninstall or rename one"
+    )
+
+
+def _try_loading(kind: str, name: str) -> str | None:
+    """Return why a thing cannot be loaded, or None; what its module prints is not shown."""
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        try:
+            attribute(LOADERS[kind])(name) if kind in LOADERS else load(kind, name)
+        except StabenchError as error:
+            return str(error)
+    return None
 
 
 def is_file(name: str) -> bool:
@@ -114,7 +240,9 @@ def attribute(target: str) -> Any:
 
     Raises MissingError when the module is not there, StabenchError when it lacks the attribute.
     """
-    where, name = target.rsplit(":", 1)
+    where, _, name = target.rpartition(":")
+    if not where:
+        raise StabenchError(f"'{target}' is no module:attribute and no path.py:Attribute")
     module = _import_file(Path(where)) if is_file(target) else _import_package(where)
     if not hasattr(module, name):
         public = (known for known in vars(module) if not known.startswith("_"))
@@ -144,9 +272,7 @@ def toml_path(kind: str, name: str) -> Path:
     package = target(kind, name)
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise MissingError(
-            f"{kind.removesuffix('s')} '{name}': package '{package}' is not installed"
-        )
+        raise MissingError(f"{noun(kind)} '{name}': package '{package}' is not installed")
     return Path(spec.submodule_search_locations[0]) / kind / f"{name}.toml"
 
 

@@ -1,21 +1,31 @@
 """The metrics: what each is called, which direction is better, what it needs, where it is made."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from stabench.metrics.sets import Sets
+
+PARTS = ("reference", "pair", "caption", "labels", "sequence", "together", "transcript")
+"""What a metric may need of a clip, beside the networks of a protocol."""
 
 
 @dataclass(frozen=True)
 class Metric:
     """One column of a table.
 
-    `version` rises when the same inputs would give another number. `measure` is the
-    "module:function" that takes (metric, sets) and returns values [N] of each clip, of which the
-    mean is reported, a TwoSample or a Ratio. `needs` names networks of a protocol (`fad`,
-    `tagger`, ...; the one that the metric is about first) and parts of a clip: `reference` (the
-    set of recordings), `pair` (each clip's own), `caption`, `labels`, `sequence` (events one
-    after the other), `together` (events at the same time), `transcript` (what a system took for the
-    caption). `rules` are the fields of the protocol that decide the number, `least` the clips below
-    which there is none, `lowest` what it cannot be below.
+    `version` rises when the same inputs would give another number. `measure` is a function, or its
+    "module:function", that takes (metric, sets) and returns values [N] of each clip, of which the
+    mean is reported, a TwoSample, a Ratio or a Tested (metrics/sets.py). `needs` names networks of
+    a protocol (`fad`, `tagger`, ...; the one that the metric is about first) and parts of a clip:
+    `reference` (the set of recordings), `pair` (each clip's own), `caption`, `labels`, `sequence`
+    (events one after the other), `together` (events at the same time), `transcript` (what a system
+    took for the caption). `rules` are the fields of the protocol that decide the number, `least`
+    the clips below which there is none, `lowest` what it cannot be below.
+
+    One from outside is registered under its `name` (entry point `stabench.metrics`), or named as
+    "path.py:NAME".
     """
 
     name: str
@@ -25,7 +35,7 @@ class Metric:
     digits: int
     version: int
     needs: tuple[str, ...]
-    measure: str
+    measure: "str | Callable[[Metric, Sets], Any]"
     rules: tuple[str, ...] = ()
     least: int = 2
     lowest: float | None = None

@@ -26,17 +26,26 @@ class Sets(Protocol):
 
     # The protocol's fields: `kl_epsilon`, `is_splits`, ...
     rules: Any
-    # Which events each clip should hold: booleans [N, C].
-    labels: np.ndarray
-    # The tagger's logits [C] that mean "heard".
-    thresholds: np.ndarray
-    # Each clip's events, step after step, as columns of the timeline's logits.
-    steps: list[tuple[tuple[int, ...], ...]]
-    # The timeline's logits [C] that mean "heard" in a window.
-    window_thresholds: np.ndarray
 
-    # What was said, and what the system took for it.
-    texts: list[tuple[str, str]]
+    @property
+    def labels(self) -> np.ndarray:
+        """Which events each clip should hold: booleans [N, C]."""
+
+    @property
+    def thresholds(self) -> np.ndarray:
+        """The tagger's logits [C] that mean "heard"."""
+
+    @property
+    def steps(self) -> list[tuple[tuple[int, ...], ...]]:
+        """Each clip's events, step after step, as columns of the timeline's logits."""
+
+    @property
+    def window_thresholds(self) -> np.ndarray:
+        """The timeline's logits [C] that mean "heard" in a window."""
+
+    @property
+    def texts(self) -> list[tuple[str, str]]:
+        """What was said, and what the system took for it."""
 
     def gen(self, role: str) -> list[Features]:
         """Return what a network made of each generated clip."""

@@ -107,7 +107,7 @@ class EvaluationHelper:
         how = Hearing(select_gpu(self.device), "float32", os.cpu_count() or 1, self.weights)
         # What was scored is in the cache: nothing is heard twice.
         sounds = {path.stem: partial(decode, path) for path in _list_wavs(outputs)}
-        heard = hear("outputs", sounds, networks_of(rules, ("is",), how), silent)
+        heard = hear("outputs", sounds, networks_of(rules, load_metrics(("is",)), how), silent)
         rows = heard.features("tagger", sorted(heard.keys))
         if len(rows) < rules.is_splits:
             return InceptionScore(nan, nan)

@@ -31,14 +31,18 @@ REFUSED = 1
 
 
 class Finding(NamedTuple):
-    """One line of the doctor; `ok` is None for what is neither good nor bad."""
+    """One line of the doctor; `ok` is None for what is neither good nor bad.
+
+    `mark` is what a line that is not ok begins with.
+    """
 
     ok: bool | None
     what: str
     text: str
+    mark: str = "missing"
 
     def __str__(self) -> str:
-        mark = {True: "ok", False: "missing", None: "-"}[self.ok]
+        mark = {True: "ok", False: self.mark, None: "-"}[self.ok]
         return f"{mark:8} {self.what:14} {self.text}"
 
 
@@ -73,22 +77,31 @@ def _check_torch() -> Iterator[Finding]:
 
 
 def _check_registered() -> Iterator[Finding]:
-    """Yield one line a kind; names whose module is not there are missing."""
+    """Yield one line a kind, and one for each name that is missing or wrong."""
+    faults = list(registry.faults())
     for kind in registry.BUILT_IN:
         entries = registry.entries(kind)
-        absent = [entry.name for entry in entries.values() if not _is_present(entry.target)]
+        # A wrong entry point that has the name of a built-in thing leaves that as it is.
+        wrong = {fault.name for fault in faults if fault.kind == kind} - {*registry.BUILT_IN[kind]}
+        absent = [
+            entry.name
+            for entry in entries.values()
+            if entry.name not in wrong and not _is_present(entry.target)
+        ]
         for name in absent:
             yield Finding(False, kind, f"'{name}': no module '{entries[name].target}'")
-        present = [name for name in entries if name not in absent]
+        present = [name for name in entries if name not in absent and name not in wrong]
         yield Finding(True if present else None, kind, ", ".join(present) or "none")
+    for fault in faults:
+        yield Finding(False, fault.kind, fault.text, "wrong")
 
 
 def _is_present(target: str) -> bool:
     """Return whether the module is there; of its packages only the parents are imported."""
     try:
         return importlib.util.find_spec(target.split(":")[0]) is not None
-    except ModuleNotFoundError:
-        return False
+    except (Exception, SystemExit):
+        return False  # a parent that is not there, or that raises what it likes
 
 
 def _check_weights() -> Iterator[Finding]:

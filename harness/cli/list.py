@@ -1,4 +1,7 @@
-"""What `stabench list` prints: names and registry strings, importing nothing that they name."""
+"""What `stabench list` prints: names and registry strings, importing nothing of ours.
+
+What other packages register is tried, so that an entry point that is wrong is said.
+"""
 
 import sys
 from typing import TextIO
@@ -8,7 +11,7 @@ from stabench.harness.errors import StabenchError, unknown
 from stabench.harness.registry import Entry
 from stabench.metrics.registry import METRICS
 
-KINDS = ("tasks", "systems", "suites", "datasets", "embedders", "protocols", "metrics")
+KINDS = ("tasks", "systems", "suites", "datasets", "embedders", "protocols", "metrics", "sanity")
 
 
 def listing(kind: str | None) -> dict[str, list[Entry]]:
@@ -17,8 +20,9 @@ def listing(kind: str | None) -> dict[str, list[Entry]]:
         raise StabenchError(unknown("list", kind, KINDS))
     lists: dict[str, list[Entry]] = {}
     for name in [kind] if kind else KINDS:
-        if name == "metrics":  # they have no registry string: what they are says more
-            lists[name] = [
+        entries = registry.entries(name)
+        if name == "metrics":  # of ours what they are says more than where they are
+            ours = [
                 Entry(
                     metric.name,
                     f"{metric.label}, {metric.better} is better; needs {', '.join(metric.needs)}",
@@ -26,14 +30,29 @@ def listing(kind: str | None) -> dict[str, list[Entry]]:
                 )
                 for metric in METRICS.values()
             ]
+            lists[name] = [
+                *ours,
+                *(entry for entry in entries.values() if entry.name not in METRICS),
+            ]
         else:
-            lists[name] = list(registry.entries(name).values())
+            lists[name] = list(entries.values())
     return lists
 
 
 def show(lists: dict[str, list[Entry]], stream: TextIO | None = None) -> None:
-    """Print a table of each list on a terminal, aligned lines elsewhere."""
+    """Print a table of each list on a terminal, aligned lines elsewhere.
+
+    Then, on standard error, what is wrong with entry points of these kinds, and of unknown ones.
+    Only these load the things of other packages.
+    """
     stream = stream or sys.stdout
+    _show_lists(lists, stream)
+    for fault in registry.faults():
+        if fault.kind in lists or fault.kind not in registry.BUILT_IN:
+            print(f"stabench: {fault.text}", file=sys.stderr)
+
+
+def _show_lists(lists: dict[str, list[Entry]], stream: TextIO) -> None:
     if stream.isatty():
         _show_tables(lists, stream)
         return

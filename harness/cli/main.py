@@ -12,8 +12,8 @@ from typing import Any
 import typer
 
 from stabench.harness.cli import compare_commands as verdicts
+from stabench.harness.cli import extend_commands, options
 from stabench.harness.cli import leaderboard_commands as board
-from stabench.harness.cli import options
 from stabench.harness.errors import StabenchError, unknown
 
 INTERNAL = 70
@@ -323,6 +323,7 @@ def _parse_judges(texts: list[str]) -> dict[str, str]:
 
 verdicts.register(app)
 board.register(app)
+extend_commands.register(app)
 
 
 def main() -> int:

@@ -273,6 +273,8 @@ def _identify(metrics: MetricsFile, column: str) -> str:
             "embedder": {key: getattr(heard, key) for key in (*HEARING, "precision")}
             if heard
             else None,
+            # A key for those from outside alone: digests of the others are in stored baselines.
+            **({"source": about.source} if about.source else {}),
         }
     )
 

@@ -67,9 +67,9 @@ def gate_run(
     is given. Return the exit code. Raises MissingError without run, baseline or policy,
     StabenchError for numbers of different provenance.
     """
-    rules = policy.load(policy_path)
     results = Results.read(run)
     sides = _read_sides(results, baseline)
+    rules = policy.load(policy_path, {**sides.old.heads, **sides.new.heads})
     outcome = gate(
         sides.old,
         sides.new,
@@ -220,6 +220,7 @@ def gate_command(
 
     Return the exit code. Raises StabenchError for another mixture of options.
     """
+    from stabench.harness.suites.metrics import load_metrics
     from stabench.harness.suites.suite import load
 
     wanted = request or Request()
@@ -232,7 +233,9 @@ def gate_command(
             "then --base-python, --system, --limit and --device"
         )
     # What is wrong with these would otherwise show only after the minutes of a run.
-    policy.load(policy_path).latency.guarded(load_task(load(suite).task))
+    chosen = load(suite)
+    measured = load_metrics(chosen.metrics.columns, chosen.task).names
+    policy.load(policy_path, measured).latency.guarded(load_task(chosen.task))
     read_noise(NOISE)
     if baseline is not None:
         read_evidence.read(baseline)

@@ -2,17 +2,18 @@
 
 import re
 import tomllib
+from collections.abc import Iterable
 from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError
 
 from stabench.harness.compare.verdict import Bounds
 from stabench.harness.errors import MissingError, StabenchError, unknown
 from stabench.harness.schema import Strict, first_wrong
+from stabench.harness.suites.metrics import metric_names
 from stabench.harness.tasks.task import Task
-from stabench.metrics.registry import METRICS
 
 PERCENT = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*%\s*$")
 MACHINE = "machine"
@@ -53,14 +54,6 @@ class Quality(Strict):
     provenance: Literal["equal"] = "equal"
     effects: dict[str, Annotated[Effect, BeforeValidator(_parse_effect)]] = Field({})
 
-    @field_validator("effects")
-    @classmethod
-    def _known(cls, effects: dict[str, Effect]) -> dict[str, Effect]:
-        for name in effects:
-            if name not in METRICS:
-                raise ValueError(unknown("metric", name, METRICS))
-        return effects
-
 
 class Latency(Strict):
     """The phases that guard, by their columns, and the least slowdown that counts, as a share.
@@ -94,20 +87,28 @@ class Policy(Strict):
     latency: Latency = Latency()
 
 
-def load(path: Path) -> Policy:
-    """Read a policy. Raises MissingError without the file, StabenchError for what is wrong."""
+def load(path: Path, further: Iterable[str] = ()) -> Policy:
+    """Read a policy. Raises MissingError without the file, StabenchError for what is wrong.
+
+    `further` are metrics that are measured here and not registered, by their own names.
+    """
     try:
         value = tomllib.loads(Path(path).read_text("utf-8"))
     except FileNotFoundError:
         raise MissingError(f"policy '{path}' is not there; give a gate.toml") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise StabenchError(f"policy '{path}': not a TOML file ({error})") from None
-    return parse(f"policy '{path}'", value)
+    return parse(f"policy '{path}'", value, further)
 
 
-def parse(what: str, value: dict[str, Any]) -> Policy:
+def parse(what: str, value: dict[str, Any], further: Iterable[str] = ()) -> Policy:
     """Return a policy from plain values; `what` begins the line of an error."""
     try:
-        return Policy.model_validate(value)
+        policy = Policy.model_validate(value)
     except ValidationError as error:
         raise StabenchError(f"{what}: {first_wrong(error, Policy)}") from None
+    known = {*metric_names(), *further}
+    for name in policy.quality.effects:
+        if name not in known:
+            raise StabenchError(f"{what}: quality.effects: {unknown('metric', name, known)}")
+    return policy

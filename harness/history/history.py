@@ -8,7 +8,7 @@ from typing import Final, Literal
 from pydantic import AwareDatetime, ConfigDict, Field, ValidationError
 
 from stabench.harness.errors import MissingError, StabenchError
-from stabench.harness.runs.metrics_file import ColumnHead, StoredEstimate
+from stabench.harness.runs.metrics_file import ColumnHead, Sourced, StoredEstimate
 from stabench.harness.schema import Strict, first_key
 from stabench.harness.tasks.task import DEFAULT
 
@@ -77,7 +77,7 @@ class Protocol(Part):
     digest: str = Field(pattern=SHA256)
 
 
-class QualityColumn(ColumnHead):
+class QualityColumn(Sourced, ColumnHead):
     """What a quality column is; `identity` is that of the network that heard the sounds."""
 
     version: int

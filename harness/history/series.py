@@ -176,6 +176,7 @@ def _list_provenance(
             "embedder": network if column.embedder else "none",
             "seed": str(how.seed),
         }
+        facts |= {"source of the metric": column.source} if column.source else {}
     else:
         where = record.machine
         facts |= {

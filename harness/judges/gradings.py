@@ -112,7 +112,8 @@ def load(name: str) -> Gradings:
 
     Raises StabenchError for a name that is not known, MissingError for a module that is not there.
     """
-    return registry.attribute(registry.target("gradings", name))()
+    gradings: Gradings = registry.load("gradings", name)()
+    return gradings
 
 
 def noise(levels: tuple[float, ...]) -> Damage:

@@ -116,7 +116,7 @@ def _describe_scoring(metrics: MetricsFile) -> Section:
             f"{net.name} ({net.origin})" if net else "",
             net.sha256[:DIGEST] if net else "",
             _describe_input(net) if net else "",
-            "; ".join(filter(None, (about.about, rules))),
+            "; ".join(filter(None, (about.about, rules, about.source and f"from {about.source}"))),
         )
         lines.append(Line(tuple(map(Printed, cells))))
     heads = ("Column", "Protocol", "Network", "Weights (sha256)", "Audio", "Rules")

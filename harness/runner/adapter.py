@@ -65,26 +65,73 @@ def load(order: Order) -> Loaded:
 
 
 def _load_system(order: Order) -> Loaded:
+    system = make_system(order)
+    if missing := missing_methods(system, order.task):
+        raise StabenchError(missing[0])
+    load_weights(system, order)
+    check_rates(system)
+    return Loaded(system, describe(system))
+
+
+def make_system(order: Order) -> Any:
+    """Return what the class or function of the order makes of its options; nothing is loaded.
+
+    Raises StabenchError for wrong options and for a target that cannot be called.
+    """
     factory = registry.attribute(order.target)
+    if not callable(factory):
+        raise StabenchError(f"it is {describe_value(factory)}; name a class or a function")
     registry.check_options("options", factory, order.options)
     try:
-        system = factory(**order.options)
+        return factory(**order.options)
     except ValueError as error:
         raise StabenchError(f"options: {' '.join(str(error).split())}") from error
-    for method in ("load", *load_task(order.task).phase_names):
-        if not callable(getattr(system, method, None)):
-            raise StabenchError(f"it has no method '{method}'; see systems/contract.py")
+
+
+def missing_methods(system: Any, task: str) -> list[str]:
+    """Return a line for each method that the contract asks for and the system lacks."""
+    names = ("load", *load_task(task).phase_names)
+    return [
+        f"it has no method '{name}'; see systems/contract.py"
+        for name in names
+        if not callable(getattr(system, name, None))
+    ]
+
+
+def load_weights(system: Any, order: Order) -> None:
+    """Let a system read its weights, those of its generator too where that is asked for."""
     system.load(order.device, order.dtype)
     if order.phase == "all" and hasattr(system, "load_generator"):
         system.load_generator()
     # glibc keeps what loading needed on the way, unless it is told to give it back.
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
-    if not isinstance(getattr(system, "sample_rate", None), int):
-        raise StabenchError("it has no integer 'sample_rate' (Hz); see systems/contract.py")
-    # Through JSON and back: what cannot be stored fails here, before the first clip.
-    describe = getattr(system, "provenance", dict)
-    return Loaded(system, json.loads(json.dumps(describe())))
+
+
+def check_rates(system: Any) -> None:
+    """Raise StabenchError unless the rates of speech and sound are whole numbers of Hz."""
+    for name in ("sample_rate", "speech_rate_hz"):
+        if name == "speech_rate_hz" and not hasattr(system, name):
+            continue
+        rate_hz = getattr(system, name, None)
+        if type(rate_hz) is not int or rate_hz <= 0:
+            has = f"'{name}' is {rate_hz!r}" if hasattr(system, name) else f"it has no '{name}'"
+            raise StabenchError(f"{has}; give a whole number of Hz, see systems/contract.py")
+
+
+def describe(system: Any) -> dict[str, Any]:
+    """Return what a system's optional `provenance() -> dict` says, as JSON holds it.
+
+    What cannot be stored raises here, before the first clip.
+    """
+    told: Any = getattr(system, "provenance", dict)()
+    if not isinstance(told, dict):
+        raise StabenchError(f"provenance returned {describe_value(told)}, expected a dict")
+    try:
+        value: dict[str, Any] = json.loads(json.dumps(told))
+    except (TypeError, ValueError) as error:
+        raise StabenchError(f"provenance returned what is no JSON: {error}") from None
+    return value
 
 
 class Refused(Exception):
@@ -95,24 +142,65 @@ class Refused(Exception):
         self.failure = Failure(kind, message)
 
 
+REPRESENTATION = "Representation(payload, text)"
+WAVEFORM = "Waveform(samples, rate_hz)"
+
+
+def describe_value(value: Any) -> str:
+    """Return what a system handed over, in a few words: type, of an array its dtype and shape.
+
+    >>> describe_value([np.zeros((1, 5), np.float32)])
+    'a list of 1 numpy.ndarray float32 [1, 5]'
+    >>> describe_value((np.zeros(5), 16_000)), describe_value(None)
+    ('a tuple (numpy.ndarray float64 [5], int)', 'None')
+    """
+    if value is None:
+        return "None"
+    if isinstance(value, tuple) and not hasattr(value, "_fields"):
+        return (
+            f"a tuple ({', '.join(map(describe_value, value[:4]))})" if value else "an empty tuple"
+        )
+    if isinstance(value, list):
+        return f"a list of {len(value)} {describe_value(value[0])}" if value else "an empty list"
+    kind = type(value)
+    # By its name: most systems know torch, the harness does not load it for a message.
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        dtype = str(value.dtype).removeprefix("torch.")
+        return f"{name} {dtype} {list(value.shape)}"
+    return kind.__name__ if hasattr(value, "_fields") else name
+
+
 def transcript(representation: Any, phase: str) -> tuple[str | None, int | None]:
     """Return text and token count of a Representation. Raises Refused for anything else."""
     if not hasattr(representation, "payload"):
-        kind = type(representation).__name__
-        raise Refused("bad-output", f"{phase} returned {kind}, expected a Representation")
-    text, tokens = representation.text, representation.tokens
+        raise Refused(
+            "bad-output",
+            f"{phase} returned {describe_value(representation)}, expected a Representation; return "
+            f"{REPRESENTATION}",
+        )
+    text = getattr(representation, "text", None)
+    tokens = getattr(representation, "tokens", None)
     if not isinstance(text, str | None):
-        raise Refused("bad-output", f"text is {type(text).__name__}, expected str or None")
+        raise Refused("bad-output", f"text is {describe_value(text)}, expected str or None")
+    # Whatever counts as a whole number: NumPy's and a tensor's too.
+    if tokens is not None and (isinstance(tokens, str) or not hasattr(tokens, "__int__")):
+        raise Refused("bad-output", f"tokens is {describe_value(tokens)}, expected int or None")
     return text, None if tokens is None else int(tokens)
 
 
-def check_count(outputs: Any, expected: int, phase: str) -> None:
-    """Raise Refused unless a phase returned a list of `expected` outputs."""
-    if not isinstance(outputs, list | tuple):
-        kind = type(outputs).__name__
-        raise Refused("bad-output", f"{phase} returned {kind}, expected a list, one for each clip")
-    if len(outputs) != expected:
-        raise Refused("bad-output", f"{phase} returned {len(outputs)} outputs, expected {expected}")
+def check_count(outputs: Any, expected: int, phase: str, what: str = WAVEFORM) -> None:
+    """Raise Refused unless a phase returned a list of `expected` outputs; `what` is one of them."""
+    wanted = f"expected a list of {'one' if expected == 1 else expected} {what}"
+    hint = f"return [{what}]" if expected == 1 else "return one for each clip"
+    # A bare Waveform or Representation is a tuple too, and would be taken for a list of its parts.
+    if not isinstance(outputs, list | tuple) or hasattr(outputs, "_fields"):
+        given = describe_value(outputs)
+    elif len(outputs) != expected:
+        given = f"{len(outputs)} outputs ({describe_value(outputs)})"
+    else:
+        return
+    raise Refused("bad-output", f"{phase} returned {given}, {wanted}; {hint}")
 
 
 def checked(waveform: Any, rate_hz: int) -> np.ndarray:
@@ -120,12 +208,32 @@ def checked(waveform: Any, rate_hz: int) -> np.ndarray:
 
     Raises Refused unless they are 1-d, finite, not empty and at `rate_hz`.
     """
-    samples, found_hz = getattr(waveform, "samples", None), getattr(waveform, "rate_hz", None)
+    if not (hasattr(waveform, "samples") and hasattr(waveform, "rate_hz")):
+        raise Refused(
+            "bad-output",
+            f"the output is {describe_value(waveform)}, expected a Waveform; return {WAVEFORM}",
+        )
+    samples, found_hz = waveform.samples, waveform.rate_hz
     if not isinstance(samples, np.ndarray) or samples.dtype.kind != "f":
-        kind = getattr(samples, "dtype", type(samples).__name__)
-        raise Refused("bad-output", f"samples are {kind}, expected a float32 NumPy array")
+        hint = ""
+        if hasattr(samples, "detach"):
+            hint = "; give samples.float().cpu().numpy()"
+        elif isinstance(samples, np.ndarray) and samples.dtype.kind == "i":
+            hint = (
+                f"; give them as float32 within -1 and 1, of {samples.dtype} divided by its range"
+            )
+        raise Refused(
+            "bad-output",
+            f"samples are {describe_value(samples)}, expected numpy.ndarray float32 [T]{hint}",
+        )
     if samples.ndim != 1:
-        raise Refused("bad-output", f"samples have shape {list(samples.shape)}, expected [T]")
+        hint = ""
+        if samples.ndim == 2 and 1 in samples.shape:
+            hint = f"; give samples{'[0]' if samples.shape[0] == 1 else '[:, 0]'}"
+        raise Refused(
+            "bad-output",
+            f"samples have shape {list(samples.shape)}, expected [T], one channel{hint}",
+        )
     if not len(samples):
         raise Refused("bad-output", "the output is empty, expected at least one sample")
     if found_hz != rate_hz:

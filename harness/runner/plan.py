@@ -88,12 +88,18 @@ def _load_dataset(chosen: Suite, request: Request) -> Dataset:
         dataset = spoken_folder(Path(request.speech), captions)
     else:
         name, options = chosen.dataset.use, chosen.dataset.options
-        function = registry.attribute(registry.target("datasets", name))
+        function = registry.load("datasets", name)
         registry.check_options(f"dataset '{name}'", function, options)
         try:
             dataset = function(**options)
         except FileNotFoundError as error:
             raise MissingError(f"dataset '{name}': {error}") from error
+        if not isinstance(dataset, Dataset):
+            kind = type(dataset).__name__
+            raise StabenchError(
+                f"dataset '{name}': its function returned {kind}; return a "
+                "stabench.harness.datasets.dataset.Dataset"
+            )
     if not dataset.clips:
         raise MissingError(f"dataset '{dataset.name}' has no clips")
     return dataset

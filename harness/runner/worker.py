@@ -20,6 +20,8 @@ from stabench.harness.errors import MissingError, StabenchError, one_line
 from stabench.harness.profiling.profile import Profile, Work, profile, unprofiled
 from stabench.harness.runner import adapter
 from stabench.harness.runner.adapter import (
+    REPRESENTATION,
+    WAVEFORM,
     Order,
     Refused,
     SpeechError,
@@ -190,7 +192,8 @@ class Worker:
         try:
             with self._clock.phase(phase):
                 outputs = getattr(self._system, phase)(representations, seeds, self._clock)
-            check_count(outputs, len(drafts), phase)
+            what = WAVEFORM if phase == self._last else REPRESENTATION
+            check_count(outputs, len(drafts), phase, what)
         except (Exception, SystemExit) as error:
             # A batch fails as one: nobody knows which of its clips was at fault.
             for draft in drafts:

@@ -3,9 +3,17 @@
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, FiniteFloat, PlainSerializer, PlainValidator, ValidationError
+from pydantic import (
+    Field,
+    FiniteFloat,
+    PlainSerializer,
+    PlainValidator,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from stabench.harness.errors import StabenchError
 from stabench.harness.schema import Strict, first_key, json_schema
@@ -72,6 +80,20 @@ StoredEstimate = Annotated[
 ]
 
 
+class Sourced(Strict):
+    """Something that may come from outside: `source` is a package and its version, or a file.
+
+    What is built in has none, and no key of it in the file.
+    """
+
+    source: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        value: dict[str, Any] = dump(self)
+        return {key: part for key, part in value.items() if key != "source" or part is not None}
+
+
 class ColumnHead(Strict):
     """What a column is called, and how it is printed."""
 
@@ -81,7 +103,7 @@ class ColumnHead(Strict):
     better: Literal["lower", "higher"]
 
 
-class ColumnRecord(ColumnHead):
+class ColumnRecord(Sourced, ColumnHead):
     """What a column is. `rules` are the constants of the protocol that decide it."""
 
     version: int
@@ -92,12 +114,16 @@ class ColumnRecord(ColumnHead):
 
 
 class RowRecord(Strict):
-    """A sanity row: `n` clips, and its cells by column."""
+    """A row of the table: `n` clips, and its cells by column."""
 
     label: str
     n: int
     failed: int
     cells: dict[str, StoredEstimate]
+
+
+class SanityRecord(Sourced, RowRecord):
+    """A sanity row; one whose sounds come from outside has a source."""
 
 
 class DependenceRecord(Strict):
@@ -223,7 +249,7 @@ class MetricsFile(Strict):
     n_clips: int
     columns: dict[str, ColumnRecord]
     systems: dict[str, SystemRecord]
-    sanity: dict[str, RowRecord]
+    sanity: dict[str, SanityRecord]
     paired: tuple[DifferenceRecord, ...]
     references: ReferencesRecord
     provenance: ProvenanceRecord

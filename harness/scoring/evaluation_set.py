@@ -12,7 +12,7 @@ from stabench.harness.errors import StabenchError, unknown
 from stabench.harness.scoring.features import Heard, Network
 from stabench.harness.stats.bootstrap import Draws
 from stabench.metrics.protocol import ROLES, Protocol
-from stabench.metrics.registry import Metric
+from stabench.metrics.registry import METRICS, Metric
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,10 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class Exam:
-    """`items` are all clips of all systems; `references` what networks made of the recordings."""
+    """`items` are all clips of all systems; `references` what networks made of the recordings.
+
+    `metrics` are all that are known, by name; `sources` say where those from outside come from.
+    """
 
     items: Mapping[str, Item]
     protocol: Protocol
@@ -94,6 +97,8 @@ class Exam:
     references: Heard
     seed: int = 0
     bootstrap: int = 1000
+    metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
+    sources: Mapping[str, str] = field(default_factory=dict)
     _kept: dict[str, Any] = field(default_factory=dict)
 
     @cached_property

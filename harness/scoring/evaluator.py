@@ -5,20 +5,20 @@ differences are paired. Failed clips are left out of a system's numbers; the ref
 and FD stays whole.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from stabench.harness import registry
 from stabench.harness.scoring.evaluation_set import Exam, Item
 from stabench.harness.scoring.features import Heard
+from stabench.harness.scoring.measure import measure, measure_outside
 from stabench.harness.stats import bootstrap
 from stabench.harness.stats.bootstrap import Statistic, ratio, shares
 from stabench.harness.stats.estimate import Estimate
 from stabench.metrics.contract import Features
 from stabench.metrics.protocol import ROLES
-from stabench.metrics.registry import METRICS
+from stabench.metrics.registry import Metric
 from stabench.metrics.sets import NotMeasurable, Pair, Ratio, Tested, TwoSample
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ class Answers:
 
     def clips(self, column: str) -> list[str]:
         """Return clips with everything the column needs, sorted by id."""
-        needs, recordings = METRICS[column].needs, self._exam.references.keys
+        needs, recordings = self._exam.metrics[column].needs, self._exam.references.keys
         # A transcript needs no sound: WER also counts clips of `--phase represent`.
         present = self._transcripts if "transcript" in needs else self._heard.keys
         clips = []
@@ -84,7 +84,7 @@ class Answers:
             return ratio(*measured.ratio, self._exam.counts(clips))
         estimate = bootstrap.interval(measured.statistic, self._exam.draws)
         # Resampled values can lie below what the column can be; its interval may not.
-        lowest = METRICS[column].lowest
+        lowest = self._exam.metrics[column].lowest
         if lowest is not None and estimate.low is not None:
             estimate = estimate._replace(low=max(estimate.low, lowest))
         return estimate._replace(p_value=measured.p_value)
@@ -135,10 +135,14 @@ class Answers:
         """Return the column over `clips`, measured once. Raises NotMeasurable with the reason."""
         key = (column, tuple(clips))
         if key not in self._measured:
-            metric = METRICS[column]
-            measure = registry.attribute(metric.measure)
+            metric = self._exam.metrics[column]
             sets = _Sets(self._exam, self._items, self._heard, clips, self._transcripts)
-            self._measured[key] = self._state(measure(metric, sets), clips)
+            if (source := self._exam.sources.get(column)) is None:
+                result = measure(metric, sets)
+            else:
+                recordings = len(self._exam.recordings)
+                result = measure_outside(metric, sets, source, clips, recordings)
+            self._measured[key] = self._state(result, clips)
         return self._measured[key]
 
     def _state(self, result: Tested | TwoSample | Ratio | np.ndarray, clips: list[str]) -> Measured:
@@ -168,7 +172,7 @@ class Answers:
         return Measured(Statistic(result.value, total, len(clips)), {})
 
     def _lack(self, column: str, clips: list[str]) -> str | None:
-        metric = METRICS[column]
+        metric = self._exam.metrics[column]
         if reason := self._exam.lack(metric):
             return reason
         items = [self._items[clip] for clip in self._heard.keys if clip in self._items]
@@ -178,7 +182,7 @@ class Answers:
             return "the outputs have no captions"
         if "transcript" in metric.needs and not clips:
             return "no transcripts"
-        return too_few(column, len(clips))
+        return too_few(metric, len(clips))
 
 
 class _Sets:
@@ -243,13 +247,13 @@ class _Sets:
         return self._exam.once(key, make)
 
 
-def too_few(column: str, clips: int) -> str | None:
-    """Return why `clips` are not enough for the column, or None."""
-    least = METRICS[column].least
+def too_few(metric: Metric, clips: int) -> str | None:
+    """Return why `clips` are not enough for the metric, or None."""
+    least = metric.least
     return None if clips >= least else f"needs at least {least} clips, has {clips}"
 
 
-def needed_roles(columns: tuple[str, ...]) -> list[str]:
-    """Return the networks that columns need, in the order of roles."""
-    needs = {need for column in columns for need in METRICS[column].needs}
+def needed_roles(metrics: Iterable[Metric]) -> list[str]:
+    """Return the networks that metrics need, in the order of roles."""
+    needs = {need for metric in metrics for need in metric.needs}
     return [role for role in ROLES if role in needs]

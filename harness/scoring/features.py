@@ -238,7 +238,7 @@ def network(
     """Return the registered embedder of a rule, in its role; features are kept in `folder`."""
     name, options = rule.network, dict(options or {})
     target = registry.target("embedders", name)
-    make = registry.attribute(target)
+    make = registry.load("embedders", name)
     try:
         registry.check_options(f"embedder '{name}'", make, options)
     except StabenchError:

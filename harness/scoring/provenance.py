@@ -15,7 +15,6 @@ from stabench.harness.scoring.examination import COMMAND, NOT_EXAMINED
 from stabench.harness.scoring.features import Network
 from stabench.harness.stats.bootstrap import LEVEL
 from stabench.metrics.protocol import Protocol
-from stabench.metrics.registry import METRICS
 from stabench.metrics.resample import NAME as RESAMPLER
 
 SHARE = "ceiling_share"
@@ -32,7 +31,7 @@ def columns_about(exam: Exam, columns: Sequence[str]) -> dict[str, ColumnRecord]
 
 
 def _describe_metric(exam: Exam, name: str) -> ColumnRecord:
-    metric = METRICS[name]
+    metric = exam.metrics[name]
     return ColumnRecord(
         label=metric.label,
         better=metric.better,
@@ -43,6 +42,7 @@ def _describe_metric(exam: Exam, name: str) -> ColumnRecord:
         protocol=exam.protocol.title,
         embedder=next((role for role in metric.needs if role in exam.networks), None),
         rules={rule: getattr(exam.protocol, rule) for rule in metric.rules},
+        source=exam.sources.get(name),
     )
 
 

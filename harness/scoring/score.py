@@ -19,8 +19,10 @@ from stabench.harness.scoring.evaluation_set import Exam, Item
 from stabench.harness.scoring.evaluator import needed_roles
 from stabench.harness.scoring.features import Network, Progress, Sounds, hear, network
 from stabench.harness.scoring.folders import REFERENCE, pair, read_items, sounds, wav_folder
+from stabench.harness.scoring.sanity import load_rows
 from stabench.harness.scoring.score_systems import Choice, Entrant, sheet
 from stabench.harness.suites import protocols
+from stabench.harness.suites.metrics import Columns, load_metrics
 from stabench.harness.suites.suite import Metrics, SystemUse
 from stabench.harness.tasks.task import DEFAULT, UNSTATED, load_task
 from stabench.metrics.audio import Audio, AudioError, content_sha256, decode
@@ -55,15 +57,18 @@ def score_run(run: Path, progress: Progress = silent, device: str = "cpu") -> Pa
     folder = RunFolder.open(run)
     suite, metrics = folder.suite, folder.suite.metrics
     protocol = protocols.load(metrics.protocol, metrics.networks)
+    columns = load_metrics(metrics.columns, suite.task)
     # As many threads as the systems had: the same run scored twice gives the same digits.
     hearing = Hearing(device, threads=suite.run.threads, weights=metrics.weights)
-    networks = networks_of(protocol, tuple(metrics.columns), hearing)
+    networks = networks_of(protocol, columns, hearing)
     names = recording_names(folder.clips)
     references: Sounds = {name: partial(decode, path) for path, name in names.items()}
     items = {clip.id: item_of(clip, names) for clip in folder.clips}
     heard = hear("references", references, networks, progress)
-    exam = Exam(items, protocol, networks, heard, suite.run.seed, suite.run.bootstrap)
-    choice = _read_choice(metrics, suite.task)
+    seed, bootstrap = suite.run.seed, suite.run.bootstrap
+    known = columns.metrics, columns.sources
+    exam = Exam(items, protocol, networks, heard, seed, bootstrap, *known)
+    choice = _read_choice(metrics, columns, suite.task)
     entrants = [_read_entrant(folder, use) for use in suite.systems]
     trials = {(row.system, row.clip): row for row in folder.rows() if not row.repeat}
     return _write_scores(folder.metrics_path, exam, entrants, references, choice, progress, trials)
@@ -75,10 +80,11 @@ def check_networks(run: Path) -> None:
     metrics = suite.metrics
     hearing = Hearing(threads=suite.run.threads, weights=metrics.weights)
     protocol = protocols.load(metrics.protocol, metrics.networks)
-    for judge in networks_of(protocol, tuple(metrics.columns), hearing).values():
+    columns = load_metrics(metrics.columns, suite.task)
+    for judge in networks_of(protocol, columns, hearing).values():
         # Both are read when they are first asked for, and raise for files that are not there.
         _ = judge.identity, judge.examination
-    _read_choice(metrics, suite.task)
+    _read_choice(metrics, columns, suite.task)
 
 
 def score_folders(
@@ -108,29 +114,28 @@ def score_folders(
     table = read_items(Path(captions)) if captions else None
     named = captions is not None and REFERENCE in read_rows(Path(captions)).columns
     pairs = pair(recordings, systems, table, named, unpaired)
-    wanted = tuple(columns or protocol.columns)
+    wanted = load_metrics(columns or protocol.columns)
     networks = networks_of(protocol, wanted, hearing)
     named_too = {name for item in pairs.items.values() for name in item.references}
     references = sounds(recordings, sorted(named_too | recordings.files.keys()))
     heard = hear("references", references, networks, progress)
-    exam = Exam(pairs.items, protocol, networks, heard, seed, bootstrap)
+    known = wanted.metrics, wanted.sources
+    exam = Exam(pairs.items, protocol, networks, heard, seed, bootstrap, *known)
     entrants = [
         Entrant(each.name, each.name, UNSTATED, sounds(each, pairs.asked[each.name]))
         for each in systems
     ]
     out.mkdir(parents=True, exist_ok=True)
     rows = load_task(DEFAULT).sanity if sanity is None else sanity
-    choice = Choice(wanted, rows, notes=pairs.notes)
+    choice = Choice(wanted.names, load_rows(rows), notes=pairs.notes)
     return _write_scores(out / "metrics.json", exam, entrants, references, choice, progress)
 
 
-def networks_of(
-    protocol: Protocol, columns: tuple[str, ...], hearing: Hearing
-) -> dict[str, Network]:
+def networks_of(protocol: Protocol, columns: Columns, hearing: Hearing) -> dict[str, Network]:
     """Return the networks that the columns need, by role."""
     return {
         role: network_of(role, protocol.networks[role], hearing)
-        for role in needed_roles(columns)
+        for role in needed_roles(columns.metrics[name] for name in columns.names)
         if role in protocol.networks
     }
 
@@ -161,13 +166,12 @@ def item_of(clip: Clip, names: Mapping[Path, str]) -> Item:
     return Item(captions, references, clip.labels, clip.caption, clip.steps)
 
 
-def _read_choice(metrics: Metrics, task: str) -> Choice:
-    """Return what a suite asks for, with the functions that its ceiling and floor name."""
+def _read_choice(metrics: Metrics, columns: Columns, task: str) -> Choice:
+    """Return what a suite asks for, with the functions that ceiling, floor and rows name."""
     ceiling, floor = (
         registry.attribute(name) if name else None for name in (metrics.ceiling, metrics.floor)
     )
-    rows = tuple(metrics.sanity)
-    return Choice(tuple(metrics.columns), rows, ceiling, floor, task=task)
+    return Choice(columns.names, load_rows(metrics.sanity), ceiling, floor, task=task)
 
 
 def _read_entrant(folder: RunFolder, use: SystemUse) -> Entrant:

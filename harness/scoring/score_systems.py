@@ -13,7 +13,7 @@ from stabench.harness.runs.metrics_file import (
     DifferenceRecord,
     MetricsFile,
     ReferencesRecord,
-    RowRecord,
+    SanityRecord,
     SystemRecord,
 )
 from stabench.harness.scoring.evaluation_set import Exam
@@ -21,11 +21,17 @@ from stabench.harness.scoring.evaluator import Answers
 from stabench.harness.scoring.features import Progress, Sounds, hear
 from stabench.harness.scoring.input_dependence import dependences
 from stabench.harness.scoring.provenance import SHARE, columns_about, comparability, provenance
-from stabench.harness.scoring.sanity import CEILING, Reconstruct, Regenerate, Sanity
+from stabench.harness.scoring.sanity import (
+    CEILING,
+    OutsideRow,
+    Reconstruct,
+    Regenerate,
+    Sanity,
+)
 from stabench.harness.stats.bootstrap import ratio
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.tasks.task import DEFAULT, UNSTATED, load_task
-from stabench.metrics.registry import METRICS, WER
+from stabench.metrics.registry import WER
 
 # Columns without paired differences: their bias differs from system to system.
 UNPAIRED = ("is", "fad_inf")
@@ -53,7 +59,7 @@ class Choice(NamedTuple):
     """What to score: columns, sanity rows, ceiling, floor, notes for the reader; of which task."""
 
     columns: tuple[str, ...]
-    sanity: tuple[str, ...] = ()
+    sanity: tuple[str | OutsideRow, ...] = ()
     ceiling: Reconstruct | None = None
     floor: Regenerate | None = None
     notes: tuple[str, ...] = ()
@@ -99,7 +105,9 @@ def sheet(
         columns=columns_about(exam, (*choice.columns, *extra)),
         systems={system.entrant.name: system.part for system in scored},
         sanity={
-            name: RowRecord(label=row.label, n=row.clips, failed=0, cells=row.cells)
+            name: SanityRecord(
+                label=row.label, n=row.clips, failed=0, cells=row.cells, source=row.source
+            )
             for name, row in sanity.items()
         },
         paired=tuple(
@@ -180,7 +188,7 @@ def _score_system(
 
 def _share_ceiling(exam: Exam, answers: Answers, ceiling: Answers) -> Estimate:
     """Return event recall of a system over that of the ceiling, on the clips that both have."""
-    if reason := exam.lack(METRICS["recall"]):
+    if reason := exam.lack(exam.metrics["recall"]):
         return Estimate.missing(reason)
     recall, top = answers.per_clip("recall"), ceiling.per_clip("recall")
     recordings = {clip: exam.items[clip].references for clip in recall}

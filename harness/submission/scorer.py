@@ -25,6 +25,7 @@ from stabench.harness.submission.package import Package
 from stabench.harness.submission.schema import NAME, MetricCard, ScoringCard
 from stabench.harness.submission.sources import read_transcripts
 from stabench.harness.suites import protocols
+from stabench.harness.suites.metrics import load_metrics
 from stabench.harness.suites.suite import Suite
 from stabench.metrics.audio import Audio, AudioError, decode
 from stabench.metrics.registry import METRICS, WER
@@ -56,14 +57,16 @@ class Scorer:
         metrics = suite.metrics
         protocol = protocols.load(metrics.protocol, metrics.networks)
         hearing = Hearing(device, threads=suite.run.threads, weights=metrics.weights)
-        networks = score.networks_of(protocol, metrics.columns, hearing)
+        columns = load_metrics(metrics.columns, suite.task)
+        networks = score.networks_of(protocol, columns, hearing)
         names = score.recording_names(tuple(clips))
         sounds = {name: partial(decode, path) for path, name in names.items()}
         items = {clip.id: score.item_of(clip, names) for clip in clips}
         references = hear("references", sounds, networks, progress)
         seed, bootstrap = suite.run.seed, suite.run.bootstrap
-        exam = Exam(items, protocol, networks, references, seed, bootstrap)
-        return cls(exam, metrics.columns, sounds)
+        known = columns.metrics, columns.sources
+        exam = Exam(items, protocol, networks, references, seed, bootstrap, *known)
+        return cls(exam, columns.names, sounds)
 
     def hear(self, sounds: Sounds, progress: Progress) -> Heard:
         """Let the networks hear outputs by clip."""

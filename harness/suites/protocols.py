@@ -5,10 +5,10 @@ import tomllib
 from pydantic import ValidationError
 
 from stabench.harness import registry
-from stabench.harness.errors import MissingError, StabenchError, unknown
+from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.schema import first_wrong
+from stabench.harness.suites.metrics import check_metrics
 from stabench.metrics.protocol import Protocol
-from stabench.metrics.registry import METRICS
 
 
 def load(name: str, networks: dict[str, str] | None = None) -> Protocol:
@@ -25,9 +25,10 @@ def load(name: str, networks: dict[str, str] | None = None) -> Protocol:
         raise StabenchError(f"protocol '{path}': not a TOML file ({error})") from None
     except ValidationError as error:
         raise StabenchError(f"protocol '{path}': {first_wrong(error, Protocol)}") from None
-    for column in protocol.columns:
-        if column not in METRICS:
-            raise StabenchError(f"protocol '{path}': {unknown('column', column, METRICS)}")
+    try:
+        check_metrics(protocol.columns)
+    except StabenchError as error:
+        raise type(error)(f"protocol '{path}': {error}") from None
     for role in networks or {}:
         if role not in protocol.networks:
             known = ", ".join(protocol.networks)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from stabench.harness import registry
-from stabench.harness.errors import StabenchError
 
 DEFAULT = "speech_to_audio"
 Better = Literal["lower", "higher"]
@@ -119,10 +118,5 @@ def load_task(name: str) -> Task:
     Raises StabenchError with the nearest match for an unknown name and for what is no task,
     MissingError for a file that is not there.
     """
-    target = registry.target("tasks", name)
-    task = registry.attribute(target)
-    if not isinstance(task, Task):
-        raise StabenchError(
-            f"task '{name}': {target} is {type(task).__name__}; give a harness.tasks.task.Task"
-        )
+    task: Task = registry.load("tasks", name, Task)
     return task

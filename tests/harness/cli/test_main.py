@@ -255,7 +255,7 @@ def test_folders_are_scored_by_name(stabench, tmp_path: Path) -> None:
 
 
 COMMANDS = ("run", "score", "report", "compare", "reproduce", "list", "history", "export")
-COMMANDS += ("submit", "check-submission", "leaderboard", "weights", "doctor")
+COMMANDS += ("submit", "check-submission", "leaderboard", "weights", "doctor", "new", "check")
 
 
 @pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS)])

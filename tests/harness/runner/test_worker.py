@@ -100,8 +100,8 @@ OUTPUTS = {
     "empty": "the output is empty",
     "2-d": "samples have shape [1, 1600], expected [T]",
     "rate": "output is 8000 Hz, expected 16000 Hz",
-    "int16": "samples are int16, expected a float32 NumPy array",
-    "list": "samples are list",
+    "int16": "samples are numpy.ndarray int16 [1600], expected numpy.ndarray float32 [T]",
+    "list": "samples are a list of 1600 float",
     "dict": "represent returned dict, expected a Representation",
 }
 

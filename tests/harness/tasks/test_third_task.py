@@ -217,7 +217,7 @@ def test_what_its_suite_says_wrong_is_told_by_the_task(
         ('paradigm = "pupil"', 'paradigm = "oracle"', "unknown paradigm 'oracle'"),
         ("[metrics]", '[metrics]\nsanity = ["noise"]', "unknown sanity row 'noise'"),
         (":TASK", ":TSAK", "unknown attribute 'TSAK'; did you mean 'TASK'?"),
-        (":TASK", ":CLIPS", "is int; give a harness.tasks.task.Task"),
+        (":TASK", ":CLIPS", "is int; give a stabench.harness.tasks.task.Task"),
     ):
         suite.write_text(text.replace(right, wrong))
         assert command("run", suite, "--out", tmp_path / "runs") == 2
