@@ -51,8 +51,11 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "vggish": "stabench.metrics.embedders.published:vggish",
         "vggish-pca": "stabench.metrics.embedders.published:vggish_pca",
     },
+    # Entry points, ours too: what a cascade is composed of (systems/cascade/compose.py).
+    "generators": {},
     "gradings": {},
     "metrics": dict.fromkeys(METRICS, "stabench.metrics.registry:METRICS"),
+    "recognisers": {},
     "protocols": {
         "paper": "stabench.metrics",
         "stabench": "stabench.metrics",

@@ -18,6 +18,7 @@ from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.scoring.features import hear
 from stabench.harness.scoring.score import Hearing, networks_of, silent
 from stabench.harness.suites import protocols
+from stabench.harness.suites.metrics import load_metrics
 from stabench.metrics.audio import decode
 from stabench.metrics.inception import InceptionScore, inception_score
 from stabench.metrics.sets import class_logits

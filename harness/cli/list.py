@@ -11,7 +11,18 @@ from stabench.harness.errors import StabenchError, unknown
 from stabench.harness.registry import Entry
 from stabench.metrics.registry import METRICS
 
-KINDS = ("tasks", "systems", "suites", "datasets", "embedders", "protocols", "metrics", "sanity")
+KINDS = (
+    "tasks",
+    "systems",
+    "recognisers",
+    "generators",
+    "suites",
+    "datasets",
+    "embedders",
+    "protocols",
+    "metrics",
+    "sanity",
+)
 
 
 def listing(kind: str | None) -> dict[str, list[Entry]]:

@@ -154,14 +154,15 @@ def _hearing(device: Any, bf16: bool, threads: int | None, weights: str) -> Any:
 
 def _parse_columns(text: str | None) -> tuple[str, ...] | None:
     """Return the columns of --columns. Raises StabenchError for one that nothing measures."""
-    from stabench.metrics.registry import METRICS
+    from stabench.harness.suites.metrics import check_metrics
 
     if text is None:
         return None
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-    for name in names:
-        if name not in METRICS:
-            raise StabenchError(f"--columns: {unknown('column', name, METRICS)}")
+    try:
+        check_metrics(names)
+    except StabenchError as error:
+        raise type(error)(f"--columns: {error}") from None
     return names
 
 

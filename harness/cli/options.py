@@ -32,7 +32,7 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help='A run folder, or "late
 MaybeRun = Annotated[Path | None, typer.Argument(metavar="RUN", help='Or "latest".')]
 Kind = Annotated[
     str | None,
-    typer.Argument(metavar="tasks|systems|suites|datasets|embedders|protocols|metrics"),
+    typer.Argument(metavar="KIND", help="tasks, systems, suites, metrics, ...; default: all."),
 ]
 Systems = Annotated[
     list[str] | None,

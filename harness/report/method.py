@@ -18,6 +18,8 @@ from stabench.harness.suites.suite import SystemUse
 DIGEST = 12
 # Clips from which an interval of IS holds what it promises.
 LEAST_FOR_IS = 72
+# Clips below which no interval of a metric is to be trusted.
+LEAST_FOR_INTERVALS = 30
 
 
 def lead(results: Results) -> str:
@@ -250,5 +252,5 @@ def _warn_of_scores(metrics: MetricsFile) -> Iterable[str]:
     if "clap" in shown:
         yield "CLAP scores of different checkpoints can order systems differently."
     # A bootstrap of few clips is too narrow whatever the column.
-    if metrics.n_clips < 30:
+    if metrics.n_clips < LEAST_FOR_INTERVALS:
         yield f"With {counted(metrics.n_clips, 'clip')} no interval is to be trusted."

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from stabench.harness.formatting import NOTHING, counted, figure
 from stabench.harness.render.page import Grid, Head, Line, Page, Printed, Section
-from stabench.harness.report.method import lead, notes
+from stabench.harness.report.method import LEAST_FOR_INTERVALS, lead, notes
 from stabench.harness.report.ranking import SHARE, Marks
 from stabench.harness.report.table import CAVEAT, Row, Table
 from stabench.harness.runs.results import Results
@@ -103,6 +103,9 @@ def _compare_times(results: Results, table: Table, first: Row, second: Row) -> I
 
 def _compare_quality(results: Results, table: Table, first: Row, second: Row) -> Iterator[str]:
     """Yield which columns of quality put one ahead: their paired interval excludes 0."""
+    if min(first.n, second.n) < FEWEST:
+        yield f"With {counted(first.n, 'clip')} no order can be read from the columns of quality."
+        return
     ahead = _find_ahead(results, table, first, second)
     parts = [
         f"{row.label} is ahead in {', '.join(ahead[row.system])}"
@@ -142,6 +145,8 @@ def _explain_propagation(results: Results, table: Table) -> Iterator[str]:
     if len(pairs) < 2:
         return
     told, heard = pairs
+    if min(told.n, heard.n) < FEWEST:
+        return
     costs = _find_ahead(results, table, told, heard).get(told.system)
     if costs:
         yield (

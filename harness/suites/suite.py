@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from stabench.harness import registry
 from stabench.harness.errors import MissingError, StabenchError, unknown
 from stabench.harness.schema import Strict, first_wrong
+from stabench.harness.suites.metrics import check_metrics
 from stabench.harness.tasks.task import DEFAULT, UNSTATED, load_task
 from stabench.metrics.protocol import ROLES
-from stabench.metrics.registry import METRICS
 
 # Names that become folder names.
 Name = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)
@@ -71,6 +71,7 @@ class Metrics(Strict):
     to surpass: `ceiling` takes a recording (Audio) through the systems' codec and back, `floor`
     takes the id of a clip and returns Audio of the same content, as a perfect generator would.
     A suite with a `floor` needs no "other-half", whose distances are of other content.
+    `columns` and `sanity` are registered names, or "path.py:NAME".
     """
 
     columns: tuple[str, ...] = ()
@@ -85,13 +86,12 @@ class Metrics(Strict):
     floor: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
     sanity: tuple[str, ...] = ()
 
-    @field_validator("columns")
+    @field_validator("columns", "sanity")
     @classmethod
-    def _known(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
-        for name in columns:
-            if name not in METRICS:
-                raise ValueError(unknown("column", name, METRICS))
-        return columns
+    def _anywhere(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Return absolute paths of files: a run is looked at from any folder."""
+        # No more than that: whoever reads a stored run need not have its metrics.
+        return tuple(registry.absolute(name) if registry.is_file(name) else name for name in names)
 
     @property
     def networks(self) -> dict[str, str]:
@@ -165,9 +165,6 @@ class Suite(Strict):
             if system.paradigm not in (known := (*task.paradigms, UNSTATED)):
                 what = unknown("paradigm", system.paradigm, known)
                 raise ValueError(f"system '{system.name}': {what}")
-        for row in self.metrics.sanity:
-            if row not in task.sanity:
-                raise ValueError(f"metrics.sanity: {unknown('sanity row', row, task.sanity)}")
         return self
 
     def resolved(self) -> dict[str, Any]:
@@ -184,6 +181,20 @@ class Suite(Strict):
         if not self.notes:
             del value["notes"]
         return value
+
+    def check_measures(self) -> None:
+        """Raise StabenchError with the nearest match for a column or sanity row that is unknown."""
+        try:
+            check_metrics(self.metrics.columns)
+        except StabenchError as error:
+            raise type(error)(f"metrics.columns: {error}") from None
+        of_task, built_in = load_task(self.task).sanity, registry.BUILT_IN["sanity"]
+        known = (*of_task, *(registry.entries("sanity").keys() - built_in.keys()))
+        for row in self.metrics.sanity:
+            if registry.is_file(row):
+                registry.target("sanity", row)
+            elif row not in known:
+                raise StabenchError(f"metrics.sanity: {unknown('sanity row', row, known)}")
 
     def check_names(self) -> None:
         """Raise StabenchError with the nearest match for a name that nothing registers."""
@@ -213,7 +224,9 @@ def load(name: str) -> Suite:
 def parse(what: str, value: dict[str, Any]) -> Suite:
     """Return a suite from plain values; `what` begins the line of an error."""
     try:
-        return Suite.model_validate(value)
+        suite = Suite.model_validate(value)
+        suite.check_measures()
+        return suite
     except ValidationError as error:
         raise StabenchError(f"{what}: {first_wrong(error, Suite)}") from None
     except StabenchError as error:

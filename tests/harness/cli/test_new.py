@@ -5,6 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stabench.harness import registry
@@ -14,6 +15,7 @@ from stabench.harness.cli.check_system import Trial, make_tone
 from stabench.harness.cli.new import write_new
 from stabench.harness.errors import StabenchError
 from stabench.harness.suites import suite
+from stabench.metrics.audio import encode
 
 
 @pytest.mark.parametrize(
@@ -140,3 +142,20 @@ use = "{Path(__file__).parents[1] / "toys.py"}:Toy"
     stabench("run", "bird.toml", "--limit", 3, "--out", "runs")
     rows = (tmp_path / "runs/latest/journal.jsonl").read_text().splitlines()
     assert {json.loads(row)["clip"] for row in rows} == {"clip0", "clip1", "clip2"}
+
+
+def test_a_metric_as_written_scores(stabench, tmp_path: Path) -> None:
+    for folder, pitch_hz in (("reference", 440), ("same", 440), ("other", 4_000)):
+        (tmp_path / folder).mkdir()
+        for index in range(4):
+            sound = 0.3 * np.sin(2 * np.pi * pitch_hz * np.arange(16_000) / 16_000)
+            data = encode(sound.astype(np.float32), 16_000)
+            (tmp_path / folder / f"c{index}.wav").write_bytes(data)
+    stabench("new", "metric", "bird")
+    words = ("--reference", "reference", "--outputs", "same=same", "--outputs", "other=other")
+    listeners = Path(__file__).parents[1] / "listeners.py"
+    words += ("--tagger-backend", f"{listeners}:Tagger", "--no-sanity")
+    stabench("score", *words, "--columns", "bird.py:METRIC", "--out", "out")
+    systems = json.loads((tmp_path / "out/metrics.json").read_text())["systems"]
+    values = {name: system["cells"]["bird"]["value"] for name, system in systems.items()}
+    assert values == {"same": 1.0, "other": 0.0}

@@ -91,6 +91,14 @@ def test_equals_are_not_called_ahead_and_single_rows_are_not_compared(tmp_path: 
     assert not any("times as long" in text or "ahead" in text for text in points)
 
 
+def test_few_clips_show_no_order(tmp_path: Path) -> None:
+    folder = FakeRun(tmp_path, n=24, noise=NOISY).make().path
+    score_run(folder)
+    points = _read(folder)[2].section("findings").points
+    assert "With 24 clips the columns of quality show no order." in points
+    assert not any("ahead" in text for text in points)
+
+
 def test_the_next_command_names_the_run(scored: Path) -> None:
     results, _, page = _read(scored)
     assert f"stabench report {results.folder}" in page.section("next").points[1]
