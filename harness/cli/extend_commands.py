@@ -40,7 +40,10 @@ def register(app: typer.Typer) -> None:
 
 
 def new(kind: Kind, name: Name, out: Out = None) -> None:
-    """Write a first file that runs at once; print the command that runs it."""
+    """Write a first file that runs at once; print the command that runs it.
+
+    Example: stabench new system my_system
+    """
     from stabench.harness.cli.new import write_new
 
     print(write_new(kind, name, out))
@@ -52,7 +55,10 @@ def check(
     device: options.OnDevice = None,
     task: Task = DEFAULT,
 ) -> int:
-    """Try a system on one clip, or a metric, sanity row or dataset; exit 1 for a fault."""
+    """Try a system on one clip, or a metric, sanity row or dataset; exit 1 for a fault.
+
+    Example: stabench check my_system.py:MySystem
+    """
     from stabench.harness.cli.check import check as outcomes
     from stabench.harness.cli.check import parse_options
     from stabench.harness.formatting import counted

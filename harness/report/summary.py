@@ -103,8 +103,8 @@ def _compare_times(results: Results, table: Table, first: Row, second: Row) -> I
 
 def _compare_quality(results: Results, table: Table, first: Row, second: Row) -> Iterator[str]:
     """Yield which columns of quality put one ahead: their paired interval excludes 0."""
-    if min(first.n, second.n) < FEWEST:
-        yield f"With {counted(first.n, 'clip')} no order can be read from the columns of quality."
+    if min(first.n, second.n) < LEAST_FOR_INTERVALS:
+        yield f"With {counted(first.n, 'clip')} the columns of quality show no order."
         return
     ahead = _find_ahead(results, table, first, second)
     parts = [
@@ -145,7 +145,7 @@ def _explain_propagation(results: Results, table: Table) -> Iterator[str]:
     if len(pairs) < 2:
         return
     told, heard = pairs
-    if min(told.n, heard.n) < FEWEST:
+    if min(told.n, heard.n) < LEAST_FOR_INTERVALS:
         return
     costs = _find_ahead(results, table, told, heard).get(told.system)
     if costs:

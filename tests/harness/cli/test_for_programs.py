@@ -51,7 +51,7 @@ def test_lists_weights_and_findings_are_json(command: Command) -> None:
     rows = json.loads(command("weights", "status", "--json")[1])
     assert {"name", "licence", "size", "state", "where"} == set(rows[0])
     findings = json.loads(command("doctor", "--json")[1])
-    assert {"ok", "what", "text"} == set(findings[0])
+    assert {"ok", "what", "text"} <= set(findings[0])
     assert command("doctor", "--json", "--noise")[0] == 2
 
 
