@@ -1,6 +1,6 @@
 """The keys of a gate's policy, as tables of docs/gate-policy.md (see harness/suites/reference.py).
 
-    python -m stabench.harness.gate.reference docs/gate-policy.md
+python -m stabench.harness.gate.reference docs/gate-policy.md
 """
 
 import sys

@@ -31,7 +31,7 @@ PARTS: dict[str, type[BaseModel]] = {
 """Heading of a table in the page -> the model that reads that part of a suite."""
 TYPES = {bool: "true or false", int: "whole number", float: "number", str: "text", dict: "table"}
 HEAD = "| key | type | default | allowed | what it is |\n|---|---|---|---|---|\n"
-MISSING = "–"
+MISSING = "\N{EN DASH}"
 
 
 class Key(NamedTuple):
@@ -119,17 +119,13 @@ def _describe_default(field: FieldInfo) -> str:
         return "needed"
     if value is None:
         return MISSING
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    if isinstance(value, str):
-        return f'`"{value}"`' if value else MISSING
-    return f"`{value:g}`" if isinstance(value, int | float) else MISSING
+    return _quote(value) if isinstance(value, str | int | float) and value != "" else MISSING
 
 
 def _describe_allowed(field: FieldInfo) -> str:
     """Return the values of a literal, or the bounds of a number: "1 or more", "0 to 1"."""
     if literal := _find_literal(field.annotation):
-        return ", ".join(f'`"{value}"`' if isinstance(value, str) else f"`{value}`" for value in literal)
+        return ", ".join(map(_quote, literal))
     bounds = {
         name: value
         for limit in field.metadata
@@ -148,6 +144,13 @@ def _find_literal(annotation: Any) -> tuple[Any, ...]:
     if get_origin(annotation) is Literal:
         return get_args(annotation)
     return next(filter(None, map(_find_literal, get_args(annotation))), ())
+
+
+def _quote(value: str | float) -> str:
+    """Return a value as TOML writes it, between back quotes."""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f'`"{value}"`' if isinstance(value, str) else f"`{value:g}`"
 
 
 def _escape(cell: str) -> str:

@@ -62,7 +62,7 @@ def check_words(words: list[str], *, whole: bool = True) -> None:
     rest = [word.strip("[]") for word in words if word != "--debug"]
     while hasattr(command, "commands") and rest:
         name = rest.pop(0)
-        assert name in command.commands, f"no command '{name}'; known: {', '.join(command.commands)}"
+        assert name in command.commands, f"no command '{name}'; {', '.join(command.commands)}"
         command = command.commands[name]
     try:
         command.make_context(words[0], rest)
