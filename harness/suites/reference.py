@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from stabench.harness.errors import StabenchError
 from stabench.harness.suites.suite import DatasetUse, Metrics, RunSettings, Suite, SystemUse
@@ -114,11 +113,9 @@ def _describe_type(annotation: Any) -> str:
 
 def _describe_default(field: FieldInfo) -> str:
     """Return the default as TOML writes it, or that the key is needed."""
-    value = field.default
-    if value is PydanticUndefined:
+    if field.is_required():
         return "needed"
-    if value is None:
-        return MISSING
+    value = field.default
     return _quote(value) if isinstance(value, str | int | float) and value != "" else MISSING
 
 
