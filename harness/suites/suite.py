@@ -78,7 +78,9 @@ class Metrics(Strict):
     """Columns of the table, the protocol of its numbers, and networks put in place of its own."""
 
     columns: tuple[str, ...] = Field(
-        (), description="Metrics (`stabench list metrics`). None: quality is not measured."
+        (),
+        description='Metrics (`stabench list metrics`), or "path.py:NAME". None: quality is not '
+        "measured.",
     )
     protocol: str = Field(
         "stabench", description="Scoring rules: `stabench list protocols`, or a .toml file."
@@ -109,7 +111,12 @@ class Metrics(Strict):
         "distances are of other content.",
         json_schema_extra={"allowed": '"module:function"'},
     )
-    sanity: tuple[str, ...] = Field((), description="Sanity rows of the table, by name.")
+    sanity: tuple[str, ...] = Field(
+        (),
+        description="Sanity rows of the table: those of the task, registered ones, or "
+        '"path.py:NAME".',
+        json_schema_extra={"allowed": "`other-half`, `noise`, `silence`, `shuffled`, ..."},
+    )
 
     @field_validator("columns")
     @classmethod
@@ -145,7 +152,7 @@ class SystemUse(Strict):
         None, description="Its own, where it is not that of the run settings."
     )
     python: str | None = Field(
-        None, description="Interpreter of its own, which sees its own packages only."
+        None, description="Another interpreter to run it in, which sees its own packages only."
     )
     note: str = Field("", description="A remark, printed with the report.")
 
@@ -176,7 +183,9 @@ class Suite(Strict):
         if not isinstance(value, dict) or FORMER_RUN not in value:
             return value
         if RUN in value:
-            raise ValueError(f"has [{RUN}] and [{FORMER_RUN}], two names of one table; keep [{RUN}]")
+            raise ValueError(
+                f"has [{RUN}] and [{FORMER_RUN}], two names of one table; keep [{RUN}]"
+            )
         return {RUN if key == FORMER_RUN else key: part for key, part in value.items()}
 
     @field_validator("task")
@@ -231,7 +240,8 @@ class Suite(Strict):
 
     # TEMPORARY
     @property
-    def protocol(self): return self.run
+    def protocol(self):
+        return self.run
 
 
 def load(name: str) -> Suite:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 FENCE = re.compile(r"^ *```(?P<info>.*)$")
 TITLE = re.compile(r'title="([^"]*)"')
-INLINE = re.compile(r"(?<!`)`(stabench [^`\n]+)`")
+INLINE = re.compile(r"(?<!`)`(stabench [^`\n]+)`|^    (stabench .+)$", re.MULTILINE)
 SHELLS = ("sh", "console")
 
 
@@ -91,9 +91,9 @@ def list_commands(block: Block) -> Iterator[Command]:
 
 
 def list_inline(page: Path) -> list[str]:
-    """Return the commands in the running text of a page."""
+    """Return the commands in the running text of a page, and in indented blocks."""
     text, fenced = "", False
     for line in page.read_text("utf-8").splitlines():
         fenced ^= bool(FENCE.match(line))
         text += "" if fenced else f"{line}\n"
-    return INLINE.findall(text)
+    return [inline or indented for inline, indented in INLINE.findall(text)]

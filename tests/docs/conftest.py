@@ -35,7 +35,9 @@ def scored_run(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make and enter a folder with the results that a fresh clone has."""
     kept = shutil.ignore_patterns("runs")
-    shutil.copytree(ROOT / "results", tmp_path / "results", ignore=kept)
+    for folder in ("results", "examples"):
+        if (ROOT / folder).is_dir():
+            shutil.copytree(ROOT / folder, tmp_path / folder, ignore=kept)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     return tmp_path
