@@ -240,8 +240,7 @@ class Suite(Strict):
 
     # TEMPORARY
     @property
-    def protocol(self):
-        return self.run
+    def protocol(self): return self.run
 
 
 def load(name: str) -> Suite:
