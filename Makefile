@@ -7,6 +7,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 INSTALLED := .venv/installed
 CROSSCHECKED := .venv-crosscheck/installed
+DOCUMENTED := .venv-docs/installed
 BASE ?= HEAD
 BASE_TREE := results/runs/base
 TESTS ?=
@@ -15,7 +16,7 @@ TYPES := build/types/stabench
 # others when it has no more.
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 .DEFAULT_GOAL := help
-.PHONY: help install bench gate test test-all test-isa lint benchmark crosscheck pocket clean
+.PHONY: help install bench gate test test-all test-isa lint benchmark crosscheck docs pocket clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,12 +56,20 @@ benchmark: $(INSTALLED) ## Measure the speed of the harness and the metrics
 crosscheck: $(CROSSCHECKED) ## Compare values with other projects' packages (an environment of its own)
 	TORCHVGGISH="$${TORCHVGGISH:-.venv-crosscheck/torchvggish}" .venv-crosscheck/bin/python -m crosscheck
 
+docs: $(DOCUMENTED) ## Build the documentation into site/ (an environment of its own)
+	@# Pages of Python objects are read from the rooms as a wheel has them: inside stabench/.
+	rm -rf build/api && mkdir -p build/api/stabench
+	cp -R stabench/*.py harness metrics systems build/api/stabench
+	.venv-docs/bin/mkdocs build --strict --clean
+	@if grep -rlE '<(script|img|iframe|audio|video)[^>]* src="?(https?:)?//|<link [^>]*rel="?(stylesheet|preload|preconnect|icon)[^>]* href="?(https?:)?//' site --include='*.html'; then \
+		echo "make docs: the pages above load something from another host" >&2; exit 1; fi
+
 pocket: $(INSTALLED) ## Train the pocket world's weights again, from nothing (hours)
 	$(BIN)/python -m stabench.pocket.training
 	$(BIN)/python -m stabench.pocket.training.examine
 
-clean: ## Remove both environments and caches; runs and weights stay
-	rm -rf .venv .venv-crosscheck .pytest_cache .ruff_cache .hypothesis .benchmarks build *.egg-info
+clean: ## Remove the environments and caches; runs and weights stay
+	rm -rf .venv .venv-crosscheck .venv-docs .pytest_cache .ruff_cache .hypothesis .benchmarks build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -76,4 +85,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 $(CROSSCHECKED): pyproject.toml constraints.txt crosscheck/requirements.txt crosscheck/peers.txt crosscheck/setup.sh
 	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 found; install one, or make PYTHON=/path/to/python" >&2; exit 2; }
 	sh crosscheck/setup.sh .venv-crosscheck $(PYTHON)
+	@touch $@
+
+# Of the extra alone, without torch and the rest of what stabench needs to run.
+$(DOCUMENTED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 found; install one, or make PYTHON=/path/to/python" >&2; exit 2; }
+	test -x .venv-docs/bin/python || $(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		$$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])')
 	@touch $@

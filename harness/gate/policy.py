@@ -49,25 +49,47 @@ def _parse_effect(value: object) -> Effect:
 
 
 class Quality(Strict):
-    """The metrics that guard, each with its least effect. Numbers of other provenance: refused."""
+    """The metrics that guard, each with the least change that counts."""
 
-    provenance: Literal["equal"] = "equal"
-    effects: dict[str, Annotated[Effect, BeforeValidator(_parse_effect)]] = Field({})
+    provenance: Literal["equal"] = Field(
+        "equal", description="Numbers of another provenance are refused."
+    )
+    effects: dict[str, Annotated[Effect, BeforeValidator(_parse_effect)]] = Field(
+        {},
+        description="Metric = least change that counts, in the metric's unit or in percent of the "
+        "baseline. Metrics that are not named do not guard.",
+        json_schema_extra={"written": "table", "allowed": 'numbers of 0 or more, or such as "3 %"'},
+    )
 
 
 class Latency(Strict):
-    """The phases that guard, by their columns, and the least slowdown that counts, as a share.
+    """The phases that guard, and the least slowdown that counts, as a share.
 
-    No `phases`: all that the task times.
-    `threshold` None: what `stabench doctor --noise` found for this machine; where it has not
-    measured this machine, `unmeasured`.
+    `threshold` None is the word "machine".
     """
 
-    phases: tuple[str, ...] | None = None
+    phases: tuple[str, ...] | None = Field(
+        None,
+        description="Columns of the phases that guard.",
+        json_schema_extra={"default": "all of the task", "allowed": "`processing`, `generation`"},
+    )
     threshold: Annotated[
         float | None, BeforeValidator(lambda text: None if text == MACHINE else percent(text))
-    ] = None
-    unmeasured: Annotated[float, BeforeValidator(percent)] = 0.1
+    ] = Field(
+        None,
+        description="Least slowdown that counts. `machine`: what `stabench doctor --noise` found "
+        "for this machine; where it has not measured it, `unmeasured`.",
+        json_schema_extra={
+            "written": "text",
+            "default": '`"machine"`',
+            "allowed": '`"machine"`, or such as `"5 %"`',
+        },
+    )
+    unmeasured: Annotated[float, BeforeValidator(percent)] = Field(
+        0.1,
+        description="Least slowdown that counts on a machine whose noise was not measured.",
+        json_schema_extra={"written": "text", "default": '`"10 %"`', "allowed": 'such as `"5 %"`'},
+    )
 
     def guarded(self, task: Task) -> tuple[str, ...]:
         """Return the columns of the phases that guard. Raises StabenchError for an unknown one."""
@@ -79,10 +101,16 @@ class Latency(Strict):
 
 
 class Policy(Strict):
-    """gate.toml. No `systems`: all of the baseline. `max_failed_share` is of a system's clips."""
+    """gate.toml."""
 
-    systems: tuple[str, ...] = ()
-    max_failed_share: float = Field(0.0, ge=0, le=1)
+    systems: tuple[str, ...] = Field(
+        (),
+        description="Systems that are guarded, by name.",
+        json_schema_extra={"default": "all of the baseline"},
+    )
+    max_failed_share: float = Field(
+        0.0, ge=0, le=1, description="Share of a system's clips that may fail; above it: exit 4."
+    )
     quality: Quality = Quality()
     latency: Latency = Latency()
 

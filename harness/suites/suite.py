@@ -2,7 +2,7 @@
 
 import tomllib
 from collections import Counter
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -14,7 +14,7 @@ from stabench.harness.tasks.task import DEFAULT, UNSTATED, load_task
 from stabench.metrics.protocol import ROLES
 
 # Names that become folder names.
-Name = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)]
 RUN, FORMER_RUN = "run", "protocol"
 
 Precision = Literal["float32", "float16", "bfloat16"]
@@ -24,7 +24,7 @@ class DatasetUse(BaseModel):
     """A registered dataset; every other key is an option of its function."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    use: str
+    use: str = Field(description='Registered name (`stabench list datasets`), or "path.py:NAME".')
 
     @property
     def options(self) -> dict[str, Any]:
@@ -32,26 +32,37 @@ class DatasetUse(BaseModel):
 
 
 class RunSettings(Strict):
-    """How clips are run: `block` clips at a time per system, times out after `timeout_s` a clip.
+    """How clips are run, how failures are counted, how many resamples make an interval."""
 
-    `max_failed_share` is the share (0 to 1) of a system's clips that may fail; `bootstrap` counts
-    the resamples behind an interval. `profile` is the number of clips (0 or 1) that each system
-    runs once more, untimed, to count what its stages cost.
-    """
-
-    scenario: Literal["single-stream", "offline"] = "single-stream"
-    warmups: int = Field(2, ge=0)
-    repeats: int = Field(1, ge=1)
-    batch_size: int = Field(1, ge=1)
-    precision: Precision = "float32"
-    seed: int = 0
-    threads: int = Field(2, ge=1)
-    block: int = Field(12, ge=1)
-    timeout_s: float = Field(120, gt=0)
-    startup_timeout_s: float = Field(300, gt=0)
-    max_failed_share: float = Field(0.0, ge=0, le=1)
-    bootstrap: int = Field(1000, ge=100)
-    profile: Literal[0, 1] = 0
+    scenario: Literal["single-stream", "offline"] = Field(
+        "single-stream",
+        description="`single-stream`: one clip after the other, as latencies need it. `offline`: "
+        "batches of `batch_size`.",
+    )
+    warmups: int = Field(
+        2, ge=0, description="Clips that each system runs first; kept, but in no figure."
+    )
+    repeats: int = Field(
+        1, ge=1, description="How often each clip is run and timed; the first sound is scored."
+    )
+    batch_size: int = Field(1, ge=1, description="Clips in one call. A single stream allows 1.")
+    precision: Precision = Field("float32", description="What the systems compute in.")
+    seed: int = Field(0, description="Of every clip's noise, of the order of systems and clips.")
+    threads: int = Field(2, ge=1, description="CPU threads of each system, and of the scoring.")
+    block: int = Field(
+        12, ge=1, description="Clips that one system runs before the next one has its turn."
+    )
+    timeout_s: float = Field(120, gt=0, description="Seconds that one clip may take.")
+    startup_timeout_s: float = Field(300, gt=0, description="Seconds that loading may take.")
+    max_failed_share: float = Field(
+        0.0, ge=0, le=1, description="Share of a system's clips that may fail; above it: exit 4."
+    )
+    bootstrap: int = Field(1000, ge=100, description="Resamples behind an interval.")
+    profile: Literal[0, 1] = Field(
+        0,
+        description="Clips that each system runs once more, untimed, to count what its stages "
+        "cost.",
+    )
 
     @model_validator(mode="after")
     def _one_at_a_time(self) -> "RunSettings":
@@ -64,27 +75,48 @@ class RunSettings(Strict):
 
 
 class Metrics(Strict):
-    """Columns of the table, the protocol of its numbers, and networks put in place of its own.
+    """Columns of the table, the protocol of its numbers, and networks put in place of its own."""
 
-    `weights = "random"` builds published networks with random weights, to show that all runs.
-    `ceiling` and `floor` name functions ("module:function") of rows that no system can be expected
-    to surpass: `ceiling` takes a recording (Audio) through the systems' codec and back, `floor`
-    takes the id of a clip and returns Audio of the same content, as a perfect generator would.
-    A suite with a `floor` needs no "other-half", whose distances are of other content.
-    `columns` and `sanity` are registered names, or "path.py:NAME".
-    """
-
-    columns: tuple[str, ...] = ()
-    protocol: str = "stabench"
-    fad: str | None = None
-    tagger: str | None = None
-    clap: str | None = None
-    clap_music: str | None = None
-    timeline: str | None = None
-    weights: Literal["published", "random"] = "published"
-    ceiling: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
-    floor: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
-    sanity: tuple[str, ...] = ()
+    columns: tuple[str, ...] = Field(
+        (),
+        description='Metrics (`stabench list metrics`), or "path.py:NAME". None: quality is not '
+        "measured.",
+    )
+    protocol: str = Field(
+        "stabench", description="Scoring rules: `stabench list protocols`, or a .toml file."
+    )
+    fad: str | None = Field(
+        None, description="Embedder of FAD in place of the protocol's (`stabench list embedders`)."
+    )
+    tagger: str | None = Field(None, description="Likewise of FD, KL, IS and event recall.")
+    clap: str | None = Field(None, description="Likewise of CLAP.")
+    clap_music: str | None = Field(None, description="Likewise of the second CLAP.")
+    timeline: str | None = Field(None, description="Likewise of event order and overlap.")
+    weights: Literal["published", "random"] = Field(
+        "published",
+        description="`random`: published networks with random weights, to show that all runs.",
+    )
+    ceiling: str | None = Field(
+        None,
+        pattern=r"^[\w.]+:\w+$",
+        description="Function of a sanity row: it takes a recording through the systems' codec "
+        "and back (Audio in, Audio out).",
+        json_schema_extra={"allowed": '"module:function"'},
+    )
+    floor: str | None = Field(
+        None,
+        pattern=r"^[\w.]+:\w+$",
+        description="Function of a sanity row: it takes the id of a clip and returns Audio of the "
+        "same content, as a perfect generator would. A suite with it needs no `other-half`, whose "
+        "distances are of other content.",
+        json_schema_extra={"allowed": '"module:function"'},
+    )
+    sanity: tuple[str, ...] = Field(
+        (),
+        description="Sanity rows of the table: those of the task, registered ones, or "
+        '"path.py:NAME".',
+        json_schema_extra={"allowed": "`other-half`, `noise`, `silence`, `shuffled`, ..."},
+    )
 
     @field_validator("columns", "sanity")
     @classmethod
@@ -101,36 +133,47 @@ class Metrics(Strict):
 
 
 class SystemUse(Strict):
-    """One system of the suite: `name` in files and tables, `use` in the registry.
+    """One system of the suite."""
 
-    `precision` is its own where it is not that of the run settings.
-    """
-
-    name: str = Name
-    label: str = ""
-    paradigm: str = UNSTATED
-    use: str
-    options: dict[str, Any] = Field({})
-    precision: Precision | None = None
-    python: str | None = None
-    note: str = ""
+    name: Name = Field(
+        description="What files and commands call it.",
+        json_schema_extra={"allowed": "letters, digits, `._+-`; at most 100"},
+    )
+    label: str = Field("", description="What tables call it; without one, its name.")
+    paradigm: str = Field(
+        UNSTATED,
+        description="Group of the table that it is in: one of the task's.",
+        json_schema_extra={"allowed": "`cascade`, `end-to-end`, `oracle`, `unstated`"},
+    )
+    use: str = Field(description='Registered name (`stabench list systems`), or "path.py:Class".')
+    options: dict[str, Any] = Field({}, description="Keyword arguments of the class or function.")
+    precision: Precision | None = Field(
+        None, description="Its own, where it is not that of the run settings."
+    )
+    python: str | None = Field(
+        None, description="Another interpreter to run it in, which sees its own packages only."
+    )
+    note: str = Field("", description="A remark, printed with the report.")
 
 
 class Suite(Strict):
-    """A suite as resolved: what a run did is read from this, and a resumed run must equal it.
+    """A suite as resolved: what a run did is read from this, and a resumed run must equal it."""
 
-    `task` is a registered one, or "path.py:NAME"; its paradigms and sanity rows are those allowed.
-    `notes` are printed with every report of a run.
-    """
-
-    name: str = Name
-    title: str = ""
-    task: str = DEFAULT
+    name: Name = Field(
+        description="Begins the names of run folders.",
+        json_schema_extra={"allowed": "letters, digits, `._+-`; at most 100"},
+    )
+    title: str = Field("", description="Heading of the report; without one, the name.")
+    task: str = Field(
+        DEFAULT,
+        description='What systems do: `stabench list tasks`, or "path.py:NAME". It decides '
+        "phases, paradigms and sanity rows.",
+    )
     dataset: DatasetUse
     run: RunSettings = RunSettings()
     metrics: Metrics = Metrics()
     systems: tuple[SystemUse, ...] = Field(alias="system", min_length=1)
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = Field((), description="Sentences printed with every report of a run.")
 
     @model_validator(mode="before")
     @classmethod
