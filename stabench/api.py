@@ -191,7 +191,7 @@ class Comparison:
     def lines(self) -> "DataFrame":
         """A row for each system and metric (see `stabench.frames.LINES`).
 
-        `change` is a difference in `unit`; of a time it is the ratio new / old.
+        `old` and `new` are in `unit`, as `change` is; of a time (ns) that is the ratio new / old.
         """
         from stabench import frames
 

@@ -279,7 +279,8 @@ def lines(judgement: Comparison) -> pd.DataFrame:
                     else {}
                 ),
                 "p_adjusted": line.p_adjusted,
-                "unit": line.unit,
+                # Times are compared as they were measured; the page alone prints milliseconds.
+                "unit": "ns" if line.block in ("latency", "stage") else line.unit,
                 "better": line.better,
                 "reason": line.reason or None,
             }

@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = {ROOT / "results" / name for name in ("baselines", "paper")}
 _PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT, SETUPTOOLS = _PYPROJECT["project"], _PYPROJECT["tool"]["setuptools"]
 EXTRAS = PROJECT["optional-dependencies"]
@@ -151,7 +152,9 @@ def test_packages_carry_their_data() -> None:
         for glob in globs
         for path in _folder(name).glob(glob)
     }
-    carried = [ROOT / room for room in PACKAGES] + [ROOT / "results" / "paper"]
+    carried = [*(ROOT / room for room in PACKAGES), *RESULTS]
+        ROOT / "results" / name for name in ("baselines", "paper")
+    ]
     data = {
         path
         for folder in carried
@@ -173,4 +176,6 @@ def test_the_wheel_has_every_room_under_one_name() -> None:
     assert {name.split(".")[0] for name in listed} == {"stabench"}
     assert all(_folder(name).is_dir() for name in listed)
     rooms = {path.parent for room in PACKAGES for path in (ROOT / room).rglob("__init__.py")}
-    assert {_folder(name) for name in listed} == rooms | {ROOT / "results" / "paper"}
+    assert {_folder(name) for name in listed} == rooms | {
+        ROOT / "results" / name for name in ("baselines", "paper")
+    }

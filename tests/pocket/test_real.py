@@ -49,8 +49,8 @@ def test_both_suites_run_the_same_systems_under_the_same_rules():
     neural, espeak = suite.load("real"), suite.load("real-espeak")
     for loaded in (neural, espeak):
         loaded.check_names()
-    assert (neural.protocol, neural.metrics) == (espeak.protocol, espeak.metrics)
-    assert neural.protocol.threads == 1
+    assert (neural.run, neural.metrics) == (espeak.run, espeak.metrics)
+    assert neural.run.threads == 1
     names = [system.name for system in neural.systems]
     assert names == [system.name for system in espeak.systems]
     assert {"faster-whisper", "whisper", "whisper-half", "whisper-static"} < set(names)

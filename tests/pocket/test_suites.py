@@ -7,7 +7,7 @@ def test_the_small_table_1_has_the_rules_of_the_pocket_suite_and_shares_its_star
     pocket, ablations = suite.load("pocket"), suite.load("pocket-table1")
     for loaded in (pocket, ablations):
         loaded.check_names()
-    assert (ablations.dataset, ablations.protocol) == (pocket.dataset, pocket.protocol)
+    assert (ablations.dataset, ablations.run) == (pocket.dataset, pocket.run)
     assert ablations.metrics == pocket.metrics
     systems = {system.name: system for system in pocket.systems}
     shared = [system for system in ablations.systems if system.name in systems]

@@ -58,7 +58,7 @@ def suite(home: Path, change: Callable[[dict[str, Any]], None] = lambda table: N
     table = tomllib.loads(registry.toml_path("suites", "table2").read_text("utf-8"))
     for role, name in {"fad": "vggish", "tagger": "cnn14", "clap_music": "clap_music"}.items():
         table["metrics"][role] = f"{LISTENERS}:{name}"
-    table["protocol"]["threads"] = 1
+    table["run"]["threads"] = 1
     recogniser = home / "cache" / "weights" / "whisper-base" / "base.pt"
     for system in table["system"]:
         options = system.setdefault("options", {})
@@ -78,7 +78,7 @@ def only(*names: str) -> Callable[[dict[str, Any]], None]:
 
     def change(table: dict[str, Any]) -> None:
         table["system"] = [system for system in table["system"] if system["name"] in names]
-        table["protocol"]["warmups"] = 0
+        table["run"]["warmups"] = 0
 
     return change
 

@@ -192,9 +192,9 @@ def test_an_interrupted_run_says_how_it_goes_on(
     here = Side(ROOT)
     with pytest.raises(Interrupted, match=r"continue with stabench run --resume \S+") as caught:
         run_interleaved(str(suite({"a": {}})), here, here, Request(limit=4), tmp_path / "runs")
-    _, path, _, resumed = str(caught.value).split("continue with ")[1].split()[1:]
-    assert load(path).systems[0].name == "a+base"
-    assert RunFolder.open(Path(resumed)).counts()["a+head"] == (0, 0, 4)
+    folder = RunFolder.open(Path(str(caught.value).split()[-1]))
+    assert folder.suite.systems[0].name == "a+base"
+    assert folder.counts()["a+head"] == (0, 0, 4)
 
 
 def test_a_run_is_taken_apart() -> None:

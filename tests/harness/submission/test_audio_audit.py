@@ -18,7 +18,7 @@ from stabench.harness.submission.package import open_package
 from stabench.harness.submission.schema import OutputCard
 from stabench.harness.submission.timeline import check_timeline
 from stabench.harness.suites.select import select_systems
-from stabench.harness.suites.suite import RunSettings
+from stabench.harness.suites.suite import RunSettings, load
 from stabench.metrics.audio import Audio
 from tests.harness.submission.toy_board import SYSTEM, Toy, recording, toy
 
@@ -200,7 +200,7 @@ def test_rows_without_moments_are_no_run_s():
 
 def bench(submitted: Toy, name: str) -> tuple[system_audit.Bench, list, dict[str, int]]:
     """One of the toy systems on the toy suite, timed by its own clock."""
-    wanted = plan.resolve(str(submitted.suite), Request())
+    wanted = plan.resolve(load(str(submitted.suite)), Request())
     [use] = select_systems(wanted.suite, (f"{SYSTEMS}:{name}",)).systems
     seeds = {clip.id: clip_seed(0, clip.id, 0) for clip in wanted.dataset.clips}
     loaded = system_audit.Bench(use, wanted, "cpu", registry.attribute(use.use).now)
@@ -233,7 +233,7 @@ def test_one_clip_again_and_again_tells_who_computes(submitted: Toy, name, sever
 
 
 def test_a_system_of_another_interpreter_is_not_run_in_this_one(submitted: Toy):
-    wanted = plan.resolve(str(submitted.suite), Request())
+    wanted = plan.resolve(load(str(submitted.suite)), Request())
     systems = tuple(
         use.model_copy(update={"python": "/other/python"}) for use in wanted.suite.systems
     )
