@@ -153,8 +153,6 @@ def test_packages_carry_their_data() -> None:
         for path in _folder(name).glob(glob)
     }
     carried = [*(ROOT / room for room in PACKAGES), *RESULTS]
-        ROOT / "results" / name for name in ("baselines", "paper")
-    ]
     data = {
         path
         for folder in carried
@@ -176,6 +174,4 @@ def test_the_wheel_has_every_room_under_one_name() -> None:
     assert {name.split(".")[0] for name in listed} == {"stabench"}
     assert all(_folder(name).is_dir() for name in listed)
     rooms = {path.parent for room in PACKAGES for path in (ROOT / room).rglob("__init__.py")}
-    assert {_folder(name) for name in listed} == rooms | {
-        ROOT / "results" / name for name in ("baselines", "paper")
-    }
+    assert {_folder(name) for name in listed} == rooms | RESULTS
