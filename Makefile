@@ -16,7 +16,7 @@ TYPES := build/types/stabench
 # others when it has no more.
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 .DEFAULT_GOAL := help
-.PHONY: help install bench gate test test-all test-isa lint benchmark crosscheck docs pocket clean
+.PHONY: help install bench gate test test-all test-isa lint benchmark peers crosscheck docs pocket clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,8 @@ lint: $(INSTALLED) ## Check style, formatting and types
 
 benchmark: $(INSTALLED) ## Measure the speed of the harness and the metrics
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only
+
+peers: $(CROSSCHECKED) ## Make .venv-crosscheck, where other projects' packages can be backends
 
 crosscheck: $(CROSSCHECKED) ## Compare values with other projects' packages (an environment of its own)
 	TORCHVGGISH="$${TORCHVGGISH:-.venv-crosscheck/torchvggish}" .venv-crosscheck/bin/python -m crosscheck

@@ -31,8 +31,8 @@ def package_version(distribution: str) -> str:
         return version(distribution)
     except PackageNotFoundError as error:
         raise FileNotFoundError(
-            f"backend '{distribution}' is not installed; `make crosscheck` makes an environment "
-            "that has it"
+            f"backend '{distribution}' is not installed; `make peers` makes an environment that "
+            "has it: .venv-crosscheck/bin/stabench"
         ) from error
 
 

@@ -82,8 +82,8 @@ def test_a_package_that_is_not_installed_is_one_line_with_what_to_do(distributio
     with pytest.raises(FileNotFoundError) as error:
         FACTORIES[distribution]()
     assert str(error.value) == (
-        f"backend '{distribution}' is not installed; `make crosscheck` makes an environment that "
-        "has it"
+        f"backend '{distribution}' is not installed; `make peers` makes an environment that has "
+        "it: .venv-crosscheck/bin/stabench"
     )
 
 
