@@ -95,7 +95,7 @@ def page_of(results: Results, table: Table) -> Page:
         describe_stages(results, table),
         describe_costs(results, table),
         describe_extremes(metrics, captions, results.random_systems) if metrics else None,
-        describe_failures(metrics) if metrics else None,
+        describe_failures(metrics, table) if metrics else None,
         Section("notes", "Notes", points=warnings) if warnings else None,
         *describe_method(results),
     )
