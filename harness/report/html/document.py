@@ -33,7 +33,13 @@ from stabench.harness.report.html.clips import (
     view_clips,
 )
 from stabench.harness.report.html.results_table import tabulate_results
-from stabench.harness.report.html.scatter import HEIGHT, assign_markers, draw_charts, name_latencies
+from stabench.harness.report.html.scatter import (
+    HEIGHT,
+    assign_markers,
+    choose_first,
+    draw_charts,
+    name_latencies,
+)
 from stabench.harness.report.html.waterfall import draw_waterfalls
 from stabench.harness.report.sections import SHOWN, rank_extremes
 from stabench.harness.report.table import Table
@@ -144,6 +150,7 @@ def to_html(
             places=_arrange(results, page, bool(falls), bool(failures or broken)),
             results=tabulate_results(table, page.section("results")),
             charts=charts,
+            first=choose_first(charts, results.paired, table),
             metrics={chart.metric: chart.metric_title for chart in charts},
             phases=name_latencies(results.task),
             markers=assign_markers(results.task),

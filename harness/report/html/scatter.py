@@ -6,7 +6,9 @@ from math import ceil, floor, log10
 from typing import NamedTuple
 
 from stabench.harness.formatting import decimals, figure, interval
+from stabench.harness.report.sections import count_separated
 from stabench.harness.report.table import Row, Table
+from stabench.harness.runs.metrics_file import DifferenceRecord
 from stabench.harness.runs.results import Results
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.tasks.task import TOTAL, UNSTATED, Column, Task
@@ -201,6 +203,34 @@ def draw_charts(results: Results, table: Table) -> list[Chart]:
     return charts
 
 
+class First(NamedTuple):
+    """The metric whose chart is shown first, and why that one."""
+
+    metric: str
+    reason: str
+
+
+def choose_first(
+    charts: Sequence[Chart], paired: Sequence[DifferenceRecord], table: Table
+) -> First | None:
+    """Return the metric that tells most pairs of systems apart, the table's first of equals.
+
+    Metrics of sets without a paired difference (IS) tell none apart. None without a chart.
+    """
+    if not charts:
+        return None
+    separated = count_separated(paired, table)
+    # max takes the first of equals, and charts are in the table's order.
+    chart = max(charts, key=lambda chart: separated.get(chart.metric, 0))
+    label = next(column.label for column in table.columns if column.key == chart.metric)
+    if count := separated.get(chart.metric, 0):
+        pairs = len({(record.a, record.b) for record in paired})
+        why = f"no metric tells more pairs of systems apart, {count} of {pairs}"
+    else:
+        why = "no metric tells any two systems apart, and it is the table's first"
+    return First(chart.metric, f"{label} is shown first: {why} (paired differences).")
+
+
 def find_front(pairs: Sequence[Pair], better: str, told: Sequence[str]) -> list[Pair]:
     """Return the systems that no other beats in one number without losing in the other.
 
@@ -306,10 +336,16 @@ def _format(number: Estimate, digits: int | None = None) -> str:
 
 
 def _separate_labels(points: Sequence[Point]) -> list[Point]:
-    """Return points from the top down, labels on one side not lying over one another."""
+    """Return points from the top down, labels not lying over one another."""
     places: dict[str, float] = {}
-    for side in (True, False):
-        column = [point for point in points if (point.x > 0.5) == side]
+    # Labels of both sides may meet in the middle, so none shares a height with another; of more
+    # systems than the drawing is high each side has its own.
+    sides = (
+        [points]
+        if len(points) * LINE <= HEIGHT
+        else [[point for point in points if (point.x > 0.5) == side] for side in (True, False)]
+    )
+    for column in sides:
         places |= dict(zip((point.system for point in column), _place_labels(column), strict=True))
     return [point._replace(label_y=places[point.system]) for point in points]
 
