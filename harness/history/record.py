@@ -119,10 +119,12 @@ def _describe_columns(results: Results) -> dict[str, history.QualityColumn]:
 def _describe_system(results: Results, run: RunFolder, row: Row) -> history.System:
     use = next(use for use in run.suite.systems if use.name == row.system)
     about = run.about_systems().get(row.system, {})
+    # Phases are recorded as medians; their total and the real-time factor follow from them.
+    times = {timing.column.key for timing in results.timings}
     quality = {
         key: Estimate(cell.value, cell.low, cell.high, cell.n)
         for key, cell in row.cells.items()
-        if results.task.phase_of(key) is None and cell.value is not None
+        if key not in times and cell.value is not None
     }
     medians = {}
     for phase in results.task.phase_names:
