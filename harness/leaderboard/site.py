@@ -18,6 +18,7 @@ from stabench.harness.files import put
 from stabench.harness.history import history
 from stabench.harness.history.history import HistoryRecord
 from stabench.harness.history.page import suites
+from stabench.harness.history.plot import FEWEST_RUNS
 from stabench.harness.leaderboard.entries import ENTRIES, Entry, entries
 from stabench.harness.leaderboard.system_page import sound_address, system_page
 from stabench.harness.leaderboard.tables import boards
@@ -67,8 +68,17 @@ def _make_files(
     yield _render(pages, "index.html", title="Leaderboard", boards=tables, paradigms=paradigms)
     newest = sorted(accepted, key=lambda entry: (entry.submission.made_at, entry.id), reverse=True)
     recorded = suites(records)
-    yield _render(pages, "history.html", title="History", submissions=newest, suites=recorded)
-    yield from ((each.address, each.drawing) for suite in recorded for each in suite.metrics)
+    yield _render(
+        pages,
+        "history.html",
+        title="History",
+        submissions=newest,
+        suites=recorded,
+        fewest_runs=FEWEST_RUNS,
+    )
+    yield from (
+        (each.address, each.drawing) for suite in recorded for each in suite.metrics if each.address
+    )
     for entry in accepted:
         address = f"systems/{entry.id}.html"
         yield _render(pages, address, "system", up="../", **system_page(entry))

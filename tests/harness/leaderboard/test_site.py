@@ -13,6 +13,7 @@ import pytest
 from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.history import history
 from stabench.harness.history import page as site_history
+from stabench.harness.history.plot import FEWEST_RUNS
 from stabench.harness.leaderboard.site import MARKER, build
 from tests.harness.history.test_page import paths
 from tests.harness.history.test_series import another_network, noisy, record
@@ -261,7 +262,8 @@ def test_labels_of_the_history_are_text_on_its_page(made, tmp_path):
         value["systems"]["star"]["label"] = value["columns"]["kl"]["label"] = HOSTILE
 
     path = tmp_path / "history.jsonl"
-    history.append(record(0, 2.0, label), path)
+    for index in range(FEWEST_RUNS):
+        history.append(record(index, 2.0, label), path)
     build(made.root, tmp_path / "site", path)
     html = page(tmp_path / "site" / "history.html")
     assert HOSTILE in html.words
