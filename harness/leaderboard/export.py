@@ -32,7 +32,7 @@ from stabench.harness.stats.bootstrap import LEVEL
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.submission import cards
 from stabench.harness.suites.suite import SystemUse
-from stabench.harness.tasks.task import Column, Phase
+from stabench.harness.tasks.task import DERIVED, Column, Phase
 
 # Developer and model become folders of a datastore: neither may lead out of it.
 MODEL_ID = re.compile(r"(?!data/)[A-Za-z0-9][\w.+-]*(?<!\.)/[A-Za-z0-9][\w.+-]*(?<!\.)", re.ASCII)
@@ -74,11 +74,13 @@ def export_run(
     chosen = _choose_systems(results, folder, system, evaluator)
     recorded, table = record(results, dirty=True), tabulate(results)
     rows = {row.system: row for row in table.rows}
+    # The total and the real-time factor follow from the phases, which are exported.
+    columns = [column for column in table.columns if column.key not in DERIVED]
     moment = now or datetime.now(UTC)
     content: dict[str, bytes] = {}
     for use in chosen:
         model_id = evaluator.model_id or f"{eee.UNKNOWN}/{use.name}"
-        subject = Subject(results, folder, recorded, table.columns, rows[use.name], use, model_id)
+        subject = Subject(results, folder, recorded, columns, rows[use.name], use, model_id)
         content |= _make_files(subject, evaluator, moment)
     # Only when all content is made: a system that is refused leaves no half of an export behind.
     try:
