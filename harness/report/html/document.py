@@ -6,7 +6,7 @@ a browser can: charts, waterfalls and the clips with their sound.
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -22,7 +22,6 @@ from stabench.harness.report.html.audio_previews import (
     Sounds,
     Sources,
     encode_within,
-    find_sources,
     spread_evenly,
 )
 from stabench.harness.report.html.clips import (
@@ -40,6 +39,7 @@ from stabench.harness.report.html.scatter import (
     draw_charts,
     name_latencies,
 )
+from stabench.harness.report.html.sound_folders import find_sounds, parse_sound_folders
 from stabench.harness.report.html.waterfall import draw_waterfalls
 from stabench.harness.report.sections import SHOWN, rank_extremes
 from stabench.harness.report.table import Table
@@ -125,15 +125,20 @@ def to_html(
     *,
     sound_mb: float = BUDGET_MB,
     sound_from: Sequence[Path] = (),
+    tell: Callable[[str], None] = lambda line: None,
 ) -> str:
     """Return the page. Every text in it is escaped, and without control characters.
 
-    `sound_mb` limits the previews (0: none); `sound_from` are folders whose speech and recordings
-    may be among them, besides the run folder and the cache.
+    `sound_mb` limits the previews (0: none); `sound_from` are folders whose sounds may be among
+    them (report/html/sound_folders.py), besides the run folder and the cache. `tell` takes a line
+    for each folder of which nothing is used; the page has those lines too.
     """
     systems, clips = list_entrants(results), view_clips(results)
-    wanted = find_sources(results, systems, sound_from)
-    sounds = _choose_sounds(results, clips, wanted, sound_mb)
+    folders = parse_sound_folders(sound_from, results)
+    found = find_sounds(results, clips, systems, folders)
+    for each in found.unused:
+        tell(f"--sound-from {each.folder.text}: not used, {each.why}")
+    sounds = _choose_sounds(results, clips, found.sources, sound_mb)
     style, script = load_sheet("page.css"), load_sheet(*SCRIPTS)
     charts, falls = draw_charts(results, table), draw_waterfalls(results, table)
     failures = _list_failures(clips, systems)
@@ -165,7 +170,10 @@ def to_html(
             view=encode_script_json(_describe_view(results, clips, systems, sounds)),
             # Each in an element of its own, decoded when its clip is opened.
             sounds=[(n, encode_script_json(_describe_sounds(clip))) for n, clip in sounds.items()],
-            remarks=_describe_coverage(sounds, len(clips), bool(results.run), sound_mb),
+            remarks=[
+                *_describe_coverage(sounds, len(clips), bool(results.run), sound_mb),
+                *(each.line for each in found.unused),
+            ],
         )
     )
 
@@ -239,7 +247,7 @@ def _choose_sounds(
     Else of the best and the worst, the very best and worst of each system before the next ones,
     then of clips spread evenly.
     """
-    if results.run is None:
+    if not wanted:
         return {}
     extremes = rank_extremes(results.metrics, results.random_systems) if results.metrics else []
     # Each rank of all the lists before the next rank of any.
@@ -292,16 +300,19 @@ def _describe_coverage(
     sounds: dict[int, Sounds], clips: int, run: bool, budget_mb: float
 ) -> list[str]:
     """Return which clips can be heard in the page, and which of their files were left out."""
-    if not run:
-        return ["Scores of folders keep no sound."]
+    if not run and not sounds:
+        return ["Scores of folders keep no sound; stabench report SCORES --sound-from DIR adds it."]
     # Only what was chosen was looked for: of clips beyond the budget nothing is known.
     previews = [preview for clip in sounds.values() for preview in clip.previews]
     outside = sum(preview.reason == OUTSIDE for preview in previews)
     files = f"{counted(outside, 'file')} of speech and recordings"
     left_out = [f"Sound not embedded, {files}: {OUTSIDE}."] if outside else []
     if not any(preview.data for preview in previews):
-        return ["This page holds no sound; the WAV files lie in the run folder.", *left_out]
-    about = "Sounds here are previews, MP3 and so not exact; the WAV files in the run folder are."
+        silent = "This page holds no sound"
+        beside = "; the WAV files lie in the run folder" if run else ""
+        return [f"{silent}{beside}.", *left_out]
+    where = "in the run folder" if run else "that were scored"
+    about = f"Sounds here are previews, MP3 and so not exact; the WAV files {where} are."
     if len(sounds) < clips:
         about = (
             f"{len(sounds)} of {counted(clips, 'clip')} have sound in this page (at most "

@@ -305,7 +305,7 @@ def test_scored_folders_show_their_clips_and_captions(tmp_path):
     score_folders(
         tmp_path / "reference", outputs, captions, tmp_path / "scores", wanted, bootstrap=100
     )
-    page = parsed(html(tmp_path / "scores"))
+    page = parsed(html(tmp_path / "scores", sound_from=()))
     found = view(page)
     assert len(found["clips"]) == 12
     assert all(clip["caption"].endswith("<b>loud</b>") for clip in found["clips"])
@@ -315,7 +315,7 @@ def test_scored_folders_show_their_clips_and_captions(tmp_path):
     assert not list(page.all("table", class_="waterfall"))
     (tmp_path / "scores" / "clips.parquet").write_text("junk")
     with pytest.raises(StabenchError, match=r"clips\.parquet: not a table .* score the folders"):
-        html(tmp_path / "scores")
+        html(tmp_path / "scores", sound_from=())
 
 
 def test_random_weights_have_latency_and_neither_quality_nor_sound(tmp_path):
