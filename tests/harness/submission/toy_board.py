@@ -117,7 +117,7 @@ def _rewrite(made: RunFolder, place: Path, use: dict[str, str], sound: Any) -> N
     (made.path / "run.json").write_text(json.dumps(record))
     rows, moment = [], STARTED + timedelta(seconds=5)
     for index, row in enumerate(made.rows()):
-        seed = clip_seed(record["suite"]["protocol"]["seed"], row.clip, row.repeat)
+        seed = clip_seed(record["suite"]["run"]["seed"], row.clip, row.repeat)
         wall_ns = sum(row.phase_ns.values())
         moment += timedelta(microseconds=wall_ns / 1e3 + 3_000)
         text = moment.isoformat(timespec="milliseconds")
