@@ -36,6 +36,19 @@ Site = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the site
 Records = Annotated[Path, typer.Option("--history", metavar="FILE", help="Recorded runs.")]
 Root = Annotated[Path, typer.Option("--to", metavar="DIR", help="Accepted submissions.")]
 Id = Annotated[str | None, typer.Option("--id", help="Of the entry; default: run and system.")]
+KeptSounds = Annotated[
+    int,
+    typer.Option("--sounds", min=0, max=12, metavar="N", help="Kept to be listened to; 0: none."),
+]
+SubmitTo = Annotated[
+    str | None,
+    typer.Option(
+        "--submit-to",
+        metavar="ADDRESS",
+        help="Where packages are sent: an https:// or e-mail address. Default: the site says to "
+        "open an issue in the repository.",
+    ),
+]
 Format = Annotated[
     Literal["every-eval-ever"], typer.Option("--format", help="Every Eval Ever, schema 0.3.0.")
 ]
@@ -115,14 +128,19 @@ def check_submission(
 
 
 @leaderboard.command()
-def build(source: Source = ENTRIES, out: Site = Path("site"), history: Records = HISTORY) -> None:
+def build(
+    source: Source = ENTRIES,
+    out: Site = Path("site"),
+    history: Records = HISTORY,
+    submit_to: SubmitTo = None,
+) -> None:
     """Make a static site of the accepted submissions.
 
-    Example: stabench leaderboard build --out site
+    Example: stabench leaderboard build --out site --submit-to board@example.org
     """
     from stabench.harness.leaderboard import site
 
-    print(site.build(source, out, history))
+    print(site.build(source, out, history, submit_to=submit_to))
 
 
 @leaderboard.command()
@@ -131,6 +149,7 @@ def add(
     root: Root = ENTRIES,
     name: Id = None,
     suite: SuiteName = None,
+    sounds: KeptSounds = 12,
     device: options.OnDevice = None,
 ) -> None:
     """Check a submission and, where nothing is wrong, accept it.
@@ -140,8 +159,16 @@ def add(
     from stabench.harness.leaderboard.entries import accept
     from stabench.harness.runner.progress import Scoring
 
-    shown = Scoring(sys.stderr)
-    print(accept(package, root, name=name, suite=suite, device=device or "cpu", progress=shown))
+    folder = accept(
+        package,
+        root,
+        name=name,
+        suite=suite,
+        device=device or "cpu",
+        sounds=sounds,
+        progress=Scoring(sys.stderr),
+    )
+    print(folder)
 
 
 def export(

@@ -34,6 +34,8 @@ from stabench.harness.report.html.clips import (
 from stabench.harness.report.html.results_table import tabulate_results
 from stabench.harness.report.html.scatter import (
     HEIGHT,
+    Chart,
+    First,
     assign_markers,
     choose_first,
     draw_charts,
@@ -41,7 +43,7 @@ from stabench.harness.report.html.scatter import (
 )
 from stabench.harness.report.html.sound_folders import find_sounds, parse_sound_folders
 from stabench.harness.report.html.waterfall import draw_waterfalls
-from stabench.harness.report.sections import SHOWN, rank_extremes
+from stabench.harness.report.sections import SHOWN, count_separated, rank_extremes
 from stabench.harness.report.table import Table
 from stabench.harness.runs.results import Results
 
@@ -50,7 +52,8 @@ if TYPE_CHECKING:
 
 NAME = "report.html"
 HERE = Path(__file__).parent
-SCRIPTS = ("spectrogram.js", "player.js", "clips.js", "page.js")
+SHEETS = ("parts.css", "page.css")
+SCRIPTS = ("spectrogram.js", "player.js", "clips.js", "page.js", "scroll.js")
 
 BEFORE_CLIPS = ("latency", "differences")
 AFTER_CLIPS = ("extremes",)
@@ -139,7 +142,7 @@ def to_html(
     for each in found.unused:
         tell(f"--sound-from {each.folder.text}: not used, {each.why}")
     sounds = _choose_sounds(results, clips, found.sources, sound_mb)
-    style, script = load_sheet("page.css"), load_sheet(*SCRIPTS)
+    style, script = load_sheet(*SHEETS), load_sheet(*SCRIPTS)
     charts, falls = draw_charts(results, table), draw_waterfalls(results, table)
     failures = _list_failures(clips, systems)
     broken = results.metrics.references.failures if results.metrics else {}
@@ -155,7 +158,7 @@ def to_html(
             places=_arrange(results, page, bool(falls), bool(failures or broken)),
             results=tabulate_results(table, page.section("results")),
             charts=charts,
-            first=choose_first(charts, results.paired, table),
+            first=_choose_first(charts, results, table),
             metrics={chart.metric: chart.metric_title for chart in charts},
             phases=name_latencies(results.task),
             markers=assign_markers(results.task),
@@ -220,6 +223,12 @@ def write_policy(style: Sheet, script: Sheet) -> str:
 @cache
 def _load_page() -> "Environment":
     return load_templates(HERE)
+
+
+def _choose_first(charts: Sequence[Chart], results: Results, table: Table) -> First | None:
+    pairs = {(record.a, record.b) for record in results.paired}
+    separated = count_separated(results.paired, table)
+    return choose_first(charts, separated, len(pairs), "paired differences")
 
 
 class Failed(NamedTuple):

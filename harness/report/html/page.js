@@ -1,4 +1,4 @@
-/* The page: columns that sort, tables that scroll, the chart that was chosen, and the beginning of it all. */
+/* The page: columns that sort, the chart that was chosen, and the beginning of it all. */
 function sortable(table) {
   const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
   heads.forEach((head, column) => {
@@ -27,13 +27,6 @@ function sortBody(body, column, sign) {
   body.replaceChildren(heading, ...rows);
 }
 
-/* A line over each table that is wider than its place; the shadows at its edges need no script. */
-function hintScrolling(place) {
-  const hint = make("p", {class: "hint", "aria-hidden": "true", hidden: true}, "The table goes on: scroll sideways →");
-  place.before(hint);
-  new ResizeObserver(() => { hint.hidden = place.scrollWidth <= place.clientWidth + 1; }).observe(place);
-}
-
 function chooseChart(form) {
   const {metric, latency} = form.elements;
   const show = () => document.querySelectorAll("figure.chart").forEach((chart) => {
@@ -46,7 +39,6 @@ function chooseChart(form) {
 
 document.documentElement.classList.add("script");
 sortable(document.getElementById("results-table"));
-document.querySelectorAll(".scroll").forEach(hintScrolling);
 if (document.getElementById("chart-choice")) chooseChart(document.getElementById("chart-choice"));
 beginClips();
 addEventListener("DOMContentLoaded", beginSounds);

@@ -15,6 +15,7 @@ from stabench.harness.report.html.scatter import (
     draw_charts,
     find_front,
 )
+from stabench.harness.report.sections import count_separated
 from stabench.harness.report.table import Row, Table, tabulate
 from stabench.harness.runs.metrics_file import DifferenceRecord
 from stabench.harness.runs.results import Results
@@ -35,7 +36,7 @@ def pair(name: str, latency: float, quality: float, paradigm: str = "cascade") -
 
 def drawn(column: Column, pairs: list[Pair]) -> scatter.Chart:
     best = find_front(pairs, column.better, TOLD)
-    return scatter._draw_chart(column, "Processing and generation", "total", pairs, best, ())
+    return scatter.draw_chart(column, "Processing and generation", "total", pairs, best, ())
 
 
 def test_the_front_holds_whom_nobody_beats():
@@ -147,12 +148,12 @@ def test_the_first_chart_is_of_the_metric_that_tells_most_pairs_apart(kl, clap, 
         for key, intervals in (("kl", kl), ("clap", clap))
         for (a, b), ends in zip(names, intervals, strict=True)
     ]
-    found = choose_first(charts, paired, table)
+    found = choose_first(charts, count_separated(paired, table), 3, "paired differences")
     assert found.metric == first
     assert why in found.reason
     assert found.reason.startswith(f"{first.upper()} is shown first: ")
-    assert choose_first(charts, [], table).metric == "kl"
-    assert choose_first([], paired, table) is None
+    assert choose_first(charts, {}, 0, "").metric == "kl"
+    assert choose_first([], {"kl": 1}, 1, "") is None
 
 
 def test_total_latency_is_the_mean_of_both_phases_of_each_clip(tmp_path):
