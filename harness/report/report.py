@@ -61,15 +61,7 @@ def report(
     """
     results = Results.read(run)
     if sound_from:
-        if not sound_mb:
-            raise StabenchError(
-                "--sound-from is for the sounds of report.html, of which there are none; leave out "
-                "--no-html or --sound-mb 0"
-            )
-        # Asked before anything is written; late, since no other format needs it.
-        from stabench.harness.report.html.sound_folders import parse_sound_folders
-
-        parse_sound_folders(sound_from, results)
+        _check_sound_folders(results, sound_from, sound_mb)
     table = tabulate(results)
     page = page_of(results, table)
     folder = results.folder
@@ -95,6 +87,21 @@ def report(
         stream or sys.stdout,
     )
     return folder / "report.md"
+
+
+def _check_sound_folders(
+    results: Results, sound_from: Sequence[Path], sound_mb: float | None
+) -> None:
+    """Raise for folders of sound that are wrong, before anything is written."""
+    if not sound_mb:
+        raise StabenchError(
+            "--sound-from is for the sounds of report.html, of which there are none; leave out "
+            "--no-html or --sound-mb 0"
+        )
+    # Late: no other format needs what it reads.
+    from stabench.harness.report.html.sound_folders import parse_sound_folders
+
+    parse_sound_folders(sound_from, results)
 
 
 def page_of(results: Results, table: Table) -> Page:

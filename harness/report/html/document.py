@@ -34,14 +34,12 @@ from stabench.harness.report.html.clips import (
 from stabench.harness.report.html.results_table import tabulate_results
 from stabench.harness.report.html.scatter import (
     HEIGHT,
-    Chart,
-    First,
     assign_markers,
     choose_first,
     draw_charts,
     name_latencies,
 )
-from stabench.harness.report.html.sound_folders import find_sounds, parse_sound_folders
+from stabench.harness.report.html.sound_folders import Unused, find_sounds, parse_sound_folders
 from stabench.harness.report.html.waterfall import draw_waterfalls
 from stabench.harness.report.sections import SHOWN, count_separated, rank_extremes
 from stabench.harness.report.table import Table
@@ -137,13 +135,12 @@ def to_html(
     for each folder of which nothing is used; the page has those lines too.
     """
     systems, clips = list_entrants(results), view_clips(results)
-    folders = parse_sound_folders(sound_from, results)
-    found = find_sounds(results, clips, systems, folders)
+    found = find_sounds(results, clips, systems, parse_sound_folders(sound_from, results))
     for each in found.unused:
         tell(f"--sound-from {each.folder.text}: not used, {each.why}")
     sounds = _choose_sounds(results, clips, found.sources, sound_mb)
     style, script = load_sheet(*SHEETS), load_sheet(*SCRIPTS)
-    charts, falls = draw_charts(results, table), draw_waterfalls(results, table)
+    falls = draw_waterfalls(results, table)
     failures = _list_failures(clips, systems)
     broken = results.metrics.references.failures if results.metrics else {}
     return (
@@ -157,14 +154,7 @@ def to_html(
             script=script.text,
             places=_arrange(results, page, bool(falls), bool(failures or broken)),
             results=tabulate_results(table, page.section("results")),
-            charts=charts,
-            first=_choose_first(charts, results, table),
-            metrics={chart.metric: chart.metric_title for chart in charts},
-            phases=name_latencies(results.task),
-            markers=assign_markers(results.task),
-            told=results.task.told,
-            height=HEIGHT,
-            untimed=results.untimed,
+            **_describe_charts(results, table),
             waterfalls=falls,
             failures=failures,
             references=broken,
@@ -173,10 +163,7 @@ def to_html(
             view=encode_script_json(_describe_view(results, clips, systems, sounds)),
             # Each in an element of its own, decoded when its clip is opened.
             sounds=[(n, encode_script_json(_describe_sounds(clip))) for n, clip in sounds.items()],
-            remarks=[
-                *_describe_coverage(sounds, len(clips), bool(results.run), sound_mb),
-                *(each.line for each in found.unused),
-            ],
+            remarks=_describe_coverage(results, sounds, len(clips), sound_mb, found.unused),
         )
     )
 
@@ -225,10 +212,20 @@ def _load_page() -> "Environment":
     return load_templates(HERE)
 
 
-def _choose_first(charts: Sequence[Chart], results: Results, table: Table) -> First | None:
+def _describe_charts(results: Results, table: Table) -> dict[str, Any]:
+    """Return what the template draws its charts from, and by which it lets the reader choose."""
+    charts, separated = draw_charts(results, table), count_separated(results.paired, table)
     pairs = {(record.a, record.b) for record in results.paired}
-    separated = count_separated(results.paired, table)
-    return choose_first(charts, separated, len(pairs), "paired differences")
+    return {
+        "charts": charts,
+        "first": choose_first(charts, separated, len(pairs), "paired differences"),
+        "metrics": {chart.metric: chart.metric_title for chart in charts},
+        "phases": name_latencies(results.task),
+        "markers": assign_markers(results.task),
+        "told": results.task.told,
+        "height": HEIGHT,
+        "untimed": results.untimed,
+    }
 
 
 class Failed(NamedTuple):
@@ -306,16 +303,25 @@ def _describe_sounds(sounds: Sounds) -> dict[str, Any]:
 
 
 def _describe_coverage(
-    sounds: dict[int, Sounds], clips: int, run: bool, budget_mb: float
+    results: Results,
+    sounds: dict[int, Sounds],
+    clips: int,
+    budget_mb: float,
+    unused: Sequence[Unused],
 ) -> list[str]:
     """Return which clips can be heard in the page, and which of their files were left out."""
+    run, of_no_use = results.run is not None, [each.line for each in unused]
     if not run and not sounds:
-        return ["Scores of folders keep no sound; stabench report SCORES --sound-from DIR adds it."]
+        return [
+            *of_no_use,
+            "Scores of folders keep no sound; stabench report SCORES --sound-from DIR adds it.",
+        ]
     # Only what was chosen was looked for: of clips beyond the budget nothing is known.
     previews = [preview for clip in sounds.values() for preview in clip.previews]
     outside = sum(preview.reason == OUTSIDE for preview in previews)
     files = f"{counted(outside, 'file')} of speech and recordings"
     left_out = [f"Sound not embedded, {files}: {OUTSIDE}."] if outside else []
+    left_out += of_no_use
     if not any(preview.data for preview in previews):
         silent = "This page holds no sound"
         beside = "; the WAV files lie in the run folder" if run else ""
