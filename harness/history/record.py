@@ -108,7 +108,7 @@ def _describe_columns(results: Results) -> dict[str, history.QualityColumn]:
     for key, about in results.metrics.columns.items():
         net = networks.get(about.embedder or "")
         columns[key] = history.QualityColumn(
-            **about.model_dump(include={"label", "better", "unit", "digits", "version"}),
+            **about.model_dump(include={"label", "better", "unit", "digits", "version", "source"}),
             embedder=net.name if net else None,
             identity=net.identity if net else None,
             precision=net.precision if net else None,
@@ -119,7 +119,6 @@ def _describe_columns(results: Results) -> dict[str, history.QualityColumn]:
 def _describe_system(results: Results, run: RunFolder, row: Row) -> history.System:
     use = next(use for use in run.suite.systems if use.name == row.system)
     about = run.about_systems().get(row.system, {})
-    # Phases are recorded as medians; their total and the real-time factor follow from them.
     times = {timing.column.key for timing in results.timings}
     quality = {
         key: Estimate(cell.value, cell.low, cell.high, cell.n)

@@ -74,8 +74,8 @@ def export_run(
     chosen = _choose_systems(results, folder, system, evaluator)
     recorded, table = record(results, dirty=True), tabulate(results)
     rows = {row.system: row for row in table.rows}
-    # The total and the real-time factor follow from the phases, which are exported.
-    columns = [column for column in table.columns if column.key not in DERIVED]
+    # What follows from the phases is no measurement of its own.
+    columns = tuple(column for column in table.columns if column.key not in DERIVED)
     moment = now or datetime.now(UTC)
     content: dict[str, bytes] = {}
     for use in chosen:
@@ -242,6 +242,8 @@ def _describe_quality(subject: Subject, column: Column) -> eee.MetricConfig:
     assert metrics is not None, "a run without scores has no quality"
     about = metrics.columns[column.key]
     details = {"version": str(about.version)}
+    if about.source:
+        details["source"] = about.source
     if about.protocol:
         details["protocol"] = about.protocol
     if network := metrics.provenance.embedders.get(about.embedder or ""):

@@ -343,12 +343,14 @@ def describe_extremes(
                     figure(value, judges[key].digits) if isfinite(value) else ""
                     for key, value in values.items()
                 ]
-                cells = (which, clip, *numbers, captions.get(clip, ""))
+                caption = [captions.get(clip, "")] if captions else []
+                cells = (which, clip, *numbers, *caption)
                 lines.append(Line(tuple(map(Printed, cells))))
     if not lines:
         return None
     labels = (judge.label for judge in judges.values())
-    heads = (Head(""), Head("Clip", names="clip"), *map(Head, labels), Head("Caption"))
+    heads = (Head(""), Head("Clip", names="clip"), *map(Head, labels))
+    heads += (Head("Caption"),) if captions else ()
     text = ("The clips to listen to first; all of them are in clips.parquet.",)
     grid = Grid(heads, tuple(lines))
     return Section("extremes", "Best and worst clips", text, grid, only="markdown")
