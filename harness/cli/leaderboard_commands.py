@@ -68,7 +68,10 @@ Metric = Annotated[str | None, typer.Argument(metavar="[METRIC]", help="fad, kl,
 OneSystem = Annotated[str | None, typer.Option("--system", metavar="NAME", help="Only this one.")]
 HistorySuite = Annotated[str, typer.Option("--suite", help="Runs of this suite.")]
 Machine = Annotated[str | None, typer.Option("--machine", help="Runs on this machine.")]
-Plot = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Draw a plot: a .svg.")]
+Plot = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="Draw a plot, from five runs on: a .svg."),
+]
 Add = Annotated[
     Path | None, typer.Option("--add", metavar="RUN", help="Record a run instead of showing any.")
 ]
@@ -214,7 +217,7 @@ def history(
 ) -> None:
     """A metric over the recorded runs, with change points; or record a run.
 
-    Example: stabench history kl --out kl.svg
+    Example: stabench history kl
     """
     from stabench.harness.history import page, record
 

@@ -108,7 +108,7 @@ def _describe_columns(results: Results) -> dict[str, history.QualityColumn]:
     for key, about in results.metrics.columns.items():
         net = networks.get(about.embedder or "")
         columns[key] = history.QualityColumn(
-            **about.model_dump(include={"label", "better", "unit", "digits", "version", "source"}),
+            **about.model_dump(include={"label", "better", "unit", "digits", "version"}),
             embedder=net.name if net else None,
             identity=net.identity if net else None,
             precision=net.precision if net else None,

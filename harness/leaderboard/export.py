@@ -242,8 +242,6 @@ def _describe_quality(subject: Subject, column: Column) -> eee.MetricConfig:
     assert metrics is not None, "a run without scores has no quality"
     about = metrics.columns[column.key]
     details = {"version": str(about.version)}
-    if about.source:
-        details["source"] = about.source
     if about.protocol:
         details["protocol"] = about.protocol
     if network := metrics.provenance.embedders.get(about.embedder or ""):
