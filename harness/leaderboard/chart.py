@@ -114,7 +114,11 @@ def _read_quality(entry: Entry, key: str, most: int) -> Estimate:
 
 
 def _read_total(entry: Entry, task: Task) -> Estimate:
-    """Return the mean time of a clip in all phases, ms; means add up, their intervals do not."""
+    """Return the mean time of a clip in all phases, ms.
+
+    Means add up. The ends of the intervals are added up too, which is as wide as the interval of
+    the sum can be (phases that vary together), and wider where they do not.
+    """
     claim = entry.submission
     phases = claim.latency.phases
     if not entry.timed:
@@ -124,8 +128,13 @@ def _read_total(entry: Entry, task: Task) -> Estimate:
     counts = {phase.clips for phase in phases.values()}
     if counts != {claim.dataset.clips}:
         return Estimate.missing(f"timed on {min(counts)} of {claim.dataset.clips} clips")
-    total_ns = sum(phase.mean_ns.value for phase in phases.values())
-    return Estimate(total_ns / 1e6, None, None, claim.dataset.clips)
+    means = [phase.mean_ns for phase in phases.values()]
+    lows = [mean.low for mean in means if mean.low is not None]
+    highs = [mean.high for mean in means if mean.high is not None]
+    whole = len(lows) == len(highs) == len(means)
+    low, high = (sum(lows), sum(highs)) if whole else (None, None)
+    total_ns = sum(mean.value for mean in means)
+    return Estimate(total_ns, low, high, claim.dataset.clips).scaled(1e-6)
 
 
 def _list_drawn(pairs: Sequence[Pair]) -> list[Pair]:

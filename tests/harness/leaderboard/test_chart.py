@@ -41,11 +41,26 @@ def test_points_are_metrics_against_the_mean_of_all_phases(made):
     assert {name: point.latency.value for name, point in points.items()} == {
         "fast": 30.0, "good": 60.0, "bad": 45.0,
     }  # fmt: skip
-    assert all(point.x_ends is None and point.y_ends for point in points.values())
+    assert all(point.y_ends for point in points.values())
+    ends = (points["good"].latency.low, points["good"].latency.high)
+    assert ends == pytest.approx((0.9 * 60.0, 1.1 * 60.0))
     assert chart.front == ("FAST", "GOOD")
     assert chart.missing == ()
     assert chart.y_title == "KL (nats) ↓, axis reversed: up is better"
     assert chart.x_title == "Processing and generation (ms)"
+
+
+def test_a_phase_without_an_interval_leaves_the_sum_without_one(made):
+    def bare(value: dict[str, Any]) -> None:
+        value["latency"]["phases"]["represent"]["mean_ns"].update(low=None, high=None)
+
+    made.add("a", 2.0, bare)
+    made.add("b", 1.0)
+    (drawing,) = drawings(made)
+    points = {point.system: point for point in drawing.charts[0].points}
+    assert points["a"].x_ends is None
+    assert points["a"].latency.value == points["b"].latency.value
+    assert points["b"].x_ends is not None
 
 
 def test_the_first_metric_is_that_of_most_intervals_apart(made):
@@ -140,7 +155,7 @@ def test_the_page_has_its_charts_without_a_script_and_with_what_they_show_in_wor
     for chart in charts:
         named, told = chart.attributes["aria-labelledby"].split()
         assert page.one(id=named).text.endswith("against processing and generation")
-        assert "220 ms" in page.one(id=told).text
+        assert "220 [198, 242] ms" in page.one(id=told).text
     ids = [e.attributes["id"] for e in page.all() if "id" in e.attributes]
     assert len(ids) == len(set(ids))
     assert not [e for e in page.all("figure") if "hidden" in e.attributes]
