@@ -36,6 +36,19 @@ Site = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the site
 Records = Annotated[Path, typer.Option("--history", metavar="FILE", help="Recorded runs.")]
 Root = Annotated[Path, typer.Option("--to", metavar="DIR", help="Accepted submissions.")]
 Id = Annotated[str | None, typer.Option("--id", help="Of the entry; default: run and system.")]
+KeptSounds = Annotated[
+    int,
+    typer.Option("--sounds", min=0, max=12, metavar="N", help="Kept to be listened to; 0: none."),
+]
+SubmitTo = Annotated[
+    str | None,
+    typer.Option(
+        "--submit-to",
+        metavar="ADDRESS",
+        help="Where packages are sent: an https:// or e-mail address. Default: the site says to "
+        "open an issue in the repository.",
+    ),
+]
 Format = Annotated[
     Literal["every-eval-ever"], typer.Option("--format", help="Every Eval Ever, schema 0.3.0.")
 ]
@@ -55,7 +68,10 @@ Metric = Annotated[str | None, typer.Argument(metavar="[METRIC]", help="fad, kl,
 OneSystem = Annotated[str | None, typer.Option("--system", metavar="NAME", help="Only this one.")]
 HistorySuite = Annotated[str, typer.Option("--suite", help="Runs of this suite.")]
 Machine = Annotated[str | None, typer.Option("--machine", help="Runs on this machine.")]
-Plot = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Draw a plot: a .svg.")]
+Plot = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="Draw a plot, from five runs on: a .svg."),
+]
 Add = Annotated[
     Path | None, typer.Option("--add", metavar="RUN", help="Record a run instead of showing any.")
 ]
@@ -115,14 +131,19 @@ def check_submission(
 
 
 @leaderboard.command()
-def build(source: Source = ENTRIES, out: Site = Path("site"), history: Records = HISTORY) -> None:
+def build(
+    source: Source = ENTRIES,
+    out: Site = Path("site"),
+    history: Records = HISTORY,
+    submit_to: SubmitTo = None,
+) -> None:
     """Make a static site of the accepted submissions.
 
-    Example: stabench leaderboard build --out site
+    Example: stabench leaderboard build --out site --submit-to board@example.org
     """
     from stabench.harness.leaderboard import site
 
-    print(site.build(source, out, history))
+    print(site.build(source, out, history, submit_to=submit_to))
 
 
 @leaderboard.command()
@@ -131,6 +152,7 @@ def add(
     root: Root = ENTRIES,
     name: Id = None,
     suite: SuiteName = None,
+    sounds: KeptSounds = 12,
     device: options.OnDevice = None,
 ) -> None:
     """Check a submission and, where nothing is wrong, accept it.
@@ -140,8 +162,16 @@ def add(
     from stabench.harness.leaderboard.entries import accept
     from stabench.harness.runner.progress import Scoring
 
-    shown = Scoring(sys.stderr)
-    print(accept(package, root, name=name, suite=suite, device=device or "cpu", progress=shown))
+    folder = accept(
+        package,
+        root,
+        name=name,
+        suite=suite,
+        device=device or "cpu",
+        sounds=sounds,
+        progress=Scoring(sys.stderr),
+    )
+    print(folder)
 
 
 def export(
@@ -187,7 +217,7 @@ def history(
 ) -> None:
     """A metric over the recorded runs, with change points; or record a run.
 
-    Example: stabench history kl --out kl.svg
+    Example: stabench history kl
     """
     from stabench.harness.history import page, record
 

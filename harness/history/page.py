@@ -9,7 +9,7 @@ from stabench.harness import files
 from stabench.harness.errors import StabenchError
 from stabench.harness.formatting import counted, figure, interval, plain
 from stabench.harness.history.history import HISTORY, HistoryRecord, read
-from stabench.harness.history.plot import draw
+from stabench.harness.history.plot import FEWEST_RUNS, draw, list_drawable
 from stabench.harness.history.series import (
     Point,
     Series,
@@ -40,18 +40,26 @@ def show(
 ) -> None:
     """Print what became of a metric, and draw it in `out` (.svg) where one is given.
 
-    Raises MissingError without a history, StabenchError for a name that no record has and for
-    another kind of file.
+    Raises MissingError without a history, StabenchError for a name that no record has, for
+    another kind of file and, after the lines, where runs are too few for a plot.
     """
     if out is not None and out.suffix.lower() != SUFFIX:
         raise StabenchError(f"--out '{out}': expected a name that ends in {SUFFIX}")
     records = read(path)
     metric = find_metric(records, key)
     traced = trace_systems(records, metric, suite=suite, system=system, machine=machine)
-    if out is not None:
-        files.write_bytes(out, draw(metric, traced))
+    if out is not None and not traced:
+        raise StabenchError(f"history: no record has {metric.key}; nothing to draw")
     print("\n".join(lines(metric, traced)), file=stream or sys.stdout)
     if out is not None:
+        drawable = list_drawable(traced)
+        if not drawable:
+            longest = max(len(series.points) for series in traced)
+            raise StabenchError(
+                f"--out '{out}': not drawn, a plot needs {FEWEST_RUNS} runs of a system, there "
+                f"{'is' if longest == 1 else 'are'} {longest}; record more, or leave --out away"
+            )
+        files.write_bytes(out, draw(metric, drawable))
         print(f"\nplot: {out}", file=stream or sys.stdout)
 
 
@@ -135,11 +143,16 @@ class Course(NamedTuple):
 
 
 class Courses(NamedTuple):
-    """One metric of every system. `drawing` is the SVG, `address` its place in the site."""
+    """One metric of every system.
+
+    `drawing` is the SVG of the systems `drawn`, those with runs enough, and `address` its place in
+    the site; empty where no system has.
+    """
 
     title: str
     drawing: bytes
     address: str
+    drawn: tuple[str, ...]
     lines: list[Course]
 
 
@@ -165,11 +178,16 @@ def suites(records: Sequence[HistoryRecord]) -> list[Recorded]:
         for key in keys:
             metric = find_metric(recent, key)
             if traced := trace_systems(recent, metric, suite=name):
-                # Numbers, not names: no suite's name becomes a file's.
-                address = f"history/{place}-{len(metrics) + 1}{SUFFIX}"
-                courses = [_describe_course(metric, series) for series in traced]
+                drawable = list_drawable(traced)
                 metrics.append(
-                    Courses(_format_title(metric), draw(metric, traced), address, courses)
+                    Courses(
+                        title=_format_title(metric),
+                        drawing=draw(metric, drawable) if drawable else b"",
+                        # Numbers, not names: no suite's name becomes a file's.
+                        address=f"history/{place}-{len(metrics) + 1}{SUFFIX}" if drawable else "",
+                        drawn=tuple(series.label for series in drawable),
+                        lines=[_describe_course(metric, series) for series in traced],
+                    )
                 )
         recorded.append(Recorded(name, len(every) - len(recent), metrics))
     return recorded

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 PAPER, INK, RULE, SERIES, CHANGE = "#fdfdfc", "#1b1c1e", "#c9ccd1", "#0b57a4", "#a3202c"
 # Each colour on a light page, and what it is on a dark one; those of the site's style.
 DARK = {PAPER: "#16181b", INK: "#e6e7e9", RULE: "#41464d", SERIES: "#8ab8f0", CHANGE: "#f28b8b"}
-WIDTH_IN, PANEL_IN, HEAD_IN = 4.0, 1.5, 0.8
+WIDTH_IN, PANEL_IN, HEAD_IN = 4.0, 1.5, 1.0
 MOST_DATES = 3
-# Characters of a title that fit the width.
-LONGEST_LINE = 48
+# Runs of a system below which its course is a table only: of fewer points a line shows nothing.
+FEWEST_RUNS = 5
+# Characters of a title that fit the width, and of an axis that fit a panel's height.
+LONGEST_LINE, LONGEST_AXIS = 48, 20
 RC: dict[Any, Any] = {
     # Without a salt of our own the ids in the SVG are random, and no two drawings are the same.
     "svg.hashsalt": "stabench",
@@ -42,6 +44,11 @@ RC: dict[Any, Any] = {
     "ytick.color": INK,
     "grid.color": RULE,
 }
+
+
+def list_drawable(traced: Sequence[Series]) -> list[Series]:
+    """Return the series that have runs enough to be drawn."""
+    return [series for series in traced if len(series.points) >= FEWEST_RUNS]
 
 
 def draw(metric: Column, traced: Sequence[Series]) -> bytes:
@@ -77,6 +84,7 @@ def _compose_figure(figure: "Figure", metric: Column, traced: Sequence[Series]) 
         for stretch in series.stretches:
             _draw_stretch(panel, stretch, places)
         panel.set_title(_fit_title(series.label), loc="left", fontsize=9)
+        panel.set_ylabel(_fit_title(f"{metric.label}{unit}", LONGEST_AXIS), fontsize=8)
         panel.set_xlim(-0.7, len(places) - 0.3)
         # Room above the line for the p of a change point.
         panel.margins(y=0.2 if any(stretch.changes for stretch in series.stretches) else 0.05)
@@ -85,6 +93,7 @@ def _compose_figure(figure: "Figure", metric: Column, traced: Sequence[Series]) 
         panel.spines[["top", "right"]].set_visible(False)
     # Rounded up, so that no more than MOST_DATES are written.
     step = -(-len(runs) // MOST_DATES)
+    panels[-1].set_xlabel("run, in order of time (date)", fontsize=8)
     panels[-1].set_xticks(range(0, len(runs), step), [f"{at:%Y-%m-%d}" for at, _ in runs[::step]])
 
 
@@ -115,9 +124,9 @@ def _draw_stretch(panel: "Axes", stretch: Stretch, places: dict[str, int]) -> No
         )  # fmt: skip
 
 
-def _fit_title(text: str) -> str:
-    """Return a title in at most two lines of the figure's width."""
-    return textwrap.fill(plain(text), LONGEST_LINE, max_lines=2, placeholder=" …")
+def _fit_title(text: str, width: int = LONGEST_LINE) -> str:
+    """Return a title in at most two lines of `width` characters."""
+    return textwrap.fill(plain(text), width, max_lines=2, placeholder=" …")
 
 
 def _follow_theme(svg: bytes) -> bytes:

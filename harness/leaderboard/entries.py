@@ -212,12 +212,14 @@ def accept(
     name: str | None = None,
     suite: str | None = None,
     device: str = "cpu",
+    sounds: int = MOST_CLIPS,
     progress: Progress | None = None,
 ) -> Path:
     """Check the package at `path`, recompute every number, write its entry; return the folder.
 
-    The findings go to standard error. Raises Refused (exit code 1) when one is an error, and
-    StabenchError for an entry that is there already.
+    The entry keeps the first `sounds` of its sounds, to be listened to. The findings go to standard
+    error. Raises Refused (exit code 1) when one is an error, and StabenchError for an entry that is
+    there already.
     """
     others = entries(root) if root.is_dir() else []
     package, findings = check(path, sys.stderr, suite=suite, device=device, progress=progress)
@@ -229,7 +231,7 @@ def accept(
         NAME: package.claims,
         VERDICT: verdict.model_dump_json(by_alias=True, indent=1).encode(),
     }
-    for clip in sorted(package.sounds)[:MOST_CLIPS]:
+    for clip in sorted(package.sounds)[:sounds]:
         sound = package.sounds[clip]
         files[f"audio/{clip}.wav"] = encode(sound.samples, sound.rate_hz)
     put(place, files)

@@ -8,6 +8,7 @@ so to the browser.
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -18,10 +19,14 @@ from stabench.harness.files import put
 from stabench.harness.history import history
 from stabench.harness.history.history import HistoryRecord
 from stabench.harness.history.page import suites
+from stabench.harness.history.plot import FEWEST_RUNS
+from stabench.harness.leaderboard.chart import draw_board
 from stabench.harness.leaderboard.entries import ENTRIES, Entry, entries
 from stabench.harness.leaderboard.system_page import sound_address, system_page
 from stabench.harness.leaderboard.tables import boards
 from stabench.harness.render.escape import load_templates
+from stabench.harness.report.html import scatter
+from stabench.harness.report.html.scatter import HEIGHT
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -30,24 +35,43 @@ HERE = Path(__file__).parent
 SITE = Path("site")
 # Marks a folder as one that a build may replace.
 MARKER = ".stabench-site"
+NAME = "stabench leaderboard"
 PAGES = (("Leaderboard", "index.html"), ("History", "history.html"))
+# What the site has in common with a report: its charts, and tables that scroll.
+SHARED = Path(scatter.__file__).parent
+STYLES = ((SHARED, "parts.css"), (HERE, "site.css"))
+SCRIPTS = ((HERE, "site.js"), (SHARED, "scroll.js"))
+# Where packages may be sent: a link of the web without blanks, or one address of e-mail.
+WEB = re.compile(r"https://[^\s<>\"']+")
+MAIL = re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 
 
 def build(
-    source: Path = ENTRIES, out: Path = SITE, recorded: Path | None = history.HISTORY
+    source: Path = ENTRIES,
+    out: Path = SITE,
+    recorded: Path | None = history.HISTORY,
+    *,
+    submit_to: str | None = None,
 ) -> Path:
     """Write the site of the entries in `source` to `out`; return its index.html.
 
-    `recorded` is a history of this repository's runs; the usual one may be missing. An older site
-    in `out` is replaced whole. Raises StabenchError for an entry that cannot stand, and for an
-    `out` that holds something else.
+    `recorded` is a history of this repository's runs; the usual one may be missing. `submit_to` is
+    the address of the web or of e-mail to which packages are sent; without one the site says how
+    results/leaderboard/README.md has it. An older site in `out` is replaced whole. Raises
+    StabenchError for an entry that cannot stand, an `out` that holds something else, and another
+    kind of address.
     """
+    if submit_to is not None and not (WEB.fullmatch(submit_to) or MAIL.fullmatch(submit_to)):
+        raise StabenchError(
+            f"--submit-to '{submit_to}': expected an address such as https://example.org/submit or "
+            "board@example.org"
+        )
     accepted = entries(source)
     records: list[HistoryRecord] = []
     if recorded is not None and (recorded != history.HISTORY or recorded.exists()):
         records = history.read(recorded)
     # All content is made before the first file is written: a bad entry leaves the old site whole.
-    files = dict(_make_files(accepted, records))
+    files = dict(_make_files(accepted, records, submit_to))
     if out.exists() and not out.is_dir():
         raise StabenchError(f"--out '{out}': is a file; choose a folder")
     if out.exists() and not (out / MARKER).exists() and any(out.iterdir()):
@@ -57,18 +81,39 @@ def build(
 
 
 def _make_files(
-    accepted: Sequence[Entry], records: Sequence[HistoryRecord]
+    accepted: Sequence[Entry], records: Sequence[HistoryRecord], submit_to: str | None
 ) -> Iterator[tuple[str, bytes]]:
     """Make every file of the site, by its place."""
     pages = _load_pages()
-    tables = boards(accepted)
-    paradigms = sorted({entry.submission.system.paradigm for entry in accepted})
     yield MARKER, b""
-    yield _render(pages, "index.html", title="Leaderboard", boards=tables, paradigms=paradigms)
+    yield _render(
+        pages,
+        "index.html",
+        title=NAME,
+        boards=[
+            (board, draw_board(board, number)) for number, board in enumerate(boards(accepted))
+        ],
+        paradigms=sorted({entry.submission.system.paradigm for entry in accepted}),
+        teams=len({entry.submission.system.authors for entry in accepted}),
+        # No date of the build: the same entries give the same bytes.
+        latest=max((_read_date(entry) for entry in accepted), default=""),
+        submit_to=submit_to,
+        by_mail=submit_to is not None and MAIL.fullmatch(submit_to) is not None,
+        height=HEIGHT,
+    )
     newest = sorted(accepted, key=lambda entry: (entry.submission.made_at, entry.id), reverse=True)
     recorded = suites(records)
-    yield _render(pages, "history.html", title="History", submissions=newest, suites=recorded)
-    yield from ((each.address, each.drawing) for suite in recorded for each in suite.metrics)
+    yield _render(
+        pages,
+        "history.html",
+        title="History",
+        submissions=newest,
+        suites=recorded,
+        fewest_runs=FEWEST_RUNS,
+    )
+    yield from (
+        (each.address, each.drawing) for suite in recorded for each in suite.metrics if each.address
+    )
     for entry in accepted:
         address = f"systems/{entry.id}.html"
         yield _render(pages, address, "system", up="../", **system_page(entry))
@@ -76,9 +121,18 @@ def _make_files(
             yield sound_address(entry, number, sound.suffix), sound.content
 
 
+def _read_date(entry: Entry) -> str:
+    """Return the day on which an entry was checked or, unchecked, its run ended: YYYY-MM-DD."""
+    moment = entry.verdict.checked_at if entry.verdict else entry.submission.made_at
+    return moment[:10]
+
+
 def _load_pages() -> "Environment":
-    style, script = ((HERE / name).read_text("utf-8") for name in ("site.css", "site.js"))
-    pages = load_templates(HERE)
+    style, script = (
+        "\n".join((folder / name).read_text("utf-8") for folder, name in sheets)
+        for sheets in (STYLES, SCRIPTS)
+    )
+    pages = load_templates(HERE, SHARED)
     # Submitters give addresses: only of the web are they links, never "javascript:".
     pages.tests["web_address"] = lambda url: url.startswith(("https://", "http://"))
     pages.globals |= {
@@ -87,6 +141,7 @@ def _load_pages() -> "Environment":
         "policy": policy(style, script),
         "version": metadata.version("stabench"),
         "pages": PAGES,
+        "site": NAME,
         "up": "",
     }
     return pages

@@ -62,16 +62,17 @@ def escape_csv(text: str) -> str:
     return f"'{line}" if line.lstrip().startswith(FORMULA) else line
 
 
-def load_templates(folder: Path) -> "Environment":
-    """Return a folder's templates of HTML, which escape every text and make it plain.
+def load_templates(*folders: Path) -> "Environment":
+    """Return the templates of folders, which escape every text and make it plain.
 
-    What a template is to print as it is (a sheet, a script, JSON for a script) it marks `safe`. A
-    filter `plain` is for texts that go into an address.
+    A template may import one of another of the folders. What it is to print as it is (a sheet, a
+    script, JSON for a script) it marks `safe`. A filter `plain` is for texts that go into an
+    address.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     templates = Environment(
-        loader=FileSystemLoader(folder),
+        loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
         # A line of a template that is only a tag leaves no line in the page.

@@ -37,7 +37,7 @@ def describe_costs(results: Results, table: Table) -> Section | None:
     costs = costs_file.read(results.run.path) if results.run else None
     if costs is None or not costs.systems:
         return None
-    labels = {row.system: row.label for row in table.systems}
+    labels = table.labels
     lines: list[Line] = []
     points = [_describe_ceilings(costs)]
     for system, profile in costs.systems.items():

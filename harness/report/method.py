@@ -84,16 +84,18 @@ def _describe_systems(results: Results) -> Section:
     for use in uses:
         statement = about.get(use.name, {})
         cells = (
-            use.name,
             use.use,
             _compact({**use.options, **({"precision": use.precision} if use.precision else {})}),
             str(statement.get("sample_rate_hz", "")),
             _compact(statement.get("provenance", {})),
         )
-        lines.append(Line(tuple(map(Printed, cells))))
+        label = use.label or use.name
+        # The name under a label is what commands take.
+        named = Printed(label, use.name if label != use.name else "")
+        lines.append(Line((named, *map(Printed, cells))))
     heads = ("System", "Registered as", "Options", "Output (Hz)", "Says of itself")
     grid = Grid(tuple(map(Head, heads)), tuple(lines))
-    notes = tuple(f"{use.name}: {use.note}" for use in uses if use.note)
+    notes = tuple(f"{use.label or use.name}: {use.note}" for use in uses if use.note)
     notes += tuple(
         _describe_interpreter(use, about.get(use.name, {})) for use in uses if use.python
     )
@@ -103,7 +105,8 @@ def _describe_systems(results: Results) -> Section:
 def _describe_interpreter(use: SystemUse, about: dict[str, Any]) -> str:
     """Return with which Python and torch a system ran that has an interpreter of its own."""
     torch = about.get("packages", {}).get("torch", "none")
-    return f"{use.name}: Python {about.get('python', 'unknown')}, torch {torch} ({use.python})"
+    python = about.get("python", "unknown")
+    return f"{use.label or use.name}: Python {python}, torch {torch} ({use.python})"
 
 
 def _describe_scoring(metrics: MetricsFile) -> Section:
@@ -201,7 +204,7 @@ def _warn_of_run(results: Results, record: Record) -> Iterable[str]:
     yield from record.suite.notes
     for use in record.suite.systems:
         if results.random(use):
-            yield f"{use.name}: {RANDOM}; its quality is not shown."
+            yield f"{use.label or use.name}: {RANDOM}; its quality is not shown."
     if record.finished_at is None:
         yield "The run is not finished: some clips were not run. Resume it."
     if missing := record.dataset.missing:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from stabench.harness import files
-from stabench.harness.errors import MissingError
+from stabench.harness.errors import StabenchError
 from stabench.harness.profiling import costs_file
 from stabench.harness.render.escape import escape_csv
 from stabench.harness.render.markdown import to_markdown
@@ -55,12 +55,13 @@ def report(
     With `sound_mb` also report.html, with at most so many megabytes of previews of sound, which
     take some seconds to encode; speech and recordings among them lie in the run folder, in the
     cache or in a folder of `sound_from`. Needs no torch; without report.html no audio either.
-    Raises MissingError when the folder holds no results, or one of `sound_from` is not there.
+    `sound_from` are folders, or NAME=DIR (report/html/sound_folders.py); a line on standard error
+    says of which nothing is used. Raises MissingError when the folder holds no results, or one of
+    `sound_from` is not there, StabenchError for a name of no system.
     """
-    for folder in sound_from:
-        if not folder.is_dir():
-            raise MissingError(f"--sound-from '{folder}': no such folder; give a folder of WAVs")
     results = Results.read(run)
+    if sound_from:
+        _check_sound_folders(results, sound_from, sound_mb)
     table = tabulate(results)
     page = page_of(results, table)
     folder = results.folder
@@ -73,12 +74,34 @@ def report(
         # Late: no other format needs what it reads of clips and sounds.
         from stabench.harness.report.html.document import write_html
 
-        write_html(results, table, page, sound_mb=sound_mb, sound_from=sound_from)
+        write_html(
+            results,
+            table,
+            page,
+            sound_mb=sound_mb,
+            sound_from=sound_from,
+            tell=lambda line: print(line, file=sys.stderr),
+        )
     show(
         summarize(results, table, find_marks(results, table)) if brief else page,
         stream or sys.stdout,
     )
     return folder / "report.md"
+
+
+def _check_sound_folders(
+    results: Results, sound_from: Sequence[Path], sound_mb: float | None
+) -> None:
+    """Raise for folders of sound that are wrong, before anything is written."""
+    if not sound_mb:
+        raise StabenchError(
+            "--sound-from is for the sounds of report.html, of which there are none; leave out "
+            "--no-html or --sound-mb 0"
+        )
+    # Late: no other format needs what it reads.
+    from stabench.harness.report.html.sound_folders import parse_sound_folders
+
+    parse_sound_folders(sound_from, results)
 
 
 def page_of(results: Results, table: Table) -> Page:
@@ -95,7 +118,7 @@ def page_of(results: Results, table: Table) -> Page:
         describe_stages(results, table),
         describe_costs(results, table),
         describe_extremes(metrics, captions, results.random_systems) if metrics else None,
-        describe_failures(metrics) if metrics else None,
+        describe_failures(metrics, table) if metrics else None,
         Section("notes", "Notes", points=warnings) if warnings else None,
         *describe_method(results),
     )

@@ -109,7 +109,7 @@ def _explain_gaps(rows: Sequence[Row], columns: Sequence[Column]) -> Iterable[st
 
 def describe_dependence(metrics: MetricsFile, table: Table) -> Section | None:
     """Return whether outputs depend on their inputs; None where nothing was tested."""
-    labels = {row.system: row.label for row in table.systems}
+    labels = table.labels
     systems = {name: record for name, record in metrics.systems.items() if record.input_dependence}
     columns = [
         column
@@ -150,10 +150,11 @@ def _print_test(test: DependenceRecord | None, fit: Fit) -> list[Printed]:
     return [*means, Printed(figure(test.p_value, 3))]
 
 
-def describe_failures(metrics: MetricsFile) -> Section | None:
+def describe_failures(metrics: MetricsFile, table: Table) -> Section | None:
     """Return which clips failed, and why: the first few of each system."""
     points = []
-    for name, record in metrics.systems.items():
+    for system, record in metrics.systems.items():
+        name = table.labels.get(system, system)
         first = list(record.failures.items())[:MOST_FAILURES]
         points += [f"{name}, clip {clip}: {reason}" for clip, reason in first]
         # Never dropped in silence: what is not named is counted.
@@ -171,19 +172,16 @@ def describe_differences(paired: Sequence[DifferenceRecord], table: Table) -> Se
     """
     if all(record.difference.value is None for record in paired):
         return None
-    compared = [c for c in table.columns if any(d.column == c.key for d in paired)]
+    columns = list_compared(paired, table)
     pairs: dict[tuple[str, str], dict[str, DifferenceRecord]] = defaultdict(dict)
     for record in paired:
         pairs[record.a, record.b][record.column] = record
-    heads = [Head("Pair"), Head("clips"), *(Head(c.title, "quality") for c in compared)]
-    columns = []
-    for column in compared:
-        # A difference may need more digits than its values: as many as show its narrowest interval.
-        numbers = [record.difference for record in paired if record.column == column.key]
-        widths = [n.high - n.low for n in numbers if n.high is not None and n.low is not None]
-        digits = max(column.digits, decimals(widths, least_figures=1))
-        columns.append(column._replace(digits=digits))
-    lines = [_print_pair(*names, records, columns) for names, records in pairs.items()]
+    heads = [Head("Pair"), Head("clips"), *(Head(c.title, "quality") for c in columns)]
+    labels = table.labels
+    lines = [
+        _print_pair(labels.get(a, a), labels.get(b, b), records, columns)
+        for (a, b), records in pairs.items()
+    ]
     text = (
         "The first system minus the second, on the clips that both have; the same resamples of "
         "clips serve both. ✓ the first is better, ✗ it is worse: the interval excludes 0. The "
@@ -191,6 +189,32 @@ def describe_differences(paired: Sequence[DifferenceRecord], table: Table) -> Se
         *_explain_propagation(table, pairs, columns),
     )
     return Section("differences", "Paired differences", text, Grid(tuple(heads), tuple(lines)))
+
+
+def list_compared(paired: Sequence[DifferenceRecord], table: Table) -> list[Column]:
+    """Return the table's columns that have paired differences, with the decimals of those."""
+    columns = []
+    for column in table.columns:
+        numbers = [record.difference for record in paired if record.column == column.key]
+        if numbers:
+            # A difference may need more digits than its values: as many as show its narrowest
+            # interval.
+            widths = [n.high - n.low for n in numbers if n.high is not None and n.low is not None]
+            digits = max(column.digits, decimals(widths, least_figures=1))
+            columns.append(column._replace(digits=digits))
+    return columns
+
+
+def count_separated(paired: Sequence[DifferenceRecord], table: Table) -> dict[str, int]:
+    """Return by column how many pairs of systems it tells apart: those that have ✓ or ✗."""
+    return {
+        column.key: sum(
+            bool(_judge(record.difference, column))
+            for record in paired
+            if record.column == column.key
+        )
+        for column in list_compared(paired, table)
+    }
 
 
 def _print_pair(
@@ -211,7 +235,8 @@ def _print_pair(
             value, verdict = _sign(number.value, column), _judge(number, column)
             ends = interval(number.low, number.high, column.digits)
             cells.append(Printed(f"{value} {verdict}".strip(), ends, strong=bool(verdict)))
-    return Line((Printed(f"{a} \N{MINUS SIGN} {b}"), Printed(n), *cells))
+    # A word: labels may hold a plus or a dash.
+    return Line((Printed(f"{a} minus {b}"), Printed(n), *cells))
 
 
 def _sign(value: float, column: Column) -> str:
@@ -238,7 +263,7 @@ def _explain_propagation(
     columns: Sequence[Column],
 ) -> Iterable[str]:
     """Yield what the recogniser costs: one generator on the true caption and the transcript."""
-    by_name = {row.system: row for row in table.systems}
+    by_name, labels = {row.system: row for row in table.systems}, table.labels
     errors = next((column for column in table.columns if column.key == "wer"), None)
     for (a, b), records in pairs.items():
         kinds = [by_name[name].paradigm for name in (a, b) if name in by_name]
@@ -258,8 +283,8 @@ def _explain_propagation(
                 ends = interval(cost.low, cost.high, column.digits)
                 costs.append(f"{column.label} {_sign(cost.value, column)} {ends}".strip())
         yield (
-            f"Error propagation: {a} minus {b} is what the recogniser{heard} costs: "
-            f"{', '.join(costs) or 'not measured'}."
+            f"Error propagation: {labels[a]} minus {labels[b]} is what the recogniser{heard} "
+            f"costs: {', '.join(costs) or 'not measured'}."
         )
 
 
@@ -318,12 +343,14 @@ def describe_extremes(
                     figure(value, judges[key].digits) if isfinite(value) else ""
                     for key, value in values.items()
                 ]
-                cells = (which, clip, *numbers, captions.get(clip, ""))
+                caption = [captions.get(clip, "")] if captions else []
+                cells = (which, clip, *numbers, *caption)
                 lines.append(Line(tuple(map(Printed, cells))))
     if not lines:
         return None
     labels = (judge.label for judge in judges.values())
-    heads = (Head(""), Head("Clip", names="clip"), *map(Head, labels), Head("Caption"))
+    heads = (Head(""), Head("Clip", names="clip"), *map(Head, labels))
+    heads += (Head("Caption"),) if captions else ()
     text = ("The clips to listen to first; all of them are in clips.parquet.",)
     grid = Grid(heads, tuple(lines))
     return Section("extremes", "Best and worst clips", text, grid, only="markdown")

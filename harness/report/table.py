@@ -3,6 +3,7 @@
 The columns are those of the task in its order, then the suite's own.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -64,6 +65,18 @@ class Table(NamedTuple):
     def systems(self) -> list[Row]:
         """The rows of systems."""
         return [row for row in self.rows if not row.is_sanity]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What a sentence calls each system: its label.
+
+        Of systems that share a label each has its name too, the one that commands take.
+        """
+        shared = Counter(row.label for row in self.systems)
+        return {
+            row.system: row.label if shared[row.label] == 1 else f"{row.label} ({row.system})"
+            for row in self.systems
+        }
 
 
 def table(run: Path) -> list[Row]:

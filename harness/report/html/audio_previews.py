@@ -101,13 +101,13 @@ def find_sources(
             else:
                 path = run.audio_path(system.name, clip.id)
                 outputs.append(Source(path, row.audio_sha256))
-        speech = _find_dataset_file(clip.speech, folders, "the clip has no speech")
-        recording = _find_dataset_file(clip.reference, folders, "the clip has no recording")
+        speech = find_dataset_file(clip.speech, folders, "the clip has no speech")
+        recording = find_dataset_file(clip.reference, folders, "the clip has no recording")
         sources.append(Sources(speech, recording, tuple(outputs)))
     return sources
 
 
-def _find_dataset_file(path: Path | None, folders: Sequence[Path], lack: str) -> Source:
+def find_dataset_file(path: Path | None, folders: Sequence[Path], lack: str) -> Source:
     """Return a file of the dataset, if it lies in one of the folders when links are followed."""
     if path is None:
         return Source(None, reason=lack)

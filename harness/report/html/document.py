@@ -6,7 +6,7 @@ a browser can: charts, waterfalls and the clips with their sound.
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -22,7 +22,6 @@ from stabench.harness.report.html.audio_previews import (
     Sounds,
     Sources,
     encode_within,
-    find_sources,
     spread_evenly,
 )
 from stabench.harness.report.html.clips import (
@@ -33,9 +32,16 @@ from stabench.harness.report.html.clips import (
     view_clips,
 )
 from stabench.harness.report.html.results_table import tabulate_results
-from stabench.harness.report.html.scatter import HEIGHT, assign_markers, draw_charts, name_latencies
+from stabench.harness.report.html.scatter import (
+    HEIGHT,
+    assign_markers,
+    choose_first,
+    draw_charts,
+    name_latencies,
+)
+from stabench.harness.report.html.sound_folders import Unused, find_sounds, parse_sound_folders
 from stabench.harness.report.html.waterfall import draw_waterfalls
-from stabench.harness.report.sections import SHOWN, rank_extremes
+from stabench.harness.report.sections import SHOWN, count_separated, rank_extremes
 from stabench.harness.report.table import Table
 from stabench.harness.runs.results import Results
 
@@ -44,7 +50,8 @@ if TYPE_CHECKING:
 
 NAME = "report.html"
 HERE = Path(__file__).parent
-SCRIPTS = ("spectrogram.js", "player.js", "clips.js", "page.js")
+SHEETS = ("parts.css", "page.css")
+SCRIPTS = ("spectrogram.js", "player.js", "clips.js", "page.js", "scroll.js")
 
 BEFORE_CLIPS = ("latency", "differences")
 AFTER_CLIPS = ("extremes",)
@@ -119,17 +126,21 @@ def to_html(
     *,
     sound_mb: float = BUDGET_MB,
     sound_from: Sequence[Path] = (),
+    tell: Callable[[str], None] = lambda line: None,
 ) -> str:
     """Return the page. Every text in it is escaped, and without control characters.
 
-    `sound_mb` limits the previews (0: none); `sound_from` are folders whose speech and recordings
-    may be among them, besides the run folder and the cache.
+    `sound_mb` limits the previews (0: none); `sound_from` are folders whose sounds may be among
+    them (report/html/sound_folders.py), besides the run folder and the cache. `tell` takes a line
+    for each folder of which nothing is used; the page has those lines too.
     """
     systems, clips = list_entrants(results), view_clips(results)
-    wanted = find_sources(results, systems, sound_from)
-    sounds = _choose_sounds(results, clips, wanted, sound_mb)
-    style, script = load_sheet("page.css"), load_sheet(*SCRIPTS)
-    charts, falls = draw_charts(results, table), draw_waterfalls(results, table)
+    found = find_sounds(results, clips, systems, parse_sound_folders(sound_from, results))
+    for each in found.unused:
+        tell(f"--sound-from {each.folder.text}: not used, {each.why}")
+    sounds = _choose_sounds(results, clips, found.sources, sound_mb)
+    style, script = load_sheet(*SHEETS), load_sheet(*SCRIPTS)
+    falls = draw_waterfalls(results, table)
     failures = _list_failures(clips, systems)
     broken = results.metrics.references.failures if results.metrics else {}
     return (
@@ -143,13 +154,7 @@ def to_html(
             script=script.text,
             places=_arrange(results, page, bool(falls), bool(failures or broken)),
             results=tabulate_results(table, page.section("results")),
-            charts=charts,
-            metrics={chart.metric: chart.metric_title for chart in charts},
-            phases=name_latencies(results.task),
-            markers=assign_markers(results.task),
-            told=results.task.told,
-            height=HEIGHT,
-            untimed=results.untimed,
+            **_describe_charts(results, table),
             waterfalls=falls,
             failures=failures,
             references=broken,
@@ -158,7 +163,7 @@ def to_html(
             view=encode_script_json(_describe_view(results, clips, systems, sounds)),
             # Each in an element of its own, decoded when its clip is opened.
             sounds=[(n, encode_script_json(_describe_sounds(clip))) for n, clip in sounds.items()],
-            remarks=_describe_coverage(sounds, len(clips), bool(results.run), sound_mb),
+            remarks=_describe_coverage(results, sounds, len(clips), sound_mb, found.unused),
         )
     )
 
@@ -207,6 +212,22 @@ def _load_page() -> "Environment":
     return load_templates(HERE)
 
 
+def _describe_charts(results: Results, table: Table) -> dict[str, Any]:
+    """Return what the template draws its charts from, and by which it lets the reader choose."""
+    charts, separated = draw_charts(results, table), count_separated(results.paired, table)
+    pairs = {(record.a, record.b) for record in results.paired}
+    return {
+        "charts": charts,
+        "first": choose_first(charts, separated, len(pairs), "paired differences"),
+        "metrics": {chart.metric: chart.metric_title for chart in charts},
+        "phases": name_latencies(results.task),
+        "markers": assign_markers(results.task),
+        "told": results.task.told,
+        "height": HEIGHT,
+        "untimed": results.untimed,
+    }
+
+
 class Failed(NamedTuple):
     """A clip that a system failed."""
 
@@ -232,7 +253,7 @@ def _choose_sounds(
     Else of the best and the worst, the very best and worst of each system before the next ones,
     then of clips spread evenly.
     """
-    if results.run is None:
+    if not wanted:
         return {}
     extremes = rank_extremes(results.metrics, results.random_systems) if results.metrics else []
     # Each rank of all the lists before the next rank of any.
@@ -282,19 +303,31 @@ def _describe_sounds(sounds: Sounds) -> dict[str, Any]:
 
 
 def _describe_coverage(
-    sounds: dict[int, Sounds], clips: int, run: bool, budget_mb: float
+    results: Results,
+    sounds: dict[int, Sounds],
+    clips: int,
+    budget_mb: float,
+    unused: Sequence[Unused],
 ) -> list[str]:
     """Return which clips can be heard in the page, and which of their files were left out."""
-    if not run:
-        return ["Scores of folders keep no sound."]
+    run, of_no_use = results.run is not None, [each.line for each in unused]
+    if not run and not sounds:
+        return [
+            *of_no_use,
+            "Scores of folders keep no sound; stabench report SCORES --sound-from DIR adds it.",
+        ]
     # Only what was chosen was looked for: of clips beyond the budget nothing is known.
     previews = [preview for clip in sounds.values() for preview in clip.previews]
     outside = sum(preview.reason == OUTSIDE for preview in previews)
     files = f"{counted(outside, 'file')} of speech and recordings"
     left_out = [f"Sound not embedded, {files}: {OUTSIDE}."] if outside else []
+    left_out += of_no_use
     if not any(preview.data for preview in previews):
-        return ["This page holds no sound; the WAV files lie in the run folder.", *left_out]
-    about = "Sounds here are previews, MP3 and so not exact; the WAV files in the run folder are."
+        silent = "This page holds no sound"
+        beside = "; the WAV files lie in the run folder" if run else ""
+        return [f"{silent}{beside}.", *left_out]
+    where = "in the run folder" if run else "that were scored"
+    about = f"Sounds here are previews, MP3 and so not exact; the WAV files {where} are."
     if len(sounds) < clips:
         about = (
             f"{len(sounds)} of {counted(clips, 'clip')} have sound in this page (at most "

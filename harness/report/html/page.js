@@ -2,7 +2,7 @@
 function sortable(table) {
   const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
   heads.forEach((head, column) => {
-    const button = make("button", {type: "button"}, head.textContent);
+    const button = make("button", {type: "button"}, ...head.childNodes);
     head.replaceChildren(button);
     button.addEventListener("click", () => {
       const first = head.dataset.better === "higher" ? "descending" : "ascending";

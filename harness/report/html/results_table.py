@@ -45,12 +45,16 @@ class Block(NamedTuple):
 
 
 class ResultsTable(NamedTuple):
-    """The section of the results, with the cells of its grid as `Shown`."""
+    """The section of the results, with the cells of its grid as `Shown`.
+
+    `empty` says of each column whether no row has a value in it.
+    """
 
     section: Section
     heads: tuple[Head, ...]
     blocks: tuple[Block, ...]
     better: tuple[str, ...]
+    empty: tuple[bool, ...]
     groups: tuple[Group, ...]
 
 
@@ -86,6 +90,10 @@ def tabulate_results(table: Table, section: Section) -> ResultsTable:
         section.grid.heads,
         tuple(blocks),
         tuple(column.better for column in table.columns),
+        tuple(
+            all(row.cells[column.key].value is None for row in table.rows)
+            for column in table.columns
+        ),
         tuple(groups),
     )
 

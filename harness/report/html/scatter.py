@@ -1,6 +1,6 @@
 """Quality against latency: where each system lies, and which of them no other one beats."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise, zip_longest
 from math import ceil, floor, log10
 from typing import NamedTuple
@@ -136,6 +136,7 @@ class Chart(NamedTuple):
     """One metric against one latency. `front` names the systems that no other beats."""
 
     metric: str
+    metric_label: str
     latency: str
     title: str
     metric_title: str
@@ -197,8 +198,34 @@ def draw_charts(results: Results, table: Table) -> list[Chart]:
                     number = pair.quality if pair.quality.value is None else pair.latency
                     missing.append(f"{pair.row.label} ({number.reason or 'not measured'})")
                 best = find_front(shown, column.better, table.task.told)
-                charts.append(_draw_chart(column, labels[key], key, shown, best, tuple(missing)))
+                charts.append(draw_chart(column, labels[key], key, shown, best, tuple(missing)))
     return charts
+
+
+class First(NamedTuple):
+    """The metric whose chart is shown first, and why that one."""
+
+    metric: str
+    reason: str
+
+
+def choose_first(
+    charts: Sequence[Chart], separated: Mapping[str, int], pairs: int, test: str
+) -> First | None:
+    """Return the metric that tells most pairs of systems apart, the first chart's of equals.
+
+    `separated` says by metric how many of the `pairs` it tells apart by the `test`; one that is not
+    in it (IS has no paired differences) tells none apart. None without a chart.
+    """
+    if not charts:
+        return None
+    # max takes the first of equals.
+    chart = max(charts, key=lambda chart: separated.get(chart.metric, 0))
+    if count := separated.get(chart.metric, 0):
+        why = f"no metric tells more pairs of systems apart, {count} of {pairs} by {test}"
+    else:
+        why = f"no metric tells any two systems apart by {test}, and it is the table's first"
+    return First(chart.metric, f"{chart.metric_label} is shown first: {why}.")
 
 
 def find_front(pairs: Sequence[Pair], better: str, told: Sequence[str]) -> list[Pair]:
@@ -224,7 +251,7 @@ def average_ms(results: Results, system: str, key: str) -> Estimate:
     return Estimate.missing(latency) if isinstance(latency, str) else latency.mean.scaled(1e-6)
 
 
-def _draw_chart(
+def draw_chart(
     column: Column,
     label: str,
     key: str,
@@ -232,6 +259,10 @@ def _draw_chart(
     best: list[Pair],
     missing: tuple[str, ...],
 ) -> Chart:
+    """Return the chart of `pairs`, with latencies in ms; `best` of them are its front.
+
+    `label` and `key` are of the latency; `missing` says which systems are not drawn, and why.
+    """
     # One unit for all systems, so that the axis is read at once.
     slowest = max(end for pair in pairs for end in _list_ends(pair.latency))
     unit, factor = ("ms", 1.0) if slowest < 1000 else ("s", 1e-3)
@@ -244,19 +275,20 @@ def _draw_chart(
     by_system = {point.system: point for point in points}
     turned = ", axis reversed" if column.better == "lower" else ""
     return Chart(
-        column.key,
-        key,
-        f"{column.label} against {label.lower()}",
-        column.title,
-        f"{label} ({unit}{', logarithmic' if across.log else ''})",
-        f"{column.title}{turned}: up is better",
-        tuple(across.ticks()),
-        tuple(Tick(_turn(t.share, column), t.text) for t in up.ticks()),
-        tuple(points),
-        tuple(_draw_steps([by_system[pair.row.system] for pair in best])),
-        tuple(pair.row.label for pair in best),
-        missing,
-        len({(pair.quality.n, pair.latency.n) for pair in pairs}) == 1,
+        metric=column.key,
+        metric_label=column.label,
+        latency=key,
+        title=f"{column.label} against {label.lower()}",
+        metric_title=column.title,
+        x_title=f"{label} ({unit}{', logarithmic' if across.log else ''})",
+        y_title=f"{column.title}{turned}: up is better",
+        x_ticks=tuple(across.ticks()),
+        y_ticks=tuple(Tick(_turn(t.share, column), t.text) for t in up.ticks()),
+        points=tuple(points),
+        steps=tuple(_draw_steps([by_system[pair.row.system] for pair in best])),
+        front=tuple(pair.row.label for pair in best),
+        missing=missing,
+        same_clips=len({(pair.quality.n, pair.latency.n) for pair in pairs}) == 1,
     )
 
 
@@ -306,10 +338,16 @@ def _format(number: Estimate, digits: int | None = None) -> str:
 
 
 def _separate_labels(points: Sequence[Point]) -> list[Point]:
-    """Return points from the top down, labels on one side not lying over one another."""
+    """Return points from the top down, labels not lying over one another."""
     places: dict[str, float] = {}
-    for side in (True, False):
-        column = [point for point in points if (point.x > 0.5) == side]
+    # Labels of both sides may meet in the middle, so none shares a height with another; of more
+    # systems than the drawing is high each side has its own.
+    sides = (
+        [points]
+        if len(points) * LINE <= HEIGHT
+        else [[point for point in points if (point.x > 0.5) == side] for side in (True, False)]
+    )
+    for column in sides:
         places |= dict(zip((point.system for point in column), _place_labels(column), strict=True))
     return [point._replace(label_y=places[point.system]) for point in points]
 

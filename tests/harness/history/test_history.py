@@ -42,6 +42,7 @@ def test_a_record_holds_the_run_s_own_numbers(folder):
     line = record.record(Results.read(folder.path))
     metrics = json.loads(folder.metrics_path.read_text())
     assert set(line.systems) == {"cascade", "star", "oracle"}
+    assert all(system.quality.keys() <= line.columns.keys() for system in line.systems.values())
     star = line.systems["star"]
     assert (star.n, star.failed, star.label) == (23, 1, "STAR")
     for key, cell in metrics["systems"]["star"]["cells"].items():

@@ -13,7 +13,7 @@ import pytest
 from stabench.harness.errors import StabenchError
 from stabench.harness.history import history
 from stabench.harness.history.page import MOST_EVENTS, lines, show, suites
-from stabench.harness.history.plot import DARK, draw
+from stabench.harness.history.plot import DARK, FEWEST_RUNS, _compose_figure, draw
 from stabench.harness.history.series import find_metric, trace_systems
 from tests.harness.history.test_series import another_network, machine_b, noisy, record
 
@@ -161,13 +161,50 @@ def test_a_plot_needs_a_known_kind_of_file_and_something_to_draw(tmp_path):
 
 def test_the_command_and_the_site_draw_the_same_bytes(tmp_path):
     path = tmp_path / "history.jsonl"
-    for index in range(3):
+    for index in range(FEWEST_RUNS):
         history.append(record(index, 2.0 + index), path)
     show("kl", path, out=tmp_path / "kl.svg", stream=io.StringIO())
     [suite] = suites(history.read(path))
     kl = suite.metrics[-1]
     assert kl.drawing == (tmp_path / "kl.svg").read_bytes()
     assert (kl.title, kl.address) == ("KL (nats), lower is better", "history/1-2.svg")
+
+
+def test_few_runs_are_a_table_alone_and_a_plot_that_was_asked_for_says_so(tmp_path):
+    path, out, stream = tmp_path / "history.jsonl", tmp_path / "kl.svg", io.StringIO()
+    for index in range(FEWEST_RUNS - 1):
+        history.append(record(index, 2.0 + index), path)
+    needs = rf"--out '.*kl\.svg': not drawn, a plot needs {FEWEST_RUNS} runs .* there are 4"
+    with pytest.raises(StabenchError, match=needs):
+        show("kl", path, out=out, stream=stream)
+    assert not out.exists()
+    assert "STAR (star), 4 runs" in stream.getvalue()
+    [suite] = suites(history.read(path))
+    assert [(metric.address, metric.drawing) for metric in suite.metrics] == [("", b"")] * 2
+    assert {line.runs for metric in suite.metrics for line in metric.lines} == {4}
+
+
+def test_a_system_with_few_runs_is_not_drawn_beside_one_with_many():
+    def newcomer(value: dict[str, Any]) -> None:
+        value["systems"]["new"] = {**value["systems"]["star"], "label": "New"}
+
+    records = [record(index, 2.0, newcomer if index > 4 else None) for index in range(7)]
+    [suite] = suites(records)
+    kl = suite.metrics[-1]
+    assert kl.drawn == ("STAR",)
+    assert [(line.label, line.runs) for line in kl.lines] == [("STAR", 7), ("New", 2)]
+
+
+def test_the_axes_of_the_plot_have_labels_with_the_unit():
+    from matplotlib.figure import Figure
+
+    records = [record(index, 2.0) for index in range(FEWEST_RUNS)]
+    for key, label in (("kl", "KL (nats)"), ("processing", "Processing, median\n(ms)")):
+        figure, metric = Figure(), find_metric(records, key)
+        _compose_figure(figure, metric, trace_systems(records, metric, suite="pocket"))
+        (panel,) = figure.axes
+        assert panel.get_ylabel() == label
+        assert panel.get_xlabel() == "run, in order of time (date)"
 
 
 def test_the_history_of_this_repository_is_read_and_drawn():
@@ -178,11 +215,11 @@ def test_the_history_of_this_repository_is_read_and_drawn():
 
 def test_showing_reads_the_file_and_imports_no_torch(tmp_path):
     path = tmp_path / "history.jsonl"
-    for index in range(3):
+    for index in range(FEWEST_RUNS):
         history.append(record(index, 2.0), path)
     out = io.StringIO()
     show("kl", path, stream=out)
-    assert "3 runs" in out.getvalue()
+    assert f"{FEWEST_RUNS} runs" in out.getvalue()
     script = (
         "import sys, pathlib; from stabench.harness.history.page import show;"
         "show('kl', pathlib.Path(sys.argv[1]), out=pathlib.Path(sys.argv[2]));"

@@ -45,6 +45,14 @@ def test_a_package_that_passes_becomes_an_audited_entry(submitted, package, tmp_
     assert len(entries(root)) == 1
 
 
+@pytest.mark.parametrize("sounds", [0, 1])
+def test_an_entry_keeps_as_many_sounds_as_asked(submitted, package, tmp_path, sounds):
+    accept(package, tmp_path, name="a", suite=str(submitted.suite), sounds=sounds)
+    (entry,) = entries(tmp_path)
+    assert len(entry.sounds) == sounds
+    assert all(entry.recomputed(column) for column in entry.submission.metrics)
+
+
 def test_a_name_that_cannot_be_a_folder_is_refused(submitted, package, tmp_path):
     with pytest.raises(StabenchError, match=r"entry '\.\./x': expected letters"):
         accept(package, tmp_path, name="../x", suite=str(submitted.suite))

@@ -10,6 +10,8 @@ from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.leaderboard.entries import MOST_CLIPS, entries
 from tests.harness.leaderboard.made_entries import CLIPS, RATE_HZ, Leaderboard, sound
 
+ROOT = Path(__file__).resolve().parents[3]
+
 
 @pytest.fixture
 def made(tmp_path: Path) -> Leaderboard:
@@ -133,3 +135,17 @@ def test_no_clip_s_name_leads_out_of_the_folder(made, tmp_path):
     (made.root / "secret.wav").write_bytes(encode(sound("clip00"), RATE_HZ))
     assert entries(made.root)[0].sounds == []
     assert MOST_CLIPS >= 1
+
+
+def test_the_leaderboard_of_this_repository_has_its_own_systems_checked_and_small():
+    root = ROOT / "results" / "leaderboard"
+    accepted = {entry.id: entry for entry in entries(root)}
+    assert {"pocket-cascade", "pocket-star"} <= accepted.keys()
+    for name in ("pocket-cascade", "pocket-star"):
+        entry = accepted[name]
+        assert entry.timed
+        assert all(entry.recomputed(column) for column in entry.submission.metrics)
+        assert entry.submission.marks == ()
+        assert len(entry.submission.outputs) == entry.submission.dataset.clips == 144
+        assert entry.sounds
+    assert sum(path.stat().st_size for path in root.rglob("*") if path.is_file()) < 1_000_000

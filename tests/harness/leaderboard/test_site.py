@@ -13,10 +13,12 @@ import pytest
 from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.history import history
 from stabench.harness.history import page as site_history
+from stabench.harness.history.plot import FEWEST_RUNS
 from stabench.harness.leaderboard.site import MARKER, build
 from tests.harness.history.test_page import paths
 from tests.harness.history.test_series import another_network, noisy, record
 from tests.harness.leaderboard.made_entries import HOSTILE, Leaderboard
+from tests.harness.report.html.test_browser import CHROMIUM, dumped
 
 ROOT = Path(__file__).resolve().parents[3]
 LOADING = ("src", "href", "action", "formaction", "poster", "data", "srcset", "style", "background")
@@ -261,7 +263,8 @@ def test_labels_of_the_history_are_text_on_its_page(made, tmp_path):
         value["systems"]["star"]["label"] = value["columns"]["kl"]["label"] = HOSTILE
 
     path = tmp_path / "history.jsonl"
-    history.append(record(0, 2.0, label), path)
+    for index in range(FEWEST_RUNS):
+        history.append(record(index, 2.0, label), path)
     build(made.root, tmp_path / "site", path)
     html = page(tmp_path / "site" / "history.html")
     assert HOSTILE in html.words
@@ -281,6 +284,55 @@ def test_only_the_keeper_s_command_makes_entries(site):
     assert "Send the package; it holds every sound." in words
     assert "stabench leaderboard add PACKAGE.zip" in words
     assert "only running the system shows" in words
+
+
+def test_the_board_says_what_it_is_whose_systems_it_has_and_of_which_day(made, tmp_path):
+    made.add("a", change=lambda v: v["system"].update(authors=["A", "B", "C", "D"]))
+    made.add("b", audited=False)
+    html = page(build(made.root, tmp_path / "site", None))
+    assert "stabench leaderboard Systems that answer speech with sound, cascades and" in html.words
+    assert "2 systems of 2 teams, the newest of 2026-01-02 ." in html.words
+    assert "version 1.0, 2026-01-01 by A, B and 2 more" in html.words
+    assert "version 1.0, 2026-01-01 by A. Author unaudited" in html.words
+    for name, title in (("history", "History"), ("systems/a", "A")):
+        assert page(tmp_path / "site" / f"{name}.html").words.startswith(f"{title} · stabench")
+
+
+@pytest.mark.parametrize(
+    ("address", "link"),
+    [
+        ("https://board.example.org/submit?a=1&b=2", "https://board.example.org/submit?a=1&b=2"),
+        ("board@example.org", "mailto:board@example.org"),
+        (None, None),
+    ],
+)
+def test_the_site_names_the_address_it_was_given_and_invents_none(made, tmp_path, address, link):
+    made.add("star")
+    for root in (made.root, tmp_path / "empty"):
+        root.mkdir(exist_ok=True)
+        html = page(build(root, tmp_path / "site", None, submit_to=address))
+        links = [a["href"] for a in html.list_tags("a") if ":" in a["href"]]
+        assert links == ([link] if link else [])
+        assert (address or "Open an issue in the repository") in html.words
+
+
+@pytest.mark.parametrize(
+    "address", ["javascript:alert(1)", "board", "http://example.org", "a b@example.org", "https://"]
+)
+def test_an_address_of_another_kind_is_refused(made, tmp_path, address):
+    with pytest.raises(StabenchError, match=r"--submit-to '.*': expected an address such as"):
+        build(made.root, tmp_path / "site", None, submit_to=address)
+    assert not (tmp_path / "site").exists()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_the_pages_run_their_script_and_hint_at_tables_that_scroll(site):
+    for name in ("index", "history", "systems/star"):
+        html, console = dumped(site / f"{name}.html", site.parent, "")
+        assert console == ""
+        assert html.one("html").attributes["class"] == "script"
+        hints = list(html.all("p", class_="hint"))
+        assert len(hints) == len(list(html.all("div", class_="scroll"))) > 0
 
 
 def test_building_imports_no_torch(made, tmp_path):

@@ -51,6 +51,14 @@ def test_few_clips_have_no_extremes(run):
     assert len(listed(describe_extremes(metrics, {}))) == 4
 
 
+def test_without_captions_there_is_no_column_of_them(run):
+    metrics = Results.read(run.path).metrics
+    for captions, heads in (({"clip003": "A tone."}, 5), ({}, 4)):
+        grid = describe_extremes(metrics, captions).grid
+        assert len(grid.heads) == heads
+        assert {len(line.cells) for line in grid.lines if not line.heading} == {heads}
+
+
 def test_what_is_no_number_is_not_ranked(run):
     value = json.loads(run.metrics_path.read_text())
     value["systems"]["star"]["per_clip"]["clip003"]["kl"] = float("nan")

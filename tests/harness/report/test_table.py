@@ -179,3 +179,9 @@ def test_a_report_is_the_same_when_made_again(folder, capsys):
     report(folder.path)
     assert [(folder.path / name).read_bytes() for name in names] == first
     assert capsys.readouterr().out
+
+
+def test_systems_of_one_label_have_their_name_in_it(tmp_path):
+    systems = (("a", "end-to-end", "STAR"), ("b", "end-to-end", "STAR"), ("c", "oracle", "Told"))
+    found = tabulate(Results.read(FakeRun(tmp_path, n=2, systems=systems).make().path))
+    assert found.labels == {"a": "STAR (a)", "b": "STAR (b)", "c": "Told"}

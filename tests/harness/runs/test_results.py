@@ -150,7 +150,7 @@ def test_the_report_names_the_python_and_torch_of_another_interpreter(tmp_path):
     folder.add_system("a", {"python": "3.13.1", "packages": {"torch": "0.0.other"}})
     report(folder.path)
     text = (folder.path / "report.md").read_text().replace("\\", "")
-    assert "a: Python 3.13.1, torch 0.0.other (/other/python)" in text
+    assert "A: Python 3.13.1, torch 0.0.other (/other/python)" in text
 
 
 def test_every_statistic_of_a_report_is_computed_once(tmp_path, monkeypatch):

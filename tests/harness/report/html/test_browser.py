@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from stabench.harness.formatting import NOTHING, figure
 from stabench.harness.report.table import tabulate
 from stabench.harness.runs.results import Results
+from stabench.harness.scoring.score import score_run
+from tests.harness.fake_run import FakeRun
 from tests.harness.report.html.pages import SAFE, html, made
 from tests.harness.report.html.parsed import Element, parsed
 
@@ -132,6 +135,41 @@ def test_clips_sort_by_the_value_of_a_system_and_by_a_difference(sorted_page):
     assert clicked["lists"][1] == [*(figure(value, 2) for value in values[::-1]), NOTHING]
     minus = sorted(small[clip]["kl"] - star[clip]["kl"] for clip in small)
     assert clicked["minus"] == [*(figure(value, 2) for value in minus), NOTHING]
+
+
+WIDTHS = """<script>
+const measure = (frame) => [...frame.contentDocument.querySelectorAll(".scroll")].map((place) => [
+  place.getAttribute("aria-label"), place.scrollWidth > place.clientWidth + 1,
+  !place.previousElementSibling.hidden, place.previousElementSibling.className]);
+addEventListener("load", () => setTimeout(() => {
+  const frame = document.querySelector("iframe");
+  document.body.append(Object.assign(document.createElement("pre"), {id: "found",
+    textContent: JSON.stringify({page: frame.contentDocument.documentElement.scrollWidth,
+      tables: measure(frame)})}));
+}, 500));
+</script>"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_tables_fit_a_desk_and_say_on_a_phone_that_they_scroll(width, tmp_path):
+    systems = (("cascade", "cascade", "CTC + pocket TTA"), ("star", "end-to-end", "STAR (pocket)"))
+    sanity = {"sanity": ["other-half", "noise", "silence"]}
+    folder = FakeRun(tmp_path, n=24, systems=systems, metrics=sanity).make()
+    score_run(folder.path)
+    text = html(folder.path, sound_mb=0)
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy".*?>', "", text)
+    inside = escape(text, quote=True)
+    (tmp_path / "wide.html").write_text(
+        f'<body><iframe width="{width}" height="900" srcdoc="{inside}"></iframe>{WIDTHS}</body>'
+    )
+    page, console = dumped(tmp_path / "wide.html", tmp_path, "")
+    assert console == ""
+    found = json.loads(page.one("pre", id="found").text)
+    assert found["page"] <= width
+    tables = {name: (wider, hinted) for name, wider, hinted, _ in found["tables"]}
+    assert {of_kind for *_, of_kind in found["tables"]} == {"hint"}
+    assert all(wider == hinted for wider, hinted in tables.values())
+    assert tables["Results, table"][0] == (width == 390)
 
 
 def test_hostile_texts_have_made_no_element(opened):

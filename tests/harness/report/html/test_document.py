@@ -15,7 +15,7 @@ import pytest
 from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.report.html.document import to_html, write_html
 from stabench.harness.report.report import page_of, report
-from stabench.harness.report.sections import SHOWN
+from stabench.harness.report.sections import SHOWN, describe_failures
 from stabench.harness.report.table import tabulate
 from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import RunFolder
@@ -187,6 +187,39 @@ def test_the_best_is_said_empty_cells_have_no_number_and_sanity_rows_recede(tmp_
     assert [next(e.all("th")).text for e in quiet] == ["Sanity rows"]
 
 
+def test_columns_that_nobody_has_are_narrow_and_say_why(page):
+    results = page.one("table", id="results-table")
+    heads = [e for e in results.all("th") if "empty" in e.attributes.get("class", "").split()]
+    assert [" ".join(e.text.split()) for e in heads] == ["OVL ↑", "REL ↑"]
+    cells = [e for e in results.all("td") if "empty" in e.attributes.get("class", "").split()]
+    systems = [e for e in cells if "not measured" in e.text]
+    # Of four systems and two sanity rows.
+    assert len(systems) == 2 * 6
+    assert all(next(e.all("span", class_="unseen")).text.strip() == "not measured" for e in systems)
+    assert "OVL, REL: not measured, they need listeners" in page.one("section", id="results").text
+
+
+def test_the_first_chart_is_chosen_in_the_form_and_says_why(page):
+    reason = next(
+        e.text for e in page.one("section", id="charts").all("p") if "shown first" in e.text
+    )
+    form = page.one("form", id="chart-choice")
+    (chosen,) = [e for e in form.all("option") if "selected" in e.attributes]
+    assert reason.startswith(chosen.text.split()[0])
+    shown = [e for e in page.all("figure", class_="chart") if "hidden" not in e.attributes]
+    assert [e.attributes["id"] for e in shown] == [f"chart-{chosen.attributes['value']}-total"]
+
+
+def test_pairs_and_failures_are_named_by_labels(folder, page):
+    pairs = [e.text for e in page.one("section", id="differences").all("th", scope="row")]
+    assert "STAR minus STAR, small" in pairs
+    assert not any("star" in pair for pair in pairs)
+    failures = describe_failures(
+        Results.read(folder.path).metrics, tabulate(Results.read(folder.path))
+    )
+    assert failures.points == ("STAR, small, clip clip005: timeout: no answer within 120 s",)
+
+
 def test_the_file_is_the_same_when_made_again_and_imports_nothing_heavy(folder):
     script = (
         "import sys, pathlib; from stabench.harness.runs.results import Results;"
@@ -272,7 +305,7 @@ def test_scored_folders_show_their_clips_and_captions(tmp_path):
     score_folders(
         tmp_path / "reference", outputs, captions, tmp_path / "scores", wanted, bootstrap=100
     )
-    page = parsed(html(tmp_path / "scores"))
+    page = parsed(html(tmp_path / "scores", sound_from=()))
     found = view(page)
     assert len(found["clips"]) == 12
     assert all(clip["caption"].endswith("<b>loud</b>") for clip in found["clips"])
@@ -282,7 +315,7 @@ def test_scored_folders_show_their_clips_and_captions(tmp_path):
     assert not list(page.all("table", class_="waterfall"))
     (tmp_path / "scores" / "clips.parquet").write_text("junk")
     with pytest.raises(StabenchError, match=r"clips\.parquet: not a table .* score the folders"):
-        html(tmp_path / "scores")
+        html(tmp_path / "scores", sound_from=())
 
 
 def test_random_weights_have_latency_and_neither_quality_nor_sound(tmp_path):

@@ -11,12 +11,16 @@ from stabench.harness.report.html.scatter import (
     LINE,
     Pair,
     average_ms,
+    choose_first,
     draw_charts,
     find_front,
 )
-from stabench.harness.report.table import Row, tabulate
+from stabench.harness.report.sections import count_separated
+from stabench.harness.report.table import Row, Table, tabulate
+from stabench.harness.runs.metrics_file import DifferenceRecord
 from stabench.harness.runs.results import Results
 from stabench.harness.stats.estimate import Estimate
+from stabench.harness.tasks.speech_to_audio import TASK
 from stabench.harness.tasks.task import Column
 from tests.harness.report.html.pages import made
 
@@ -32,7 +36,7 @@ def pair(name: str, latency: float, quality: float, paradigm: str = "cascade") -
 
 def drawn(column: Column, pairs: list[Pair]) -> scatter.Chart:
     best = find_front(pairs, column.better, TOLD)
-    return scatter._draw_chart(column, "Processing and generation", "total", pairs, best, ())
+    return scatter.draw_chart(column, "Processing and generation", "total", pairs, best, ())
 
 
 def test_the_front_holds_whom_nobody_beats():
@@ -103,10 +107,53 @@ def test_slow_systems_are_drawn_in_seconds_and_other_clips_are_said():
 def test_labels_do_not_lie_over_one_another():
     pairs = [pair(f"s{i}", 5 + i / 1000, 2 + i / 1000) for i in range(15)]
     chart = drawn(KL, [*pairs, pair("far", 90, 9)])
+    ys = sorted(point.label_y for point in chart.points)
+    assert all(b - a >= LINE - 1e-9 for a, b in pairwise(ys))
+    assert all(y <= HEIGHT for y in ys)
+
+
+def test_of_very_many_systems_the_labels_of_each_side_are_apart():
+    count = HEIGHT // LINE
+    pairs = [pair(f"s{i}", 5 + 90 * (i % 2), 2 + i / 1000) for i in range(2 * count - 2)]
+    chart = drawn(KL, pairs)
     for side in (True, False):
         ys = sorted(point.label_y for point in chart.points if (point.x > 0.5) == side)
+        assert len(ys) == count - 1
         assert all(b - a >= LINE - 1e-9 for a, b in pairwise(ys))
         assert all(y <= HEIGHT for y in ys)
+
+
+def minus(a: str, b: str, column: str, low: float, high: float) -> DifferenceRecord:
+    difference = Estimate((low + high) / 2, low, high, 20)
+    return DifferenceRecord(a=a, b=b, column=column, difference=difference)
+
+
+@pytest.mark.parametrize(
+    ("kl", "clap", "first", "why"),
+    [
+        (((-2, -1), (-2, 1), (-2, 1)), ((1, 2), (1, 2), (-1, 2)), "clap", "apart, 2 of 3"),
+        (((-2, -1), (1, 2), (-2, 1)), ((1, 2), (1, 2), (-1, 2)), "kl", "apart, 2 of 3"),
+        (((-2, 1), (-2, 1), (-2, 1)), ((-1, 2), (-1, 2), (-1, 2)), "kl", "no metric tells any"),
+        # Printed as [0.000, 0.000], the interval is no difference.
+        (((-2, 1), (-2, 1), (-2, 1)), ((1e-9, 2e-9), (-1, 2), (-1, 2)), "kl", "tells any"),
+    ],
+)
+def test_the_first_chart_is_of_the_metric_that_tells_most_pairs_apart(kl, clap, first, why):
+    pairs = [pair("a", 1, 3.0), pair("b", 2, 2.0), pair("c", 3, 1.0)]
+    table = Table((KL, CLAP), [one.row for one in pairs], TASK)
+    charts = [drawn(column, pairs) for column in (KL, CLAP)]
+    names = (("a", "b"), ("a", "c"), ("b", "c"))
+    paired = [
+        minus(a, b, key, *ends)
+        for key, intervals in (("kl", kl), ("clap", clap))
+        for (a, b), ends in zip(names, intervals, strict=True)
+    ]
+    found = choose_first(charts, count_separated(paired, table), 3, "paired differences")
+    assert found.metric == first
+    assert why in found.reason
+    assert found.reason.startswith(f"{first.upper()} is shown first: ")
+    assert choose_first(charts, {}, 0, "").metric == "kl"
+    assert choose_first([], {"kl": 1}, 1, "") is None
 
 
 def test_total_latency_is_the_mean_of_both_phases_of_each_clip(tmp_path):
