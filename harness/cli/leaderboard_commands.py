@@ -133,13 +133,13 @@ def check_submission(
 @leaderboard.command()
 def build(
     source: Source = ENTRIES,
-    out: Site = Path("site"),
+    out: Site = Path("board"),
     history: Records = HISTORY,
     submit_to: SubmitTo = None,
 ) -> None:
     """Make a static site of the accepted submissions.
 
-    Example: stabench leaderboard build --out site --submit-to board@example.org
+    Example: stabench leaderboard build --out board --submit-to board@example.org
     """
     from stabench.harness.leaderboard import site
 

@@ -161,7 +161,11 @@ SoundMb = Annotated[
 ]
 SoundFrom = Annotated[
     list[Path] | None,
-    typer.Option("--sound-from", metavar="DIR", help="Of speech and recordings; repeatable."),
+    typer.Option(
+        "--sound-from",
+        metavar="[NAME=]DIR",
+        help="A folder of sounds for report.html; repeatable. NAME: a system, speech or reference.",
+    ),
 ]
 Noise = Annotated[
     bool, typer.Option("--noise", help="Run a system against itself (a minute or two).")

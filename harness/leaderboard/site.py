@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 HERE = Path(__file__).parent
-SITE = Path("site")
+SITE = Path("board")
 # Marks a folder as one that a build may replace.
 MARKER = ".stabench-site"
 NAME = "stabench leaderboard"
