@@ -1,6 +1,7 @@
 """The terminal: a page drawn with rich, its tables split where the window is narrow."""
 
 import io
+import os
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple, TextIO
@@ -243,9 +244,14 @@ def _choose_lines(grid: Grid, columns: Sequence[int]) -> list[Line]:
     ]
 
 
-def show(page: Page, stream: TextIO) -> None:
-    """Print the page; a stream that cannot write an arrow gets a question mark."""
+def show(page: Page, stream: TextIO, *, width: int | None = None) -> None:
+    """Print the page; a stream that cannot write an arrow gets a question mark.
+
+    `width` is that of a stream which is no terminal, where COLUMNS does not say another: 80.
+    """
     # Such as a pipe under LANG=C: a report that fails on its last line is worth nothing.
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")
-    print_page(page, Console(file=stream, highlight=False, soft_wrap=False))
+    if stream.isatty() or os.environ.get("COLUMNS"):
+        width = None
+    print_page(page, Console(file=stream, width=width, highlight=False, soft_wrap=False))

@@ -28,7 +28,7 @@ from stabench.harness.report.sections import (
     describe_failures,
     describe_results,
 )
-from stabench.harness.report.summary import summarize
+from stabench.harness.report.summary import WIDTH, summarize
 from stabench.harness.report.table import Row, Table, tabulate
 from stabench.harness.report.timing_sections import (
     describe_latencies,
@@ -82,10 +82,11 @@ def report(
             sound_from=sound_from,
             tell=lambda line: print(line, file=sys.stderr),
         )
-    show(
-        summarize(results, table, find_marks(results, table)) if brief else page,
-        stream or sys.stdout,
-    )
+    out = stream or sys.stdout
+    if brief:
+        show(summarize(results, table, find_marks(results, table)), out, width=WIDTH)
+    else:
+        show(page, out)
     return folder / "report.md"
 
 

@@ -14,6 +14,8 @@ from stabench.harness.runs.results import Results
 from stabench.harness.tasks.task import REAL_TIME, TOTAL, Column
 
 MOST_NOTES = 2
+# Columns of a log or a file, which have no width of their own: the pocket's table fits.
+WIDTH = 100
 
 
 def summarize(results: Results, table: Table, marks: Marks) -> Page:
