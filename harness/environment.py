@@ -15,8 +15,8 @@ from typing import NamedTuple
 import stabench
 
 SOURCE = Path(__file__).parent
+# What runs a module of this copy of stabench: `python START MODULE`.
 START = Path(stabench.__file__).resolve().with_name("start.py")
-"""What runs a module of this copy of stabench: `python START MODULE`."""
 
 
 class Gpu(NamedTuple):

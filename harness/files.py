@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+# Suffix of a file still in the writing; a killed writer may leave one, a resumed run sweeps it.
 TEMPORARY = ".part"
-"""Suffix of a file still in the writing; a killed writer may leave one, a resumed run sweeps it."""
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -3,8 +3,8 @@
 import unicodedata
 from math import floor, log10
 
+# Printed where there is no number.
 NOTHING = "\N{EN DASH}"
-"""Printed where there is no number."""
 
 
 def figure(value: float, digits: int) -> str:

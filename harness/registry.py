@@ -18,6 +18,9 @@ from typing import Any, NamedTuple
 from stabench.harness.errors import MissingError, StabenchError, one_line, unknown
 from stabench.metrics.registry import METRICS
 
+# Kind -> name -> "module:attribute"; of a suite or a protocol the package in whose folder
+# `suites/` or `protocols/` it is `<name>.toml`; of a metric the table, of a sanity row the class,
+# that has it.
 BUILT_IN: dict[str, dict[str, str]] = {
     "systems": {
         "cascade": "stabench.systems.cascade.compose:cascade",
@@ -73,9 +76,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "table2": "stabench.harness",
     },
 }
-"""Kind -> name -> "module:attribute"; of a suite or a protocol the package in whose folder
-`suites/` or `protocols/` it is `<name>.toml`; of a metric the table, of a sanity row the class,
-that has it."""
+# What loads a thing by its name and says what is wrong with it; of other kinds `load` does.
 LOADERS = {
     "metrics": "stabench.harness.suites.metrics:load_metric",
     "protocols": "stabench.harness.suites.protocols:load",
@@ -83,9 +84,8 @@ LOADERS = {
     "suites": "stabench.harness.suites.suite:load",
     "tasks": "stabench.harness.tasks.task:load_task",
 }
-"""What loads a thing by its name and says what is wrong with it; of other kinds `load` does."""
+# What one thing of a kind is called, where that is not the kind without its s.
 NOUNS = {"metrics": "column", "sanity": "sanity row"}
-"""What one thing of a kind is called, where that is not the kind without its s."""
 GROUP = "stabench."
 ROOMS = ("checkpoints", "harness", "metrics", "pocket", "systems")
 

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stabench.harness.errors import unknown
 
+# Characters of a value in a line.
 LONGEST = 60
-"""Characters of a value in a line."""
 
 
 class Strict(BaseModel):

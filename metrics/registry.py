@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from stabench.metrics.sets import Sets
 
+# What a metric may need of a clip, beside the networks of a protocol.
 PARTS = ("reference", "pair", "caption", "labels", "sequence", "together", "transcript")
-"""What a metric may need of a clip, beside the networks of a protocol."""
 
 
 @dataclass(frozen=True)

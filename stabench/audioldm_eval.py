@@ -32,11 +32,11 @@ COLUMNS = {
     "kullback_leibler_divergence_softmax": "kl",
     "inception_score_mean": "is",
 }
+# Keys that are NaN here, as they are where audioldm_eval is not asked for them.
 UNMEASURED = (
     *("lsd", "psnr", "ssim"),
     *("kernel_inception_distance_mean", "kernel_inception_distance_std"),
 )
-"""Keys that are NaN here, as they are where audioldm_eval is not asked for them."""
 
 
 class EvaluationHelper:

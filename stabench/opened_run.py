@@ -18,8 +18,8 @@ from stabench.views import PageView, Player, Sound
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+# Sections that `Run.table` shows.
 RESULTS = ("results", "differences", "notes")
-"""Sections that `Run.table` shows."""
 
 
 class Run:

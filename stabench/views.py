@@ -10,8 +10,8 @@ from typing import NamedTuple
 from stabench.harness.render.page import Page, Section
 from stabench.metrics.audio import Audio, decode, encode
 
+# Columns of a table as text.
 WIDTH = 100
-"""Columns of a table as text."""
 
 
 class PageView:

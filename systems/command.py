@@ -54,8 +54,8 @@ from stabench.systems.remote import (
     read_text,
 )
 
+# Variable that names a folder of the worker's, which the engine removes whatever happens.
 SCRATCH = "STABENCH_SCRATCH"
-"""Variable that names a folder of the worker's, which the engine removes whatever happens."""
 STAGE = "command"
 LONGEST_LINE = 1 << 24
 

@@ -49,8 +49,8 @@ from stabench.systems.remote import (
 STAGE, CONNECT = "server", "connect"
 JSON, WAV = "application/json", "audio/wav"
 WAVS = (WAV, "audio/x-wav", "audio/wave", "audio/vnd.wave")
+# How long a server may take to accept a connection.
 CONNECT_S = 10.0
-"""How long a server may take to accept a connection."""
 TIMING = re.compile(r"\s*([^;,\s]+)\s*(?:;[^,]*?\bdur=([0-9.]+)[^,]*)?\s*")
 
 

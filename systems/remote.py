@@ -21,12 +21,12 @@ import soundfile
 
 from stabench.systems.contract import AddsStages, Spans, Waveform
 
+# Characters that are shown of what a program wrote.
 LONGEST = 120
-"""Characters that are shown of what a program wrote."""
 STAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+ -]{0,59}")
 WRITE, READ = "write_speech", "read_sound"
+# RIFF, then the chunks fmt (16 bytes) and data: the 44 bytes that every reader of WAV knows.
 HEADER = struct.Struct("<4sI4s 4sIHHIIHH 4sI")
-"""RIFF, then the chunks fmt (16 bytes) and data: the 44 bytes that every reader of WAV knows."""
 T = TypeVar("T")
 
 

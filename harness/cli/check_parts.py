@@ -30,12 +30,12 @@ from stabench.harness.tasks.task import DEFAULT, load_task
 from stabench.metrics.audio import AudioError, decode
 from stabench.metrics.registry import Metric
 
+# Of the pocket, for a metric or a sanity row: enough for every column that needs many.
 CLIPS = 36
-"""Of the pocket, for a metric or a sanity row: enough for every column that needs many."""
+# Faults of a dataset that are printed; the rest is counted.
 SHOWN = 5
-"""Faults of a dataset that are printed; the rest is counted."""
+# What a sanity row is scored by: one metric of sets, one of single clips.
 ROW_COLUMNS = ("fad", "clap")
-"""What a sanity row is scored by: one metric of sets, one of single clips."""
 
 
 def check_metric(name: str) -> Iterator[Outcome]:

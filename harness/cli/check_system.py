@@ -21,9 +21,9 @@ from stabench.harness.runner.worker import SPEECH_RATE_HZ, UTTERANCE
 from stabench.harness.scoring.measure import place_of
 from stabench.harness.tasks.task import load_task
 
+# Share of the peak by which two sounds of one seed may differ: kernels of a GPU add in any order.
+# A batch may as well.
 SAME = 1e-3
-"""Share of the peak by which two sounds of one seed may differ: kernels of a GPU add in any order.
-A batch may as well."""
 TONE_HZ = 440
 
 

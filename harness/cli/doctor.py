@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from stabench.harness.scoring.features import Network, Progress
     from stabench.harness.scoring.score import Hearing
 
+# Columns that a table of judges takes at most.
 WIDTH = 80
-"""Columns that a table of judges takes at most."""
+# Exit code where a judge fails.
 REFUSED = 1
-"""Exit code where a judge fails."""
 
 
 class Finding(NamedTuple):

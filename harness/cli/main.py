@@ -16,12 +16,12 @@ from stabench.harness.cli import extend_commands, options
 from stabench.harness.cli import leaderboard_commands as board
 from stabench.harness.errors import StabenchError, unknown
 
+# Exit code of a fault of our own (EX_SOFTWARE of sysexits.h).
 INTERNAL = 70
-"""Exit code of a fault of our own (EX_SOFTWARE of sysexits.h)."""
+# Exit code after Ctrl-C.
 INTERRUPTED = 130
-"""Exit code after Ctrl-C."""
+# Exit code when nobody reads the output any more (as of SIGPIPE).
 CLOSED = 141
-"""Exit code when nobody reads the output any more (as of SIGPIPE)."""
 
 app = typer.Typer(
     name="stabench",

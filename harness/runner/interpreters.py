@@ -23,10 +23,11 @@ from stabench.harness.errors import MissingError
 from stabench.harness.runner.last_words import describe_ending, find_last_words
 
 PROBE = Path(__file__).with_name("probe.py")
+# Versions of Python that a worker runs on; those of pyproject.toml.
 OLDEST, NEWEST = (3, 11), (3, 13)
-"""Versions of Python that a worker runs on; those of pyproject.toml."""
+# What a worker imports that Python does not bring; a test runs one with nothing else.
 NEEDS = ("numpy", "soundfile", "threadpoolctl")
-"""What a worker imports that Python does not bring; a test runs one with nothing else."""
+# Modules that pip knows by another name.
 NAMES = {
     "PIL": "pillow",
     "cv2": "opencv-python",
@@ -34,9 +35,9 @@ NAMES = {
     "whisper": "openai-whisper",
     "yaml": "pyyaml",
 }
-"""Modules that pip knows by another name."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 FLAGS = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
+# Variables that would bring our packages, or the user's folder, into another interpreter.
 NOT_PASSED = (
     "PYTHONPATH",
     "PYTHONHOME",
@@ -46,7 +47,6 @@ NOT_PASSED = (
     "VIRTUAL_ENV",
     "__PYVENV_LAUNCHER__",
 )
-"""Variables that would bring our packages, or the user's folder, into another interpreter."""
 NO_USER_FOLDER = {"PYTHONNOUSERSITE": "1"}
 
 

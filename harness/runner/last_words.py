@@ -11,18 +11,18 @@ from typing import NamedTuple
 
 from stabench.harness.formatting import plain
 
+# A worker answers it by writing its stack to the log.
 ASK = signal.SIGUSR1
-"""A worker answers it by writing its stack to the log."""
 TAIL_BYTES = 1 << 16
+# Characters of the words that are shown.
 LONGEST = 300
-"""Characters of the words that are shown."""
 COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 FRAME = re.compile(r'^\s*File "(.+)", line (\d+) in (.+)$')
 STACK = "(most recent call first):"
 FATAL = "Fatal Python error:"
 TRACEBACK = "Traceback (most recent call last):"
+# Files of frames that called the system.
 OURS = re.compile(r"[/\\]runner[/\\](adapter|worker)\.py$")
-"""Files of frames that called the system."""
 MEANINGS = {
     "SIGABRT": "aborted",
     "SIGBUS": "bus error",

@@ -43,8 +43,8 @@ UTTERANCE = "stabench.systems.contract:Utterance"
 
 SPEECH_RATE_HZ = 16_000
 PACKAGES = ("numpy", "torch", "transformers", "diffusers", "soundfile")
+# Variable that names a folder for files of a worker's systems; it goes when the worker ends.
 SCRATCH = "STABENCH_SCRATCH"
-"""Variable that names a folder for files of a worker's systems; it goes when the worker ends."""
 
 
 class Job(NamedTuple):

@@ -35,14 +35,14 @@ from stabench.harness.runs.journal import Row
 
 SOURCE = START.parents[1]
 REFUSALS = {"missing": MissingError, "usage": StabenchError, "load-failed": LoadFailed}
+# How often a worker that does not answer is looked at.
 POLL_S = 0.5
-"""How often a worker that does not answer is looked at."""
+# How long a worker may take to end by itself when its pipe or its input has closed.
 GRACE_S = 5.0
-"""How long a worker may take to end by itself when its pipe or its input has closed."""
+# How long a worker may take to say where it is.
 STACK_S = 2.0
-"""How long a worker may take to say where it is."""
+# Bytes that are shown of what is no reply.
 LONGEST_QUOTE = 60
-"""Bytes that are shown of what is no reply."""
 
 
 class WorkerLost(Exception):

@@ -13,10 +13,10 @@ from stabench.harness.tasks.task import DEFAULT, load_task
 from stabench.metrics.protocol import ROLES, Protocol
 from stabench.metrics.registry import METRICS, PARTS, Metric
 
+# Names that become columns of tables and keys of options.
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
-"""Names that become columns of tables and keys of options."""
+# A column that is no metric (scoring/provenance.py).
 DERIVED = "ceiling_share"
-"""A column that is no metric (scoring/provenance.py)."""
 MOST_DIGITS = 9
 
 

@@ -20,6 +20,7 @@ from stabench.harness.suites.suite import DatasetUse, Metrics, RunSettings, Suit
 
 BEGIN, END = "<!-- generated: {command} -->", "<!-- end of what is generated -->"
 COMMAND = "python -m stabench.harness.suites.reference"
+# Heading of a table in the page -> the model that reads that part of a suite.
 PARTS: dict[str, type[BaseModel]] = {
     "Top of the file": Suite,
     "`[dataset]`": DatasetUse,
@@ -27,7 +28,6 @@ PARTS: dict[str, type[BaseModel]] = {
     "`[metrics]`": Metrics,
     "`[[system]]`": SystemUse,
 }
-"""Heading of a table in the page -> the model that reads that part of a suite."""
 TYPES = {bool: "true or false", int: "whole number", float: "number", str: "text", dict: "table"}
 HEAD = "| key | type | default | allowed | what it is |\n|---|---|---|---|---|\n"
 MISSING = "\N{EN DASH}"

@@ -15,8 +15,8 @@ from stabench.harness.suites.suite import FORMER_RUN, RUN, Suite, SystemUse, par
 
 COMPOSED = "cascade:"
 HALVES = ("asr", "tta")
+# The recogniser that is told what was said: a cascade with it is the oracle.
 ORACLE = "caption"
-"""The recogniser that is told what was said: a cascade with it is the oracle."""
 
 
 def select_systems(suite: Suite, specs: Sequence[str]) -> Suite:

@@ -12,10 +12,10 @@ from stabench.harness import registry
 DEFAULT = "speech_to_audio"
 Better = Literal["lower", "higher"]
 NOT_MEASURED = "not measured"
+# The last group of a table's rows: sounds whose quality is known.
 SANITY = "sanity"
-"""The last group of a table's rows: sounds whose quality is known."""
+# The paradigm of a system that names none.
 UNSTATED = "unstated"
-"""The paradigm of a system that names none."""
 
 
 class Column(NamedTuple):
