@@ -14,7 +14,6 @@ from stabench.harness.report.table import Table
 from stabench.harness.reproduce.reproduce import Judged
 from stabench.harness.runs.results import Results, list_spans
 from stabench.harness.scoring.clip_table import NAME as CLIP_TABLE
-from stabench.harness.stats.estimate import Estimate
 
 TEXT, COUNT, NUMBER, FLAG = "string", "Int64", "float64", "boolean"
 ESTIMATE = {"value": NUMBER, "low": NUMBER, "high": NUMBER, "sd": NUMBER, "p_value": NUMBER}
@@ -122,7 +121,7 @@ def cells(table: Table) -> pd.DataFrame:
                 "column": key,
                 "column_label": columns[key].label,
                 "block": columns[key].block,
-                **_split(cell),
+                **{name: getattr(cell, name) for name in (*ESTIMATE, "n")},
                 "unit": columns[key].unit,
                 "better": columns[key].better,
                 "reason": cell.reason,
@@ -132,14 +131,6 @@ def cells(table: Table) -> pd.DataFrame:
         ),
         CELLS,
     )
-
-
-def _split(cell: Estimate) -> dict[str, Any]:
-    values = {name: getattr(cell, name) for name in ESTIMATE}
-    return {
-        **{name: np.nan if value is None else value for name, value in values.items()},
-        "n": cell.n,
-    }
 
 
 def clips(results: Results) -> pd.DataFrame:

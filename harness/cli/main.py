@@ -113,7 +113,9 @@ def score(
     """
     from stabench.harness.cli.execute import score as score_run
     from stabench.harness.report.report import report
+    from stabench.harness.runner.progress import Scoring
     from stabench.harness.runs.run_folder import stamped
+    from stabench.harness.scoring.score import score_folders
     from stabench.harness.suites import protocols
 
     if run is not None and reference is None and not outputs:
@@ -124,25 +126,22 @@ def score(
     backends = {"fad": fad_backend, "tagger": tagger_backend, "clap": clap_backend}
     wanted = protocols.load(protocol, {role: name for role, name in backends.items() if name})
     out = out or options.RUNS / stamped("scores")
-    _score_folders(
-        (reference, _parse_folders(outputs), captions, out, wanted),
-        _hearing(device, bf16, threads, weights),
+    score_folders(
+        reference,
+        _parse_folders(outputs),
+        captions,
+        out,
+        wanted,
+        hearing=_hearing(device, bf16, threads, weights),
         columns=_parse_columns(columns),
-        sanity=sanity,
+        sanity=None if sanity else (),
+        progress=Scoring(sys.stderr),
         seed=seed,
         bootstrap=bootstrap,
         unpaired=unpaired,
     )
     print(f"scores folder: {out}", file=sys.stderr)
     report(out)
-
-
-def _score_folders(what: tuple[Any, ...], hearing: Any, *, sanity: bool, **how: Any) -> None:
-    from stabench.harness.runner.progress import Scoring
-    from stabench.harness.scoring.score import score_folders
-
-    rows = None if sanity else ()
-    score_folders(*what, sanity=rows, hearing=hearing, progress=Scoring(sys.stderr), **how)
 
 
 def _hearing(device: Any, bf16: bool, threads: int | None, weights: str) -> Any:

@@ -42,7 +42,9 @@ def write_new(kind: Kind, name: str, out: Path | None) -> str:
         raise StabenchError(
             f"'{path}' would hide the module '{path.stem}' from files beside it; rename it"
         )
-    words = {"name": name, "Name": _camel(name), "label": name.replace("_", " ").capitalize()}
+    # A class is called MySystem in my_system.py; what has capitals keeps them.
+    title = "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+    words = {"name": name, "Name": title, "label": name.replace("_", " ").capitalize()}
     words["file"] = shlex.quote(str(path))
     try:
         # "x": a file that somebody else writes meanwhile is not overwritten either.
@@ -53,11 +55,6 @@ def write_new(kind: Kind, name: str, out: Path | None) -> str:
     except FileNotFoundError:
         raise StabenchError(f"'{path}': no folder '{path.parent}'; make it first") from None
     return draft.command.substitute(words)
-
-
-def _camel(name: str) -> str:
-    """Return my_system as MySystem; what has capitals keeps them."""
-    return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
 
 
 SYSTEM = '''"""$Name: answers a spoken caption with noise as loud as the speech; begin here.

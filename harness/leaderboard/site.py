@@ -85,6 +85,11 @@ def _make_files(
 ) -> Iterator[tuple[str, bytes]]:
     """Make every file of the site, by its place."""
     pages = _load_pages()
+    # The days on which entries were checked or, unchecked, their runs ended: YYYY-MM-DD.
+    checked = [
+        (entry.verdict.checked_at if entry.verdict else entry.submission.made_at)[:10]
+        for entry in accepted
+    ]
     yield MARKER, b""
     yield _render(
         pages,
@@ -96,7 +101,7 @@ def _make_files(
         paradigms=sorted({entry.submission.system.paradigm for entry in accepted}),
         teams=len({entry.submission.system.authors for entry in accepted}),
         # No date of the build: the same entries give the same bytes.
-        latest=max((_read_date(entry) for entry in accepted), default=""),
+        latest=max(checked, default=""),
         submit_to=submit_to,
         by_mail=submit_to is not None and MAIL.fullmatch(submit_to) is not None,
         height=HEIGHT,
@@ -119,12 +124,6 @@ def _make_files(
         yield _render(pages, address, "system", up="../", **system_page(entry))
         for number, sound in enumerate(entry.sounds, 1):
             yield sound_address(entry, number, sound.suffix), sound.content
-
-
-def _read_date(entry: Entry) -> str:
-    """Return the day on which an entry was checked or, unchecked, its run ended: YYYY-MM-DD."""
-    moment = entry.verdict.checked_at if entry.verdict else entry.submission.made_at
-    return moment[:10]
 
 
 def _load_pages() -> "Environment":

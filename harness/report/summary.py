@@ -11,7 +11,7 @@ from stabench.harness.report.method import LEAST_FOR_INTERVALS, lead, notes
 from stabench.harness.report.ranking import SHARE, Marks
 from stabench.harness.report.table import CAVEAT, Row, Table
 from stabench.harness.runs.results import Results
-from stabench.harness.tasks.task import REAL_TIME, TOTAL, Column
+from stabench.harness.tasks.task import REAL_TIME, TOTAL
 
 MOST_NOTES = 2
 # Columns of a log or a file, which have no width of their own: the pocket's table fits.
@@ -27,8 +27,18 @@ def summarize(results: Results, table: Table, marks: Marks) -> Page:
         *(f"{CAVEAT} {row.label}: {row.caveat}" for row in table.systems if row.caveat),
         *_compare_paradigms(results, table),
         *_explain_propagation(results, table),
-        *_count_failures(table),
+        *(
+            f"{row.label}: {row.failed} of {counted(row.n + row.failed, 'clip')} failed; report.md "
+            "says why."
+            for row in table.systems
+            if row.failed
+        ),
         *notes(results)[:MOST_NOTES],
+    )
+    folder = results.folder
+    following = (
+        f"{folder / 'report.md'}: every number with its interval, stages, provenance",
+        f"stabench report {folder}: the same here, and report.html with every clip's sound",
     )
     return Page(
         title,
@@ -36,7 +46,7 @@ def summarize(results: Results, table: Table, marks: Marks) -> Page:
         (
             Section("summary", "Results", grid=_make_grid(table, marks)),
             Section("findings", "Findings", points=findings),
-            Section("next", "Next", points=_list_next(results)),
+            Section("next", "Next", points=following),
         ),
     )
 
@@ -56,23 +66,15 @@ def _make_grid(table: Table, marks: Marks) -> Grid:
         hidden |= {phase.column.key for phase in table.task.phases[1:]}
     columns = [column for column in measured if column.key not in hidden]
     heads = (Head("System"), *(Head(column.title, column.block) for column in columns))
-    lines = [
-        Line(
-            (
-                Printed(f"{row.label} {CAVEAT}" if row.caveat else row.label),
-                *(_print_value(row, column, marks) for column in columns),
-            )
-        )
-        for row in table.systems
-    ]
+    lines = []
+    for row in table.systems:
+        cells = [Printed(f"{row.label} {CAVEAT}" if row.caveat else row.label)]
+        for column in columns:
+            value, best = row.cells[column.key].value, marks.of(row, column.key).best
+            text = NOTHING if value is None else figure(value, column.digits)
+            cells.append(Printed(text, strong=best))
+        lines.append(Line(tuple(cells)))
     return Grid(heads, tuple(lines))
-
-
-def _print_value(row: Row, column: Column, marks: Marks) -> Printed:
-    cell, mark = row.cells[column.key], marks.of(row, column.key)
-    if cell.value is None:
-        return Printed(NOTHING)
-    return Printed(figure(cell.value, column.digits), strong=mark.best)
 
 
 def _compare_paradigms(results: Results, table: Table) -> Iterator[str]:
@@ -155,18 +157,3 @@ def _explain_propagation(results: Results, table: Table) -> Iterator[str]:
             f"What {heard.label} mishears costs {', '.join(costs)}: there {told.label}, the same "
             "model on the true caption, is ahead."
         )
-
-
-def _count_failures(table: Table) -> Iterator[str]:
-    for row in table.systems:
-        if row.failed:
-            total = counted(row.n + row.failed, "clip")
-            yield f"{row.label}: {row.failed} of {total} failed; report.md says why."
-
-
-def _list_next(results: Results) -> tuple[str, ...]:
-    folder = results.folder
-    return (
-        f"{folder / 'report.md'}: every number with its interval, stages, provenance",
-        f"stabench report {folder}: the same here, and report.html with every clip's sound",
-    )

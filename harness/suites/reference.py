@@ -5,7 +5,6 @@
 writes the tables anew between two marks of the page; what a person wrote around them stays.
 """
 
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -67,7 +66,10 @@ def write_tables(parts: Mapping[str, type[BaseModel]]) -> str:
     """Return a Markdown table under a heading for each part of a file."""
     tables = []
     for heading, model in parts.items():
-        rows = (f"| {' | '.join(_escape(cell) for cell in key)} |\n" for key in list_keys(model))
+        keys = [
+            [" ".join(cell.split()).replace("|", r"\|") for cell in key] for key in list_keys(model)
+        ]
+        rows = (f"| {' | '.join(key)} |\n" for key in keys)
         tables.append(f"### {heading}\n\n{HEAD}{''.join(rows)}")
     return "\n".join(tables)
 
@@ -148,10 +150,6 @@ def _quote(value: str | float) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return f'`"{value}"`' if isinstance(value, str) else f"`{value:g}`"
-
-
-def _escape(cell: str) -> str:
-    return re.sub(r"\s+", " ", cell).replace("|", r"\|")
 
 
 if __name__ == "__main__":
