@@ -8,7 +8,6 @@ import csv
 import io
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -139,30 +138,27 @@ def score(
     into `out`, by default a new folder in results/runs. Raises MissingError for folders or weights
     that are not there, StabenchError for a file name twice or an unknown column.
     """
-    from stabench.harness.report.report import report
-    from stabench.harness.runner.progress import Scoring
-    from stabench.harness.scoring.score import Hearing, score_folders
-    from stabench.harness.suites import protocols
+    from stabench.harness.cli.execute import score_wavs
+    from stabench.harness.scoring.score import Hearing
 
     place = RUNS / stamped("scores") if out is None else Path(out)
-    rules = protocols.load(protocol, dict(backends or {}))
     if isinstance(captions, Mapping):
         captions = _write_captions(place / "captions.csv", captions)
-    score_folders(
+    score_wavs(
         Path(reference),
         {name: Path(path) for name, path in outputs.items()},
         None if captions is None else Path(captions),
         place,
-        rules,
+        protocol=protocol,
+        backends=dict(backends or {}),
+        sanity=sanity,
+        stream=io.StringIO(),
         columns=None if columns is None else tuple(columns),
-        sanity=None if sanity else (),
+        hearing=Hearing(select_gpu(device), "float32", threads or os.cpu_count() or 1, weights),
         seed=seed,
         bootstrap=bootstrap,
         unpaired=unpaired,
-        hearing=Hearing(select_gpu(device), "float32", threads or os.cpu_count() or 1, weights),
-        progress=Scoring(sys.stderr),
     )
-    report(place, io.StringIO())
     return Run(place)
 
 

@@ -1,8 +1,9 @@
 """What `stabench run` does with a run folder: run, score, report; Python's `stabench.run`, too."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from stabench.harness.report.report import report
 from stabench.harness.runs.run_folder import RunFolder
@@ -32,6 +33,34 @@ def execute(folder: RunFolder, stream: TextIO | None = None) -> None:
         score(folder.path)
     report(folder.path, stream, brief=True)
     check_failures(folder)
+
+
+def score_wavs(
+    reference: Path,
+    outputs: Mapping[str, Path],
+    captions: Path | None,
+    out: Path,
+    *,
+    protocol: str,
+    backends: Mapping[str, str | None],
+    sanity: bool,
+    stream: TextIO | None = None,
+    **how: Any,
+) -> None:
+    """Score folders of WAVs into `out`, and print their report to `stream`.
+
+    `backends` are embedders by role that replace the protocol's; `how` is the rest of what
+    `scoring.score.score_folders` takes. Raises what that raises.
+    """
+    from stabench.harness.runner.progress import Scoring
+    from stabench.harness.scoring.score import score_folders
+    from stabench.harness.suites import protocols
+
+    rules = protocols.load(protocol, {role: name for role, name in backends.items() if name})
+    rows = None if sanity else ()
+    progress = Scoring(sys.stderr)
+    score_folders(reference, outputs, captions, out, rules, sanity=rows, progress=progress, **how)
+    report(out, stream)
 
 
 def score(run: Path | str) -> Path:

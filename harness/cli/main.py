@@ -112,36 +112,31 @@ def score(
     Example: stabench score --reference recordings --outputs mine=outputs --captions captions.csv
     """
     from stabench.harness.cli.execute import score as score_run
+    from stabench.harness.cli.execute import score_wavs
     from stabench.harness.report.report import report
-    from stabench.harness.runner.progress import Scoring
     from stabench.harness.runs.run_folder import stamped
-    from stabench.harness.scoring.score import score_folders
-    from stabench.harness.suites import protocols
 
+    backends = {"fad": fad_backend, "tagger": tagger_backend, "clap": clap_backend}
     if run is not None and reference is None and not outputs:
+        if columns or captions or out or any(backends.values()):
+            raise StabenchError("score RUN goes by the run's own suite: leave other options out")
         report(score_run(run))
         return
     if run is not None or reference is None or not outputs:
         raise StabenchError("score takes RUN, or --reference DIR with --outputs NAME=DIR")
-    backends = {"fad": fad_backend, "tagger": tagger_backend, "clap": clap_backend}
-    wanted = protocols.load(protocol, {role: name for role, name in backends.items() if name})
-    out = out or options.RUNS / stamped("scores")
-    score_folders(
-        reference,
-        _parse_folders(outputs),
-        captions,
-        out,
-        wanted,
-        hearing=_hearing(device, bf16, threads, weights),
+    place = out or options.RUNS / stamped("scores")
+    score_wavs(
+        *(reference, _parse_folders(outputs), captions, place),
+        protocol=protocol,
+        backends=backends,
+        sanity=sanity,
         columns=_parse_columns(columns),
-        sanity=None if sanity else (),
-        progress=Scoring(sys.stderr),
+        hearing=_hearing(device, bf16, threads, weights),
         seed=seed,
         bootstrap=bootstrap,
         unpaired=unpaired,
     )
-    print(f"scores folder: {out}", file=sys.stderr)
-    report(out)
+    print(f"scores folder: {place}", file=sys.stderr)
 
 
 def _hearing(device: Any, bf16: bool, threads: int | None, weights: str) -> Any:

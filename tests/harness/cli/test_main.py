@@ -95,6 +95,7 @@ FAULTS = {
     "resume": (["run", "SUITE", "--resume", "latest"], 3, "run 'latest': no run.json"),
     "list": (["list", "sistems"], 2, "unknown list 'sistems'; did you mean 'systems'?"),
     "score": (["score"], 2, "score takes RUN, or --reference DIR"),
+    "score of a run": (["score", "latest", "--columns", "kl"], 2, "by the run's own suite"),
     "outputs": (["score", "--reference", ".", "--outputs", "x"], 2, "expected NAME=DIR"),
     "report": (["report", "none"], 3, "none"),
     "compare": (["compare", "none", "also-none"], 3, "'none' is not there"),
