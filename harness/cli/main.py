@@ -111,8 +111,7 @@ def score(
 
     Example: stabench score --reference recordings --outputs mine=outputs --captions captions.csv
     """
-    from stabench.harness.cli.execute import score as score_run
-    from stabench.harness.cli.execute import score_wavs
+    from stabench.harness.cli import execute
     from stabench.harness.report.report import report
     from stabench.harness.runs.run_folder import stamped
 
@@ -120,12 +119,12 @@ def score(
     if run is not None and reference is None and not outputs:
         if columns or captions or out or any(backends.values()):
             raise StabenchError("score RUN goes by the run's own suite: leave other options out")
-        report(score_run(run))
+        report(execute.score(run))
         return
     if run is not None or reference is None or not outputs:
         raise StabenchError("score takes RUN, or --reference DIR with --outputs NAME=DIR")
     place = out or options.RUNS / stamped("scores")
-    score_wavs(
+    execute.score_wavs(
         *(reference, _parse_folders(outputs), captions, place),
         protocol=protocol,
         backends=backends,
