@@ -22,10 +22,12 @@ _PUBLIC = {
     "Representation": "stabench.systems.contract",
     "Run": "stabench.opened_run",
     "StabenchError": "stabench.harness.errors",
+    "SubmittedRun": "stabench.opened_submission",
     "Utterance": "stabench.systems.contract",
     "Waveform": "stabench.systems.contract",
     "compare": "stabench.api",
     "open_run": "stabench.api",
+    "open_submission": "stabench.api",
     "run": "stabench.api",
     "score": "stabench.api",
 }

@@ -26,6 +26,7 @@ from stabench.harness.errors import StabenchError
 from stabench.harness.runs.run_folder import RUNS, Request, RunFolder, stamped
 from stabench.harness.schema import first_wrong
 from stabench.opened_run import Run
+from stabench.opened_submission import SubmittedRun
 from stabench.views import PageView
 
 if TYPE_CHECKING:
@@ -40,6 +41,14 @@ def open_run(run: Folder | Run = "latest") -> Run:
     Raises MissingError when nothing is there, StabenchError for files that are no run's.
     """
     return run if isinstance(run, Run) else Run(os.fspath(run))
+
+
+def open_submission(package: Folder) -> SubmittedRun:
+    """Open a submission, the .zip of `stabench submit`; its numbers are as claimed.
+
+    Raises MissingError without the file, StabenchError for one that is damaged or no submission.
+    """
+    return SubmittedRun(Path(package))
 
 
 def run(

@@ -12,6 +12,7 @@ import pandas as pd
 from stabench.harness.compare.compare import Comparison
 from stabench.harness.report.table import Table
 from stabench.harness.reproduce.reproduce import Judged
+from stabench.harness.runs.journal import Row
 from stabench.harness.runs.results import Results, list_spans
 from stabench.harness.scoring.clip_table import NAME as CLIP_TABLE
 
@@ -179,8 +180,8 @@ def _list_trials(results: Results) -> Iterable[dict[str, Any]]:
             }
 
 
-def stages(results: Results) -> pd.DataFrame:
-    """Return a row for each stage of each measured, finished row of the journal, warm-ups apart.
+def stages(rows: Iterable[Row]) -> pd.DataFrame:
+    """Return a row for each stage of each of `rows` that finished.
 
     The stages of a phase, with the one called "remainder", add up to its wall time. `device_ns` is
     by the device's own clock, missing on a CPU.
@@ -196,7 +197,7 @@ def stages(results: Results) -> pd.DataFrame:
                 "wall_ns": span.wall_ns,
                 "device_ns": span.device_ns,
             }
-            for row in results.trials
+            for row in rows
             if row.ok
             for span in list_spans(row)
         ),

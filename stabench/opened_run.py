@@ -69,7 +69,7 @@ class Run:
         """A row for each stage of each measured call, ns; with "remainder" they add up."""
         from stabench import frames
 
-        return frames.stages(self.results)
+        return frames.stages(self.results.trials)
 
     @cached_property
     def differences(self) -> "DataFrame":

@@ -29,11 +29,13 @@ PUBLIC = {
     "Representation",
     "Run",
     "StabenchError",
+    "SubmittedRun",
     "Utterance",
     "Waveform",
     "__version__",
     "compare",
     "open_run",
+    "open_submission",
     "run",
     "score",
 }
