@@ -33,10 +33,17 @@ def write_json(path: Path, value: object) -> None:
 
 
 def point(link: Path, target: str) -> None:
-    """Make `link` a symbolic link to `target`, replacing an older link in one step."""
+    """Make `link` a symbolic link to `target`, replacing an older link in one step.
+
+    Raises OSError where links cannot be made, or where a folder has the name; leaves no litter.
+    """
     part = link.with_name(f".{link.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}")
     os.symlink(target, part)
-    os.replace(part, link)
+    try:
+        os.replace(part, link)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def put(folder: Path, files: Mapping[str, bytes]) -> None:

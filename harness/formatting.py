@@ -53,6 +53,15 @@ def plain(text: str) -> str:
     return "".join(c for c in spaced if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co"))
 
 
+def replace_unwritable(text: str) -> str:
+    """Return a text that every reader of UTF-8 takes: lone surrogates and NUL become U+FFFD.
+
+    >>> replace_unwritable("caf\\udce9")
+    'caf\ufffd'
+    """
+    return "".join("\ufffd" if c == "\0" or "\ud800" <= c <= "\udfff" else c for c in text)
+
+
 def counted(n: int, what: str) -> str:
     """Return a number and its noun.
 

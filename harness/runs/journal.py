@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stabench.harness.errors import StabenchError
+from stabench.harness.formatting import replace_unwritable
 
 # Name of what a phase took beyond its marked stages.
 REMAINDER = "(remainder)"
@@ -104,7 +105,11 @@ def timestamp() -> str:
 def to_json(row: Row) -> dict[str, Any]:
     """Return the row as the journal and the worker's pipe hold it."""
     value = asdict(row)
-    value["error"] = row.error._asdict() if row.error else None
+    # Whatever a system says, the journal stays readable: strict readers refuse lone surrogates.
+    if row.text is not None:
+        value["text"] = replace_unwritable(row.text)
+    error = row.error and row.error._replace(message=replace_unwritable(row.error.message))
+    value["error"] = error._asdict() if error else None
     value["spans"] = [span._asdict() for span in row.spans]
     return value
 

@@ -7,6 +7,7 @@ reproduce.{md,json} (reproduce)  gate.{md,json} junit.xml (gate)
 
 import json
 import secrets
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -109,13 +110,21 @@ class RunFolder:
             path.mkdir()
             folder = cls(path)
             folder.write_record(record)
-            # By its name alone: such a link survives a move of the folder of runs.
-            files.point(runs / LATEST, path.name)
         except OSError as error:
             raise StabenchError(
                 f"output folder '{runs}' cannot be written ({error.strerror}); choose another "
                 "with --out DIR"
             ) from error
+        try:
+            # By its name alone: such a link survives a move of the folder of runs.
+            files.point(runs / LATEST, path.name)
+        except OSError as error:
+            # A convenience: network drives and some systems have no links.
+            print(
+                f"'{runs / LATEST}' cannot point to this run ({error.strerror}); name its folder "
+                f"instead: {path}",
+                file=sys.stderr,
+            )
         return folder
 
     @classmethod

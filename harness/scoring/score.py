@@ -23,7 +23,7 @@ from stabench.harness.scoring.sanity import load_rows
 from stabench.harness.scoring.score_systems import Choice, Entrant, sheet
 from stabench.harness.suites import protocols
 from stabench.harness.suites.metrics import Columns, load_metrics
-from stabench.harness.suites.suite import Metrics, SystemUse
+from stabench.harness.suites.suite import Metrics, SystemUse, check_reserved
 from stabench.harness.tasks.task import DEFAULT, UNSTATED, load_task
 from stabench.metrics.audio import Audio, AudioError, content_sha256, decode
 from stabench.metrics.protocol import Listening, Protocol
@@ -109,6 +109,7 @@ def score_folders(
     MissingError for a folder that is not there, StabenchError for a stem twice or a CSV without
     its columns.
     """
+    check_reserved(outputs)
     recordings = wav_folder("reference", Path(reference))
     systems = [wav_folder(name, Path(path)) for name, path in outputs.items()]
     table = read_items(Path(captions)) if captions else None

@@ -2,6 +2,7 @@
 
 import tomllib
 from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -226,7 +227,11 @@ class Suite(Strict):
         return value
 
     def check_measures(self) -> None:
-        """Raise StabenchError with the nearest match for a column or sanity row that is unknown."""
+        """Raise StabenchError with the nearest match for a column or sanity row that is unknown.
+
+        Also for a system with the name of a sanity row: a table could not tell them apart.
+        """
+        check_reserved((system.name for system in self.systems), self.task)
         try:
             check_metrics(self.metrics.columns)
         except StabenchError as error:
@@ -247,6 +252,17 @@ class Suite(Strict):
         registry.toml_path("protocols", self.metrics.protocol)
         for embedder in self.metrics.networks.values():
             registry.target("embedders", embedder)
+
+
+def check_reserved(names: Iterable[str], task: str = DEFAULT) -> None:
+    """Raise StabenchError for a system with the name of a sanity row."""
+    reserved = {*registry.BUILT_IN["sanity"], *load_task(task).sanity}
+    for name in names:
+        if name in reserved:
+            raise StabenchError(
+                f"system name '{name}' is that of a sanity row; reserved are "
+                f"{', '.join(sorted(reserved))}: choose another"
+            )
 
 
 def load(name: str) -> Suite:

@@ -62,10 +62,28 @@ def test_the_line_is_the_format_that_was_agreed() -> None:
     }
 
 
-@given(st.text(), st.integers(0, 2**63 - 1))
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0")), st.integers(0, 2**63 - 1))
 def test_any_text_survives(text: str, seed: int) -> None:
     row = Row("s", "c", 0, False, "ok", seed=seed, text=text)
     assert from_json(json.loads(json.dumps(to_json(row)))) == row
+
+
+@pytest.mark.parametrize("text", ["caf\udce9", "\ud800", "a\0b", "\udfff\udfff"], ids=ascii)
+def test_what_no_reader_takes_is_replaced_before_it_is_written(tmp_path: Path, text: str) -> None:
+    failure = Failure("raised", f"RuntimeError: {text}")
+    rows = [
+        Row("star", "a", 0, False, "ok", seed=0, text=text),
+        Row("star", "b", 0, False, "failed", seed=0, error=failure),
+    ]
+    path = tmp_path / "journal.jsonl"
+    _write(path, *rows)
+    path.read_bytes().decode()
+    heard, failed = read(path)
+    assert heard.text is not None
+    assert failed.error is not None
+    for kept in (heard.text, failed.error.message):
+        assert "\N{REPLACEMENT CHARACTER}" in kept
+        assert kept.encode()
 
 
 def test_the_last_line_of_a_key_wins(tmp_path: Path) -> None:

@@ -44,6 +44,36 @@ def test_latest_is_a_relative_link_to_the_last_run(tmp_path: Path, record: Recor
     assert RunFolder.open("latest", runs).path == last.path.resolve()
 
 
+def test_a_run_goes_on_where_there_are_no_links(
+    tmp_path: Path,
+    record: Record,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    runs = tmp_path / "runs"
+    monkeypatch.setattr("os.symlink", refuse)
+    made = RunFolder.create(runs, record)
+    assert RunFolder.open(made.path).record == record
+    [line] = capsys.readouterr().err.splitlines()
+    assert "latest' cannot point to this run (Operation not supported); name its folder" in line
+    assert [path.name for path in runs.iterdir()] == [made.path.name]
+
+
+def test_a_folder_called_latest_is_left_alone_and_no_litter_is_left(
+    tmp_path: Path, record: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = tmp_path / "runs"
+    (runs / "latest").mkdir(parents=True)
+    (runs / "latest" / "mine").touch()
+    made = RunFolder.create(runs, record)
+    assert "cannot point to this run" in capsys.readouterr().err
+    assert {path.name for path in runs.iterdir()} == {"latest", made.path.name}
+    assert (runs / "latest" / "mine").exists()
+
+
 def test_a_run_opened_by_the_link_stays_the_same_run(tmp_path: Path, record: Record) -> None:
     first = RunFolder.create(tmp_path, record)
     opened = RunFolder.open(tmp_path / "latest")

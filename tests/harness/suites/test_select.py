@@ -68,6 +68,12 @@ def test_the_same_system_twice_needs_two_names(suite: Suite) -> None:
         select_systems(suite, ("a", "a"))
 
 
+@pytest.mark.parametrize("name", ["noise", "silence", "shuffled", "other-half", "ceiling"])
+def test_the_names_of_sanity_rows_are_reserved(suite: Suite, name: str) -> None:
+    with pytest.raises(StabenchError, match=f"'{name}' is that of a sanity row; reserved are"):
+        select_systems(suite, (f"{name}=a",))
+
+
 def test_unknown_systems_get_the_nearest_name(suite: Suite) -> None:
     with pytest.raises(StabenchError, match="unknown system 'bb'; did you mean 'b'") as caught:
         select_systems(suite, ("bb",))
