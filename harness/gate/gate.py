@@ -17,7 +17,8 @@ from stabench.harness.gate.policy import Policy
 class Check(NamedTuple):
     """One guarded metric of one system. `stages`: those that slowed their phase, largest first.
 
-    `closed`: with --strict this check does not hold the gate open.
+    `closed`: with --strict this check does not hold the gate open. `allowed`: the policy names it
+    as one that may be not measured.
     """
 
     system: str
@@ -28,6 +29,12 @@ class Check(NamedTuple):
     reason: str = ""
     stages: tuple[Line, ...] = ()
     closed: bool = True
+    allowed: bool = False
+
+    @property
+    def blind(self) -> bool:
+        """Whether what is guarded was not measured, and the policy does not allow that."""
+        return self.verdict == "not measured" and not self.allowed
 
 
 class Gate(NamedTuple):
@@ -42,13 +49,16 @@ class Gate(NamedTuple):
 
     @property
     def exit_code(self) -> int:
-        """Return 1: regressed; 4: too many clips failed; --strict 5: open or nothing measured."""
+        """Return 1: regressed; 4: too many clips failed; 5: not measured, with --strict also open.
+
+        What is guarded and not measured is never green: nobody knows how it is.
+        """
         # Too many failures have an exit code of their own, below.
         if any(check.verdict == "regressed" and check.metric != "failed" for check in self.checks):
             return 1
         if self.too_many:
             return 4
-        return 5 if self.strict and (not self.measured or any(map(self.opened, self.checks))) else 0
+        return 5 if not self.measured or any(map(self.opened, self.checks)) else 0
 
     @property
     def measured(self) -> bool:
@@ -58,8 +68,14 @@ class Gate(NamedTuple):
         )
 
     def opened(self, check: Check) -> bool:
-        """Return whether a check fails a --strict gate; where nothing is measured, each does."""
-        return self.strict and (not check.closed or not self.measured)
+        """Return whether a check keeps the gate from passing; with nothing measured, each does."""
+        open_ = not check.closed and not check.allowed
+        return check.blind or not self.measured or (self.strict and open_)
+
+    @property
+    def unmeasured(self) -> int:
+        """How many checks have no number, allowed or not."""
+        return sum(check.verdict == "not measured" for check in self.checks)
 
 
 class Counts(NamedTuple):
@@ -101,7 +117,11 @@ def gate(
         compare(_keep_guarded(old, policy), _keep_guarded(new, policy), options) if both else None
     )
     checks = [
-        check for name in wanted for check in _build_checks(name, comparison, policy, counts, old)
+        check._replace(
+            allowed={check.metric, f"{name}/{check.metric}"} & {*policy.may_be_unmeasured} != set()
+        )
+        for name in wanted
+        for check in _build_checks(name, comparison, policy, counts, old)
     ]
     too_many = tuple(name for name in wanted if _has_too_many(counts.get(name), policy))
     return Gate(old, new, tuple(checks), too_many, notes, strict)

@@ -26,6 +26,11 @@ ANSWERS = {
     4: "failed: too many clips failed",
     5: "failed: not shown to be as good (--strict)",
 }
+HOW_TO_SEE = (
+    "what to do about what was not measured: run the baseline's systems, metrics and clips on its "
+    "kind of machine, or keep a new baseline (stabench baseline RUN --out FILE); what can never be "
+    "measured is named in the policy's may_be_unmeasured"
+)
 NO_CHECKS = ("The policy guards nothing that this run holds.",)
 METHOD = (
     "Paired by clip id. regressed: the sign-flip permutation p, adjusted over all checks (Holm), "
@@ -62,10 +67,14 @@ def build_page(gate: Gate) -> Page:
 
 
 def name_answer(gate: Gate) -> str:
-    """Return the answer in a few words."""
-    code = gate.exit_code
-    # A gate that measured nothing has not passed, nor failed to be as good.
-    return ANSWERS[code] if gate.measured or code not in (0, 5) else "not measured"
+    """Return the answer in a few words, with how many checks have no number."""
+    lacking = f"{gate.unmeasured} of {counted(len(gate.checks), 'check')} not measured"
+    if not gate.measured:
+        return "not measured"
+    if gate.exit_code == 5 and any(check.blind for check in gate.checks):
+        return f"not passed, {lacking}"
+    answer = ANSWERS[gate.exit_code]
+    return f"{answer}, {lacking} (allowed)" if gate.unmeasured else answer
 
 
 def _list_points(gate: Gate) -> Iterator[str]:
@@ -80,6 +89,8 @@ def _list_points(gate: Gate) -> Iterator[str]:
             reasons = dict.fromkeys(check.reason for check in chosen if check.reason)
             why = f" ({'; '.join(reasons)})" if word == "not measured" and reasons else ""
             yield f"{word}: {counted(len(names), 'check')}: {', '.join(names)}{why}"
+    if any(check.blind for check in gate.checks):
+        yield HOW_TO_SEE
 
 
 def describe_check(check: Check) -> str:

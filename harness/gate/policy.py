@@ -111,6 +111,11 @@ class Policy(Strict):
     max_failed_share: float = Field(
         0.0, ge=0, le=1, description="Share of a system's clips that may fail; above it: exit 4."
     )
+    may_be_unmeasured: tuple[str, ...] = Field(
+        (),
+        description='What may lack a number, as METRIC or SYSTEM/METRIC, such as "star/wer"; of '
+        "all else a missing number ends with exit 5.",
+    )
     quality: Quality = Quality()
     latency: Latency = Latency()
 

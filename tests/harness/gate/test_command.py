@@ -50,7 +50,7 @@ def baseline(tmp_path: Path) -> Path:
 def test_an_empty_run_is_not_measured(tmp_path: Path, judge: Judge, baseline: Path) -> None:
     folder = FakeRun(tmp_path / "new").make()
     folder.journal_path.write_text("")
-    assert judge(folder, baseline) == 0
+    assert judge(folder, baseline) == 5
     assert judge(folder, baseline, strict=True) == 5
     assert (folder.path / "gate.md").read_text().startswith("# Gate: not measured")
     assert json.loads((folder.path / "gate.json").read_bytes())["exit_code"] == 5

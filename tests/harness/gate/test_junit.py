@@ -29,8 +29,10 @@ CHILDREN = {
 }
 
 
-def check(name: str, word: Word, closed: bool = True, reason: str = "why") -> Check:
-    return Check(name, "fad", "FAD", None, word, reason, closed=closed)
+def check(
+    name: str, word: Word, closed: bool = True, reason: str = "why", allowed: bool = False
+) -> Check:
+    return Check(name, "fad", "FAD", None, word, reason, closed=closed, allowed=allowed)
 
 
 def gate(*checks: Check, strict: bool = False) -> Gate:
@@ -58,7 +60,7 @@ def test_a_case_for_each_system_and_metric() -> None:
         check("star", "regressed"),
         check("star", "same"),
         check("star", "improved"),
-        check("cascade", "not measured"),
+        check("cascade", "not measured", allowed=True),
         check("cascade", "inconclusive", closed=False),
     )
     root = parsed(gate(*checks))
@@ -69,7 +71,10 @@ def test_a_case_for_each_system_and_metric() -> None:
 
 
 def test_what_is_open_fails_when_strict() -> None:
-    checks = (check("star", "inconclusive", closed=False), check("star", "not measured"))
+    checks = (
+        check("star", "inconclusive", closed=False),
+        check("star", "not measured", allowed=True),
+    )
     root = parsed(gate(*checks, strict=True))
     assert [len(list(root.iter(tag))) for tag in ("failure", "skipped")] == [1, 1]
     assert root.find(".//failure").get("type") == "inconclusive"
@@ -86,10 +91,11 @@ def test_no_check_at_all_is_still_a_file() -> None:
     assert parsed(gate()).get("tests") == "0"
 
 
-def test_a_gate_that_measured_nothing_fails_when_strict() -> None:
+@pytest.mark.parametrize("allowed", [False, True])
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_gate_that_measured_nothing_fails(allowed: bool, strict: bool) -> None:
     """As its exit code does, although nothing was expected of the new run."""
-    checks = (check("star", "not measured"), check("star", "not measured"))
-    outcome = gate(*checks, strict=True)
+    checks = (check("star", "not measured", allowed=allowed),) * 2
+    outcome = gate(*checks, strict=strict)
     assert outcome.exit_code == 5
     assert len(list(parsed(outcome).iter("failure"))) == 2
-    assert len(list(parsed(gate(*checks)).iter("skipped"))) == 2
