@@ -30,7 +30,7 @@ gate: $(INSTALLED) ## Judge this tree: quality by results/baselines, speed by tu
 	@git rev-parse --quiet --verify '$(BASE)^{commit}' >/dev/null 2>&1 || { echo "make gate: BASE=$(BASE) is no commit of a git checkout here; give a branch, tag or hash, or judge a run: stabench gate RUN --baseline FILE" >&2; exit 2; }
 	rm -rf $(BASE_TREE) && mkdir -p $(BASE_TREE) && git archive '$(BASE)^{commit}' | tar -x -C $(BASE_TREE)
 	$(BIN)/stabench gate --suite pocket --base $(BASE_TREE) --baseline results/baselines/pocket.json.gz \
-		--system cascade --system star --limit 72
+		--system cascade --system star
 
 test: $(INSTALLED) ## Run the tests, but for the slow ones
 	$(PYTEST) -m "not slow"

@@ -67,7 +67,15 @@ def test_every_cell_of_every_system_has_a_value_and_an_interval(
     report: dict[str, Any], cells: dict[tuple[str, str], dict[str, Any]]
 ) -> None:
     assert {system for system, _ in cells} == set(SYSTEMS)
-    wanted = {"processing", "generation", *SHIPPED["metrics"]["columns"], *PEOPLE, "wer"}
+    wanted = {
+        "processing",
+        "generation",
+        "total",
+        "rtf",
+        *SHIPPED["metrics"]["columns"],
+        *PEOPLE,
+        "wer",
+    }
     assert {column for _, column in cells} == wanted
     bare = {key for key, cell in cells.items() if cell["value"] is None}
     reasons = {key: cells[key]["reason"] for key in sorted(bare)}
