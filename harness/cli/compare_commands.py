@@ -159,7 +159,10 @@ def gate(
 
 def _find_baseline(baseline: Path | None) -> Path | None:
     """Return the file, or that of a baseline which comes with stabench."""
-    if baseline is None or baseline.exists():
+    if baseline is None or baseline.is_file():
+        return baseline
+    # A checkout has a folder called as the suite is: only one that holds results is meant.
+    if any((baseline / name).is_file() for name in ("run.json", "metrics.json")):
         return baseline
     packaged = PACKAGED / f"{baseline}.json.gz"
     return packaged if packaged.is_file() else baseline

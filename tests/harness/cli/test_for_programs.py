@@ -81,6 +81,8 @@ def test_the_policy_and_the_baseline_of_the_pocket_come_with_stabench(
     assert policy.load(PACKAGED / "gate.toml").systems == ("cascade", "star")
     run = FakeRun(tmp_path).make().path
     score_run(run)
+    # A checkout has a folder of this name, which holds no results.
+    (tmp_path / "pocket").mkdir()
     # Ours is found by its name, and refused for its other provenance: it was read.
     code, _ = command("gate", run, "--baseline", "pocket")
     assert code == 2
