@@ -69,16 +69,16 @@ def place_of(error: BaseException) -> str:
     That code is the folder of the first frame that is none of the harness.
     """
     frames = list(traceback.extract_tb(error.__traceback__))
-    outside = [frame for frame in frames if not _is_passed_through(Path(frame.filename))]
+    # Neither frames of the harness nor those of Python's own machinery of imports.
+    outside = []
+    for frame in frames:
+        path = Path(frame.filename)
+        if HARNESS not in path.parents and path.name[:1] != "<" and path.parent.name != "importlib":
+            outside.append(frame)
     # What they call, such as NumPy, or the clock of ours, is not where the fault is to be mended.
     folder = Path(outside[0].filename).parent if outside else None
     frames = [frame for frame in outside if Path(frame.filename).parent == folder] or frames
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "no line"
-
-
-def _is_passed_through(path: Path) -> bool:
-    """Return whether a frame is of the harness, or of Python's own machinery of imports."""
-    return HARNESS in path.parents or path.name.startswith("<") or path.parent.name == "importlib"
 
 
 def _check_rows(
