@@ -26,6 +26,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return run_example(FOLDER / "suite.toml", tmp_path_factory.mktemp("command"))
 
 
+@pytest.mark.slow
 def test_the_example_runs_as_typed(example: RunFolder) -> None:
     assert "stabench run examples/command_system/suite.toml" in (FOLDER / "README.md").read_text()
     assert example.counts()["echo"] == (3, 0, 3)
@@ -38,6 +39,7 @@ def test_the_example_runs_as_typed(example: RunFolder) -> None:
     assert (about["python"], about["packages"]) == (None, {})
 
 
+@pytest.mark.slow
 def test_its_sound_is_the_speech_and_its_stages_are_told_apart(example: RunFolder) -> None:
     for row in example.rows():
         heard, rate_hz = soundfile.read(example.audio_path("echo", row.clip), dtype="float32")
@@ -56,6 +58,7 @@ def test_its_sound_is_the_speech_and_its_stages_are_told_apart(example: RunFolde
         assert row.peak_memory_bytes is None
 
 
+@pytest.mark.slow
 def test_the_report_of_the_example_shows_both_times(example: RunFolder) -> None:
     text = (example.path / "report.md").read_text()
     assert re.search(r"Echo \\\(shell\\\)|Echo \(shell\)", text)

@@ -41,12 +41,14 @@ def example(url: str, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return run_example(suite, folder)
 
 
+@pytest.mark.slow
 def test_the_example_runs(example: RunFolder, url: str) -> None:
     assert example.counts()["half"] == (3, 0, 3)
     about = example.about_systems()["half"]
     assert about["provenance"] == {"url": url, "name": "half", "version": "1"}
 
 
+@pytest.mark.slow
 def test_its_sound_is_the_speech_at_half_its_level(example: RunFolder) -> None:
     for row in example.rows():
         heard, _ = soundfile.read(example.audio_path("half", row.clip), dtype="float32")
@@ -56,6 +58,7 @@ def test_its_sound_is_the_speech_at_half_its_level(example: RunFolder) -> None:
             np.testing.assert_allclose(heard, spoken / 2, atol=2**-14)
 
 
+@pytest.mark.slow
 def test_its_own_stage_is_in_the_journal(example: RunFolder) -> None:
     for row in example.rows():
         names = [(span.phase, span.name) for span in row.spans]

@@ -41,6 +41,7 @@ def test_an_example_runs_as_its_docstring_says(name: str, tmp_path: Path) -> Non
     assert ("MySystem" if "system" in name else "class") in table
 
 
+@pytest.mark.slow
 def test_folders_are_scored_by_the_example(tmp_path: Path) -> None:
     run = FakeRun(tmp_path, n=24).make()
     score_run(run.path)

@@ -171,8 +171,10 @@ def test_what_is_no_reply_is_quoted(worker: WorkerProcess, tmp_path: Path, speec
 def test_a_worker_that_died_while_idle_says_how(worker: WorkerProcess, tmp_path: Path) -> None:
     _load(worker, _order(tmp_path))
     os.kill(worker.pid, signal.SIGKILL)
-    _wait_until_gone(worker.pid)
-    assert not worker.alive()
+    # Not by /proc: it calls a process a zombie while threads of it still end. The time limit of
+    # the test ends this when the process stays.
+    while worker.alive():
+        time.sleep(0.01)
     assert str(worker.death()).startswith("the worker died while loading: SIGKILL")
 
 
