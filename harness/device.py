@@ -102,17 +102,27 @@ def device(name: str) -> Device:
     return Cuda() if name == "cuda" else Cpu()
 
 
+# The GPU that this process was told to see, as "cuda:N": once CUDA is in use it stays that one.
+_selected: list[str] = []
+
+
 def select_gpu(name: str) -> str:
     """Return "cpu" or "cuda" for "cpu", "cuda" or "cuda:N", whose GPU alone is seen from now on.
 
-    N counts as nvidia-smi does, or within CUDA_VISIBLE_DEVICES where that is set. Raises
-    StabenchError for another text, a GPU that is not in that list, and where CUDA is in use.
+    N counts as nvidia-smi does, or within CUDA_VISIBLE_DEVICES where that is set. A process has
+    one GPU: the same may be asked for again. Raises StabenchError for another text, another GPU,
+    one that is not in that list, and where CUDA is in use already.
     """
     kind, colon, number = name.partition(":")
     if kind not in ("cpu", "cuda") or (colon and not (kind == "cuda" and number.isdecimal())):
         raise StabenchError(f"device '{name}': expected cpu, cuda or cuda:N, such as cuda:1")
-    if not colon:
+    if not colon or name in _selected:
         return kind
+    if _selected:
+        raise StabenchError(
+            f"device '{name}': this process was told to use '{_selected[0]}', and has one GPU; "
+            "start another process"
+        )
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         raise StabenchError(
@@ -133,6 +143,7 @@ def select_gpu(name: str) -> str:
         os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     # Workers inherit it, and torch reads it when CUDA is first used.
     os.environ["CUDA_VISIBLE_DEVICES"] = number
+    _selected.append(name)
     return kind
 
 

@@ -156,9 +156,13 @@ def gpus() -> tuple[Gpu, ...]:
     query = "name,driver_version,memory.total,clocks.sm,clocks.max.sm"
     # nvidia-smi itself lists those that CUDA_VISIBLE_DEVICES hides, too.
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    chosen = () if visible is None else (f"--id={visible}",)
-    form = "--format=csv,noheader,nounits"
-    out = _run_command("nvidia-smi", f"--query-gpu={query}", form, *chosen)
+    command = ("nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits")
+    out = None
+    if visible:
+        out = _run_command(*command, f"--id={visible}")
+    # A part of a GPU (MIG) is in no list of nvidia-smi's: all GPUs say more than none.
+    if out is None and visible != "":
+        out = _run_command(*command)
     rows = [line.split(", ") for line in (out or "").splitlines()]
     return tuple(
         Gpu(row[0], row[1], int(row[2]), _parse_int(row[3]), _parse_int(row[4]))

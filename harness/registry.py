@@ -54,11 +54,21 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "vggish": "stabench.metrics.embedders.published:vggish",
         "vggish-pca": "stabench.metrics.embedders.published:vggish_pca",
     },
-    # Entry points, ours too: what a cascade is composed of (systems/cascade/compose.py).
-    "generators": {},
+    # What a cascade is composed of, as systems/cascade/compose.py has it; a test holds them equal.
+    "generators": {
+        "audioldm2": "stabench.systems.tta.audioldm2.system:AudioLdm2",
+        "audit": "stabench.systems.tta.audit:Audit",
+        "ezaudio": "stabench.systems.tta.ezaudio:EzAudio",
+        "tango2": "stabench.systems.tta.tango2:Tango2",
+    },
     "gradings": {},
     "metrics": dict.fromkeys(METRICS, "stabench.metrics.registry:METRICS"),
-    "recognisers": {},
+    "recognisers": {
+        "caption": "stabench.systems.asr.caption:CaptionAsr",
+        "faster-whisper": "stabench.systems.asr.faster_whisper:FasterWhisper",
+        "pocketsphinx": "stabench.systems.asr.pocketsphinx:PocketSphinx",
+        "whisper": "stabench.systems.asr.whisper:Whisper",
+    },
     "protocols": {
         "paper": "stabench.metrics",
         "stabench": "stabench.metrics",

@@ -50,6 +50,7 @@ from stabench.systems.remote import (
     decode_sound,
     encode_speech,
     quote,
+    read_provenance,
     read_stages,
     read_text,
 )
@@ -91,10 +92,8 @@ class Command(Remote):
         self._program = Program(self._command)
         request: dict[str, Any] = {"request": "load", "device": device, "dtype": dtype}
         request["sample_rate"] = self.sample_rate
-        stated = self._program.ask(request, ("provenance",)).get("provenance", {})
-        if not isinstance(stated, dict):
-            raise RemoteError(f"the command stated provenance {quote(repr(stated))}, not an object")
-        self._stated = stated
+        answer = self._program.ask(request, ("provenance",))
+        self._stated = read_provenance(answer, "the command")
 
     def represent(self, speech: Utterance, spans: Spans) -> Representation:
         """Have the command hear one utterance. Raises RemoteError for what is no answer."""

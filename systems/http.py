@@ -42,6 +42,7 @@ from stabench.systems.remote import (
     decode_sound,
     encode_speech,
     quote,
+    read_provenance,
     read_stages,
     read_text,
 )
@@ -87,10 +88,8 @@ class Http(Remote):
         self._server.open()
         request = {"device": device, "dtype": dtype, "sample_rate": self.sample_rate}
         answer = self._server.post("/load", encode_json(request), (JSON,))
-        stated = read_json(answer.body, ("provenance",), "/load").get("provenance", {})
-        if not isinstance(stated, dict):
-            raise RemoteError(f"/load stated provenance {quote(repr(stated))}, not an object")
-        self._stated = stated
+        told = read_json(answer.body, ("provenance",), "/load")
+        self._stated = read_provenance(told, "/load")
 
     def represent(self, speech: Utterance, spans: Spans) -> Representation:
         """Have the server hear one utterance. Raises RemoteError for what is no answer."""

@@ -61,6 +61,14 @@ def check_keys(answer: object, allowed: tuple[str, ...], written: str) -> dict[s
     return answer
 
 
+def read_provenance(answer: dict[str, Any], who: str) -> dict[str, Any]:
+    """Return `provenance` of an answer, empty without any. Raises RemoteError for no object."""
+    stated = answer.get("provenance", {})
+    if not isinstance(stated, dict):
+        raise RemoteError(f"{who} stated provenance {quote(repr(stated))}, not an object")
+    return stated
+
+
 def read_text(answer: dict[str, Any]) -> tuple[str | None, int | None]:
     """Return `text` and `tokens` of an answer. Raises RemoteError for other types."""
     text, tokens = answer.get("text"), answer.get("tokens")

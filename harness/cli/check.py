@@ -1,6 +1,5 @@
 """`stabench check`: what a name stands for, and the check that is made of it."""
 
-import tomllib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from stabench.harness.errors import StabenchError
 from stabench.harness.runner import adapter
 from stabench.harness.runner.adapter import Order
 from stabench.harness.scoring.sanity import SanityRow
+from stabench.harness.suites.select import read_value
 from stabench.metrics.registry import Metric
 
 
@@ -28,10 +28,7 @@ def parse_options(texts: Sequence[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not (equals and key.isidentifier()):
             raise StabenchError(f"--option '{text}': expected KEY=VALUE, such as steps=25")
-        try:
-            options[key] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            options[key] = value
+        options[key] = read_value(value)
     return options
 
 

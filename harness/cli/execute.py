@@ -15,7 +15,7 @@ def execute(folder: RunFolder, stream: TextIO | None = None) -> None:
     Progress goes to standard error. Raises Interrupted with how to go on, TooManyFailures at the
     very end, when everything is written.
     """
-    from stabench.harness.runner.engine import Engine, Interrupted, check_failures
+    from stabench.harness.runner.engine import Engine, check_failures
     from stabench.harness.runner.progress import progress_on
     from stabench.harness.scoring.score import check_networks
 
@@ -24,11 +24,7 @@ def execute(folder: RunFolder, stream: TextIO | None = None) -> None:
     scored = folder.record.request.phase == "all"
     if scored:
         check_networks(folder.path)
-    try:
-        Engine(folder, progress_on(sys.stderr)).run()
-    except Interrupted as error:
-        again = f"stabench run --resume {folder.path}"
-        raise Interrupted(f"{error}; continue with {again}") from None
+    Engine(folder, progress_on(sys.stderr)).run()
     if scored:
         score(folder.path)
     report(folder.path, stream, brief=True)

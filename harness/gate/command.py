@@ -171,7 +171,7 @@ def run_interleaved(
     Raises MissingError for a side that is not there.
     """
     from stabench.harness.runner import plan
-    from stabench.harness.runner.engine import Engine, Interrupted
+    from stabench.harness.runner.engine import Engine
     from stabench.harness.runner.progress import Scoring, progress_on
     from stabench.harness.suites.select import select_systems, set_keys
     from stabench.harness.suites.suite import load
@@ -190,11 +190,7 @@ def run_interleaved(
     # The suite as written has the chosen systems only, under names that --system would not match.
     folder = plan.begin(str(path), request.model_copy(update={"systems": (), "set": ()}), runs)
     print(f"run folder: {folder.path}", file=sys.stderr)
-    try:
-        Engine(folder, progress_on(sys.stderr)).run()
-    except Interrupted as error:
-        again = f"stabench run --resume {folder.path}"
-        raise Interrupted(f"{error}; continue with {again}") from None
+    Engine(folder, progress_on(sys.stderr)).run()
     if score:
         from stabench.harness.scoring.score import score_run
 

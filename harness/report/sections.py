@@ -209,7 +209,7 @@ def count_separated(paired: Sequence[DifferenceRecord], table: Table) -> dict[st
     """Return by column how many pairs of systems it tells apart: those that have ✓ or ✗."""
     return {
         column.key: sum(
-            bool(_judge(record.difference, column))
+            bool(judge(record.difference, column))
             for record in paired
             if record.column == column.key
         )
@@ -232,7 +232,7 @@ def _print_pair(
         elif number.value is None:
             cells.append(Printed(NOTHING, number.reason or ""))
         else:
-            value, verdict = _sign(number.value, column), _judge(number, column)
+            value, verdict = _sign(number.value, column), judge(number, column)
             ends = interval(number.low, number.high, column.digits)
             cells.append(Printed(f"{value} {verdict}".strip(), ends, strong=bool(verdict)))
     # A word: labels may hold a plus or a dash.
@@ -243,7 +243,7 @@ def _sign(value: float, column: Column) -> str:
     return ("+" if value > 0 else "") + figure(value, column.digits)
 
 
-def _judge(number: Estimate, column: Column) -> str:
+def judge(number: Estimate, column: Column) -> str:
     """Return a tick when the first system is better, a cross when it is worse, "" when open.
 
     Networks with random weights judge nothing.

@@ -9,6 +9,7 @@ from stabench.harness.formatting import NOTHING, counted, figure
 from stabench.harness.render.page import Grid, Head, Line, Page, Printed, Section
 from stabench.harness.report.method import LEAST_FOR_INTERVALS, lead, notes
 from stabench.harness.report.ranking import SHARE, Marks
+from stabench.harness.report.sections import judge, list_compared
 from stabench.harness.report.table import CAVEAT, Row, Table
 from stabench.harness.runs.results import Results
 from stabench.harness.tasks.task import REAL_TIME, TOTAL
@@ -123,21 +124,20 @@ def _compare_quality(results: Results, table: Table, first: Row, second: Row) ->
 
 
 def _find_ahead(results: Results, table: Table, a: Row, b: Row) -> dict[str, list[str]]:
-    """Return the labels of the columns in which each of two systems is ahead; of "" neither."""
-    columns = {column.key: column for column in table.columns}
+    """Return the labels of the columns in which each of two systems is ahead; of "" neither.
+
+    By the ticks and crosses of the table of paired differences.
+    """
+    columns = {column.key: column for column in list_compared(results.paired, table)}
     ahead: dict[str, list[str]] = {}
     for record in results.paired:
-        column, difference = columns.get(record.column), record.difference
+        column = columns.get(record.column)
         if {record.a, record.b} != {a.system, b.system} or column is None:
             continue
-        if difference.low is None or difference.high is None or column.key == SHARE:
-            continue
-        side = ""
-        # Networks with random weights judge nothing.
-        if not difference.low <= 0 <= difference.high and not column.random:
-            higher = difference.low > 0
-            side = record.a if higher == (column.better == "higher") else record.b
-        ahead.setdefault(side, []).append(column.label)
+        if record.difference.low is not None:
+            sides = {"✓": record.a, "✗": record.b}
+            side = sides.get(judge(record.difference, column), "")
+            ahead.setdefault(side, []).append(column.label)
     return ahead
 
 

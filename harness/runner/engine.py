@@ -57,7 +57,8 @@ class Engine:
             self._profiles.measure_ceilings()
         except KeyboardInterrupt:
             raise Interrupted(
-                f"interrupted: {self._count_done()} of {self._count_planned()} done"
+                f"interrupted: {self._count_done()} of {self._count_planned()} done; continue "
+                f"with stabench run --resume {self._folder.path}"
             ) from None
         finally:
             self._progress.stop()

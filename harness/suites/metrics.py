@@ -10,6 +10,7 @@ from typing import NamedTuple
 from stabench.harness import registry
 from stabench.harness.errors import StabenchError, unknown
 from stabench.harness.tasks.task import DEFAULT, load_task
+from stabench.harness.tasks.task import DERIVED as TIMES
 from stabench.metrics.protocol import ROLES, Protocol
 from stabench.metrics.registry import METRICS, PARTS, Metric
 
@@ -76,7 +77,7 @@ def load_metrics(names: Iterable[str], task: str = DEFAULT) -> Columns:
     """
     of_task = load_task(task)
     # Their own columns would be in the table too, under the same key.
-    taken = {phase.column.key for phase in of_task.phases}
+    taken = {*TIMES, *(phase.column.key for phase in of_task.phases)}
     taken |= {column.key for column in of_task.columns if column.block != "quality"}
     origins: dict[str, str | None] = {}
     metrics = dict(METRICS)

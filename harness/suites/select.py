@@ -45,7 +45,7 @@ def set_keys(suite: Suite, assignments: Sequence[str]) -> Suite:
         path = key.split(".")
         if not equals or not all(path):
             raise StabenchError(f"--set '{text}': expected KEY=VALUE, such as run.repeats=3")
-        _set_key(suite, value, path, _read_value(value_text))
+        _set_key(suite, value, path, read_value(value_text))
     return parse(f"suite '{suite.name}' with --set", value)
 
 
@@ -103,7 +103,8 @@ def _compose(what: str) -> SystemUse:
     )
 
 
-def _read_value(text: str) -> Any:
+def read_value(text: str) -> Any:
+    """Return what TOML takes a value for ("0.5", "true", '["kl"]'), else the text itself."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -60,3 +60,28 @@ class Cascade:
     def provenance(self) -> dict[str, Any]:
         """What each half says of its weights and settings."""
         return {"asr": self.asr.provenance(), "tta": self.tta.provenance()}
+
+
+class UntrainedCascade(Cascade):
+    """A cascade whose recogniser has random weights: it is timed, and its words are dropped.
+
+    The generator reads the reference caption instead, so that its input is as long as a real one.
+    There is no transcript: its error rate would mean nothing.
+    """
+
+    def __init__(self, asr: Any, tta: Any) -> None:
+        super().__init__(asr, tta)
+        self.reads_caption = True
+
+    def represent(self, speech: Utterance, spans: Spans) -> Representation:
+        if speech.caption is None:
+            raise ValueError(
+                f"clip '{speech.clip_id}': random weights need a caption, for its length, and the "
+                "clip has none; give the data set captions"
+            )
+        transcript = self.asr.transcribe(speech, spans)
+        context = self.tta.encode(speech.caption, spans)
+        return Representation(context, None, transcript.tokens)
+
+    def provenance(self) -> dict[str, Any]:
+        return {**super().provenance(), "text": "the true caption, after an untrained recogniser"}

@@ -1,5 +1,6 @@
 """Devices: the CPU against the kernel's own figures, CUDA against a torch that keeps a diary."""
 
+import os
 import resource
 import sys
 from types import SimpleNamespace
@@ -7,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from stabench.harness.device import Cpu, Cuda, device, limit_threads
+from stabench.harness import device as module
+from stabench.harness.device import Cpu, Cuda, device, limit_threads, select_gpu
 from stabench.harness.errors import StabenchError
 from stabench.harness.runner.clock import Clock
 
@@ -106,3 +108,59 @@ def test_threads_are_limited_only_where_torch_is_in_use(monkeypatch: pytest.Monk
     fake = SimpleNamespace(set_num_threads=said.append, get_num_threads=lambda: said[-1])
     monkeypatch.setitem(sys.modules, "torch", fake)
     assert limit_threads(3) == 3
+
+
+@pytest.fixture
+def unused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that has chosen no GPU yet, with a torch that has not begun to use CUDA."""
+    cuda = SimpleNamespace(is_initialized=lambda: False)
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    monkeypatch.setattr(module, "_selected", [])
+    # Set first, so that what is set in the test is undone after it.
+    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda"])
+def test_without_a_number_nothing_is_chosen(unused: None, name: str) -> None:
+    assert select_gpu(name) == name
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+def test_a_number_is_that_of_nvidia_smi_and_may_be_asked_for_again(unused: None) -> None:
+    assert select_gpu("cuda:1") == "cuda"
+    assert (os.environ["CUDA_VISIBLE_DEVICES"], os.environ["CUDA_DEVICE_ORDER"]) == (
+        "1",
+        "PCI_BUS_ID",
+    )
+    # A second run in a notebook: CUDA is in use by then.
+    sys.modules["torch"].cuda.is_initialized = lambda: True
+    assert select_gpu("cuda:1") == "cuda"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
+    with pytest.raises(StabenchError, match="told to use 'cuda:1', and has one GPU"):
+        select_gpu("cuda:0")
+
+
+def test_a_number_counts_within_the_visible_gpus(
+    unused: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-7f")
+    with pytest.raises(StabenchError, match="is '3,GPU-7f', so cuda:0 to cuda:1 can be chosen"):
+        select_gpu("cuda:2")
+    select_gpu("cuda:1")
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-7f"
+    assert "CUDA_DEVICE_ORDER" not in os.environ
+
+
+def test_once_cuda_is_in_use_no_gpu_can_be_chosen(unused: None) -> None:
+    sys.modules["torch"].cuda.is_initialized = lambda: True
+    with pytest.raises(StabenchError, match="CUDA is in use in this process"):
+        select_gpu("cuda:0")
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:0", "", "cuda:1:2"])
+def test_other_devices_are_one_line(unused: None, name: str) -> None:
+    with pytest.raises(StabenchError, match="expected cpu, cuda or cuda:N, such as cuda:1"):
+        select_gpu(name)

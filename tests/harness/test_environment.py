@@ -41,6 +41,7 @@ def test_the_record_imports_no_torch() -> None:
 
 def test_gpus_as_nvidia_smi_prints_them(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "NVIDIA H200, 570.1, 143771, 345, 1980\nTesla T4, 570.1, 15360, [N/A], [N/A]"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(environment, "_run_command", lambda *_: text)
     assert environment.gpus() == (
         ("NVIDIA H200", "570.1", 143771, 345, 1980),
@@ -48,6 +49,27 @@ def test_gpus_as_nvidia_smi_prints_them(monkeypatch: pytest.MonkeyPatch) -> None
     )
     monkeypatch.setattr(environment, "_run_command", lambda *_: None)
     assert environment.gpus() == ()
+
+
+@pytest.mark.parametrize(
+    ("visible", "asked", "known"),
+    [(None, [()], 2), ("1", [("--id=1",)], 1), ("MIG-3", [("--id=MIG-3",), ()], 2), ("", [], 0)],
+)
+def test_gpus_that_cuda_may_not_use_are_not_recorded(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, asked: list[tuple], known: int
+) -> None:
+    calls: list[tuple[str, ...]] = []
+
+    def answer(*command: str) -> str | None:
+        calls.append(command[3:])
+        lines = {(): 2, ("--id=1",): 1}.get(command[3:])
+        return lines and "\n".join(["NVIDIA H200, 570.1, 143771, 345, 1980"] * lines)
+
+    monkeypatch.setattr(environment, "_run_command", answer)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert (len(environment.gpus()), calls) == (known, asked)
 
 
 def _git(folder: Path, *words: str) -> str:

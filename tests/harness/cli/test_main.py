@@ -87,7 +87,7 @@ FAULTS = {
     "cascade": (
         ["run", "SUITE", "--system", "cascade:asr=wisper,tta=tango2"],
         2,
-        "asr: unknown 'wisper'; did you mean 'whisper'?",
+        "asr: unknown part 'wisper'; did you mean 'whisper'?",
     ),
     "command": (["rnu"], 2, "No such command 'rnu'"),
     "speech": (["run", "SUITE", "--speech", "none"], 3, "speech folder 'none' is not there"),

@@ -186,9 +186,9 @@ def test_an_interrupted_run_says_how_it_goes_on(
     tmp_path: Path, suite: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(_engine: Engine) -> None:
-        raise Interrupted("interrupted: 0 of 8 done")
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(Engine, "run", stop)
+    monkeypatch.setattr(Engine, "_list_pending", stop)
     here = Side(ROOT)
     with pytest.raises(Interrupted, match=r"continue with stabench run --resume \S+") as caught:
         run_interleaved(str(suite({"a": {}})), here, here, Request(limit=4), tmp_path / "runs")

@@ -187,6 +187,11 @@ def test_a_metric_may_say_why_it_has_no_number(write, scored) -> None:
 DECLARATIONS = {
     "name": ('name="mine"', 'name="my metric"', "its name is 'my metric'; give a letter"),
     "ours": ('name="mine"', 'name="kl"', "its name 'kl' is that of a built-in column; rename it"),
+    "total": (
+        'name="mine"',
+        'name="total"',
+        "its name 'total' is that of another column of the",
+    ),
     "time": (
         'name="mine"',
         'name="processing"',

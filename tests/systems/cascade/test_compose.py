@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from stabench.harness.registry import BUILT_IN
 from stabench.systems.cascade import compose
-from stabench.systems.cascade.cascade import Cascade
+from stabench.systems.cascade.cascade import Cascade, UntrainedCascade
 from stabench.systems.cascade.compose import cascade, find_part
-from stabench.systems.cascade.registry import UntrainedCascade
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_part_is_the_longest_registered_name_that_begins_it(
 
 @pytest.mark.parametrize("name", ["wisper", "whisperbase", "", "-base", "tango2"])
 def test_an_unknown_part_is_named_with_all_that_are_known(name: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(f"asr: unknown '{name}'")) as caught:
+    with pytest.raises(ValueError, match=re.escape(f"asr: unknown part '{name}'")) as caught:
         find_part("asr", name)
     assert "pocketsphinx, whisper" in str(caught.value)
 
@@ -59,11 +59,29 @@ def test_weights_are_for_both_halves_unless_a_table_has_its_own() -> None:
     assert (half.asr.weights, half.tta.weights) == ("published", "random")
 
 
+def test_the_harness_lists_the_parts_that_are_built_in() -> None:
+    kinds = {"asr": "recognisers", "tta": "generators"}
+    assert {half: BUILT_IN[kind] for half, kind in kinds.items()} == compose.PARTS
+    for half, kind in kinds.items():
+        assert compose.GROUPS[half] == f"stabench.{kind}"
+
+
+def test_built_in_parts_need_no_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in another interpreter, where this copy of stabench is no installed distribution."""
+    monkeypatch.setattr(compose, "entry_points", lambda group: [])
+    assert cascade("whisper-tiny", "tango2").asr.model == "tiny"
+    with pytest.raises(ValueError, match="unknown part 'pocket-ctc'"):
+        find_part("asr", "pocket-ctc")
+
+
 def test_a_folder_of_weights_holds_each_part_under_its_name(tmp_path: Any) -> None:
     (tmp_path / "whisper-tiny").mkdir()
-    made = cascade("whisper-tiny", "tango2", weights=str(tmp_path))
-    assert made.asr.weights == str(tmp_path / "whisper-tiny")
-    assert made.tta.weights == str(tmp_path)
+    (tmp_path / "tango2").mkdir()
+    for asr in ("whisper-tiny", {"use": "whisper", "model": "tiny"}):
+        made = cascade(asr, "tango2", weights=str(tmp_path))
+        assert made.asr.weights == str(tmp_path / "whisper-tiny")
+        # A generator looks into the folder itself.
+        assert made.tta.weights == str(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -72,11 +90,15 @@ def test_a_folder_of_weights_holds_each_part_under_its_name(tmp_path: Any) -> No
         (
             "caption-large",
             "tango2",
-            "asr 'caption-large': 'CaptionAsr' has no sizes; leave 'large' out",
+            "asr: 'caption' has no sizes; leave 'large' out",
         ),
         ({"model": "tiny"}, "tango2", "without a name; give it one: use = ..."),
-        ({"use": "whisper", "modle": "x"}, "tango2", "unknown 'modle'; did you mean 'model'?"),
-        ("whisper", "tango", "tta: unknown 'tango'; did you mean 'tango2'?"),
+        (
+            {"use": "whisper", "modle": "x"},
+            "tango2",
+            "unknown option 'modle'; did you mean 'model'?",
+        ),
+        ("whisper", "tango", "tta: unknown part 'tango'; did you mean 'tango2'?"),
     ],
 )
 def test_what_is_wrong_with_a_half_is_said(asr: Any, tta: Any, line: str) -> None:

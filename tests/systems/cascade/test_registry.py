@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from stabench.systems.asr.caption import CaptionAsr
-from stabench.systems.cascade import registry
+from stabench.systems.cascade import compose, registry
 from stabench.systems.cascade.cascade import Cascade
 from stabench.systems.contract import Transcript, Utterance, Waveform
 
 SPEECH = Utterance("clip-1", np.zeros(1600, np.float32), 16_000, caption="a dog barks")
-NAMES = list(registry.GENERATORS)
+NAMES = list(compose.PARTS["tta"])
 
 
 class Whisper:
@@ -74,8 +74,9 @@ def stand_ins(monkeypatch):
     module.Whisper, module.FasterWhisper, module.Generator = Whisper, FasterWhisper, Generator
     monkeypatch.setitem(sys.modules, "stand_ins", module)
     engines = {"whisper": "stand_ins:Whisper", "faster-whisper": "stand_ins:FasterWhisper"}
-    monkeypatch.setattr(registry, "RECOGNISERS", engines)
-    monkeypatch.setattr(registry, "GENERATORS", dict.fromkeys(NAMES, "stand_ins:Generator"))
+    caption = {"caption": compose.PARTS["asr"]["caption"]}
+    monkeypatch.setitem(compose.PARTS, "asr", {**engines, **caption})
+    monkeypatch.setitem(compose.PARTS, "tta", dict.fromkeys(NAMES, "stand_ins:Generator"))
 
 
 def heard(name: str, **options) -> Cascade:
@@ -160,10 +161,16 @@ def test_unknown_options_get_the_nearest_name(stand_ins) -> None:
         heard("audioldm2", tta="large")
 
 
-@pytest.mark.parametrize("target", [*registry.RECOGNISERS.values(), *registry.GENERATORS.values()])
-def test_every_target_is_there_and_takes_weights(target: str) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_every_generator_is_there_and_takes_weights(name: str) -> None:
     with pytest.raises(ValueError, match=r"unknown option 'no such'.* Known: .*\bweights\b"):
-        registry._build_object("it", target, {"no such": 1})
+        getattr(registry, f"oracle_{name}")(tta={"no such": 1})
+
+
+@pytest.mark.parametrize("engine", registry.ENGINES)
+def test_every_engine_is_there_and_takes_weights(engine: str) -> None:
+    with pytest.raises(ValueError, match=r"unknown option 'no such'.* Known: .*\bweights\b"):
+        registry.whisper_tango2(asr={"engine": engine, "no such": 1})
 
 
 def test_an_oracle_of_the_real_generator_runs(tmp_path, spans, monkeypatch) -> None:
