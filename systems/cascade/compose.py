@@ -92,7 +92,7 @@ def _build_half(half: str, table: Half, weights: str) -> tuple[Any, bool]:
             raise ValueError(f"{half}: '{part.name}' has no sizes; leave '{part.size}' out")
         options.setdefault(next(iter(known)), part.size)
     if "weights" in known:
-        place = _find_recogniser(weights, part.name, options, known) if half == "asr" else weights
+        place = _find_recogniser(weights, part.name, options, known)
         options.setdefault("weights", str(place))
     # Python would tell a wrong option, too, but neither the nearest nor the known ones.
     for option in options:
@@ -106,7 +106,7 @@ def _find_recogniser(
 ) -> str | Path:
     """Return `<name>-<model>` in a folder with everything, if it is there, else `weights`.
 
-    Generators look into such a folder themselves.
+    Generators have no option `model`: they look into such a folder themselves.
     """
     from stabench.systems.asr.whisper_sizes import ALIASES
 

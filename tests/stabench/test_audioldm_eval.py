@@ -10,16 +10,20 @@ import stabench as sb
 from stabench.audioldm_eval import COLUMNS, UNMEASURED
 from stabench.metrics.audio import encode
 
-# Those that EvaluationHelper.main of audioldm_eval returns (commit of 2025, backbone cnn14).
+# What each key of EvaluationHelper.main is, by audioldm_eval's own code (backbone cnn14): FD of the
+# tagger, FAD of VGGish, both forms of KL, the mean of the inception score.
+MEANING = {
+    "frechet_distance": "fd",
+    "frechet_audio_distance": "fad",
+    "kullback_leibler_divergence_sigmoid": "kl_sigmoid",
+    "kullback_leibler_divergence_softmax": "kl",
+    "inception_score_mean": "is",
+}
 KEYS = {
-    "frechet_distance",
-    "frechet_audio_distance",
-    "kullback_leibler_divergence_sigmoid",
-    "kullback_leibler_divergence_softmax",
+    *MEANING,
     "lsd",
     "psnr",
     "ssim",
-    "inception_score_mean",
     "inception_score_std",
     "kernel_inception_distance_mean",
     "kernel_inception_distance_std",
@@ -27,6 +31,7 @@ KEYS = {
 
 
 def test_the_keys_are_those_of_audioldm_eval() -> None:
+    assert COLUMNS == MEANING
     assert {*COLUMNS, *UNMEASURED, "inception_score_std"} == KEYS
 
 
