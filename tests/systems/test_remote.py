@@ -17,6 +17,7 @@ from stabench.systems.remote import (
     decode_sound,
     encode_speech,
     quote,
+    read_provenance,
     read_stages,
     read_text,
 )
@@ -124,3 +125,11 @@ def test_stages_become_spans_where_they_fit(capsys: pytest.CaptureFixture[str]) 
 def test_quotes_are_one_short_line() -> None:
     assert quote("a\nb\x1b") == r"'a\nb\x1b'"
     assert len(quote("x" * 10_000)) < 200
+
+
+def test_provenance_is_an_object_or_nothing() -> None:
+    assert read_provenance({}, "it") == {}
+    assert read_provenance({"provenance": {"weights": "a"}}, "it") == {"weights": "a"}
+    for stated in ("v2", ["v2"], None):
+        with pytest.raises(RemoteError, match=r"the command stated provenance .*, not an object"):
+            read_provenance({"provenance": stated}, "the command")
