@@ -323,7 +323,7 @@ def test_quiet_lines_without_a_number_are_left_out():
 def test_a_difference_is_judged_by_its_interval_and_direction(low, high, better, verdict):
     number = Estimate((low + high) / 2, low, high, 20)
     column = Column("kl", "KL", "", better, 2, "quality")
-    assert sections._judge(number, column) == verdict
+    assert sections.judge(number, column) == verdict
 
 
 def test_a_narrow_difference_is_printed_with_the_digits_that_tell_it_from_0(run):
