@@ -96,7 +96,7 @@ def compare(
 ) -> int:
     """Compare two runs clip by clip, with a verdict on every metric; exit 1 for a regression.
 
-    Example: stabench compare results/runs/before latest --strict
+    Example: stabench compare latest~1 latest --strict
     """
     from stabench.harness.compare import pytest_benchmark, read_evidence
     from stabench.harness.compare.command import compare_runs, named_bounds, named_pairs

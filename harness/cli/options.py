@@ -28,8 +28,8 @@ Suite = Annotated[
         autocompletion=lambda: list(registry.entries("suites")),
     ),
 ]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help='A run folder, or "latest".')]
-MaybeRun = Annotated[Path | None, typer.Argument(metavar="RUN", help='Or "latest".')]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help='A run folder, "latest" or "latest~1".')]
+MaybeRun = Annotated[Path | None, typer.Argument(metavar="RUN", help='Or "latest", "latest~1".')]
 Kind = Annotated[
     str | None,
     typer.Argument(metavar="KIND", help="tasks, systems, suites, metrics, ...; default: all."),

@@ -22,6 +22,7 @@ from stabench.harness.runs.journal import REMAINDER
 from stabench.harness.runs.metrics_file import ColumnHead, MetricsFile, SystemRecord
 from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import REFUSED as RANDOM
+from stabench.harness.runs.run_folder import is_latest
 from stabench.harness.scoring.clip_table import NAME
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.tasks.task import UNSTATED
@@ -95,7 +96,7 @@ def read(path: Path | str) -> Evidence:
     path = Path(path)
     if path.is_file():
         return Evidence.from_bytes(path.read_bytes(), str(path))
-    if not path.is_dir() and str(path) != "latest":
+    if not path.is_dir() and not is_latest(path):
         raise MissingError(f"'{path}' is not there; give a run folder or a baseline file")
     return build_evidence(Results.read(path))
 

@@ -79,7 +79,7 @@ class Results:
 
     @classmethod
     def read(cls, path: Path) -> "Results":
-        """Return the results in a folder ("latest": the last run).
+        """Return the results in a folder ("latest": the last run, "latest~1": the one before).
 
         Raises MissingError without any.
         """

@@ -6,6 +6,7 @@ reproduce.{md,json} (reproduce)  gate.{md,json} junit.xml (gate)
 """
 
 import json
+import re
 import secrets
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from stabench.harness import files
 from stabench.harness.datasets.dataset import Absent, Clip, Dataset
 from stabench.harness.environment import Environment
 from stabench.harness.errors import MissingError, StabenchError
+from stabench.harness.formatting import counted
 from stabench.harness.runs import journal
 from stabench.harness.schema import Strict, first_key
 from stabench.harness.suites.suite import Suite, SystemUse
@@ -30,6 +32,10 @@ from stabench.harness.tasks.task import Task, load_task
 RUNS = Path("results/runs")
 
 LATEST = "latest"
+# "latest", or so many runs before it.
+LATEST_NAME = re.compile(r"latest(?:~(\d{1,4}))?")
+# The end of a run folder's name, after the suite: when it was made, and random digits.
+STAMP = re.compile(r"-(\d{8}T\d{6}Z)-[0-9a-f]{6}$")
 SCHEMA = 1
 
 
@@ -37,6 +43,38 @@ def stamped(name: str) -> str:
     """Return the name of a new folder: <name>-<UTC stamp>-<random>."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     return f"{name}-{stamp}-{secrets.token_hex(3)}"
+
+
+def is_latest(path: Path | str) -> bool:
+    """Return whether a run is named by its order: "latest", or "latest~1" for the one before."""
+    return LATEST_NAME.fullmatch(str(path)) is not None
+
+
+def find_latest(name: str, runs: Path) -> Path:
+    """Return the last run made in `runs` for "latest", the Nth before it for "latest~N".
+
+    Raises MissingError where there are not so many.
+    """
+    match = LATEST_NAME.fullmatch(name)
+    assert match is not None, f"{name!r} names no run by its order"
+    back, link = int(match[1] or 0), runs / LATEST
+    # Where links cannot be made, names alone tell the order.
+    last = link.resolve() if link.is_symlink() else None
+    if last is not None and not back:
+        return last
+    stamps = [
+        (stamp[1], path.name)
+        for path in (runs.iterdir() if runs.is_dir() else ())
+        if (stamp := STAMP.search(path.name)) and (path / "run.json").is_file()
+    ]
+    names = [name for _, name in sorted(stamps)]
+    end = names.index(last.name) if last is not None and last.name in names else len(names) - 1
+    if end < back:
+        raise MissingError(
+            f"run '{name}': no run.json in so many folders, '{runs}' holds "
+            f"{counted(max(end + 1, 0), 'run')}; give a run folder"
+        )
+    return runs / names[end - back]
 
 
 class Request(Strict):
@@ -129,12 +167,12 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path | str, runs: Path = RUNS) -> "RunFolder":
-        """Open the run at `path`, or the last one made in `runs` for "latest".
+        """Open the run at `path`, or one made in `runs` by its order ("latest", "latest~1").
 
         A link is followed once, here: it may point to another run before this one ends.
         Raises MissingError when there is none, StabenchError when its run.json is not one.
         """
-        place = runs / LATEST if str(path) == LATEST else Path(path)
+        place = find_latest(str(path), runs) if is_latest(path) else Path(path)
         folder = cls(place.resolve() if place.is_symlink() else place)
         if not (folder.path / "run.json").is_file():
             raise MissingError(f"run '{path}': no run.json in '{folder.path}'; give a run folder")

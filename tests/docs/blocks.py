@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+README = ROOT / "README.md"
+PAGES = (README, *sorted((ROOT / "docs").rglob("*.md")))
 FENCE = re.compile(r"^ *```(?P<info>.*)$")
 TITLE = re.compile(r'title="([^"]*)"')
 INLINE = re.compile(r"(?<!`)`(stabench [^`\n]+)`|^    (stabench .+)$", re.MULTILINE)

@@ -93,6 +93,27 @@ def test_runs_made_at_once_have_folders_of_their_own(tmp_path: Path, record: Rec
     assert not list(runs.glob(".*"))
 
 
+def test_a_run_is_named_by_its_order(tmp_path: Path, record: Record) -> None:
+    names = [f"toy-20260101T00000{second}Z-{end}" for second, end in ((1, "ffffff"), (2, "000000"))]
+    for name in (*names, "zoo-20260101T000000Z-aaaaaa"):
+        RunFolder(tmp_path / name).path.mkdir()
+        RunFolder(tmp_path / name).write_record(record)
+    # Neither is a run: no stamp, no run.json.
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "toy-20260101T000009Z-000000").mkdir()
+
+    def names_of(*order: str) -> list[str]:
+        return [RunFolder.open(name, tmp_path).path.name for name in order]
+
+    # Without a link, as on a network drive, the names tell the order.
+    order = ("latest", "latest~0", "latest~1", "latest~2")
+    assert names_of(*order) == [names[1], names[1], names[0], "zoo-20260101T000000Z-aaaaaa"]
+    (tmp_path / "latest").symlink_to(names[0])
+    assert names_of("latest", "latest~1") == [names[0], "zoo-20260101T000000Z-aaaaaa"]
+    with pytest.raises(MissingError, match=r"run 'latest~2': no run.json .* holds 2 runs"):
+        RunFolder.open("latest~2", tmp_path)
+
+
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, record: Record) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StabenchError, match=r"cannot be written .*--out DIR") as caught:
