@@ -54,7 +54,11 @@ class Tagger(Embedder, Protocol):
 
 @runtime_checkable
 class TextAudioEmbedder(Embedder, Protocol):
-    """A CLAP: text and audio in one space, both L2-normalised."""
+    """A CLAP: text and audio in one space, both L2-normalised.
+
+    One with a closed vocabulary has a method `find_unknown_words(captions) -> set[str]`: scores
+    say which words of the captions it cannot tell apart.
+    """
 
     # Seconds that are heard at once; of a longer waveform only the first are.
     longest_s: float

@@ -1,6 +1,8 @@
 """The pocket judges: the full-size embedder classes over this room's weights."""
 
 import hashlib
+from collections.abc import Iterable
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from stabench.pocket.configs import TEXT_LENGTH, WEIGHTS
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from stabench.metrics.embedders.tokens import Tokens
     from stabench.metrics.embedders.vggish import VggishEmbedder
     from stabench.metrics.embedders.weight_sources import Folder
+    from stabench.systems.tta.word_tokenizer import WordTokenizer
 
 VOCABULARY = WEIGHTS / "words.txt"
 LICENCE = "Apache-2.0"
@@ -56,16 +59,25 @@ def clap() -> "ClapEmbedder":
 class Words:
     """The closed vocabulary of the pocket world as `metrics.embedders.tokens.Tokenizer`."""
 
+    def find_unknown_words(self, captions: Iterable[str]) -> set[str]:
+        """Return the words that are not in it, which the network cannot tell apart."""
+        return self._tokenizer.find_unknown_words(captions)
+
     @property
     def identity(self) -> str:
         return f"words {TEXT_LENGTH} {hashlib.sha256(VOCABULARY.read_bytes()).hexdigest()}"
 
     def __call__(self, captions: list[str]) -> "Tokens":
         from stabench.metrics.embedders.tokens import Tokens
+
+        batch = self._tokenizer.encode(captions, TEXT_LENGTH)
+        return Tokens(batch.ids.numpy(), batch.mask.long().numpy())
+
+    @cached_property
+    def _tokenizer(self) -> "WordTokenizer":
         from stabench.systems.tta.word_tokenizer import WordTokenizer
 
-        batch = WordTokenizer.read(VOCABULARY).encode(captions, TEXT_LENGTH)
-        return Tokens(batch.ids.numpy(), batch.mask.long().numpy())
+        return WordTokenizer.read(VOCABULARY)
 
 
 def _find_weights(name: str) -> "Folder":

@@ -126,7 +126,7 @@ def score(
     reference: Folder,
     outputs: Mapping[str, Folder],
     captions: Folder | Mapping[str, str] | None = None,
-    protocol: str = "pocket",
+    protocol: str | None = None,
     *,
     columns: Sequence[str] | None = None,
     backends: Mapping[str, str] | None = None,
@@ -135,6 +135,7 @@ def score(
     threads: int | None = None,
     sanity: bool = True,
     unpaired: bool = False,
+    replace: bool = False,
     seed: int = 0,
     bootstrap: int = 1000,
     out: Folder | None = None,
@@ -142,10 +143,12 @@ def score(
     """Score folders of WAVs, paired with the recordings in `reference` by file name; return them.
 
     `outputs` maps names to folders; `captions` is a CSV with columns id, caption (and reference),
-    or a mapping of id to caption. `protocol` is "paper", "stabench", "pocket" or a .toml file;
+    or a mapping of id to caption. `protocol` must be given: "paper" (as text-to-audio papers do),
+    "stabench", "pocket" (networks that know the pocket suite's sounds alone) or a .toml file;
     `backends` maps a role ("fad", "tagger", "clap") to another embedder. Everything is written
     into `out`, by default a new folder in results/runs. Raises MissingError for folders or weights
-    that are not there, StabenchError for a file name twice or an unknown column.
+    that are not there, StabenchError without a protocol, for a file name twice, an unknown column,
+    and, unless `replace`, where scores in `out` have a number that these lack.
     """
     from stabench.harness.cli.execute import score_wavs
     from stabench.harness.scoring.score import Hearing
@@ -167,6 +170,7 @@ def score(
         seed=seed,
         bootstrap=bootstrap,
         unpaired=unpaired,
+        replace=replace,
     )
     return Run(place)
 

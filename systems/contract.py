@@ -93,6 +93,15 @@ class RunsElsewhere(Protocol):
         """Return False when no further clip can be run: the next one gets a new worker."""
 
 
+class Replays(Protocol):
+    """Optional: a system that plays back what was made elsewhere, at another time.
+
+    What its phases take is the reading of files: no latency of it is shown or compared.
+    """
+
+    replays: ClassVar[bool] = True
+
+
 class AnswersAtOnce(Protocol):
     """Optional: a system that cannot tell its phases apart, and does everything in the last one.
 

@@ -12,11 +12,12 @@ from stabench.systems.contract import Representation, Spans, Utterance, Waveform
 class Recorded:
     """Outputs of a system that cannot be run here: `<directory>/<clip id>.wav` at its own rate.
 
-    All files have the rate of the first, `sample_rate` (Hz). Latencies are those of reading files.
+    All files have the rate of the first, `sample_rate` (Hz).
     """
 
     speech_rate_hz = 16_000
     reads_caption = False
+    replays = True
 
     def __init__(self, directory: str) -> None:
         self._directory = Path(directory)

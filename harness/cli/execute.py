@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from stabench.harness import registry
+from stabench.harness.errors import StabenchError
 from stabench.harness.report.report import report
 from stabench.harness.runs.run_folder import RunFolder
 
@@ -37,7 +39,7 @@ def score_wavs(
     captions: Path | None,
     out: Path,
     *,
-    protocol: str,
+    protocol: str | None,
     backends: Mapping[str, str | None],
     sanity: bool,
     stream: TextIO | None = None,
@@ -46,12 +48,19 @@ def score_wavs(
     """Score folders of WAVs into `out`, and print their report to `stream`.
 
     `backends` are embedders by role that replace the protocol's; `how` is the rest of what
-    `scoring.score.score_folders` takes. Raises what that raises.
+    `scoring.score.score_folders` takes. Raises what that raises, and StabenchError without a
+    protocol: which networks can judge these sounds is for whoever has them to say.
     """
     from stabench.harness.runner.progress import Scoring
     from stabench.harness.scoring.score import score_folders
     from stabench.harness.suites import protocols
 
+    if protocol is None:
+        raise StabenchError(
+            "folders are scored by a protocol, which has no default; give one of "
+            f"{', '.join(registry.entries('protocols'))} (paper: as text-to-audio papers do; "
+            "pocket: networks that know nothing but the pocket suite's sounds), or a .toml file"
+        )
     rules = protocols.load(protocol, {role: name for role, name in backends.items() if name})
     rows = None if sanity else ()
     progress = Scoring(sys.stderr)
@@ -59,11 +68,15 @@ def score_wavs(
     report(out, stream)
 
 
-def score(run: Path | str) -> Path:
-    """Score a run once more, on the device that it ran on; return its folder."""
+def score(run: Path | str, *, replace: bool = False) -> Path:
+    """Score a run once more, on the device that it ran on; return its folder.
+
+    `replace` also scores that have numbers which these would lack.
+    """
     from stabench.harness.runner.progress import Scoring
     from stabench.harness.scoring.score import score_run
 
     folder = RunFolder.open(run)
-    score_run(folder.path, Scoring(sys.stderr), folder.record.request.device)
+    device = folder.record.request.device
+    score_run(folder.path, Scoring(sys.stderr), device, replace=replace)
     return folder.path

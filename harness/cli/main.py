@@ -93,13 +93,14 @@ def score(
     outputs: options.Outputs = None,
     captions: options.Pairs = None,
     out: options.OutScores = None,
-    protocol: options.Protocol = "pocket",
+    protocol: options.Protocol = None,
     columns: options.Columns = None,
     fad_backend: options.FadBackend = None,
     tagger_backend: options.TaggerBackend = None,
     clap_backend: options.ClapBackend = None,
     weights: options.WeightsOption = options.Weights.published,
     unpaired: options.Unpaired = False,
+    replace: options.Replace = False,
     sanity: options.Sanity = True,
     seed: options.Seed = 0,
     bootstrap: options.Bootstrap = 1000,
@@ -109,7 +110,7 @@ def score(
 ) -> None:
     """Score a run again, or folders of WAVs paired by file name; then report.
 
-    Example: stabench score --reference recordings --outputs mine=outputs --captions captions.csv
+    Example: stabench score --reference recordings --outputs mine=outputs --protocol paper
     """
     from stabench.harness.cli import execute
     from stabench.harness.report.report import report
@@ -117,9 +118,9 @@ def score(
 
     backends = {"fad": fad_backend, "tagger": tagger_backend, "clap": clap_backend}
     if run is not None and reference is None and not outputs:
-        if columns or captions or out or any(backends.values()):
+        if columns or captions or out or protocol or any(backends.values()):
             raise StabenchError("score RUN goes by the run's own suite: leave other options out")
-        report(execute.score(run))
+        report(execute.score(run, replace=replace))
         return
     if run is not None or reference is None or not outputs:
         raise StabenchError("score takes RUN, or --reference DIR with --outputs NAME=DIR")
@@ -134,6 +135,7 @@ def score(
         seed=seed,
         bootstrap=bootstrap,
         unpaired=unpaired,
+        replace=replace,
     )
     print(f"scores folder: {place}", file=sys.stderr)
 

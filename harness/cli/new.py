@@ -136,7 +136,8 @@ use = "pocket-oracle"
 METRIC = '''"""$name: how often an output's likeliest class is its recording's too; begin here.
 
 Try it:   stabench check $file:METRIC
-Use it:   stabench score --reference DIR --outputs NAME=DIR --columns kl,$file:METRIC
+Use it:   stabench score --reference DIR --outputs NAME=DIR --protocol paper \\
+              --columns kl,$file:METRIC
 or in a suite, [metrics] columns = ["kl", "$file:METRIC"].
 What a metric may ask for, and return, is in stabench/metrics/sets.py.
 """

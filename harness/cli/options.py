@@ -108,10 +108,10 @@ OutScores = Annotated[
     typer.Option("--out", metavar="DIR", help="Scores of folders; default: a new one beside runs."),
 ]
 Protocol = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--protocol",
-        help="paper, stabench, pocket, or a .toml file.",
+        help="Of folders: paper, stabench, pocket, or a .toml file.",
         autocompletion=lambda: list(registry.entries("protocols")),
     ),
 ]
@@ -130,6 +130,9 @@ ClapBackend = Annotated[
     str | None, typer.Option("--clap-backend", metavar="NAME", help="Likewise of CLAP.")
 ]
 WeightsOption = Annotated[Weights, typer.Option("--weights", help="random: a dry run.")]
+Replace = Annotated[
+    bool, typer.Option("--replace", help="Even scores that have numbers these would lack.")
+]
 Unpaired = Annotated[
     bool, typer.Option("--unpaired", help="File names mean nothing: compare sets only.")
 ]

@@ -123,6 +123,7 @@ class Worker:
             "speech_rate_hz": self._speech_rate_hz,
             "reads_caption": self._reads_caption,
             "torch_threads": self._threads,
+            **({"replays": True} if getattr(self._system, "replays", False) else {}),
             "python": None if self._elsewhere else platform.python_version(),
             "packages": {} if self._elsewhere else environment.versions_in_use(PACKAGES),
         }

@@ -111,9 +111,19 @@ class Results:
             return "offline run: a batch has no latency"
         return None
 
+    @cached_property
+    def _replayed(self) -> frozenset[str]:
+        """Names of the systems that played back what was made elsewhere."""
+        about = self.run.about_systems() if self.run else {}
+        return frozenset(name for name, known in about.items() if known.get("replays"))
+
+    def is_timed(self, system: str) -> bool:
+        """Return whether the times of a system are latencies."""
+        return self.untimed is None and system not in self._replayed
+
     def timed(self, system: str) -> list[Trial]:
         """Return the rows whose times count; none where times are not latencies."""
-        if self.untimed:
+        if not self.is_timed(system):
             return []
         if system not in self._timed:
             self._timed[system] = timed(self.trials, system)
@@ -157,6 +167,8 @@ class Results:
     def _measure_latency(self, system: str, timing: "Timing") -> Latency | str:
         if self.run is None or self.untimed:
             return self.untimed or ""
+        if system in self._replayed:
+            return "played back from files, not timed"
         rows = self.timed(system)
         measured = [(row.clip, wall) for row in rows if (wall := timing.read(row)) is not None]
         if not measured and rows:
@@ -195,6 +207,8 @@ class Results:
         """
         if self.run is None or self.untimed:
             return Estimate.missing(self.untimed or "not timed")
+        if replayed := self._replayed & {a, b}:
+            return Estimate.missing(f"{min(replayed)} is played back from files, not timed")
         read = self._find(phase).read
         mine, theirs = (clip_times(self.timed(name), read) for name in (a, b))
         clips = [clip for clip in mine if clip in theirs]

@@ -3,7 +3,7 @@
 import hashlib
 import sqlite3
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from stabench.harness.runs.audio_digest import BROKEN, of_clips, of_sound
 from stabench.harness.scoring.examination import Record, find
 from stabench.metrics.audio import Audio, content_sha256
 from stabench.metrics.contract import Embedder, Features, TextAudioEmbedder
+from stabench.metrics.levels import Level, measure_level
 from stabench.metrics.preprocess import Ear
 from stabench.metrics.protocol import Listening
 from stabench.metrics.resample import NAME as RESAMPLER
@@ -277,7 +278,7 @@ class Kept(Protocol):
 
 @dataclass(frozen=True)
 class Heard:
-    """Sounds that all networks heard: the key of each by clip; and why others are broken.
+    """Sounds that all networks heard: key and level of each by clip; and why others are broken.
 
     The features themselves stay in the caches until a metric asks for them.
     """
@@ -285,6 +286,7 @@ class Heard:
     networks: Mapping[str, Kept]
     keys: Mapping[str, str] = field(default_factory=dict)
     broken: Mapping[str, str] = field(default_factory=dict)
+    levels: Mapping[str, Level] = field(default_factory=dict)
 
     def features(self, role: str, clips: list[str]) -> list[Features]:
         """Return what one network made of these clips."""
@@ -309,10 +311,21 @@ def hear(what: str, sounds: Sounds, networks: Mapping[str, Network], progress: P
     """Let all networks hear every sound; one that is broken is named with its reason."""
     keys: dict[str, str] = {}
     broken: dict[str, str] = {}
+    levels: dict[str, Level] = {}
     clips = list(sounds) if networks else []
     for start in range(0, len(clips), BATCH):
         batch = clips[start : start + BATCH]
-        ears = dict(_decode_batch({clip: sounds[clip] for clip in batch}, networks, keys, broken))
+        ears: dict[str, Ear] = {}
+        for clip in batch:
+            try:
+                audio = sounds[clip]()
+            except ValueError as error:  # AudioError
+                broken[clip] = str(error)
+                continue
+            levels[clip] = measure_level(audio.samples)
+            key = keys[clip] = of_sound(content_sha256(audio.samples), audio.rate_hz)
+            if any(key not in net.cache for net in networks.values()):
+                ears[key] = Ear(audio)
         for net in networks.values():
             # What one network refuses is broken for all: every column has the same clips.
             refused = net.hear({key: ear for key, ear in ears.items() if key not in net.cache})
@@ -320,22 +333,7 @@ def hear(what: str, sounds: Sounds, networks: Mapping[str, Network], progress: P
                 broken[clip] = refused[keys.pop(clip)]
             ears = {key: ear for key, ear in ears.items() if key not in refused}
         progress(what, start + len(batch), len(clips))
-    return Heard(networks, keys, broken)
-
-
-def _decode_batch(
-    sounds: Sounds, networks: Mapping[str, Network], keys: dict[str, str], broken: dict[str, str]
-) -> Iterator[tuple[str, Ear]]:
-    """Decode a batch, note the key of each sound, yield those that some network has not heard."""
-    for clip, decode in sounds.items():
-        try:
-            audio = decode()
-        except ValueError as error:  # AudioError
-            broken[clip] = str(error)
-            continue
-        key = keys[clip] = of_sound(content_sha256(audio.samples), audio.rate_hz)
-        if any(key not in net.cache for net in networks.values()):
-            yield key, Ear(audio)
+    return Heard(networks, keys, broken, {clip: levels[clip] for clip in keys})
 
 
 def _average_windows(parts: list[Features]) -> Features:

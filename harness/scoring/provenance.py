@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from stabench.harness import environment
+from stabench.harness.formatting import counted
 from stabench.harness.runs.metrics_file import (
     ColumnRecord,
     EmbedderRecord,
@@ -19,6 +20,8 @@ from stabench.metrics.resample import NAME as RESAMPLER
 
 SHARE = "ceiling_share"
 VERSIONS = ("stabench", "numpy", "scipy", "soundfile", "torch", "transformers", "jiwer")
+# Unknown words that a note names.
+MOST_WORDS = 5
 # Columns that are no metric of an embedding.
 DERIVED = {
     SHARE: ColumnRecord(label="Recall / ceiling", better="higher", unit="", digits=2, version=1),
@@ -119,7 +122,7 @@ def comparability(exam: Exam) -> list[str]:
         f"{package} embedders: numbers comparable only with each other, not with any paper's"
         for package in packages
     ]
-    return [*notes, *_warn_of_judges(exam)]
+    return [*notes, *_warn_of_judges(exam), *_warn_of_words(exam)]
 
 
 def _warn_of_judges(exam: Exam) -> Iterator[str]:
@@ -135,6 +138,22 @@ def _warn_of_judges(exam: Exam) -> Iterator[str]:
             f"not examined: the networks of {', '.join(unknown)}. Nothing shows that what they "
             f"hear is what is there; examine them with {command(exam.protocol)}"
         )
+
+
+def _warn_of_words(exam: Exam) -> Iterator[str]:
+    """Yield which words of the captions a judge with a closed vocabulary does not know."""
+    captions = {caption for item in exam.items.values() for caption in item.captions}
+    for net in exam.networks.values():
+        find = getattr(net.embedder, "find_unknown_words", None)
+        unknown = [words for caption in captions if (words := find([caption]))] if find else []
+        if unknown:
+            words = sorted(set().union(*unknown))
+            shown = ", ".join(words[:MOST_WORDS]) + (", ..." if words[MOST_WORDS:] else "")
+            yield (
+                f"{net.name} does not know {counted(len(words), 'word')} of the captions ({shown}) "
+                f"and takes them all for one; they are in {len(unknown)} of "
+                f"{counted(len(captions), 'caption')}, of which its scores say little"
+            )
 
 
 def command(protocol: Protocol) -> str:

@@ -10,8 +10,10 @@ from stabench.checkpoints.cache import cache_folder
 from stabench.harness import files, registry
 from stabench.harness.datasets.dataset import Clip, read_rows
 from stabench.harness.errors import MissingError, StabenchError
-from stabench.harness.runs import influence_file
+from stabench.harness.formatting import counted
+from stabench.harness.runs import influence_file, metrics_file
 from stabench.harness.runs.journal import Row
+from stabench.harness.runs.metrics_file import MetricsFile
 from stabench.harness.runs.run_folder import REFUSED, RunFolder, on_random_weights
 from stabench.harness.scoring.clip_table import NAME as CLIP_TABLE
 from stabench.harness.scoring.clip_table import clip_table
@@ -21,6 +23,7 @@ from stabench.harness.scoring.features import Network, Progress, Sounds, hear, n
 from stabench.harness.scoring.folders import REFERENCE, pair, read_items, sounds, wav_folder
 from stabench.harness.scoring.sanity import load_rows
 from stabench.harness.scoring.score_systems import Choice, Entrant, sheet
+from stabench.harness.stats.estimate import Estimate
 from stabench.harness.suites import protocols
 from stabench.harness.suites.metrics import Columns, load_metrics
 from stabench.harness.suites.suite import Metrics, SystemUse, check_reserved
@@ -48,11 +51,14 @@ def silent(_what: str, _done: int, _of: int) -> None:
     """Tell nobody of progress."""
 
 
-def score_run(run: Path, progress: Progress = silent, device: str = "cpu") -> Path:
+def score_run(
+    run: Path, progress: Progress = silent, device: str = "cpu", *, replace: bool = False
+) -> Path:
     """Score every system of a run and write its metrics.json; returns where.
 
     Clips that failed, were not run, or whose audio is broken are counted, never replaced. Raises
-    MissingError for weights that are not there, StabenchError for names that are not known.
+    MissingError for weights that are not there, StabenchError for names that are not known, and,
+    unless `replace`, where the scores that are there have a number which these lack.
     """
     folder = RunFolder.open(run)
     suite, metrics = folder.suite, folder.suite.metrics
@@ -71,7 +77,10 @@ def score_run(run: Path, progress: Progress = silent, device: str = "cpu") -> Pa
     choice = _read_choice(metrics, columns, suite.task)
     entrants = [_read_entrant(folder, use) for use in suite.systems]
     trials = {(row.system, row.clip): row for row in folder.rows() if not row.repeat}
-    return _write_scores(folder.metrics_path, exam, entrants, references, choice, progress, trials)
+    place = folder.metrics_path
+    return _write_scores(
+        place, exam, entrants, references, choice, progress, trials, replace=replace
+    )
 
 
 def check_networks(run: Path) -> None:
@@ -99,6 +108,7 @@ def score_folders(
     seed: int = 0,
     bootstrap: int = 1000,
     unpaired: bool = False,
+    replace: bool = False,
     hearing: Hearing = ON_CPU,
     progress: Progress = silent,
 ) -> Path:
@@ -106,8 +116,8 @@ def score_folders(
 
     Clips are paired by file stem, or as the CSV `captions` (columns id, caption, reference) says.
     A file that is missing or broken counts as failed. `sanity` None: all its rows. Raises
-    MissingError for a folder that is not there, StabenchError for a stem twice or a CSV without
-    its columns.
+    MissingError for a folder that is not there, StabenchError for a stem twice, a CSV without its
+    columns, and, unless `replace`, where scores in `out` have a number which these lack.
     """
     check_reserved(outputs)
     recordings = wav_folder("reference", Path(reference))
@@ -129,7 +139,8 @@ def score_folders(
     out.mkdir(parents=True, exist_ok=True)
     rows = load_task(DEFAULT).sanity if sanity is None else sanity
     choice = Choice(wanted.names, load_rows(rows), notes=pairs.notes)
-    return _write_scores(out / "metrics.json", exam, entrants, references, choice, progress)
+    place = out / metrics_file.NAME
+    return _write_scores(place, exam, entrants, references, choice, progress, replace=replace)
 
 
 def networks_of(protocol: Protocol, columns: Columns, hearing: Hearing) -> dict[str, Network]:
@@ -237,6 +248,8 @@ def _write_scores(
     choice: Choice,
     progress: Progress,
     trials: Mapping[tuple[str, str], Row] | None = None,
+    *,
+    replace: bool = False,
 ) -> Path:
     try:
         scores = sheet(exam, entrants, references, choice, progress)
@@ -244,6 +257,8 @@ def _write_scores(
         raise StabenchError(f"scoring: {error}") from error
     except FileNotFoundError as error:
         raise MissingError(f"scoring: {error}") from error
+    if not replace:
+        _check_nothing_lost(path, scores.content)
     table = clip_table(exam, scores.content.systems, trials or {}, load_task(choice.task))
     files.write_bytes(path.with_name(CLIP_TABLE), table)
     shares = influence_file.to_bytes(scores.influences)
@@ -251,3 +266,29 @@ def _write_scores(
     # Last: a new metrics.json never lies beside older tables.
     files.write_json(path, scores.content.model_dump(mode="json", by_alias=True))
     return path
+
+
+def _check_nothing_lost(path: Path, scores: MetricsFile) -> None:
+    """Raise StabenchError where the scores at `path` have a number that the new ones lack."""
+    try:
+        former = metrics_file.read(path.parent)
+    except StabenchError:
+        return  # nobody can read them any more
+    if former is None:
+        return
+    lost = {}
+    for kind in ("systems", "sanity"):
+        rows = getattr(scores, kind)
+        for name, row in getattr(former, kind).items():
+            cells = rows[name].cells if name in rows else {}
+            for column, cell in row.cells.items():
+                new = cells.get(column, Estimate.missing("not scored any more"))
+                if cell.value is not None and new.value is None:
+                    lost[f"{column} of {name}"] = new.reason
+    if lost:
+        first, reason = next(iter(lost.items()))
+        raise StabenchError(
+            f"'{path}' has {counted(len(lost), 'number')} that these scores lack (first: {first}: "
+            f"{reason}); nothing was written: mend that, score into another folder, or give "
+            "--replace"
+        )

@@ -31,6 +31,7 @@ from stabench.harness.scoring.sanity import (
 from stabench.harness.stats.bootstrap import ratio
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.tasks.task import DEFAULT, UNSTATED, load_task
+from stabench.metrics.levels import describe_levels
 from stabench.metrics.registry import WER
 
 # Columns without paired differences: their bias differs from system to system.
@@ -67,11 +68,12 @@ class Choice(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """One scored system: its part of metrics.json, and its answers for the pairs."""
+    """One scored system: its part of metrics.json, its answers for the pairs, and notes."""
 
     entrant: Entrant
     answers: Answers
     part: SystemRecord
+    notes: tuple[str, ...] = ()
 
 
 class Sheet(NamedTuple):
@@ -124,7 +126,12 @@ def sheet(
             failures=dict(broken),
         ),
         provenance=provenance(exam),
-        notes=(*choice.notes, *comparability(exam)),
+        notes=(
+            *choice.notes,
+            *comparability(exam),
+            *describe_levels("recordings", exam.references.levels.values()),
+            *(note for system in scored for note in system.notes),
+        ),
     )
     return Sheet(content, _collect_influences(exam, scored, choice.columns))
 
@@ -183,7 +190,8 @@ def _score_system(
         per_clip=dict(sorted(per_clip.items())),
         input_dependence=dependences(exam, exam.items, heard),
     )
-    return Scored(entrant, answers, part)
+    notes = tuple(describe_levels(entrant.label, heard.levels.values()))
+    return Scored(entrant, answers, part, notes)
 
 
 def _share_ceiling(exam: Exam, answers: Answers, ceiling: Answers) -> Estimate:

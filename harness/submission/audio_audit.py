@@ -13,13 +13,11 @@ from stabench.harness.scoring.input_dependence import permutation_p
 from stabench.harness.submission.findings import Finding, error, note, warning
 from stabench.harness.submission.schema import NAME, OutputCard
 from stabench.metrics.audio import Audio, mono
+from stabench.metrics.levels import CLIPPED, measure_level
 from stabench.metrics.resample import resample
 
 # Root mean square, about the mean, under which a sound is silence or a constant (-80 dBFS).
 QUIETEST = 1e-4
-FULL_SCALE = 0.999
-# Share of samples at full scale that is heard as distortion.
-CLIPPED = 0.01
 # Likeness to the recording from which an output may be, and surely is, a copy of it. Outputs of the
 # pocket's systems reach 0.06, copies under noise 10 dB below them 0.2 to 0.8; one that is stretched
 # in time escapes.
@@ -46,8 +44,8 @@ def check_levels(sounds: Mapping[str, Audio]) -> Iterator[Finding]:
         severe = len(quiet) > FEW * len(sounds)
         level = f"silence or a constant ({len(quiet)} of {len(sounds)} sounds)"
         yield (error if severe else warning)(f"audio/{clip}.wav", "samples", level)
-    shares = {clip: np.mean(np.abs(sound.samples) >= FULL_SCALE) for clip, sound in sounds.items()}
-    clipped = {clip: float(share) for clip, share in shares.items() if share > CLIPPED}
+    shares = {clip: measure_level(sound.samples).clipped for clip, sound in sounds.items()}
+    clipped = {clip: share for clip, share in shares.items() if share > CLIPPED}
     if clipped:
         worst = max(clipped, key=lambda clip: clipped[clip])
         message = f"{100 * clipped[worst]:.0f} % of the samples are at full scale or beyond "

@@ -24,6 +24,7 @@ from stabench.harness.submission.scorer import Scorer, Scores
 from stabench.harness.submission.sources import Sources, encode_json, invalid_fields
 
 AT_ONCE = "it does everything at once; a submission has a time of each phase"
+REPLAYED = "it plays back sounds that were made elsewhere; submit a run of what makes them"
 BLANK = "FILL IN"
 EXAMPLE = f"""\
 # What the results alone do not say. Replace every "{BLANK}"; what is
@@ -127,6 +128,7 @@ def _check(folder: RunFolder, packed: Sources) -> None:
         (on_random_weights(folder, use), "it ran on random weights; they have no quality"),
         (asked.phase != "all", "--phase represent makes no sound; run all phases"),
         (any(journal.JOINED in name for row in packed.rows for name in row.phase_ns), AT_ONCE),
+        (bool(packed.about.get("replays")), REPLAYED),
         (asked.limit is not None, f"--limit {asked.limit} left clips out; run the whole dataset"),
         (asked.speech is not None, "--speech replaced the suite's dataset; run without it"),
         (len(done) < record.dataset.n, f"{len(done)} of {record.dataset.n} clips ran; resume it"),

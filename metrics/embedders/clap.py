@@ -7,7 +7,7 @@ round trip through int16 is the caller's to make or to leave.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -183,6 +183,11 @@ class ClapEmbedder(NetworkEmbedder):
                 )
                 rows[indices] = output.pooler_output[: len(indices)].float().cpu().numpy()
         return rows
+
+    def find_unknown_words(self, captions: Iterable[str]) -> set[str]:
+        """Return the words that the tokenizer does not know; none of one that spells them."""
+        find = getattr(self.tokenizer, "find_unknown_words", None)
+        return find(captions) if find else set()
 
     def _build(self) -> None:
         from transformers import ClapModel

@@ -60,6 +60,17 @@ class WordTokenizer:
         # 0 is [PAD], which no word has.
         return WordBatch(ids, ids != 0)
 
+    def find_unknown_words(self, texts: Iterable[str]) -> set[str]:
+        """Return the words of some texts that all become one [UNK].
+
+        >>> WordTokenizer(["dog", "barks"]).find_unknown_words(["A dog barks!", "a cat"]) == {
+        ...     "a",
+        ...     "cat",
+        ... }
+        True
+        """
+        return {word for text in texts for word in split(text)} - self._ids.keys()
+
     def numbers(self, text: str) -> list[int]:
         """Word numbers of one text, at least one."""
         return [self._ids.get(word, 1) for word in split(text)] or [1]

@@ -51,6 +51,7 @@ def test_folders_are_scored_by_the_example(tmp_path: Path) -> None:
         *(sys.executable, str(EXAMPLES / "score_folders.py")),
         *(str(tmp_path / "reference"), str(tmp_path / "captions.csv")),
         f"star={run.path / 'audio' / 'star'}",
+        *("--protocol", "pocket"),
     ]
     done = subprocess.run(
         command,

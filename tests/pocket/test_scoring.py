@@ -91,7 +91,8 @@ def test_scores_of_folders_never_replace_earlier_ones(folders, tmp_path, monkeyp
     monkeypatch.setenv("STABENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     words = ["score", "--reference", folders / "half-reference", "--outputs"]
-    words += [f"same={folders / 'half-out'}", "--columns", "kl", "--no-sanity", "--threads", "1"]
+    words += [f"same={folders / 'half-out'}", "--columns", "kl", "--no-sanity"]
+    words += ["--protocol", "pocket", "--threads", "1"]
     for _ in range(2):
         monkeypatch.setattr(sys, "argv", ["stabench", *map(str, words)])
         assert main.main() == 0

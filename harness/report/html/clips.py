@@ -196,7 +196,7 @@ def _view_output(
     record = results.metrics.systems.get(system.name) if results.metrics else None
     measured = record.per_clip.get(clip, {}) if record and not system.random else {}
     # Warm-ups are not among the rows, failed repeats have no time.
-    timed = [] if results.untimed else [row for row in rows if row.ok]
+    timed = [row for row in rows if row.ok] if results.is_timed(system.name) else []
     times_ms = {}
     for phase in results.task.phases:
         if walls_ns := [row.phase_ns[phase.name] for row in timed if phase.name in row.phase_ns]:

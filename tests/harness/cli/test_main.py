@@ -97,6 +97,12 @@ FAULTS = {
     "score": (["score"], 2, "score takes RUN, or --reference DIR"),
     "score of a run": (["score", "latest", "--columns", "kl"], 2, "by the run's own suite"),
     "outputs": (["score", "--reference", ".", "--outputs", "x"], 2, "expected NAME=DIR"),
+    "folders without a protocol": (
+        ["score", "--reference", ".", "--outputs", "x=."],
+        2,
+        "give one of paper, pocket, stabench",
+    ),
+    "a run with a protocol": (["score", "latest", "--protocol", "paper"], 2, "the run's own suite"),
     "report": (["report", "none"], 3, "none"),
     "compare": (["compare", "none", "also-none"], 3, "'none' is not there"),
     "baseline": (["compare", "file", "file"], 2, "file"),
@@ -251,7 +257,8 @@ def test_a_folder_of_sounds_for_the_page_is_asked_for(stabench, suite, tmp_path:
 
 
 def test_folders_are_scored_by_name(stabench, tmp_path: Path) -> None:
-    done = stabench("score", "--reference", "none", "--outputs", "x=also-none", check=3)
+    words = ("--reference", "none", "--outputs", "x=also-none", "--protocol", "pocket")
+    done = stabench("score", *words, check=3)
     assert "none" in _said(done)
 
 

@@ -154,7 +154,7 @@ def test_a_metric_as_written_scores(stabench, tmp_path: Path) -> None:
     stabench("new", "metric", "bird")
     words = ("--reference", "reference", "--outputs", "same=same", "--outputs", "other=other")
     listeners = Path(__file__).parents[1] / "listeners.py"
-    words += ("--tagger-backend", f"{listeners}:Tagger", "--no-sanity")
+    words += ("--protocol", "pocket", "--tagger-backend", f"{listeners}:Tagger", "--no-sanity")
     stabench("score", *words, "--columns", "bird.py:METRIC", "--out", "out")
     systems = json.loads((tmp_path / "out/metrics.json").read_text())["systems"]
     values = {name: system["cells"]["bird"]["value"] for name, system in systems.items()}

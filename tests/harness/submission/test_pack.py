@@ -56,6 +56,12 @@ def test_every_number_is_that_of_the_run(submitted: Toy):
     assert claims.marks == ("the source is of no known commit",)
 
 
+def test_sounds_that_were_made_elsewhere_are_nothing_to_submit(run_copy: Toy):
+    edit(run_copy.run.path / "systems.json", lambda about: about[SYSTEM].update(replays=True))
+    with pytest.raises(StabenchError, match="plays back sounds that were made elsewhere"):
+        run_copy.submit()
+
+
 def test_outputs_are_of_measured_rows_that_finished():
     row = Row("s", "a", 0, False, "ok", 1, samples=8, rate_hz=16_000, audio_sha256="1" * 64)
     warm = replace(row, warmup=True, audio_sha256="2" * 64)
