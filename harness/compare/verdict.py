@@ -6,8 +6,7 @@ from math import log, log1p
 from typing import Literal, NamedTuple
 
 from stabench.harness.compare.paired import STANDARD, Change, Sampling
-
-ALPHA = 0.05
+from stabench.harness.stats.permutation import ALPHA
 
 Better = Literal["lower", "higher"]
 Word = Literal["improved", "regressed", "same", "inconclusive", "not measured"]

@@ -49,7 +49,7 @@ def latex(results: Results, table: Table) -> str:
     # The paper's table has the phases alone, without what follows from them.
     columns = tuple(column for column in table.columns if column.key not in DERIVED)
     short = table._replace(rows=rows, columns=columns)
-    judged = marks(short, (*results.paired, *results.paired_latencies))
+    judged = marks(short, (*results.judged, *results.judged_latencies))
     return to_latex(short, judged, about(results))
 
 

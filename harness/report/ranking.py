@@ -5,8 +5,9 @@ field (systems; oracles apart; sanity rows never) and the same number of clips t
 of a number's provenance in which the rows of one table can differ: FAD, FD and IS depend on it.
 
 A mark must not mislead. A column has none where a value lies beyond its ceiling (there a better
-figure is no better sound), where no paired difference tells any two systems apart, or where its
-network has random weights; a sentence under the table says so.
+figure is no better sound), where no paired difference tells any two systems apart, where its
+network has random weights, or where clips are few; a sentence under the table says so. Where the
+recordings themselves show that no order can be read, a sentence above the table says it.
 """
 
 from collections import defaultdict
@@ -17,8 +18,9 @@ from typing import NamedTuple
 from stabench.harness.formatting import decimals, figure, is_zero
 from stabench.harness.render.terminal import BOLD
 from stabench.harness.report.table import Row, Table
-from stabench.harness.runs.metrics_file import DifferenceRecord
+from stabench.harness.runs.metrics_file import DependenceRecord, DifferenceRecord
 from stabench.harness.stats.estimate import Estimate
+from stabench.harness.stats.permutation import ALPHA
 from stabench.harness.tasks.task import Column
 
 # Sanity rows of recordings or of a perfect generator: the best of them is a column's ceiling.
@@ -26,12 +28,20 @@ from stabench.harness.tasks.task import Column
 CEILINGS = ("ceiling", "floor", "other-half")
 # The column that is a share of a ceiling: its own is 1.
 SHARE = "ceiling_share"
+# The sanity row that sets two halves of the recordings against each other, where sets are compared.
+HALVES = "other-half"
+# Clips below which nothing is marked.
+LEAST = 20
 # Share of the clips that a row may lack and still be ranked.
 FEWER = 0.02
 PERCENT = f"{100 * FEWER:g} %"
 # The mark of a cell that is worse than the best.
 WORSE = "\N{DAGGER}"
 
+TEST = (
+    f"p at most {ALPHA:g} by sign flips, adjusted for the number of comparisons (Holm; quality and "
+    "times apart), and a 95 % interval without 0"
+)
 # Paired differences by (minuend, subtrahend, column).
 Known = Mapping[tuple[str, str, str], Estimate]
 
@@ -53,21 +63,26 @@ class Contest(NamedTuple):
 
 
 class Marks(NamedTuple):
-    """Marks by (system, column), and what they leave open, in sentences."""
+    """Marks by (system, column); sentences on what they leave open, and `doubts` of the whole."""
 
     cells: dict[tuple[str, str], Mark]
     open: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     def of(self, row: Row, column: str) -> Mark:
         """The mark of a cell; sanity rows have none, whatever they are called."""
         return Mark() if row.is_sanity else self.cells.get((row.system, column), Mark())
 
 
-def marks(table: Table, paired: Sequence[DifferenceRecord]) -> Marks:
-    """Return the best cells, and those whose paired difference from the best excludes 0.
+def marks(
+    table: Table,
+    paired: Sequence[DifferenceRecord],
+    recordings: Mapping[str, DependenceRecord] | None = None,
+) -> Marks:
+    """Return the best cells, and those that a paired test tells from the best.
 
-    `paired` are the differences of metrics.json and, for the latency columns, those of
-    harness/report/timing_sections.py.
+    `paired` are differences with adjusted p-values, of quality and of times (`Results.judged` and
+    `judged_latencies`); `recordings` tells by column whether recordings fit their own captions.
     """
     known = {(record.a, record.b, record.column): record.difference for record in paired}
     cells: dict[tuple[str, str], Mark] = {}
@@ -75,8 +90,15 @@ def marks(table: Table, paired: Sequence[DifferenceRecord]) -> Marks:
     unranked: dict[str, list[str]] = defaultdict(list)
     together: dict[str, list[str]] = defaultdict(list)
     beyond: list[str] = []
+    few: dict[int, list[str]] = defaultdict(list)
+    doubts = dict(_list_doubts(table, recordings or {}))
     for contest in _list_contests(table):
         label = contest.column.label
+        if (n := max(row.cells[contest.column.key].n for row in contest.ranked)) < LEAST:
+            few[n] += [] if label in few[n] else [label]
+            continue
+        if contest.column.key in doubts:
+            continue
         unranked[label] += [row.label for row in contest.unranked]
         # Beyond the ceiling a better figure is no better sound: the whole column gets no mark.
         if sentence := _name_beyond(contest, table):
@@ -93,11 +115,16 @@ def marks(table: Table, paired: Sequence[DifferenceRecord]) -> Marks:
             *beyond,
             *(f"{', '.join(c)} {'do' if c[1:] else 'does'} {end}" for end, c in together.items()),
             *_write_sentences(
-                untested, "Not tested", "there is no paired difference from the best"
+                untested, "Not tested", "there is no tested difference from the best"
             ),
             *_write_sentences(unranked, "Not ranked", f"over {PERCENT} fewer clips than others"),
+            *(
+                f"Not ranked: {', '.join(c)} ({n} clips, marks need {LEAST})."
+                for n, c in few.items()
+            ),
             *_name_unranked(table),
         ),
+        tuple(doubts.values()),
     )
 
 
@@ -109,8 +136,7 @@ def explain(table: Table, marks: Marks) -> tuple[str, ...]:
     oracle = any(row.paradigm in table.task.told for row in table.rows)
     return (
         f"{BOLD}: best of the systems with as many clips, to {PERCENT}{apart if oracle else ''}.",
-        f"{WORSE} worse than the best: the 95 % interval of the paired difference on the same "
-        "clips excludes 0 (not corrected for the number of comparisons).",
+        f"{WORSE} worse than the best on the same clips: {TEST}.",
     )
 
 
@@ -190,7 +216,7 @@ def _mark_rows(contest: Contest, known: Known) -> Iterator[tuple[tuple[str, str]
         yield (best.system, column.key), Mark(best=True)
     for row in others:
         minus = _find_difference(known, row.system, best.system, column.key)
-        worse = minus is not None and _sign(column) * _find_side(minus, column) > 0
+        worse = minus is not None and _sign(column) * find_side(minus, column) > 0
         # Two values that are printed alike must not be marked differently, unless a test says so.
         tied = _print_figure(row, column) == _print_figure(best, column)
         yield (row.system, column.key), Mark(best=tied and not worse, worse=worse)
@@ -208,14 +234,14 @@ def _list_untested(contest: Contest, known: Known) -> list[str]:
 
 
 def _are_all_tied(contest: Contest, known: Known) -> bool:
-    """Whether all were tested against the best, and no difference of any two excludes 0."""
+    """Whether all were tested against the best, and no test tells any two apart."""
     column, (best, *others) = contest.column, contest.ranked
     pairs = [
         (a, _find_difference(known, a.system, b.system, column.key))
         for a, b in combinations(contest.ranked, 2)
     ]
     return bool(others) and all(
-        not _find_side(minus, column) if minus else a is not best for a, minus in pairs
+        not find_side(minus, column) if minus else a is not best for a, minus in pairs
     )
 
 
@@ -223,38 +249,78 @@ def _describe_ties(contest: Contest, known: Known) -> str:
     """The end of a sentence: whom the column does not separate from the best; or nothing."""
     column, (best, *others) = contest.column, contest.ranked
     tests = [(row, _find_difference(known, row.system, best.system, column.key)) for row in others]
-    level = [
-        (row.label, minus.n) for row, minus in tests if minus and not _find_side(minus, column)
-    ]
+    level = [(row.label, minus.n) for row, minus in tests if minus and not find_side(minus, column)]
     if not level:
         return ""
     counts = sorted({n for _, n in level})
     n = " to ".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))
     if _are_all_tied(contest, known):
         return (
-            f"not separate {contest.who} at n = {n}: the interval of every paired difference "
-            "includes 0, no best is marked."
+            f"not separate {contest.who} at n = {n}: no paired difference has an adjusted p of at "
+            f"most {ALPHA:g}, no best is marked."
         )
     return f"not separate {best.label} from {', '.join(name for name, _ in level)} at n = {n}."
 
 
 def _find_difference(known: Known, row: str, other: str, column: str) -> Estimate | None:
-    """One minus the other, whichever way round it was measured; None without an interval."""
+    """One minus the other, whichever way round it was measured; None without a test."""
     if difference := known.get((row, other, column)):
-        return None if difference.low is None else difference
+        return None if difference.p_value is None else difference
     difference = known.get((other, row, column))
-    return None if difference is None or difference.low is None else difference.negated()
+    return None if difference is None or difference.p_value is None else difference.negated()
 
 
-def _find_side(minus: Estimate, column: Column) -> int:
-    """The side of 0 on which the whole interval lies (-1 or 1), 0 if on none but by rounding."""
-    if minus.low is None or minus.high is None:
+def find_side(minus: Estimate, column: Column) -> int:
+    """Return on which side of 0 a difference lies (-1 or 1), 0 where it is not told from 0.
+
+    Its p-value is adjusted for all that is tested with it; its interval must not hold 0 either.
+    """
+    if minus.low is None or minus.high is None or column.random or minus.n < LEAST:
+        return 0
+    if minus.p_value is None or minus.p_value > ALPHA:
         return 0
     # As the differences are printed: an end that is shown as 0 must not count as beyond 0.
     digits = max(column.digits, decimals([minus.high - minus.low], least_figures=1))
     if is_zero(minus.low, minus.high, digits):
         return 0
     return int(minus.low > 0) - int(minus.high < 0)
+
+
+def _list_doubts(
+    table: Table, recordings: Mapping[str, DependenceRecord]
+) -> Iterator[tuple[str, str]]:
+    """Yield columns from which no order can be read, each with a sentence that says why."""
+    for column in (column for column in table.columns if not column.random):
+        cells = [row.cells[column.key].value for row in table.systems]
+        values = [value for value in cells if value is not None]
+        p = recordings[column.key].p_value if column.key in recordings else None
+        if values and p is not None and p > ALPHA:
+            yield (
+                column.key,
+                f"{column.label}: no order can be read. Its network does not fit these sounds: it "
+                "finds that the recordings match their own captions no better than others' "
+                f"(permutation p {figure(p, 3)}).",
+            )
+            continue
+        apart = _find_halves(column, table)
+        # Every system is nearer to the recordings than the recordings are to each other.
+        if apart is not None and values and max(_sign(column) * v for v in values) < apart:
+            yield (
+                column.key,
+                f"{column.label}: no order can be read. Two halves of the recordings are further "
+                f"apart ({figure(apart, column.digits)}) than any system is from all of them; more "
+                "clips would tell.",
+            )
+
+
+def _find_halves(column: Column, table: Table) -> float | None:
+    """Return how far two halves of the recordings are apart in a column that compares sets."""
+    for row in table.rows:
+        if row.is_sanity and row.system == HALVES:
+            cell = row.cells[column.key]
+            # A distance of halves has a note that says so; the score of all recordings has none.
+            return cell.value if cell.reason else None
+    return None
 
 
 def _name_unranked(table: Table) -> Iterator[str]:

@@ -112,7 +112,9 @@ def page_of(results: Results, table: Table) -> Page:
     captions = {clip.id: clip.caption for clip in clips if clip.caption}
     sections = (
         describe_results(table, find_marks(results, table)),
-        describe_differences(results.paired, table),
+        # Before the verdicts: what they rest on.
+        Section("notes", "Notes", points=warnings) if warnings else None,
+        describe_differences(results.judged, table),
         describe_dependence(metrics, table) if metrics else None,
         describe_latencies(results, table),
         describe_shares(results, table),
@@ -120,7 +122,6 @@ def page_of(results: Results, table: Table) -> Page:
         describe_costs(results, table),
         describe_extremes(metrics, captions, results.random_systems) if metrics else None,
         describe_failures(metrics, table) if metrics else None,
-        Section("notes", "Notes", points=warnings) if warnings else None,
         *describe_method(results),
     )
     return Page(_make_title(results), lead(results), tuple(filter(None, sections)))
@@ -133,8 +134,9 @@ def _make_title(results: Results) -> str:
 
 
 def find_marks(results: Results, table: Table) -> Marks:
-    """Return the marks of the table's cells, by all paired differences."""
-    return marks(table, (*results.paired, *results.paired_latencies))
+    """Return the marks of the table's cells, by all paired differences and the recordings."""
+    recordings = results.metrics.references.input_dependence if results.metrics else {}
+    return marks(table, (*results.judged, *results.judged_latencies), recordings)
 
 
 def to_csv(table: Table) -> str:

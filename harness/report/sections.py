@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from math import isfinite, nan
 from typing import NamedTuple
 
-from stabench.harness.formatting import NOTHING, decimals, figure, interval, is_zero
+from stabench.harness.formatting import NOTHING, decimals, figure, interval
 from stabench.harness.render.page import Grid, Head, Line, Printed, Section
-from stabench.harness.report.ranking import WORSE, Mark, Marks, legend
+from stabench.harness.report.ranking import LEAST, TEST, WORSE, Mark, Marks, find_side, legend
 from stabench.harness.report.table import CAVEAT, DOUBTFUL, FITS, Fit, Row, Table, value_text
 from stabench.harness.runs.metrics_file import (
     DependenceRecord,
@@ -59,6 +59,7 @@ def describe_results(table: Table, marks: Marks) -> Section:
             cells = (Printed(label, name), Printed(f"{row.n}{planned}"), *numbers)
             lines.append(Line(cells, quiet=row.is_sanity))
     text = (
+        *marks.doubts,
         "Each value with its 95 % interval over clips; times are mean ± standard deviation, with "
         "the interval of the mean. ↓ lower is better, ↑ higher is better; "
         f"{NOTHING} not measured, see below.",
@@ -184,8 +185,8 @@ def describe_differences(paired: Sequence[DifferenceRecord], table: Table) -> Se
     ]
     text = (
         "The first system minus the second, on the clips that both have; the same resamples of "
-        "clips serve both. ✓ the first is better, ✗ it is worse: the interval excludes 0. The "
-        "intervals are not widened for their number.",
+        f"clips serve both. ✓ the first is better, ✗ it is worse: {TEST}; no mark below {LEAST} "
+        "clips.",
         *_explain_propagation(table, pairs, columns),
     )
     return Section("differences", "Paired differences", text, Grid(tuple(heads), tuple(lines)))
@@ -244,17 +245,9 @@ def _sign(value: float, column: Column) -> str:
 
 
 def judge(number: Estimate, column: Column) -> str:
-    """Return a tick when the first system is better, a cross when it is worse, "" when open.
-
-    Networks with random weights judge nothing.
-    """
-    if number.low is None or number.high is None or number.low <= 0 <= number.high:
-        return ""
-    if column.random:
-        return ""
-    if is_zero(number.low, number.high, column.digits):
-        return ""
-    return "✓" if (number.low > 0) == (column.better == "higher") else "✗"
+    """Return a tick when the first system is better, a cross when it is worse, "" when open."""
+    side = find_side(number, column)
+    return ("✓" if (side > 0) == (column.better == "higher") else "✗") if side else ""
 
 
 def _explain_propagation(

@@ -25,6 +25,8 @@ def summarize(results: Results, table: Table, marks: Marks) -> Page:
     if results.run:
         title = results.run.suite.title or results.run.suite.name
     findings = (
+        *marks.doubts,
+        *notes(results)[:MOST_NOTES],
         *(f"{CAVEAT} {row.label}: {row.caveat}" for row in table.systems if row.caveat),
         *_compare_paradigms(results, table),
         *_explain_propagation(results, table),
@@ -34,7 +36,6 @@ def summarize(results: Results, table: Table, marks: Marks) -> Page:
             for row in table.systems
             if row.failed
         ),
-        *notes(results)[:MOST_NOTES],
     )
     folder = results.folder
     following = (
@@ -120,7 +121,7 @@ def _compare_quality(results: Results, table: Table, first: Row, second: Row) ->
     if "" in ahead:
         parts.append(f"not separated: {', '.join(ahead[''])}")
     if parts:
-        yield f"{'; '.join(parts)} (paired on the same clips, 95 % intervals)."
+        yield f"{'; '.join(parts)} (paired on the same clips, p adjusted)."
 
 
 def _find_ahead(results: Results, table: Table, a: Row, b: Row) -> dict[str, list[str]]:
@@ -128,9 +129,9 @@ def _find_ahead(results: Results, table: Table, a: Row, b: Row) -> dict[str, lis
 
     By the ticks and crosses of the table of paired differences.
     """
-    columns = {column.key: column for column in list_compared(results.paired, table)}
+    columns = {column.key: column for column in list_compared(results.judged, table)}
     ahead: dict[str, list[str]] = {}
-    for record in results.paired:
+    for record in results.judged:
         column = columns.get(record.column)
         if {record.a, record.b} != {a.system, b.system} or column is None:
             continue

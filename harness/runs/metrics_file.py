@@ -175,12 +175,15 @@ class ReferencesRecord(Strict):
     """How many recordings were heard, their rows of embeddings, and why others were not.
 
     `audio_sha256` is of the recordings and of which clip each belongs to, null without any.
+    `input_dependence` tests, by column, whether recordings fit their own captions: to a network
+    that fits the sounds they do.
     """
 
     n: int
     audio_sha256: str | None
     frames: dict[str, int]
     failures: dict[str, str]
+    input_dependence: dict[str, DependenceRecord] = Field({})
 
 
 class ProtocolRecord(Strict):

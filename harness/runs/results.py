@@ -26,6 +26,7 @@ from stabench.harness.runs.run_folder import RunFolder, on_random_weights
 from stabench.harness.stats.bootstrap import block_length, draw_blocks, ratio, tails
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.stats.latency import Latency
+from stabench.harness.stats.permutation import adjusted, sign_flip
 from stabench.harness.suites.suite import RunSettings, SystemUse
 from stabench.harness.tasks.task import DEFAULT, REAL_TIME, TOTAL, Column, Task, load_task
 
@@ -226,6 +227,16 @@ class Results:
         return tuple(record for record in records if not {record.a, record.b} & self.random_systems)
 
     @cached_property
+    def judged(self) -> tuple[DifferenceRecord, ...]:
+        """Paired differences of quality, p-values adjusted over all of them (Holm)."""
+        return _adjust(self.paired)
+
+    @cached_property
+    def judged_latencies(self) -> tuple[DifferenceRecord, ...]:
+        """Those of times, which are a family of their own."""
+        return _adjust(self.paired_latencies)
+
+    @cached_property
     def random_systems(self) -> frozenset[str]:
         """Names of the systems that ran on random weights."""
         if self.run is None:
@@ -293,11 +304,26 @@ def clip_times(rows: Iterable[Row], read: Read) -> dict[str, float]:
 def _measure_difference(
     a: str, b: str, column: str, minus: np.ndarray, settings: RunSettings
 ) -> DifferenceRecord:
-    """Return the mean of the differences `minus` [N] with its interval."""
+    """Return the mean of the differences `minus` [N] with its interval and p-value."""
     n, resamples = len(minus), _resample(minus, settings)
     low, high = np.quantile(resamples.counts @ minus / n, tails(resamples.units))
-    difference = Estimate(float(minus.mean()), float(low), float(high), n)
+    # Clips of one block turn their signs together, as they are drawn together.
+    blocks = np.add.reduceat(minus, np.arange(0, n, block_length(minus))) / n
+    p = sign_flip(blocks, seed=settings.seed).p_value
+    difference = Estimate(float(minus.mean()), float(low), float(high), n, p_value=p)
     return DifferenceRecord(a=a, b=b, column=column, difference=difference)
+
+
+def _adjust(records: tuple[DifferenceRecord, ...]) -> tuple[DifferenceRecord, ...]:
+    """Return the records with p-values that are adjusted over all that have one (Holm)."""
+    tested = [record for record in records if record.difference.p_value is not None]
+    ps = iter(adjusted([record.difference.p_value or 1.0 for record in tested]))
+    return tuple(
+        record
+        if record.difference.p_value is None
+        else record.model_copy(update={"difference": record.difference._replace(p_value=next(ps))})
+        for record in records
+    )
 
 
 class _Resamples(NamedTuple):

@@ -16,6 +16,7 @@ from stabench.harness.scoring.measure import measure, measure_outside
 from stabench.harness.stats import bootstrap
 from stabench.harness.stats.bootstrap import Statistic, ratio, shares
 from stabench.harness.stats.estimate import Estimate
+from stabench.harness.stats.permutation import sign_flip
 from stabench.metrics.contract import Features
 from stabench.metrics.protocol import ROLES
 from stabench.metrics.registry import Metric
@@ -111,7 +112,7 @@ class Answers:
         return None if measured.per_clip or measured.ratio else measured.statistic.shares
 
     def minus(self, other: "Answers", column: str) -> Estimate:
-        """Return this minus the other, over the clips that both have."""
+        """Return this minus the other, over the clips that both have, with its p-value."""
         clips = sorted({*self.clips(column)} & {*other.clips(column)})
         if reason := self._lack(column, clips):
             return Estimate.missing(reason, len(clips))
@@ -119,7 +120,12 @@ class Answers:
             mine, theirs = (answers.measured(column, clips).statistic for answers in (self, other))
         except NotMeasurable as error:
             return Estimate.missing(str(error), len(clips))
-        return bootstrap.interval(bootstrap.difference(mine, theirs), self._exam.draws)
+        difference = bootstrap.difference(mine, theirs)
+        members = [self._exam.groups.clips[clip] for clip in clips]
+        weights = np.bincount(members, minlength=self._exam.groups.count) / len(clips)
+        # What each group adds to the difference: its share of it, and its share in it.
+        test = sign_flip(difference.shares + difference.value * weights, seed=self._exam.seed)
+        return bootstrap.interval(difference, self._exam.draws)._replace(p_value=test.p_value)
 
     def frames(self) -> dict[str, int]:
         """Return how many rows of embeddings each network gave for these sounds."""

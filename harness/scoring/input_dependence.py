@@ -118,6 +118,16 @@ def dependences(exam: Exam, items: Mapping[str, Item], heard: Heard) -> dict[str
     return tests
 
 
+def recordings_dependence(exam: Exam) -> dict[str, DependenceRecord]:
+    """Return whether recordings fit their own captions better than others', by column.
+
+    Where they do not, it is the network that does not fit the sounds. A recording's KL to itself
+    is 0 whatever the network hears, so that column tells nothing.
+    """
+    tests = dependences(exam, exam.probes, exam.references)
+    return {column: test for column, test in tests.items() if column != "kl"}
+
+
 def fit_tables(exam: Exam, items: Mapping[str, Item], heard: Heard) -> dict[str, Fits]:
     """Return every output against every clip, by metric: the diagonal is the metric's own.
 
@@ -130,7 +140,9 @@ def fit_tables(exam: Exam, items: Mapping[str, Item], heard: Heard) -> dict[str,
             places = np.linspace(0, len(clips) - 1, min(len(clips), MOST)).round().astype(int)
             clips = [clips[place] for place in places]
             chosen = [items[clip] for clip in clips]
-            groups = np.array([exam.groups.clips[clip] for clip in clips])
+            # The clips of a sanity row are the recordings themselves.
+            numbers = exam.groups.clips if items is exam.items else exam.groups.recordings
+            groups = np.array([numbers[clip] for clip in clips])
             # A number for each content, the same for the same; their order means nothing.
             known: dict[frozenset[str], int] = {}
             contents = np.array(

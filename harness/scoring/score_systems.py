@@ -19,7 +19,7 @@ from stabench.harness.runs.metrics_file import (
 from stabench.harness.scoring.evaluation_set import Exam
 from stabench.harness.scoring.evaluator import Answers
 from stabench.harness.scoring.features import Progress, Sounds, hear
-from stabench.harness.scoring.input_dependence import dependences
+from stabench.harness.scoring.input_dependence import dependences, recordings_dependence
 from stabench.harness.scoring.provenance import SHARE, columns_about, comparability, provenance
 from stabench.harness.scoring.sanity import (
     CEILING,
@@ -124,6 +124,7 @@ def sheet(
             ),
             frames=Answers(exam, exam.probes, exam.references).frames(),
             failures=dict(broken),
+            input_dependence=recordings_dependence(exam),
         ),
         provenance=provenance(exam),
         notes=(

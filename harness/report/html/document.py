@@ -214,7 +214,7 @@ def _load_page() -> "Environment":
 
 def _describe_charts(results: Results, table: Table) -> dict[str, Any]:
     """Return what the template draws its charts from, and by which it lets the reader choose."""
-    charts, separated = draw_charts(results, table), count_separated(results.paired, table)
+    charts, separated = draw_charts(results, table), count_separated(results.judged, table)
     pairs = {(record.a, record.b) for record in results.paired}
     return {
         "charts": charts,

@@ -266,7 +266,7 @@ def test_a_heading_is_not_folded_where_there_is_room():
 
 
 def test_without_styles_what_is_bold_stands_in_stars():
-    rows = [Row(name, name, "cascade", 9, 0, {"kl": _kl(value)}) for name, value in VALUES]
+    rows = [Row(name, name, "cascade", 20, 0, {"kl": _kl(value)}) for name, value in VALUES]
     found = Table((Column("kl", "KL", "", "lower", 2, "quality"),), rows, TASK)
     shown = Page("", "", (sections.describe_results(found, marks(found, [])),))
     plainly = printed(shown, 80)
@@ -285,7 +285,7 @@ VALUES = (("a", 1.0), ("b", 2.0))
 
 
 def _kl(value: float) -> Estimate:
-    return Estimate(value, n=9)
+    return Estimate(value, n=20)
 
 
 def test_columns_without_numbers_are_left_to_the_points(run):
@@ -321,7 +321,7 @@ def test_quiet_lines_without_a_number_are_left_out():
     ],
 )
 def test_a_difference_is_judged_by_its_interval_and_direction(low, high, better, verdict):
-    number = Estimate((low + high) / 2, low, high, 20)
+    number = Estimate((low + high) / 2, low, high, 20, p_value=0.01)
     column = Column("kl", "KL", "", better, 2, "quality")
     assert sections.judge(number, column) == verdict
 
@@ -329,7 +329,7 @@ def test_a_difference_is_judged_by_its_interval_and_direction(low, high, better,
 def test_a_narrow_difference_is_printed_with_the_digits_that_tell_it_from_0(run):
     results = Results.read(run)
     narrow = results.paired[0].model_copy(
-        update={"column": "kl", "difference": Estimate(0.002, 0.001, 0.003, 24)}
+        update={"column": "kl", "difference": Estimate(0.002, 0.001, 0.003, 24, p_value=0.01)}
     )
     (line,) = sections.describe_differences([narrow], tabulate(results)).grid.lines
     assert line.cells[2] == Printed("+0.002 ✗", "[0.001, 0.003]", strong=True)

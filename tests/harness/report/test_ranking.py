@@ -4,7 +4,7 @@ import pytest
 
 from stabench.harness.report.ranking import CEILINGS, SHARE, Mark, legend, marks
 from stabench.harness.report.table import Row, Table
-from stabench.harness.runs.metrics_file import DifferenceRecord
+from stabench.harness.runs.metrics_file import DependenceRecord, DifferenceRecord
 from stabench.harness.scoring.provenance import SHARE as SHARE_COLUMN
 from stabench.harness.scoring.sanity import CEILING, FLOOR
 from stabench.harness.stats.estimate import Estimate
@@ -36,9 +36,14 @@ def table(*rows: Row) -> Table:
     return Table((FAD, CLAP), list(rows), TASK)
 
 
-def minus(a: str, b: str, column: str, low: float | None, high: float | None) -> DifferenceRecord:
-    value = None if low is None or high is None else (low + high) / 2
-    difference = Estimate(value, low, high, 100)
+def minus(
+    a: str, b: str, column: str, low: float | None, high: float | None, p: float | None = None
+) -> DifferenceRecord:
+    """A difference with its interval; `p` is as that says unless it is given."""
+    if low is None or high is None:
+        return DifferenceRecord(a=a, b=b, column=column, difference=Estimate(None, n=100))
+    p = p or (0.5 if low <= 0 <= high else 0.01)
+    difference = Estimate((low + high) / 2, low, high, 100, p_value=p)
     return DifferenceRecord(a=a, b=b, column=column, difference=difference)
 
 
@@ -102,7 +107,7 @@ def test_fewer_clips_are_not_ranked_and_no_test_is_said_to_be_none():
     assert found.of(rows.rows[0], "fad").best
     assert found.of(rows.rows[2], "fad") == Mark()
     assert found.open == (
-        "Not tested: CLAP of A (there is no paired difference from the best).",
+        "Not tested: CLAP of A (there is no tested difference from the best).",
         "Not ranked: FAD, CLAP of C (over 2 % fewer clips than others).",
     )
 
@@ -121,7 +126,7 @@ def test_the_legend_says_what_marks_mean_and_is_empty_without_any():
     said = " ".join(legend(rows, found))
     assert said.startswith("Bold: best of the systems")
     assert "oracle" not in said
-    assert "excludes 0" in said
+    assert "p at most 0.05 by sign flips, adjusted for the number of comparisons" in said
     assert legend(table(), marks(table(), [])) == ()
 
 
@@ -181,11 +186,53 @@ def test_only_known_good_sounds_of_as_many_clips_are_a_ceiling():
 
 
 def test_the_distance_of_two_halves_is_no_ceiling_but_the_recordings_own_figures_are():
-    halves = sanity("other-half", 9.0, 0.35, reason="50 clips against 50")
+    halves = sanity("other-half", 2.5, 0.35, reason="50 clips against 50")
     rows = table(row("a", 2.0, 0.4), row("b", 3.0, 0.3), halves)
     found = marks(rows, [])
     assert found.of(rows.rows[0], "fad").best
     assert not found.of(rows.rows[0], "clap").best
+
+
+def test_where_two_halves_are_further_apart_than_any_system_no_order_is_read():
+    halves = sanity("other-half", 3.01, 0.9, reason="5 clips against 5")
+    rows = table(row("a", 2.0, 0.4), row("b", 3.0, 0.3), halves)
+    found = marks(rows, [minus("b", "a", "fad", 0.5, 1.5)])
+    assert not any(column == "fad" for _, column in found.cells)
+    assert found.doubts == (
+        "FAD: no order can be read. Two halves of the recordings are further apart (3.01) than any "
+        "system is from all of them; more clips would tell.",
+    )
+    # The recordings' own score has no note: it is no distance.
+    assert marks(table(*rows.rows[:2], sanity("other-half", 9.0, 0.1)), []).doubts == ()
+
+
+@pytest.mark.parametrize(
+    ("p", "doubted"), [(0.2, True), (0.051, True), (0.05, False), (None, False)]
+)
+def test_where_the_recordings_do_not_match_their_captions_no_order_is_read(p, doubted):
+    rows = table(row("a", 2.0, 0.4), row("b", 3.0, 0.3))
+    recordings = {"clap": DependenceRecord(own=0.1, others=0.1, p_value=p, n=100)}
+    found = marks(rows, [minus("b", "a", "clap", -0.2, -0.1)], recordings)
+    assert any(column == "clap" for _, column in found.cells) is not doubted
+    assert any("CLAP: no order can be read" in doubt for doubt in found.doubts) is doubted
+
+
+def test_a_test_decides_and_not_the_interval_alone():
+    rows = table(row("a", 2.0, 0.4), row("b", 3.0, 0.3))
+    for p, low, worse in ((0.05, 0.5, True), (0.06, 0.5, False), (0.01, -0.5, False)):
+        found = marks(rows, [minus("b", "a", "fad", low, 1.5, p)])
+        assert found.of(rows.rows[1], "fad").worse is worse
+
+
+@pytest.mark.parametrize(("n", "marked"), [(20, True), (19, False), (12, False)])
+def test_few_clips_give_no_marks_and_a_sentence(n, marked):
+    rows = table(row("a", 2.0, 0.4, n=n), row("b", 3.0, 0.3, n=n))
+    record = minus("b", "a", "fad", 0.5, 1.5)
+    record = record.model_copy(update={"difference": record.difference._replace(n=n)})
+    found = marks(rows, [record])
+    assert bool(found.cells) is marked
+    lines = [line for line in found.open if "marks need 20" in line]
+    assert lines == ([] if marked else [f"Not ranked: FAD, CLAP ({n} clips, marks need 20)."])
 
 
 def test_a_share_of_the_ceiling_above_1_is_beyond_it():
@@ -204,8 +251,8 @@ def test_a_column_that_separates_no_systems_has_no_best_and_says_so():
     found = marks(rows, paired)
     assert not any(mark.best or mark.worse for (_, c), mark in found.cells.items() if c == "fad")
     assert found.open[0] == (
-        "FAD does not separate these systems at n = 100: the interval of every paired difference "
-        "includes 0, no best is marked."
+        "FAD does not separate these systems at n = 100: no paired difference has an adjusted p of "
+        "at most 0.05, no best is marked."
     )
     apart = marks(rows, [*paired[:2], minus("b", "c", "fad", -2.0, -0.1)])
     assert apart.of(rows.rows[0], "fad").best
@@ -213,7 +260,7 @@ def test_a_column_that_separates_no_systems_has_no_best_and_says_so():
     untested = marks(rows, paired[:1])
     assert untested.of(rows.rows[0], "fad").best
     assert "FAD does not separate A from B at n = 100." in untested.open
-    assert "Not tested: FAD of C (there is no paired difference from the best)." in untested.open
+    assert "Not tested: FAD of C (there is no tested difference from the best)." in untested.open
 
 
 def test_columns_alike_share_a_sentence_and_oracles_have_their_own():

@@ -58,14 +58,15 @@ def test_the_table_has_every_measured_number_and_fits_100_columns(scored: Path) 
             assert value is None or figure(value, column.digits) in text
 
 
-def test_the_findings_say_who_is_ahead_by_the_paired_intervals(scored: Path) -> None:
+def test_the_findings_say_who_is_ahead_by_the_paired_tests(scored: Path) -> None:
     results, table, page = _read(scored)
     findings = page.section("findings").points
     ratio = results.latency_ratio("cascade", "star", "represent")
     assert ratio.value is not None
-    assert findings[0].startswith(
-        f"Processing of Whisper + tones takes {figure(ratio.value, 2)} times as long as"
-    )
+    # What keeps a column from being read comes first: the toy CLAP knows no tones.
+    assert findings[0].startswith("CLAP: no order can be read.")
+    first = f"Processing of Whisper + tones takes {figure(ratio.value, 2)} times as long as"
+    assert any(text.startswith(first) for text in findings)
     [quality] = (text for text in findings if "is ahead in" in text and "paired" in text)
     for record in results.paired:
         if {record.a, record.b} == {"cascade", "star"} and record.difference.low is not None:

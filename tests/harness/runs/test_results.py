@@ -15,7 +15,10 @@ from stabench.harness.runs import journal
 from stabench.harness.runs import results as module
 from stabench.harness.runs.journal import Row, to_json
 from stabench.harness.runs.results import Read, Results, clip_times, list_timings
+from stabench.harness.scoring.score import score_run
+from stabench.harness.stats.bootstrap import block_length
 from stabench.harness.stats.latency import Latency
+from stabench.harness.stats.permutation import adjusted, sign_flip
 from stabench.harness.tasks.task import DEFAULT, load_task
 from tests.harness.fake_run import FakeRun
 
@@ -191,3 +194,32 @@ def test_a_latency_is_one_object_however_often_it_is_asked_for(results):
     assert results.paired_latencies is results.paired_latencies
     assert results.latency("a", "represent") is not results.latency("a", "generate")
     assert results.latency("nobody", "represent").n == 0
+
+
+def test_p_values_of_differences_are_those_of_sign_flips_adjusted_by_holm(results):
+    """Times of one family; the smallest of m p-values is multiplied by m."""
+    raw = [record.difference.p_value for record in results.paired_latencies]
+    judged = [record.difference.p_value for record in results.judged_latencies]
+    assert judged == adjusted(raw)
+    assert min(judged) == pytest.approx(len(raw) * min(raw), rel=1e-9) or min(judged) == 1
+    first = results.paired_latencies[0]
+    times = [clip_times(results.timed(name), read("represent")) for name in (first.a, first.b)]
+    minus = np.array([times[0][clip] - times[1][clip] for clip in times[0] if clip in times[1]])
+    # The clips of this journal are independent: every clip is a block of its own.
+    assert block_length(minus) == 1
+    assert first.difference.p_value == sign_flip(minus, seed=results.run.suite.run.seed).p_value
+
+
+def test_quality_is_a_family_of_its_own(tmp_path):
+    made = FakeRun(tmp_path, systems=SYSTEMS, deaf=("be",)).make()
+    score_run(made.path)
+    scored = Results.read(made.path)
+    raw = [record.difference.p_value for record in scored.paired]
+    assert [p for p in raw if p is not None]
+    known = [p for p in raw if p is not None]
+    assert [record.difference.p_value for record in scored.judged if record.difference.p_value] == (
+        adjusted(known)
+    )
+    # A column without a difference has no test.
+    for record in scored.paired:
+        assert (record.difference.p_value is None) is (record.difference.value is None)

@@ -37,7 +37,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, dict[st
 
 
 def score(folder: RunFolder) -> dict[str, Any]:
-    return json.loads(score_run(folder.path).read_text())
+    return json.loads(score_run(folder.path, replace=True).read_text())
 
 
 def heard(path: Path, listener: Listener) -> Any:

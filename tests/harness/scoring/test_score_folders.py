@@ -44,6 +44,7 @@ def score(tmp_path: Path, **given: Any) -> dict[str, Any]:
         "out": tmp_path / "out",
         "protocol": protocols.load("pocket", EMBEDDERS),
         "bootstrap": 60,
+        "replace": True,
     } | given
     return json.loads(score_folders(**asked).read_text())
 

@@ -172,7 +172,7 @@ def test_intervals_stand_in_the_text_and_in_the_hover(folder, page):
 def test_the_best_is_said_empty_cells_have_no_number_and_sanity_rows_recede(tmp_path):
     systems = (("a", "cascade", "A"), ("b", "end-to-end", "B"))
     sanity = {"metrics": {"sanity": ["other-half", "noise"]}}
-    folder = made(tmp_path, n=12, systems=systems, deaf=("b",), **sanity)
+    folder = made(tmp_path, n=20, systems=systems, deaf=("b",), **sanity)
     page = parsed(html(folder.path, sound_mb=0))
     results = page.one("table", id="results-table")
     cells = [e for e in results.all("td") if "title" in e.attributes]

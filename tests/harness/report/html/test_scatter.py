@@ -124,7 +124,8 @@ def test_of_very_many_systems_the_labels_of_each_side_are_apart():
 
 
 def minus(a: str, b: str, column: str, low: float, high: float) -> DifferenceRecord:
-    difference = Estimate((low + high) / 2, low, high, 20)
+    p = 0.5 if low <= 0 <= high else 0.01
+    difference = Estimate((low + high) / 2, low, high, 20, p_value=p)
     return DifferenceRecord(a=a, b=b, column=column, difference=difference)
 
 

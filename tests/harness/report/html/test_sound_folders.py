@@ -135,7 +135,7 @@ def test_speech_is_taken_by_its_name_and_not_through_links_that_lead_out(copy, r
 
 
 def test_sets_have_their_outputs_and_no_recordings(copy):
-    score(copy, unpaired=True)
+    score(copy, unpaired=True, replace=True)
     sounding, said = heard(copy, copy / "outputs", copy / "reference")
     assert "reference" not in sounding
     assert "Folder reference is not used: neither outputs nor recordings" in said
