@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from stabench.checkpoints.cache import cache_folder
 from stabench.harness import environment, registry
 from stabench.harness.errors import StabenchError
 from stabench.harness.formatting import NOTHING, figure
@@ -57,7 +58,8 @@ def examine(runs: Path) -> list[Finding]:
         Finding(None, "processor", f"{environment.cpu_model()}, {cores}{load}"),
         *_check_registered(),
         *_check_weights(),
-        _check_writable(runs),
+        _check_writable("run folders", runs, "use --out DIR"),
+        _check_cache(),
     ]
 
 
@@ -121,13 +123,21 @@ def _check_weights() -> Iterator[Finding]:
                 yield Finding(bool(sizes), "weights", text)
 
 
-def _check_writable(runs: Path) -> Finding:
-    place = next(path for path in (runs, *runs.absolute().parents) if path.is_dir())
+def _check_writable(what: str, folder: Path, advice: str) -> Finding:
+    """Return whether a folder, or the nearest that is there above it, can be written."""
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
         with tempfile.TemporaryFile(dir=place):
-            return Finding(True, "run folders", f"'{runs}' can be written")
+            return Finding(True, what, f"'{folder}' can be written")
     except OSError as error:
-        return Finding(False, "run folders", f"'{runs}': {error.strerror}; use --out DIR")
+        return Finding(False, what, f"'{folder}': {error.strerror}; {advice}")
+
+
+def _check_cache() -> Finding:
+    try:
+        return _check_writable("cache", cache_folder(), "set STABENCH_CACHE to another folder")
+    except OSError as error:
+        return Finding(False, "cache", str(error.strerror))
 
 
 class Verdicts(NamedTuple):

@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from stabench.checkpoints.cache import cache_folder
 from stabench.harness.cli import compare_commands as verdicts
 from stabench.harness.cli import extend_commands, options
 from stabench.harness.cli import leaderboard_commands as board
@@ -355,11 +356,21 @@ def _explain_ending(error: BaseException) -> tuple[str, int]:
         return "", CLOSED if closed else int(error.code or 0)
     if isinstance(error, OSError) and error.errno is not None:
         place = f" '{error.filename}'" if error.filename else ""
-        hint = "; free some space and start it again, a run with --resume"
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return f"cannot read or write{place}: {error.strerror}{hint if full else ''}", 2
+        hint = ""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            hint = "; free some space and start it again, a run with --resume"
+        elif error.filename and _is_in_cache(Path(os.fsdecode(error.filename))):
+            hint = "; set STABENCH_CACHE to a folder that can be written"
+        return f"cannot read or write{place}: {error.strerror}{hint}", 2
     kind = type(error).__name__
     return f"internal fault: {kind}: {error}; run again with --debug for the place", INTERNAL
+
+
+def _is_in_cache(path: Path) -> bool:
+    try:
+        return path.is_relative_to(cache_folder())
+    except OSError:  # there is none
+        return False
 
 
 if __name__ == "__main__":
