@@ -55,7 +55,9 @@ def read_csv(path: Path, needs: Sequence[str], *, keep_flawed: bool = False) -> 
     kept with its flaw: `cells` are then those that are there, "" for the rest. Raises StabenchError
     too for whatever else is no such table, MissingError without the file.
     """
-    records = _read_records(path)
+    records = (
+        (line, fields) for line, fields in _read_records(path) if any(map(str.strip, fields))
+    )
     _, header = next(records, (1, []))
     columns = [name.strip() for name in header]
     # Spreadsheets leave columns without a name and without a cell.
@@ -64,13 +66,13 @@ def read_csv(path: Path, needs: Sequence[str], *, keep_flawed: bool = False) -> 
     _check_columns(path, columns, needs)
     rows = []
     for line, fields in records:
-        if not any(field.strip() for field in fields):
-            continue
         flaw = _explain_flaw(fields, columns, len(header))
         if flaw and not keep_flawed:
             raise StabenchError(f"'{path}', line {line}: {flaw}")
         cells = [*fields, *[""] * len(columns)]
         rows.append(Row(line, dict(zip(columns, cells, strict=False)), flaw))
+    if not rows:
+        raise StabenchError(f"'{path}': holds no rows below its columns; add them")
     return Table(tuple(columns), tuple(rows))
 
 
@@ -199,12 +201,14 @@ def _explain_flaw(fields: Sequence[str], columns: Sequence[str], width: int) -> 
             f"{len(fields)} fields, expected {len(columns)} ({', '.join(columns)}); "
             "write an empty one as nothing between commas"
         )
-    extra = [field for field in fields[len(columns) :] if field]
-    if extra or len(fields) > width:
-        shown = f" (the last is {(extra or fields)[-1][:_SHOWN]!r})"
+    for field in fields:
+        if field[:1].isspace() and field.lstrip().startswith('"'):
+            return f"a blank before the opening quote of {field[:_SHOWN]!r}; remove the blank"
+    # As many empty fields as the header has columns without a name mean nothing.
+    if any(fields[len(columns) :]) or len(fields) > width:
         return (
-            f"too many fields: {len(fields)}, expected {len(columns)}{shown}; put a text with "
-            'commas in quotes ("...")'
+            f"too many fields: {len(fields)}, expected {len(columns)} (the last is "
+            f'{fields[-1][:_SHOWN]!r}); put a text with commas in quotes ("...")'
         )
     return None
 

@@ -7,7 +7,7 @@ other systems as one, and both are the same name to whoever typed it.
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,12 +53,13 @@ def name_of(path: Path) -> str:
     return unicodedata.normalize("NFC", path.stem).encode("utf-8", "backslashreplace").decode()
 
 
-def check_name(path: Path) -> None:
-    """Raise AudioError for a file whose name is not UTF-8: no table of results can hold it."""
+def explain_name(path: Path) -> str | None:
+    """Return why no table of results can hold a file's name, or None."""
     try:
         path.name.encode()
     except UnicodeEncodeError:
-        raise AudioError(f"{path.name}: its file name is not UTF-8; rename the file") from None
+        return f"is not UTF-8 ({ascii(path.name)[1:-1]}); rename the file"
+    return None
 
 
 def describe_near(name: str, names: Iterable[str]) -> str:
@@ -83,6 +84,7 @@ _FORMS: dict[str, Callable[[str], str]] = {
 }
 
 
+@lru_cache(maxsize=8192)
 def _fold(name: str, without: str = "") -> str:
     """Return a name in one form for all, but for the form `without`."""
     for form, change in _FORMS.items():

@@ -15,6 +15,7 @@ from stabench.harness.cli import compare_commands as verdicts
 from stabench.harness.cli import extend_commands, options
 from stabench.harness.cli import leaderboard_commands as board
 from stabench.harness.errors import StabenchError, unknown
+from stabench.harness.formatting import plain
 
 # Exit code of a fault of our own (EX_SOFTWARE of sysexits.h).
 INTERNAL = 70
@@ -334,7 +335,7 @@ def main() -> int:
             traceback.print_exc()
         line, code = _explain_ending(error)
         if line:
-            print(f"stabench: {line}", file=sys.stderr)
+            print(f"stabench: {plain(line)}", file=sys.stderr)
         return code
 
 

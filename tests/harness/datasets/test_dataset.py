@@ -87,8 +87,9 @@ def test_captions_near_the_speech_are_found_and_only_looked_up(speech: Path) -> 
         ("audiocap_id,text\n1,x\n", "found columns audiocap_id, text; needs columns id, caption"),
         ("", "found columns none"),
         ("id,caption\na,x\na,y\n", "clip id 'a' is used twice"),
-        ("id,caption\n,x\n", "cannot name a file"),
-        ('id,caption\na,"x\n', "not a UTF-8 CSV file"),
+        ("id,caption\n,x\n", "line 2: column 'id' is empty"),
+        ("id,caption\na/b,x\n", "cannot name a file"),
+        ('id,caption\na,"x\n', 'line 2: a quote (") opens here and is never closed'),
     ],
 )
 def test_captions_that_cannot_be_used(tmp_path: Path, text: str, line: str) -> None:
@@ -99,14 +100,14 @@ def test_captions_that_cannot_be_used(tmp_path: Path, text: str, line: str) -> N
 
 
 def test_captions_with_a_byte_order_mark_and_other_columns(tmp_path: Path) -> None:
-    path = _csv(tmp_path / "c.csv", "\ufeffid,start,caption\na,3,x\nb,4\n")
+    path = _csv(tmp_path / "c.csv", "\ufeffid,start,caption\na,3,x\nb,4,\n")
     assert read_captions(path) == {"a": "x", "b": ""}
 
 
 def test_captions_in_another_encoding(tmp_path: Path) -> None:
     path = tmp_path / "c.csv"
     path.write_bytes("id,caption\na,Höhle\n".encode("latin-1"))
-    with pytest.raises(StabenchError, match="not a UTF-8 CSV file"):
+    with pytest.raises(StabenchError, match="line 2: byte 0xf6 is not UTF-8; save the file"):
         read_captions(path)
 
 
