@@ -55,9 +55,9 @@ def read_csv(path: Path, needs: Sequence[str], *, keep_flawed: bool = False) -> 
     kept with its flaw: `cells` are then those that are there, "" for the rest. Raises StabenchError
     too for whatever else is no such table, MissingError without the file.
     """
-    records = (
-        (line, fields) for line, fields in _read_records(path) if any(map(str.strip, fields))
-    )
+    text = read_text(path)
+    _check_separator(path, text, needs)
+    records = (record for record in _read_records(path, text) if any(map(str.strip, record[1])))
     _, header = next(records, (1, []))
     columns = [name.strip() for name in header]
     # Spreadsheets leave columns without a name and without a cell.
@@ -146,10 +146,10 @@ def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
             yield line, text
 
 
-def _read_records(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _read_records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the line in which each record of a CSV begins, and its fields."""
     # Strictly: else a quote that is never closed swallows the rest of the table unseen.
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     while True:
         line = reader.line_num + 1
         try:
@@ -171,8 +171,20 @@ def _explain_error(error: csv.Error) -> str:
     return f"not CSV ({reason}); put texts in quotes"
 
 
+def _check_separator(path: Path, text: str, needs: Sequence[str]) -> None:
+    """Raise StabenchError for a table whose columns are separated by something else than commas."""
+    header = text.lstrip().partition("\n")[0]
+    for separator, what in _SEPARATORS.items():
+        columns = {name.strip().strip('"') for name in header.split(separator)}
+        if set(needs) <= columns:
+            raise StabenchError(
+                f"'{path}', line 1: columns are separated by {what}, expected commas; save the "
+                "table with commas"
+            )
+
+
 def _check_columns(path: Path, columns: Sequence[str], needs: Sequence[str]) -> None:
-    """Raise StabenchError for a column twice or missing; another separator is named."""
+    """Raise StabenchError for a column twice or missing."""
     for name, count in Counter(columns).items():
         if count > 1:
             what = f"column '{name}' stands {count} times" if name else "a column has no name"
@@ -180,12 +192,6 @@ def _check_columns(path: Path, columns: Sequence[str], needs: Sequence[str]) -> 
     lacking = [name for name in needs if name not in columns]
     if not lacking:
         return
-    for separator, what in _SEPARATORS.items():
-        if set(needs) <= {name.strip(' "') for name in separator.join(columns).split(separator)}:
-            raise StabenchError(
-                f"'{path}', line 1: columns are separated by {what}, expected commas; save the "
-                "table with commas"
-            )
     near = get_close_matches(lacking[0].lower(), [name.lower() for name in columns], n=1)
     hint = f"; is '{near[0]}' meant for '{lacking[0]}'?" if near else ""
     raise StabenchError(

@@ -82,7 +82,7 @@ def decode_bytes(content: bytes) -> Audio:
             rate_hz, channels, frames = file.samplerate, file.channels, file.frames
             # Before memory is given: that of a compressed format does not follow from its bytes.
             check_limits(rate_hz, channels, frames)
-            samples = file.read(dtype="float32", always_2d=True)
+            samples = file.read(frames, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         # Its `str` begins with the address of the buffer.
         reason = error.error_string.rstrip(". ")
