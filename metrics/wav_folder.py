@@ -58,7 +58,7 @@ def explain_name(path: Path) -> str | None:
     try:
         path.name.encode()
     except UnicodeEncodeError:
-        return f"is not UTF-8 ({ascii(path.name)[1:-1]}); rename the file"
+        return f"has a file name that is not UTF-8 ({ascii(path.name)[1:-1]}); rename the file"
     return None
 
 

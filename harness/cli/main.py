@@ -335,7 +335,9 @@ def main() -> int:
             traceback.print_exc()
         line, code = _explain_ending(error)
         if line:
-            print(f"stabench: {plain(line)}", file=sys.stderr)
+            # A name in other bytes than UTF-8 is shown as \\udce9, no terminal is steered by one.
+            shown = plain(line.encode("utf-8", "backslashreplace").decode())
+            print(f"stabench: {shown}", file=sys.stderr)
         return code
 
 

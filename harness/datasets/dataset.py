@@ -155,7 +155,7 @@ def _name_files(wavs: WavFiles) -> tuple[dict[str, Path], tuple[Absent, ...]]:
     for name, path in list(files.items()):
         # One odd name costs its own clip, not the run.
         if reason := explain_name(path) or _explain_id(name):
-            absent.append(Absent(name, f"its file name {reason}"))
+            absent.append(Absent(name, f"{reason}"))
             del files[name]
     return files, tuple(absent)
 

@@ -65,7 +65,7 @@ def _decode_file(folder: WavFolder, clip: str) -> Audio:
         why = f"; {near}" if near else "; the clip counts as failed"
         raise AudioError(f"{folder.path / clip}.wav: no such file{why}")
     if reason := explain_name(path):
-        raise AudioError(f"{folder.path}: the file name of a clip {reason}")
+        raise AudioError(f"{folder.path / clip}.wav: {reason}")
     return decode(path)
 
 

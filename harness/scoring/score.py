@@ -110,8 +110,8 @@ def score_folders(
     its columns.
     """
     check_reserved(outputs)
-    recordings = wav_folder("reference", Path(reference))
     systems = [wav_folder(name, Path(path)) for name, path in outputs.items()]
+    recordings = wav_folder("reference", Path(reference))
     table = read_items(Path(captions)) if captions else Captions({}, named=False)
     pairs = pair(recordings, systems, table, unpaired)
     wanted = load_metrics(columns or protocol.columns)

@@ -48,7 +48,7 @@ def test_one_name_of_two_files_is_refused_and_both_are_told_apart(
 def test_a_name_in_other_bytes_can_be_written_and_is_explained(tmp_path: Path, name: bytes) -> None:
     [(written, path)] = list_wavs(_touch(tmp_path, name)).by_name().items()
     written.encode()
-    assert "is not UTF-8 (" in (explain_name(path) or "")
+    assert "has a file name that is not UTF-8 (" in (explain_name(path) or "")
     assert name_of(path) == written
     assert explain_name(tmp_path / "é.wav") is None
 

@@ -97,6 +97,12 @@ FAULTS = {
     "score": (["score"], 2, "score takes RUN, or --reference DIR"),
     "score of a run": (["score", "latest", "--columns", "kl"], 2, "by the run's own suite"),
     "outputs": (["score", "--reference", ".", "--outputs", "x"], 2, "expected NAME=DIR"),
+    "a name in bytes": (
+        ["score", "--reference", ".", "--outputs", "caf\udce9=."],
+        2,
+        "system name 'caf\\udce9': not printable",
+    ),
+    "a folder in bytes": (["report", "caf\udce9\x1b[31m"], 3, "run 'caf\\udce9[31m'"),
     "report": (["report", "none"], 3, "none"),
     "compare": (["compare", "none", "also-none"], 3, "'none' is not there"),
     "baseline": (["compare", "file", "file"], 2, "file"),

@@ -168,6 +168,9 @@ def test_spoken_and_judging_captions_are_separate(
     dataset = audiocaps(csv(), speech=speech, reference_captions=str(mine))
     assert [clip.judged_by for clip in dataset.clips] == [("a hum",), ("two", "three")]
     assert dataset.missing == ((f"Y{IDS[2]}", "the reference captions have none for it"),)
+    mine.write_text(f"youtube_id,caption\n{IDS[0]},a hum\n{IDS[0]},a dog, barking\n")
+    with pytest.raises(StabenchError, match="line 3: too many fields: 3, expected 2"):
+        audiocaps(csv(), speech=speech, reference_captions=str(mine))
 
 
 def test_tangos_list_gives_a_subset_and_its_captions(
@@ -185,6 +188,11 @@ def test_tangos_list_gives_a_subset_and_its_captions(
         ("sound 1, take 0", ("t1",)),
         ("sound 2, take 0", ("t2",)),
     ]
+    # A separator of lines within a text is a part of it.
+    rows[0]["captions"] = "rain\u2028on a\x85roof"
+    listed.write_text("".join(json.dumps(row, ensure_ascii=False) + "\r\n" for row in rows))
+    dataset = audiocaps(csv(), speech=speech, reference_captions=str(listed))
+    assert dataset.clips[1].judged_by == ("rain\u2028on a\x85roof",)
     listed.write_text('{"location": "x"}\n')
     line = "line 1: key 'captions' is missing; needs keys location, captions"
     with pytest.raises(StabenchError, match=line):
