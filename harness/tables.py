@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stabench.harness.errors import MissingError, StabenchError
+from stabench.harness.formatting import plain
 
 # How a file begins that is no UTF-8 text: what it is, and what to do.
 _SIGNATURES = {
@@ -29,8 +30,8 @@ _SIGNATURES = {
 }
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "'|'"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# Characters of a cell that an error shows.
-_SHOWN = 40
+# Characters of a cell that an error shows, and columns that it names.
+_SHOWN, _MOST_NAMED = 40, 12
 
 
 class Row(NamedTuple):
@@ -187,16 +188,18 @@ def _check_columns(path: Path, columns: Sequence[str], needs: Sequence[str]) -> 
     """Raise StabenchError for a column twice or missing."""
     for name, count in Counter(columns).items():
         if count > 1:
-            what = f"column '{name}' stands {count} times" if name else "a column has no name"
+            shown = plain(name)[:_SHOWN]
+            what = f"column '{shown}' stands {count} times" if name else "a column has no name"
             raise StabenchError(f"'{path}', line 1: {what}; give each column a name of its own")
     lacking = [name for name in needs if name not in columns]
     if not lacking:
         return
-    near = get_close_matches(lacking[0].lower(), [name.lower() for name in columns], n=1)
+    names = [plain(name)[:_SHOWN] for name in columns[:_MOST_NAMED]]
+    near = get_close_matches(lacking[0].lower(), [name.lower() for name in names], n=1)
     hint = f"; is '{near[0]}' meant for '{lacking[0]}'?" if near else ""
     raise StabenchError(
-        f"'{path}': found columns {', '.join(columns) or 'none'}; needs columns "
-        f"{', '.join(needs)}{hint}"
+        f"'{path}': found columns {', '.join(names) or 'none'}"
+        f"{', ...' if len(columns) > len(names) else ''}; needs columns {', '.join(needs)}{hint}"
     )
 
 
@@ -204,8 +207,8 @@ def _explain_flaw(fields: Sequence[str], columns: Sequence[str], width: int) -> 
     """Return what is wrong with a row, or None; `width` counts the fields of the header."""
     if len(fields) < len(columns):
         return (
-            f"{len(fields)} fields, expected {len(columns)} ({', '.join(columns)}); "
-            "write an empty one as nothing between commas"
+            f"too few fields: {len(fields)}, expected {len(columns)}; write an empty one as nothing "
+            "between commas"
         )
     for field in fields:
         if field[:1].isspace() and field.lstrip().startswith('"'):

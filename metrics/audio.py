@@ -123,8 +123,8 @@ KINDS = {
 }
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return the content of a file of at most MOST_BYTES, at least one.
+def read_bytes(path: Path, count: int = MOST_BYTES) -> bytes:
+    """Return the first `count` bytes of a file that has at most MOST_BYTES, and at least one.
 
     Raises AudioError, without the file's name, for anything else.
     """
@@ -137,7 +137,8 @@ def read_bytes(path: Path) -> bytes:
             raise AudioError(
                 f"has {status.st_size} bytes, allowed are {MOST_BYTES}; cut it or lower its rate"
             )
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(min(count, status.st_size))
     except FileNotFoundError as error:
         if path.is_symlink():
             target = os.readlink(path)

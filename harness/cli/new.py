@@ -194,7 +194,7 @@ from stabench.metrics.wav_folder import list_wavs
 def $name(folder: str = "wavs") -> Dataset:
     """Return a clip for each WAV, by name; a captions.csv has the columns id, caption."""
     place = Path(folder).resolve()
-    wavs = list_wavs(place).by_name()
+    wavs = list_wavs(place).by_name() if place.is_dir() else {}
     if not wavs:
         raise FileNotFoundError(f"no .wav file in '{place}'; give a folder of WAV files")
     table = place / "captions.csv"

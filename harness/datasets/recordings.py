@@ -131,7 +131,7 @@ def _keep_file(outcome: Found, clip: str, files: list[Path], folder: Path) -> No
 def _explain_refusal(path: Path) -> str | None:
     """Return why a file of name .wav is none, or None."""
     try:
-        head = read_bytes(path)[:12]
+        head = read_bytes(path, 12)
     except AudioError as error:
         return f"'{path}': {error}"
     return None if _is_wav(head) else f"'{path}' is no WAV file, whatever its name; make it WAV"

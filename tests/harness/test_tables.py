@@ -66,8 +66,8 @@ REFUSED = {
     "commas": ("id,caption\na,one, two, three\n", "put a text with commas in quotes"),
     "a comma at the end": ("id,caption\na,one,\n", "line 2: too many fields"),
     "under no name": ("id,caption,,\na,one, two,\n", "line 2: too many fields"),
-    "too few": ("id,start,caption\na,3,x\nb,4\n", "line 3: 2 fields, expected 3 (id, start, capt"),
-    "one field": ("id,caption\na\n", "line 2: 1 fields"),
+    "too few": ("id,start,caption\na,3,x\nb,4\n", "line 3: too few fields: 2, expected 3"),
+    "one field": ("id,caption\na\n", "line 2: too few fields: 1"),
     "after quoted lines": ('id,caption\na,"x\ny\nz"\nb,1,2\n', "line 5: too many"),
     "an open quote": ('id,caption\na,x\nb,"rain\nc,y\n', 'line 3: a quote (") opens here and is'),
     "text after a quote": ('id,caption\na,"rain" big\n', "line 2: text after a closing quote"),
@@ -115,7 +115,7 @@ def test_a_broken_row_may_be_kept_with_its_flaw_beside_whole_ones(tmp_path: Path
         {"id": "b", "caption": "y"},
         {"id": "c", "caption": ""},
     ]
-    assert [row.flaw and row.flaw[:10] for row in rows] == [None, "too many f", "1 fields, "]
+    assert [row.flaw and row.flaw[:10] for row in rows] == [None, "too many f", "too few fi"]
     assert [row.line for row in rows] == [2, 3, 4]
 
 

@@ -99,11 +99,12 @@ def test_flawed_rows_cost_their_own_clip(csv: Callable[..., str], speech: str) -
     good = "0,goodgoodgoo,1,rain"
     flaws = {
         "1,aaaaaaaaaaa,5,": "its first caption (audiocap_id 1) is empty",
+        "11,iiiiiiiiiii,5,\u200b": "its first caption (audiocap_id 11) is empty",
         "2,bbbbbbbbbbb,5,x\n2,ccccccccccc,5,y": "audiocap_id 2 stands in 2 rows",
         "3,ddddddddddd,5,a dog, barking": "line 2: too many fields: 5, expected 4",
         "4,eeeeeeeeeee,5,x\n5,eeeeeeeeeee,6,y": "it has 2 start times (5, 6)",
         "6,../../../etc,5,x": "is not 11 letters",
-        "7,fffffffffff": "line 2: 2 fields, expected 4",
+        "7,fffffffffff": "line 2: too few fields: 2, expected 4",
         "8,hhhhhhhhhhh,5,x\n9,hhhhhhhhhhh,5,a dog, barking": "line 3: too many fields: 5",
     }
     for rows, reason in flaws.items():
