@@ -207,8 +207,8 @@ def _explain_flaw(fields: Sequence[str], columns: Sequence[str], width: int) -> 
     """Return what is wrong with a row, or None; `width` counts the fields of the header."""
     if len(fields) < len(columns):
         return (
-            f"too few fields: {len(fields)}, expected {len(columns)}; write an empty one as nothing "
-            "between commas"
+            f"too few fields: {len(fields)}, expected {len(columns)}; an empty one is nothing "
+            "between two commas"
         )
     for field in fields:
         if field[:1].isspace() and field.lstrip().startswith('"'):
