@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from stabench.harness.formatting import replace_unwritable
+
 # Suffix of a file still in the writing; a killed writer may leave one, a resumed run sweeps it.
 TEMPORARY = ".part"
 
@@ -29,7 +31,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_json(path: Path, value: object) -> None:
     """Write `value` as indented JSON, the same bytes for the same value."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, (text + "\n").encode())
+    # Whatever a system or a file's name says, the file stays readable.
+    write_bytes(path, (replace_unwritable(text) + "\n").encode())
 
 
 def point(link: Path, target: str) -> None:

@@ -1,8 +1,10 @@
 """Figures as they are printed: digits, true minus signs, intervals, and text that cannot bite."""
 
+import re
 import unicodedata
 from math import floor, log10
 
+_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 # Printed where there is no number.
 NOTHING = "\N{EN DASH}"
 
@@ -59,7 +61,7 @@ def replace_unwritable(text: str) -> str:
     >>> replace_unwritable("caf\\udce9")
     'caf\ufffd'
     """
-    return "".join("\ufffd" if c == "\0" or "\ud800" <= c <= "\udfff" else c for c in text)
+    return _UNWRITABLE.sub("\ufffd", text)
 
 
 def counted(n: int, what: str) -> str:

@@ -5,6 +5,8 @@ Other tools replace a broken file by its neighbour or shorten it quietly; here i
 
 import hashlib
 import io
+import os
+import stat
 import struct
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -13,13 +15,10 @@ import numpy as np
 import soundfile
 
 from stabench.metrics.resample import resample
+from stabench.metrics.wav_header import MOST_BYTES, AudioError, check_limits, read_header
 
 # How several channels become one: the first (audioldm_eval, the papers) or their mean.
 Channels = Literal["first", "mean"]
-
-
-class AudioError(ValueError):
-    """A file that cannot be scored, in one line with its path."""
 
 
 class Audio(NamedTuple):
@@ -66,18 +65,43 @@ def int16_round_trip(samples: np.ndarray) -> np.ndarray:
 def decode(path: Path) -> Audio:
     """Return the file as it is: samples [T], or [T, channels] of several. Raises AudioError.
 
-    Refused: missing, not WAV, empty, truncated, or holding NaN or infinity.
+    Refused: missing, no file but a folder or a pipe, not WAV, empty, truncated, beyond the limits
+    of wav_header.py, or holding NaN or infinity.
     """
-    content = _content(Path(path))
     try:
-        samples, rate_hz = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+        return decode_bytes(read_bytes(Path(path)))
+    except AudioError as error:
+        raise AudioError(f"{path}: {error}") from error
+
+
+def decode_bytes(content: bytes) -> Audio:
+    """Return a WAV file's content as `decode` does. Raises AudioError without a file's name."""
+    header = read_header(content)
+    try:
+        with soundfile.SoundFile(io.BytesIO(content)) as file:
+            rate_hz, channels, frames = file.samplerate, file.channels, file.frames
+            # Before memory is given: that of a compressed format does not follow from its bytes.
+            check_limits(rate_hz, channels, frames)
+            samples = file.read(frames, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise AudioError(f"{path}: cannot be decoded ({error}); write it as PCM WAV") from error
+        # Its `str` begins with the address of the buffer.
+        reason = error.error_string.rstrip(". ")
+        raise AudioError(f"cannot be decoded ({reason}); write it as PCM WAV") from error
+    if (rate_hz, channels) != header[:2] or len(samples) < frames:
+        raise AudioError("cannot be decoded (its header contradicts itself); write it as PCM WAV")
     if not len(samples):
-        raise AudioError(f"{path}: holds no samples, expected at least one; score it as failed")
+        raise AudioError("holds no samples, expected at least one")
     if not np.isfinite(samples).all():
-        raise AudioError(f"{path}: holds NaN or infinity, expected finite samples")
-    return Audio(samples[:, 0] if samples.shape[1] == 1 else samples, rate_hz)
+        raise AudioError("holds NaN or infinity, expected finite samples")
+    return Audio(samples[:, 0] if channels == 1 else samples, rate_hz)
+
+
+def measure_rate(path: Path) -> int:
+    """Return a WAV file's rate in Hz; only its header is looked at. Raises AudioError."""
+    try:
+        return read_header(read_bytes(Path(path))).rate_hz
+    except AudioError as error:
+        raise AudioError(f"{path}: {error}") from error
 
 
 def content_sha256(samples: np.ndarray) -> str:
@@ -89,36 +113,42 @@ def content_sha256(samples: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _content(path: Path) -> bytes:
+# What bears a name like a file's and cannot be read as one; opening a pipe would wait for ever.
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def read_bytes(path: Path, count: int = MOST_BYTES) -> bytes:
+    """Return the first `count` bytes of a file that has at most MOST_BYTES, and at least one.
+
+    Raises AudioError, without the file's name, for anything else.
+    """
     try:
-        content = path.read_bytes()
+        status = path.stat()
+        kind = KINDS.get(stat.S_IFMT(status.st_mode))
+        if kind:
+            raise AudioError(f"cannot be read (it is {kind}, not a file); give a WAV file")
+        if status.st_size > MOST_BYTES:
+            raise AudioError(
+                f"has {status.st_size} bytes, allowed are {MOST_BYTES}; cut it or lower its rate"
+            )
+        with path.open("rb") as file:
+            content = file.read(min(count, status.st_size))
     except FileNotFoundError as error:
-        raise AudioError(f"{path}: no such file; run the system for this clip again") from error
+        if path.is_symlink():
+            target = os.readlink(path)
+            raise AudioError(f"no such file: it is a link to '{target}'; mend it") from error
+        raise AudioError("no such file; put it there or make it again") from error
     except OSError as error:
-        raise AudioError(f"{path}: cannot be read ({error.strerror})") from error
+        raise AudioError(f"cannot be read ({error.strerror}); put it right") from error
     if not content:
-        raise AudioError(f"{path}: the file is empty; run the system for this clip again")
-    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
-        raise AudioError(f"{path}: is not a RIFF WAVE file; convert it to WAV")
-    _check_length(path, content)
+        raise AudioError("the file is empty; write it again")
     return content
-
-
-def _check_length(path: Path, content: bytes) -> None:
-    """Walk the chunks to `data`: decoders shorten a truncated file without a word."""
-    at = 12
-    while at + 8 <= len(content):
-        name, size = struct.unpack_from("<4sI", content, at)
-        if name == b"data":
-            if at + 8 + size > len(content):
-                raise AudioError(
-                    f"{path}: truncated, its header promises {size} bytes of samples and "
-                    f"{len(content) - at - 8} are there; write the file again"
-                )
-            return
-        # RIFF pads chunks to an even length.
-        at += 8 + size + size % 2
-    raise AudioError(f"{path}: truncated before its samples; write the file again")
 
 
 IEEE_FLOAT = 3

@@ -51,7 +51,7 @@ def shipped() -> Path:
 def read(path: Path) -> dict[str, tuple[Phones, ...]]:
     """Read every word of a dictionary file with its variants, in the file's order."""
     entries: dict[str, tuple[Phones, ...]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").split("\n"):
         if line.strip():
             name, *phones = line.split()
             word = re.sub(r"\(\d+\)$", "", name)

@@ -177,11 +177,19 @@ def score(
 
 def _write_captions(path: Path, captions: Mapping[str, str]) -> Path:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    # All in quotes: the writer leaves a lone carriage return without them, which ends a row.
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(["id", "caption"])
     writer.writerows(captions.items())
     path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_bytes(path, text.getvalue().encode())
+    try:
+        content = text.getvalue().encode()
+    except UnicodeEncodeError as error:
+        shown = ascii(error.object[max(error.start - 20, 0) : error.end])
+        raise StabenchError(
+            f"captions: {shown} is no text of Unicode; remove its last sign"
+        ) from None
+    files.write_bytes(path, content)
     return path
 
 

@@ -22,6 +22,7 @@ from stabench.harness.suites.metrics import load_metrics
 from stabench.metrics.audio import decode
 from stabench.metrics.inception import InceptionScore, inception_score
 from stabench.metrics.sets import class_logits
+from stabench.metrics.wav_folder import list_wavs
 from stabench.opened_run import Run
 
 TAGGERS = {16_000: "cnn14-16k", 32_000: "cnn14-32k"}
@@ -107,16 +108,13 @@ class EvaluationHelper:
         rules = protocols.load("paper", backends)
         how = Hearing(select_gpu(self.device), "float32", os.cpu_count() or 1, self.weights)
         # What was scored is in the cache: nothing is heard twice.
-        sounds = {path.stem: partial(decode, path) for path in _list_wavs(outputs)}
+        files = list_wavs(outputs).by_name()
+        sounds = {name: partial(decode, path) for name, path in files.items()}
         heard = hear("outputs", sounds, networks_of(rules, load_metrics(("is",)), how), silent)
         rows = heard.features("tagger", sorted(heard.keys))
         if len(rows) < rules.is_splits:
             return InceptionScore(nan, nan)
         return inception_score(class_logits(rows), rules.is_splits, seed=rules.is_seed)
-
-
-def _list_wavs(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() == ".wav")
 
 
 @contextmanager
@@ -129,6 +127,6 @@ def _first_files(folders: tuple[Path, Path], limit: int | None) -> Iterator[list
         links = [Path(place, name) for name in ("outputs", "recordings")]
         for link, folder in zip(links, folders, strict=True):
             link.mkdir()
-            for path in _list_wavs(folder)[:limit]:
+            for path in list_wavs(folder).paths[:limit]:
                 (link / path.name).symlink_to(path.resolve())
         yield links

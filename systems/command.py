@@ -37,6 +37,7 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
+from stabench.metrics.audio import read_bytes
 from stabench.systems.contract import Representation, Spans, Utterance, Waveform
 from stabench.systems.remote import (
     READ,
@@ -166,10 +167,9 @@ def _read_sound(path: object) -> Waveform:
         raise RemoteError(f"the command answered with the sound {path!r}, expected a path")
     where = f"the sound {quote(path)} of the command"
     try:
-        content = Path(path).read_bytes()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise RemoteError(f"{where} cannot be read: {reason}") from error
+        content = read_bytes(Path(path))
+    except ValueError as error:
+        raise RemoteError(f"{where}: {error}") from error
     return decode_sound(content, where)
 
 

@@ -7,7 +7,6 @@ samples, and whoever deploys the program pays for it too. Both are stages of the
 `write_speech` and `read_sound`, so that a reader can subtract them; the rest is the program's.
 """
 
-import io
 import re
 import struct
 import sys
@@ -17,8 +16,9 @@ from math import isfinite
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
-import soundfile
 
+from stabench.metrics.audio import decode_bytes, mono
+from stabench.metrics.wav_header import OTHER_FORMATS, AudioError
 from stabench.systems.contract import AddsStages, Spans, Waveform
 
 # Characters that are shown of what a program wrote.
@@ -142,39 +142,18 @@ def encode_speech(samples: np.ndarray, rate_hz: int) -> bytes:
 def decode_sound(content: bytes, where: str) -> Waveform:
     """Return a WAV as samples float32 [T], channels averaged; `where` begins the line of an error.
 
-    Raises RemoteError for what is no WAV, broken, truncated or empty.
+    Raises RemoteError for what is no WAV, broken, truncated, empty or beyond the limits of sounds.
     """
     if not content:
         raise RemoteError(f"{where} is empty, expected a WAV file")
-    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
+    if content[:4] not in (b"RIFF", *OTHER_FORMATS):
         start = quote(content[:16].decode(errors="replace"))
         raise RemoteError(f"{where} begins with {start}, expected a RIFF WAVE file")
-    _check_length(content, where)
     try:
-        samples, rate_hz = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise RemoteError(f"{where} cannot be decoded ({error}); write PCM or float WAV") from error
-    if not len(samples):
-        raise RemoteError(f"{where} holds no samples, expected at least one")
-    return Waveform(np.ascontiguousarray(samples.mean(axis=1)), rate_hz)
-
-
-def _check_length(content: bytes, where: str) -> None:
-    """Walk the chunks to `data`: a decoder shortens a truncated file without a word."""
-    at = 12
-    while at + 8 <= len(content):
-        name, size = struct.unpack_from("<4sI", content, at)
-        if name == b"data":
-            held = len(content) - at - 8
-            if size > held:
-                raise RemoteError(
-                    f"{where} is truncated: its header promises {size} bytes of samples, "
-                    f"{held} are there"
-                )
-            return
-        # RIFF pads chunks to an even length.
-        at += 8 + size + size % 2
-    raise RemoteError(f"{where} is truncated before its samples")
+        sound = decode_bytes(content)
+    except AudioError as error:
+        raise RemoteError(f"{where}: {error}") from error
+    return Waveform(mono(sound.samples, "mean"), sound.rate_hz)
 
 
 class Remote:

@@ -66,6 +66,8 @@ def score_wavs(
     progress = Scoring(sys.stderr)
     score_folders(reference, outputs, captions, out, rules, sanity=rows, progress=progress, **how)
     report(out, stream)
+    if stream is None:
+        print(f"scores folder: {out}", file=sys.stderr)
 
 
 def score(run: Path | str, *, replace: bool = False) -> Path:

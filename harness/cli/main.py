@@ -16,6 +16,7 @@ from stabench.harness.cli import compare_commands as verdicts
 from stabench.harness.cli import extend_commands, options
 from stabench.harness.cli import leaderboard_commands as board
 from stabench.harness.errors import StabenchError, unknown
+from stabench.harness.formatting import plain
 
 # Exit code of a fault of our own (EX_SOFTWARE of sysexits.h).
 INTERNAL = 70
@@ -119,26 +120,22 @@ def score(
 
     backends = {"fad": fad_backend, "tagger": tagger_backend, "clap": clap_backend}
     if run is not None and reference is None and not outputs:
-        if columns or captions or out or protocol or any(backends.values()):
+        if any((columns, captions, out, protocol, *backends.values())):
             raise StabenchError("score RUN goes by the run's own suite: leave other options out")
         report(execute.score(run, replace=replace))
-        return
-    if run is not None or reference is None or not outputs:
+    elif run is not None or reference is None or not outputs:
         raise StabenchError("score takes RUN, or --reference DIR with --outputs NAME=DIR")
-    place = out or options.RUNS / stamped("scores")
-    execute.score_wavs(
-        *(reference, _parse_folders(outputs), captions, place),
-        protocol=protocol,
-        backends=backends,
-        sanity=sanity,
-        columns=_parse_columns(columns),
-        hearing=_hearing(device, bf16, threads, weights),
-        seed=seed,
-        bootstrap=bootstrap,
-        unpaired=unpaired,
-        replace=replace,
-    )
-    print(f"scores folder: {place}", file=sys.stderr)
+    else:
+        execute.score_wavs(
+            *(reference, _parse_folders(outputs), captions),
+            out or options.RUNS / stamped("scores"),
+            protocol=protocol,
+            backends=backends,
+            sanity=sanity,
+            columns=_parse_columns(columns),
+            hearing=_hearing(device, bf16, threads, weights),
+            **{"seed": seed, "bootstrap": bootstrap, "unpaired": unpaired, "replace": replace},
+        )
 
 
 def _hearing(device: Any, bf16: bool, threads: int | None, weights: str) -> Any:
@@ -337,7 +334,9 @@ def main() -> int:
             traceback.print_exc()
         line, code = _explain_ending(error)
         if line:
-            print(f"stabench: {line}", file=sys.stderr)
+            # A name in other bytes than UTF-8 is shown as \\udce9, no terminal is steered by one.
+            shown = plain(line.encode("utf-8", "backslashreplace").decode())
+            print(f"stabench: {shown}", file=sys.stderr)
         return code
 
 

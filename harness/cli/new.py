@@ -189,20 +189,21 @@ import hashlib
 from pathlib import Path
 
 from stabench.harness.datasets.dataset import Clip, Dataset, read_captions
+from stabench.metrics.wav_folder import list_wavs
 
 
 def $name(folder: str = "wavs") -> Dataset:
     """Return a clip for each WAV, by name; a captions.csv has the columns id, caption."""
     place = Path(folder).resolve()
-    paths = sorted(place.glob("*.wav"))
-    if not paths:
+    wavs = list_wavs(place).by_name() if place.is_dir() else {}
+    if not wavs:
         raise FileNotFoundError(f"no .wav file in '{place}'; give a folder of WAV files")
     table = place / "captions.csv"
     captions = read_captions(table) if table.is_file() else {}
     clips = tuple(
         # `reference` is the recording that an output is compared with: a WAV of yours, if you can.
-        Clip(id=path.stem, caption=captions.get(path.stem), speech=path, reference=None)
-        for path in paths
+        Clip(id=name, caption=captions.get(name), speech=path, reference=None)
+        for name, path in wavs.items()
     )
     # The version says which clips these are: numbers of another one are not compared with them.
     content = "".join(f"{clip.id} {clip.caption}\\n" for clip in clips)

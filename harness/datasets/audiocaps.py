@@ -7,7 +7,7 @@ from typing import Literal
 
 from stabench.harness.datasets import recordings
 from stabench.harness.datasets.audiocaps_csv import Item, read, read_captions, read_ids
-from stabench.harness.datasets.dataset import Absent, Clip, Dataset
+from stabench.harness.datasets.dataset import Absent, Clip, Dataset, is_blank
 from stabench.harness.datasets.recordings import Found, Names
 from stabench.harness.datasets.spoken import Voice
 from stabench.harness.datasets.tango_subset import LEFT_OUT
@@ -108,11 +108,12 @@ def _choose_captions(
 
 def _explain_flaw(item: Item, judged: tuple[str, ...]) -> str | None:
     """Return why captions cannot be used, or None."""
-    if not item.captions[0]:
+    if is_blank(item.captions[0]):
         return f"its first caption (audiocap_id {item.numbers[0]}) is empty"
     if not judged:
         return "the reference captions have none for it"
-    return None if all(judged) else f"caption {judged.index('') + 1} of {len(judged)} is empty"
+    blank = next((number for number, text in enumerate(judged, 1) if is_blank(text)), None)
+    return f"caption {blank} of {len(judged)} is empty" if blank else None
 
 
 def _find_sounds(items: list[Item], audio: str | None) -> Found:
@@ -127,7 +128,7 @@ def _find_speech(items: list[Item], speech: str | None, voice: Voice | None) -> 
 
     Of files named by the number of a caption only that of the first caption will do.
     """
-    usable = [item for item in items if not item.flaw and item.captions[0]]
+    usable = [item for item in items if not item.flaw and not is_blank(item.captions[0])]
     # Without a folder of files every clip is absent, and so left to the voice.
     spoken = Found({}, {}, {item.id for item in usable})
     if speech is not None:

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from stabench.checkpoints import digests
 from stabench.checkpoints.cache import cache_folder
 from stabench.harness.datasets import hf_shards
 from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.files import write_bytes
+from stabench.metrics.audio import read_bytes
+from stabench.metrics.wav_folder import COMPANION
+from stabench.metrics.wav_header import AudioError, check_limits
 
 # What libsndfile reads beside WAV; a copy as WAV is kept in the cache folder.
 CONVERTED = (".flac", ".ogg", ".opus", ".mp3")
@@ -70,7 +72,8 @@ def in_folder(folder: Path, wanted: Mapping[str, Names]) -> Found:
     """Return files of one folder, by their names."""
     files: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in (".wav", *CONVERTED, *OTHER):
+        suffixes = (".wav", *CONVERTED, *OTHER)
+        if path.suffix.lower() in suffixes and not path.name.startswith(COMPANION):
             files[path.stem].append(path)
     if not files:
         raise MissingError(f"recordings '{folder}': holds no audio file; give the folder of WAVs")
@@ -128,12 +131,9 @@ def _keep_file(outcome: Found, clip: str, files: list[Path], folder: Path) -> No
 def _explain_refusal(path: Path) -> str | None:
     """Return why a file of name .wav is none, or None."""
     try:
-        with path.open("rb") as file:
-            head = file.read(12)
-    except OSError as error:
-        return f"'{path}' cannot be read ({error.strerror})"
-    if not head:
-        return f"'{path}' is empty"
+        head = read_bytes(path, 12)
+    except AudioError as error:
+        return f"'{path}': {error}"
     return None if _is_wav(head) else f"'{path}' is no WAV file, whatever its name; make it WAV"
 
 
@@ -144,36 +144,33 @@ def _is_wav(head: bytes) -> bool:
 def _keep_copy(outcome: Found, clip: str, source: Path | bytes, what: str) -> None:
     """Keep the WAV copy of a sound that is in another format, or in no file."""
     try:
+        content = source if isinstance(source, bytes) else read_bytes(source)
         # Under the digest of its content: the same sound is converted once, wherever it lies.
-        digest = (
-            hashlib.sha256(source).hexdigest()
-            if isinstance(source, bytes)
-            else digests.digest(source)
-        )
+        digest = hashlib.sha256(content).hexdigest()
         path = cache_folder() / "recordings" / digest[:16] / f"{clip}.wav"
         if not path.is_file():
-            content = source if isinstance(source, bytes) else source.read_bytes()
             path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(path, content if _is_wav(content) else _convert_to_wav(content))
         outcome.paths[clip] = path
-    except (OSError, RuntimeError) as error:
+    except (OSError, AudioError) as error:
         outcome.reasons[clip] = f"{what} cannot be decoded ({error}); make it WAV"
 
 
 def _convert_to_wav(content: bytes) -> bytes:
-    """Return the sound of a file that libsndfile reads, all channels, as PCM.
-
-    Raises RuntimeError.
-    """
+    """Return the sound of a file that libsndfile reads, all channels, as PCM. Raises AudioError."""
     import soundfile
 
-    with soundfile.SoundFile(io.BytesIO(content)) as file:
-        # 16 bits stay 16; everything else becomes 24.
-        exact = file.subtype in ("PCM_16", "PCM_S8", "PCM_U8")
-        samples = file.read(dtype="int16" if exact else "float32", always_2d=True)
-        rate_hz = file.samplerate
+    try:
+        with soundfile.SoundFile(io.BytesIO(content)) as file:
+            rate_hz = file.samplerate
+            check_limits(rate_hz, file.channels, file.frames)
+            # 16 bits stay 16; everything else becomes 24.
+            exact = file.subtype in ("PCM_16", "PCM_S8", "PCM_U8")
+            samples = file.read(dtype="int16" if exact else "float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise AudioError(error.error_string.rstrip(". ")) from error
     if not len(samples):
-        raise RuntimeError("it holds no samples")
+        raise AudioError("it holds no samples")
     target = io.BytesIO()
     soundfile.write(target, samples, rate_hz, "PCM_16" if exact else "PCM_24", format="WAV")
     return target.getvalue()

@@ -131,7 +131,8 @@ class Entry:
         try:
             samples, _ = soundfile.read(io.BytesIO(content), dtype="float32")
         except soundfile.LibsndfileError as error:
-            raise StabenchError(f"{path}: cannot be decoded ({error}); remove the entry") from None
+            reason = error.error_string.rstrip(". ")
+            raise StabenchError(f"{path}: cannot be decoded ({reason}); remove the entry") from None
         if content_sha256(samples) != self.submission.outputs[clip].sha256:
             raise StabenchError(f"{path}: not the sound whose hash is claimed; remove the entry")
         return Sound(clip, content, suffix)

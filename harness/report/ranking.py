@@ -90,15 +90,11 @@ def marks(
     unranked: dict[str, list[str]] = defaultdict(list)
     together: dict[str, list[str]] = defaultdict(list)
     beyond: list[str] = []
-    few: dict[int, list[str]] = defaultdict(list)
     doubts = dict(_list_doubts(table, recordings or {}))
-    for contest in _list_contests(table):
+    every = list(_list_contests(table))
+    contests = [c for c in every if _count_clips(c) >= LEAST and c.column.key not in doubts]
+    for contest in contests:
         label = contest.column.label
-        if (n := max(row.cells[contest.column.key].n for row in contest.ranked)) < LEAST:
-            few[n] += [] if label in few[n] else [label]
-            continue
-        if contest.column.key in doubts:
-            continue
         unranked[label] += [row.label for row in contest.unranked]
         # Beyond the ceiling a better figure is no better sound: the whole column gets no mark.
         if sentence := _name_beyond(contest, table):
@@ -118,10 +114,7 @@ def marks(
                 untested, "Not tested", "there is no tested difference from the best"
             ),
             *_write_sentences(unranked, "Not ranked", f"over {PERCENT} fewer clips than others"),
-            *(
-                f"Not ranked: {', '.join(c)} ({n} clips, marks need {LEAST})."
-                for n, c in few.items()
-            ),
+            *_name_few(every),
             *_name_unranked(table),
         ),
         tuple(doubts.values()),
@@ -161,6 +154,21 @@ def _list_contests(table: Table) -> Iterator[Contest]:
             ranked.sort(key=lambda row: _sign(column) * (row.cells[column.key].value or 0.0))
             unranked = [row for row, cell in measured if cell.n < least]
             yield Contest(column, who, ranked, unranked)
+
+
+def _count_clips(contest: Contest) -> int:
+    """The clips behind a column of one field, of the system that has most."""
+    return max(row.cells[contest.column.key].n for row in contest.ranked)
+
+
+def _name_few(contests: Sequence[Contest]) -> Iterator[str]:
+    """A sentence on the columns with too few clips for a mark."""
+    few: dict[int, dict[str, None]] = defaultdict(dict)
+    for contest in contests:
+        if (n := _count_clips(contest)) < LEAST:
+            few[n][contest.column.label] = None
+    for n, labels in few.items():
+        yield f"Not ranked: {', '.join(labels)} ({n} clips, marks need {LEAST})."
 
 
 def _sign(column: Column) -> int:

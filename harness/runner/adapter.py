@@ -13,8 +13,9 @@ from stabench.harness import registry
 from stabench.harness.errors import MissingError, StabenchError, one_line
 from stabench.harness.runs.journal import Failure
 from stabench.harness.tasks.task import DEFAULT, load_task
-from stabench.metrics.audio import AudioError, decode, mono
+from stabench.metrics.audio import decode, mono
 from stabench.metrics.resample import resample
+from stabench.metrics.wav_header import LEAST_RATE_HZ, MOST_RATE_HZ, AudioError, check_limits
 
 
 class Order(NamedTuple):
@@ -109,7 +110,9 @@ def load_weights(system: Any, order: Order) -> None:
 
 
 def check_rates(system: Any) -> None:
-    """Raise StabenchError unless the rates of speech and sound are whole numbers of Hz."""
+    """Raise StabenchError unless the rates of speech and sound are whole numbers of Hz, as files
+    may have them.
+    """
     for name in ("sample_rate", "speech_rate_hz"):
         if name == "speech_rate_hz" and not hasattr(system, name):
             continue
@@ -117,6 +120,10 @@ def check_rates(system: Any) -> None:
         if type(rate_hz) is not int or rate_hz <= 0:
             has = f"'{name}' is {rate_hz!r}" if hasattr(system, name) else f"it has no '{name}'"
             raise StabenchError(f"{has}; give a whole number of Hz, see systems/contract.py")
+        if not LEAST_RATE_HZ <= rate_hz <= MOST_RATE_HZ:
+            raise StabenchError(
+                f"'{name}' is {rate_hz} Hz, allowed are {LEAST_RATE_HZ} to {MOST_RATE_HZ} Hz"
+            )
 
 
 def describe(system: Any) -> dict[str, Any]:
@@ -206,7 +213,8 @@ def check_count(outputs: Any, expected: int, phase: str, what: str = WAVEFORM) -
 def checked(waveform: Any, rate_hz: int) -> np.ndarray:
     """Return samples float32 [T] of a Waveform.
 
-    Raises Refused unless they are 1-d, finite, not empty and at `rate_hz`.
+    Raises Refused unless they are 1-d, finite, not empty, at `rate_hz` and no longer than files may
+    be.
     """
     if not (hasattr(waveform, "samples") and hasattr(waveform, "rate_hz")):
         raise Refused(
@@ -241,6 +249,10 @@ def checked(waveform: Any, rate_hz: int) -> np.ndarray:
             "bad-output",
             f"output is {found_hz} Hz, expected {rate_hz} Hz, the system's sample_rate",
         )
+    try:
+        check_limits(rate_hz, 1, len(samples))
+    except AudioError as error:
+        raise Refused("bad-output", f"the output {error}") from None
     samples = samples.astype(np.float32, copy=False)
     bad = len(samples) - np.count_nonzero(np.isfinite(samples))
     if bad:
@@ -260,10 +272,6 @@ def read_speech(path: Path | None, rate_hz: int) -> np.ndarray:
     """
     if path is None:
         raise SpeechError("the clip has no speech file; add one to the dataset")
-    if not path.is_file():
-        raise SpeechError(f"speech '{path}': no such file")
-    if path.stat().st_size == 0:
-        raise SpeechError(f"speech '{path}': the file is empty (0 bytes)")
     try:
         channels, from_hz = decode(path)
         samples = mono(channels, "mean")

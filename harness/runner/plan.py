@@ -1,5 +1,6 @@
 """The plan of a run: suite and request become a new run folder, or must equal an old one's."""
 
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,7 +102,10 @@ def _load_dataset(chosen: Suite, request: Request) -> Dataset:
                 "stabench.harness.datasets.dataset.Dataset"
             )
     if not dataset.clips:
-        raise MissingError(f"dataset '{dataset.name}' has no clips")
+        reasons = "".join(f" ({absent.id}: {absent.reason})" for absent in dataset.missing[:1])
+        raise MissingError(f"dataset '{dataset.name}' has no clips{reasons}")
+    for note in dataset.notes:
+        print(f"note: {note}", file=sys.stderr)
     return dataset
 
 

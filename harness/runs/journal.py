@@ -110,7 +110,8 @@ def to_json(row: Row) -> dict[str, Any]:
         value["text"] = replace_unwritable(row.text)
     error = row.error and row.error._replace(message=replace_unwritable(row.error.message))
     value["error"] = error._asdict() if error else None
-    value["spans"] = [span._asdict() for span in row.spans]
+    spans = (span._replace(name=replace_unwritable(span.name)) for span in row.spans)
+    value["spans"] = [span._asdict() for span in spans]
     return value
 
 

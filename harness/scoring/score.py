@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from stabench.checkpoints.cache import cache_folder
 from stabench.harness import files, registry
-from stabench.harness.datasets.dataset import Clip, read_rows
+from stabench.harness.datasets.dataset import Clip
 from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.formatting import counted
 from stabench.harness.runs import influence_file, metrics_file
@@ -20,7 +20,7 @@ from stabench.harness.scoring.clip_table import clip_table
 from stabench.harness.scoring.evaluation_set import Exam, Item
 from stabench.harness.scoring.evaluator import needed_roles
 from stabench.harness.scoring.features import Network, Progress, Sounds, hear, network
-from stabench.harness.scoring.folders import REFERENCE, pair, read_items, sounds, wav_folder
+from stabench.harness.scoring.folders import Captions, pair, read_items, sounds, wav_folder
 from stabench.harness.scoring.sanity import load_rows
 from stabench.harness.scoring.score_systems import Choice, Entrant, sheet
 from stabench.harness.stats.estimate import Estimate
@@ -120,11 +120,10 @@ def score_folders(
     columns, and, unless `replace`, where scores in `out` have a number which these lack.
     """
     check_reserved(outputs)
-    recordings = wav_folder("reference", Path(reference))
     systems = [wav_folder(name, Path(path)) for name, path in outputs.items()]
-    table = read_items(Path(captions)) if captions else None
-    named = captions is not None and REFERENCE in read_rows(Path(captions)).columns
-    pairs = pair(recordings, systems, table, named, unpaired)
+    recordings = wav_folder("reference", Path(reference))
+    table = read_items(Path(captions)) if captions else Captions({}, named=False)
+    pairs = pair(recordings, systems, table, unpaired)
     wanted = load_metrics(columns or protocol.columns)
     networks = networks_of(protocol, wanted, hearing)
     named_too = {name for item in pairs.items.values() for name in item.references}

@@ -1,6 +1,6 @@
 """Scores: the content of metrics.json, every system and sanity row against one exam, and pairs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import NamedTuple
@@ -127,14 +127,16 @@ def sheet(
             input_dependence=recordings_dependence(exam),
         ),
         provenance=provenance(exam),
-        notes=(
-            *choice.notes,
-            *comparability(exam),
-            *describe_levels("recordings", exam.references.levels.values()),
-            *(note for system in scored for note in system.notes),
-        ),
+        notes=(*choice.notes, *comparability(exam), *_describe_sounds(exam, scored)),
     )
     return Sheet(content, _collect_influences(exam, scored, choice.columns))
+
+
+def _describe_sounds(exam: Exam, scored: list[Scored]) -> Iterator[str]:
+    """Yield what is odd about the levels of recordings and outputs."""
+    yield from describe_levels("recordings", exam.references.levels.values())
+    for system in scored:
+        yield from system.notes
 
 
 def _collect_influences(exam: Exam, scored: list[Scored], columns: tuple[str, ...]) -> Influences:

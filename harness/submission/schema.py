@@ -13,6 +13,7 @@ from stabench.harness.errors import StabenchError
 from stabench.harness.runs.metrics_file import EmbedderRecord, ProtocolRecord
 from stabench.harness.schema import Strict, json_schema
 from stabench.harness.tasks.task import DEFAULT
+from stabench.metrics.wav_header import LEAST_RATE_HZ, LONGEST_S, MOST_RATE_HZ
 
 NAME = "submission.json"
 SCHEMA: Literal[2] = 2
@@ -234,8 +235,8 @@ class OutputCard(Card):
 
     sha256: Sha256
     samples: Positive
-    rate_hz: Annotated[int, Field(ge=1000, le=384_000)]
-    seconds: FiniteFloat = Field(gt=0, le=600)
+    rate_hz: Annotated[int, Field(ge=LEAST_RATE_HZ, le=MOST_RATE_HZ)]
+    seconds: FiniteFloat = Field(gt=0, le=LONGEST_S)
     values: dict[Key, Figure]
 
 

@@ -8,6 +8,7 @@ from stabench.harness import registry
 from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.schema import first_wrong
 from stabench.harness.suites.metrics import check_metrics
+from stabench.harness.tables import read_text
 from stabench.metrics.protocol import Protocol
 
 
@@ -18,10 +19,10 @@ def load(name: str, networks: dict[str, str] | None = None) -> Protocol:
     """
     path = registry.toml_path("protocols", name)
     try:
-        protocol = Protocol.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except FileNotFoundError:
+        protocol = Protocol.model_validate(tomllib.loads(read_text(path)))
+    except MissingError:
         raise MissingError(f"protocol '{name}': no file '{path}'") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (RecursionError, tomllib.TOMLDecodeError) as error:
         raise StabenchError(f"protocol '{path}': not a TOML file ({error})") from None
     except ValidationError as error:
         raise StabenchError(f"protocol '{path}': {first_wrong(error, Protocol)}") from None

@@ -11,6 +11,7 @@ from stabench.harness import registry
 from stabench.harness.errors import MissingError, StabenchError, unknown
 from stabench.harness.schema import Strict, first_wrong
 from stabench.harness.suites.metrics import check_metrics
+from stabench.harness.tables import read_text
 from stabench.harness.tasks.task import DEFAULT, UNSTATED, load_task
 from stabench.metrics.protocol import ROLES
 
@@ -272,10 +273,10 @@ def load(name: str) -> Suite:
     """
     path = registry.toml_path("suites", name)
     try:
-        value = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+        value = tomllib.loads(read_text(path))
+    except MissingError:
         raise MissingError(f"suite '{name}': no file '{path}'") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (RecursionError, tomllib.TOMLDecodeError) as error:
         raise StabenchError(f"suite '{path}': not a TOML file ({error})") from None
     return parse(f"suite '{path}'", value)
 

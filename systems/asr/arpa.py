@@ -47,7 +47,8 @@ class _Lines:
 
     def __init__(self, path: Path, text: str) -> None:
         self.path, self.number = path, 0
-        self._lines = enumerate(text.splitlines(), start=1)
+        # Not splitlines: a word may hold a separator of its kind, such as U+0085.
+        self._lines = enumerate(text.split("\n"), start=1)
 
     def next(self) -> str:
         """Return the next line that is not blank, stripped; ValueError at the end of the file."""

@@ -88,7 +88,7 @@ def test_a_missing_file(tmp_path):
         (b"", "the file is empty"),
         (b"ID3 not audio at all", "is not a RIFF WAVE file"),
         (b"RIFF\x04\x00\x00\x00WAVE", "truncated before its samples"),
-        (b"RIFF\x0c\x00\x00\x00WAVEdata\x00\x00\x00\x00", "cannot be decoded"),
+        (b"RIFF\x0c\x00\x00\x00WAVEdata\x02\x00\x00\x00ab", "cannot be decoded"),
     ],
 )
 def test_broken_files(tmp_path, content, message):

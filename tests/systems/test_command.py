@@ -188,13 +188,13 @@ def test_what_is_no_answer_is_told_in_one_line(make: Make, fault: str) -> None:
 
 
 SOUNDS = {
-    "return {'sound': '/no/such.wav'}": "the sound '/no/such.wav' of the command cannot be read",
+    "return {'sound': '/no/such.wav'}": "the sound '/no/such.wav' of the command: no such file",
     "return {'sound': 3}": "the command answered with the sound 3, expected a path",
-    "return {}": "cannot be read: No such file or directory",
+    "return {}": "no such file",
     "open(request['sound'], 'w').write('oops'); return {}": "begins with 'oops'",
     "open(request['sound'], 'w'); return {}": "is empty",
     "open(request['sound'], 'wb').write(open(request['speech'], 'rb').read()[:90]); return {}": (
-        "is truncated: its header promises 800 bytes of samples, 46 are there"
+        "truncated, its header promises 800 bytes of samples and 46 are there"
     ),
 }
 

@@ -185,7 +185,7 @@ def test_what_is_no_answer_is_told_in_one_line_and_the_next_clip_is_asked(
 @pytest.mark.parametrize(
     ("reply", "line"),
     [
-        (Reply(type="audio/wav", content=SOUND[:90]), "the sound of /generate is truncated"),
+        (Reply(type="audio/wav", content=SOUND[:90]), "the sound of /generate: truncated"),
         (Reply(type="audio/wav", content=b"oops"), "the sound of /generate begins with 'oops'"),
         (
             Reply(type="audio/mpeg", content=b"x"),

@@ -1,6 +1,8 @@
 """The recorded system: it returns what lies in its folder, and says what does not."""
 
 import hashlib
+import os
+import unicodedata
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -59,3 +61,41 @@ def test_provenance_follows_names_and_bytes(folder: Path) -> None:
     parts = [name.encode() + b"\0" + (folder / name).read_bytes() for name in ("a.wav", "b.wav")]
     digest = hashlib.sha256(b"".join(parts)).hexdigest()
     assert system.provenance() == {"files": 2, "sha256": digest}
+
+
+def test_one_odd_file_costs_its_own_clip(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A companion of macOS, a pipe, a folder, a name in other bytes: all before the first WAV."""
+    (folder / "._a.wav").write_bytes(b"\0\5\x16\7")
+    os.mkfifo(folder / "0.wav")
+    (folder / "1.wav").mkdir()
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xe9.wav")).touch()
+    (folder / "b.wav").rename(folder / "B.WAV")
+    (folder / f"{unicodedata.normalize('NFD', 'é')}.wav").write_bytes(
+        (folder / "a.wav").read_bytes()
+    )
+    system = Recorded(str(folder))
+    system.load("cpu", "float32")
+    assert system.sample_rate == 24_000
+    assert "1 files of macOS skipped: ._a.wav" in capsys.readouterr().err
+    assert [len(sound.samples) for sound in _play(system, "a", "B", "é")] == [300, 200, 300]
+    assert system.provenance()["files"] == 6
+    for clip, line in {
+        "0": "it is a pipe, not a file",
+        "1": "it is a folder, not a file",
+        "A": "no recording in .*; 'a' is there: it differs in upper and lower case",
+    }.items():
+        with pytest.raises((ValueError, FileNotFoundError), match=line):
+            _play(system, clip)
+
+
+def test_a_recording_is_held_to_the_limits_of_all_sounds(folder: Path) -> None:
+    content = bytearray((folder / "b.wav").read_bytes())
+    content[24:28] = (16).to_bytes(4, "little")
+    (folder / "b.wav").write_bytes(content)
+    system = Recorded(str(folder))
+    system.load("cpu", "float32")
+    with pytest.raises(ValueError, match="its header says 16 Hz, allowed are 1000 to 384000 Hz"):
+        _play(system, "b")
+    (folder / "a.wav").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=r"that can be read; the first: .*a\.wav"):
+        Recorded(str(folder)).load("cpu", "float32")

@@ -56,11 +56,13 @@ WHOLE = encode_speech(np.zeros(100, np.float32), RATE_HZ)
     ("content", "line"),
     [
         (b"", "it is empty, expected a WAV file"),
-        (b"ID3\x03 an mp3 file", r"it begins with 'ID3\x03 an mp3 file', expected a RIFF WAVE"),
-        (WHOLE[:100], "it is truncated: its header promises 200 bytes of samples, 56 are there"),
-        (WHOLE[:30], "it is truncated before its samples"),
-        (encode_speech(np.zeros(0, np.float32), RATE_HZ), "it holds no samples"),
-        (WHOLE[:20] + b"\x77\x77" + WHOLE[22:], "it cannot be decoded"),
+        (b"ID3\x03 an mp3 file", "it: is not a RIFF WAVE file but MP3"),
+        (b"\x1b[31m red", r"it begins with '\x1b[31m red', expected a RIFF WAVE file"),
+        (WHOLE[:100], "it: truncated, its header promises 200 bytes of samples and 56 are there"),
+        (WHOLE[:30], "it: truncated before its samples"),
+        (encode_speech(np.zeros(0, np.float32), RATE_HZ), "it: holds no samples"),
+        (WHOLE[:20] + b"\x77\x77" + WHOLE[22:], "it: cannot be decoded"),
+        (b"RF64" + WHOLE[4:], "it: is not a RIFF WAVE file but RF64"),
     ],
 )
 def test_a_broken_sound_is_named(content: bytes, line: str) -> None:

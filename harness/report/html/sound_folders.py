@@ -23,6 +23,7 @@ from stabench.harness.report.html.clips import ClipView, Entrant, list_entrants
 from stabench.harness.runs.audio_digest import BROKEN, of_clips, of_recordings, of_sound
 from stabench.harness.runs.metrics_file import MetricsFile
 from stabench.harness.runs.results import Results
+from stabench.metrics.wav_folder import list_wavs, name_of
 
 SPEECH, RECORDINGS = "speech", "reference"
 
@@ -108,8 +109,7 @@ class Wavs:
     """The WAVs of one folder by stem, and what each sounds like once it is asked."""
 
     def __init__(self, folder: Path) -> None:
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".wav")
-        self.files = {path.stem: path for path in paths}
+        self.files = {name_of(path): path for path in list_wavs(folder).paths}
 
     @cached_property
     def contents(self) -> dict[str, str | None]:

@@ -103,6 +103,12 @@ FAULTS = {
         "give one of paper, pocket, stabench",
     ),
     "a run with a protocol": (["score", "latest", "--protocol", "paper"], 2, "the run's own suite"),
+    "a name in bytes": (
+        ["score", "--reference", ".", "--outputs", "caf\udce9=.", "--protocol", "pocket"],
+        2,
+        "system name 'caf\\udce9': not printable",
+    ),
+    "a folder in bytes": (["report", "caf\udce9\x1b[31m"], 3, "run 'caf\\udce9[31m'"),
     "report": (["report", "none"], 3, "none"),
     "compare": (["compare", "none", "also-none"], 3, "'none' is not there"),
     "baseline": (["compare", "file", "file"], 2, "file"),

@@ -96,14 +96,16 @@ def test_speech_by_number_is_that_of_the_spoken_caption_alone(
 
 
 def test_flawed_rows_cost_their_own_clip(csv: Callable[..., str], speech: str) -> None:
-    good = "9,goodgoodgoo,1,rain"
+    good = "0,goodgoodgoo,1,rain"
     flaws = {
         "1,aaaaaaaaaaa,5,": "its first caption (audiocap_id 1) is empty",
+        "11,iiiiiiiiiii,5,\u200b": "its first caption (audiocap_id 11) is empty",
         "2,bbbbbbbbbbb,5,x\n2,ccccccccccc,5,y": "audiocap_id 2 stands in 2 rows",
-        "3,ddddddddddd,5,a dog, barking": "line 2 has too many fields",
+        "3,ddddddddddd,5,a dog, barking": "line 2: too many fields: 5, expected 4",
         "4,eeeeeeeeeee,5,x\n5,eeeeeeeeeee,6,y": "it has 2 start times (5, 6)",
         "6,../../../etc,5,x": "is not 11 letters",
-        "7,fffffffffff": "its first caption",
+        "7,fffffffffff": "line 2: too few fields: 2, expected 4",
+        "8,hhhhhhhhhhh,5,x\n9,hhhhhhhhhhh,5,a dog, barking": "line 3: too many fields: 5",
     }
     for rows, reason in flaws.items():
         for name in ("goodgoodgoo", *(row.split(",")[1] for row in rows.split("\n"))):
@@ -118,8 +120,12 @@ def test_flawed_rows_cost_their_own_clip(csv: Callable[..., str], speech: str) -
 @pytest.mark.parametrize(
     ("head", "rows", "line"),
     [
-        ("id,caption\n", ["1,x"], "found columns id, caption; needs audiocap_id, youtube_id"),
-        (HEAD, ['1,aaaaaaaaaaa,5,"x'], "not a CSV file"),
+        (
+            "id,caption\n",
+            ["1,x"],
+            "found columns id, caption; needs columns audiocap_id",
+        ),
+        (HEAD, ['1,aaaaaaaaaaa,5,"x'], "line 2: a quote .* is never closed"),
     ],
 )
 def test_a_csv_that_is_none(
@@ -163,6 +169,9 @@ def test_spoken_and_judging_captions_are_separate(
     dataset = audiocaps(csv(), speech=speech, reference_captions=str(mine))
     assert [clip.judged_by for clip in dataset.clips] == [("a hum",), ("two", "three")]
     assert dataset.missing == ((f"Y{IDS[2]}", "the reference captions have none for it"),)
+    mine.write_text(f"youtube_id,caption\n{IDS[0]},a hum\n{IDS[0]},a dog, barking\n")
+    with pytest.raises(StabenchError, match="line 3: too many fields: 3, expected 2"):
+        audiocaps(csv(), speech=speech, reference_captions=str(mine))
 
 
 def test_tangos_list_gives_a_subset_and_its_captions(
@@ -180,8 +189,14 @@ def test_tangos_list_gives_a_subset_and_its_captions(
         ("sound 1, take 0", ("t1",)),
         ("sound 2, take 0", ("t2",)),
     ]
+    # A separator of lines within a text is a part of it.
+    rows[0]["captions"] = "rain\u2028on a\x85roof"
+    listed.write_text("".join(json.dumps(row, ensure_ascii=False) + "\r\n" for row in rows))
+    dataset = audiocaps(csv(), speech=speech, reference_captions=str(listed))
+    assert dataset.clips[1].judged_by == ("rain\u2028on a\x85roof",)
     listed.write_text('{"location": "x"}\n')
-    with pytest.raises(StabenchError, match="line 1: needs JSON with keys location, captions"):
+    line = "line 1: key 'captions' is missing; needs keys location, captions"
+    with pytest.raises(StabenchError, match=line):
         audiocaps(csv(), speech=speech, subset=str(listed))
 
 
@@ -194,7 +209,7 @@ def test_a_subset_by_a_file_of_ids(csv: Callable[..., str], speech: str, tmp_pat
     with pytest.raises(StabenchError, match=r"1 of 1 ids are not in the CSV \(first: z+\)"):
         audiocaps(csv(), speech=speech, subset=str(ids))
     ids.write_text("not an id\n")
-    with pytest.raises(StabenchError, match="'not' holds no YouTube id"):
+    with pytest.raises(StabenchError, match="line 1: 'not an id' holds no YouTube id"):
         audiocaps(csv(), speech=speech, subset=str(ids))
 
 

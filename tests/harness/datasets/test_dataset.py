@@ -1,8 +1,14 @@
 """Datasets: ids that are unique and name files, folders of WAVs, captions of every kind."""
 
+import os
+import unicodedata
+from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from stabench.harness.datasets.dataset import Clip, Dataset, folder, read_captions, spoken_folder
 from stabench.harness.errors import MissingError, StabenchError
@@ -87,8 +93,9 @@ def test_captions_near_the_speech_are_found_and_only_looked_up(speech: Path) -> 
         ("audiocap_id,text\n1,x\n", "found columns audiocap_id, text; needs columns id, caption"),
         ("", "found columns none"),
         ("id,caption\na,x\na,y\n", "clip id 'a' is used twice"),
-        ("id,caption\n,x\n", "cannot name a file"),
-        ('id,caption\na,"x\n', "not a UTF-8 CSV file"),
+        ("id,caption\n,x\n", "line 2: column 'id' is empty"),
+        ("id,caption\na/b,x\n", "cannot name a file"),
+        ('id,caption\na,"x\n', 'line 2: a quote (") opens here and is never closed'),
     ],
 )
 def test_captions_that_cannot_be_used(tmp_path: Path, text: str, line: str) -> None:
@@ -99,14 +106,14 @@ def test_captions_that_cannot_be_used(tmp_path: Path, text: str, line: str) -> N
 
 
 def test_captions_with_a_byte_order_mark_and_other_columns(tmp_path: Path) -> None:
-    path = _csv(tmp_path / "c.csv", "\ufeffid,start,caption\na,3,x\nb,4\n")
+    path = _csv(tmp_path / "c.csv", "\ufeffid,start,caption\na,3,x\nb,4,\n")
     assert read_captions(path) == {"a": "x", "b": ""}
 
 
 def test_captions_in_another_encoding(tmp_path: Path) -> None:
     path = tmp_path / "c.csv"
     path.write_bytes("id,caption\na,Höhle\n".encode("latin-1"))
-    with pytest.raises(StabenchError, match="not a UTF-8 CSV file"):
+    with pytest.raises(StabenchError, match="line 2: byte 0xf6 is not UTF-8; save the file"):
         read_captions(path)
 
 
@@ -126,3 +133,94 @@ def _empty(tmp_path: Path) -> Path:
     path = tmp_path / "empty"
     path.mkdir(exist_ok=True)
     return path
+
+
+def _named(folder: Path, *names: str | bytes) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        Path(folder, os.fsdecode(name)).touch()
+    return folder
+
+
+def test_speech_recordings_and_captions_pair_in_any_unicode_form(tmp_path: Path) -> None:
+    nfc, nfd = (unicodedata.normalize(form, "Höhle") for form in ("NFC", "NFD"))
+    spoken = _named(tmp_path / "speech", f"{nfd}.wav", " a.WAV")
+    recordings = _named(tmp_path / "reference", f"{nfc}.wav", " a.wav")
+    captions = _csv(tmp_path / "c.csv", f"id,caption\n{nfd},a cave\n a,x\n")
+    clips = folder(spoken, recordings, captions).clips
+    assert [(clip.id, clip.caption) for clip in clips] == [(" a", "x"), (nfc, "a cave")]
+    assert all(clip.speech.exists() and clip.reference.exists() for clip in clips)
+
+
+@pytest.mark.parametrize("caption", ["", " ", "\t\n", "\N{NO-BREAK SPACE}", "\u200b", "\ufeff"])
+def test_a_caption_of_blanks_is_none(tmp_path: Path, caption: str) -> None:
+    assert Clip("a", caption, None, None, judged_by=("x", caption)) == Clip(
+        "a", None, None, None, judged_by=("x",)
+    )
+    spoken = _named(tmp_path / "speech", "a.wav", "b.wav")
+    captions = _csv(tmp_path / "c.csv", f'id,caption\na,"{caption}"\n')
+    assert [clip.caption for clip in folder(spoken, captions=captions).clips] == [None, None]
+    kept = TypeAdapter(Clip).validate_python(
+        {"id": "a", "caption": caption, "speech": None, "reference": None}
+    )
+    assert kept.caption is None
+
+
+def test_one_odd_name_costs_its_clip_and_not_the_run(tmp_path: Path) -> None:
+    names = ("a.wav", "._a.wav", b"caf\xe9.wav", "b\N{NO-BREAK SPACE}c.wav", "d\ne.wav")
+    dataset = folder(_named(tmp_path / "speech", *names))
+    assert [clip.id for clip in dataset.clips] == ["a"]
+    reasons = dict(dataset.missing)
+    assert sorted(reasons) == ["b\xa0c", "caf\\udce9", "d\ne"]
+    assert "not UTF-8 (caf\\udce9.wav); rename" in reasons["caf\\udce9"]
+    assert "cannot name a file; use 1 to 200 bytes" in reasons["d\ne"]
+    assert dataset.notes == ("speech: 1 file of macOS without sound skipped (._a.wav)",)
+
+
+@pytest.mark.parametrize("name", ["clip0.wav", "Clip0", " clip0", "clip0 ", "CLIP0.WAV"])
+def test_an_id_that_differs_in_form_alone_is_no_other_clip(
+    speech: Path, tmp_path: Path, name: str
+) -> None:
+    captions = _csv(tmp_path / "c.csv", f"id,caption\n{name},rain\n")
+    with pytest.raises(StabenchError, match="'clip0' is there: it differs in"):
+        folder(speech, captions=captions)
+    _csv(speech / "captions.csv", f"id,caption\n{name},rain\n")
+    with pytest.raises(StabenchError, match=f"id '{name}' names no WAV of"):
+        spoken_folder(speech, None)
+    both = _csv(tmp_path / "c.csv", f"id,caption\n{name},rain\nclip0,wind\n")
+    assert len(folder(speech, captions=both).clips) == 7
+
+
+def test_a_folder_in_other_bytes_is_refused_where_paths_are_kept(tmp_path: Path) -> None:
+    place = Path(os.fsdecode(os.fsencode(tmp_path) + b"/d\xe9"))
+    with pytest.raises(StabenchError, match=r"d\\udce9': not UTF-8; rename it"):
+        folder(_named(place, "a.wav"))
+
+
+FILE_NAMES = st.binary(min_size=1, max_size=40).filter(
+    lambda name: not {0, ord("/")} & set(name) and name not in (b".", b"..")
+)
+
+
+@pytest.mark.parametrize("examples", [40, pytest.param(1_000, marks=pytest.mark.slow)])
+def test_no_file_of_a_folder_is_lost(tmp_path: Path, examples: int) -> None:
+    numbers = count()
+
+    @settings(max_examples=examples, deadline=None)
+    @given(st.lists(FILE_NAMES, min_size=1, max_size=5, unique=True), st.booleans())
+    def check(names: list[bytes], hidden: bool) -> None:
+        files = {name + b".wav" for name in names} | ({b"._x.wav"} if hidden else set())
+        place = _named(tmp_path / str(next(numbers)), *files)
+        try:
+            dataset = folder(place)
+        except StabenchError as error:
+            line = str(error)
+        else:
+            skipped = sum(name.startswith(b"._") for name in files)
+            assert len(dataset.clips) + len(dataset.missing) + skipped == len(files)
+            assert bool(dataset.notes) == bool(skipped)
+            return
+        # All of them companions of macOS, or two that are one name.
+        assert "holds no .wav file" in line or "files with the stem" in line
+
+    check()

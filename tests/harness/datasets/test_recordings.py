@@ -1,6 +1,7 @@
 """Recordings: every name and layout in use, and one line for each that cannot be used."""
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -160,7 +161,7 @@ def test_what_is_no_wav_is_listed_and_the_other_clips_count(tmp_path: Path) -> N
     (audio / f"{IDS[2]}.wav").write_bytes(b"")
     reasons = [*find(audio, WANTED).reasons.values()]
     assert "cannot be decoded" in reasons[0]
-    assert reasons[1].endswith("is empty")
+    assert "the file is empty" in reasons[1]
     assert all("\n" not in reason for reason in reasons)
 
 
@@ -172,3 +173,27 @@ def test_two_files_for_one_recording_are_not_chosen_between(tmp_path: Path) -> N
     assert found.reasons[f"Y{IDS[1]}"].endswith(
         f"holds {IDS[1]}.wav, Y{IDS[1]}.wav: keep one of them"
     )
+
+
+def test_what_is_no_file_is_listed_and_nobody_waits(tmp_path: Path) -> None:
+    audio = tmp_path / "audio"
+    audio.mkdir()
+    os.mkfifo(audio / f"{IDS[0]}.wav")
+    os.mkfifo(audio / f"{IDS[1]}.flac")
+    (audio / f"{IDS[2]}.wav").mkdir()
+    reasons = [*find(audio, WANTED).reasons.values()]
+    assert ["pipe" in reason for reason in reasons] == [True, True, False]
+    assert "it is a folder, not a file" in reasons[2]
+
+
+def test_a_converted_sound_is_held_to_the_limits_and_named_without_addresses(
+    tmp_path: Path,
+) -> None:
+    audio = tmp_path / "audio"
+    audio.mkdir()
+    soundfile.write(audio / f"{IDS[0]}.flac", np.zeros(1_000), 500)
+    (audio / f"{IDS[1]}.flac").write_bytes(b"fLaC" + bytes(100))
+    reasons = [*find(audio, WANTED).reasons.values()]
+    assert "its header says 500 Hz, allowed are 1000 to 384000 Hz" in reasons[0]
+    assert "cannot be decoded (" in reasons[1]
+    assert all(" object at " not in reason for reason in reasons)

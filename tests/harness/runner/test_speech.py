@@ -64,7 +64,7 @@ def _folder(path: Path) -> None:
 
 
 BAD = {
-    _empty: "the file is empty (0 bytes)",
+    _empty: "the file is empty",
     _truncated: "truncated",
     _text: "not a RIFF WAVE file",
     _flac: "not a RIFF WAVE file",
@@ -73,7 +73,7 @@ BAD = {
     _header_only: "truncated",
     _loud: "peak is 2e+04",
     _odd_rate: "15991 Hz",
-    _folder: "no such file",
+    _folder: "it is a folder, not a file",
 }
 
 

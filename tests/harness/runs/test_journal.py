@@ -5,10 +5,11 @@ import json
 import os
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stabench.harness.errors import StabenchError
@@ -195,3 +196,25 @@ def test_rows_of_before_there_were_tasks_are_read(tmp_path: Path) -> None:
     path.write_text(json.dumps({**earlier[0], "represent_ns": "12"}) + "\n")
     with pytest.raises(StabenchError, match=r"key 'phase_ns\.represent'"):
         read(path)
+
+
+ANY_TEXT = st.text(st.characters() | st.characters(categories=["Cs"]), max_size=20)
+
+
+@pytest.mark.parametrize("examples", [60, pytest.param(1_000, marks=pytest.mark.slow)])
+def test_whatever_a_system_says_its_run_stays_readable(tmp_path: Path, examples: int) -> None:
+    """Transcripts, errors and names of stages with half characters, NUL and escape sequences."""
+    numbers = count()
+
+    @settings(max_examples=examples, deadline=None)
+    @given(ANY_TEXT, ANY_TEXT, ANY_TEXT)
+    def check(text: str, message: str, stage: str) -> None:
+        path = tmp_path / f"{next(numbers)}.jsonl"
+        spoken = _row(text=text, spans=(Span("represent", stage, 1),))
+        _write(path, spoken, _row("b", "failed", error=Failure("raised", message)))
+        rows = read(path)
+        assert len(rows) == 2
+        kept = (rows[0].text, rows[0].spans[0].name, rows[1].error.message)
+        assert list(map(len, kept)) == list(map(len, (text, stage, message)))
+
+    check()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from stabench.harness.errors import MissingError, StabenchError
+from stabench.harness.suites import protocols
 from stabench.harness.suites.suite import difference, load, parse
 
 VALUE: dict[str, Any] = {
@@ -137,3 +138,22 @@ def test_names_in_use_must_be_registered() -> None:
 
 def test_the_demo_suite_is_valid() -> None:
     assert len(load("demo").systems) == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("name = 'x'\n".encode("utf-16"), "is UTF-16, expected text in UTF-8; save it as such"),
+        ("# Höhle\n".encode("latin-1"), "line 1: byte 0xf6 is not UTF-8"),
+        (b"a = " + b"[" * 100_000, "not a TOML file"),
+        (b"name = 3 4\n", "not a TOML file"),
+    ],
+)
+def test_a_file_that_is_no_toml_is_one_line(tmp_path: Path, content: bytes, line: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(content)
+    for read in (load, protocols.load):
+        with pytest.raises(StabenchError) as caught:
+            read(str(path))
+        assert line in str(caught.value)
+        assert "\n" not in str(caught.value)
