@@ -8,7 +8,7 @@ from typing import Any, TextIO
 from stabench.harness import registry
 from stabench.harness.errors import StabenchError
 from stabench.harness.report.report import report
-from stabench.harness.runs.run_folder import RunFolder
+from stabench.harness.runs.run_folder import RUNS, RunFolder, stamped
 
 
 def execute(folder: RunFolder, stream: TextIO | None = None) -> None:
@@ -37,15 +37,18 @@ def score_wavs(
     reference: Path,
     outputs: Mapping[str, Path],
     captions: Path | None,
-    out: Path,
+    out: Path | None,
     *,
     protocol: str | None,
     backends: Mapping[str, str | None],
     sanity: bool,
     stream: TextIO | None = None,
     **how: Any,
-) -> None:
-    """Score folders of WAVs into `out`, and print their report to `stream`.
+) -> Path:
+    """Score folders of WAVs into `out`, or a new folder beside runs; return it.
+
+    The report goes to `stream`, by default to standard output and the folder's name to standard
+    error.
 
     `backends` are embedders by role that replace the protocol's; `how` is the rest of what
     `scoring.score.score_folders` takes. Raises what that raises, and StabenchError without a
@@ -62,12 +65,14 @@ def score_wavs(
             "pocket: networks that know nothing but the pocket suite's sounds), or a .toml file"
         )
     rules = protocols.load(protocol, {role: name for role, name in backends.items() if name})
+    out = out or RUNS / stamped("scores")
     rows = None if sanity else ()
     progress = Scoring(sys.stderr)
     score_folders(reference, outputs, captions, out, rules, sanity=rows, progress=progress, **how)
     report(out, stream)
     if stream is None:
         print(f"scores folder: {out}", file=sys.stderr)
+    return out
 
 
 def score(run: Path | str, *, replace: bool = False) -> Path:

@@ -116,7 +116,6 @@ def score(
     """
     from stabench.harness.cli import execute
     from stabench.harness.report.report import report
-    from stabench.harness.runs.run_folder import stamped
 
     backends = {"fad": fad_backend, "tagger": tagger_backend, "clap": clap_backend}
     if run is not None and reference is None and not outputs:
@@ -127,14 +126,16 @@ def score(
         raise StabenchError("score takes RUN, or --reference DIR with --outputs NAME=DIR")
     else:
         execute.score_wavs(
-            *(reference, _parse_folders(outputs), captions),
-            out or options.RUNS / stamped("scores"),
+            *(reference, _parse_folders(outputs), captions, out),
             protocol=protocol,
             backends=backends,
             sanity=sanity,
             columns=_parse_columns(columns),
             hearing=_hearing(device, bf16, threads, weights),
-            **{"seed": seed, "bootstrap": bootstrap, "unpaired": unpaired, "replace": replace},
+            seed=seed,
+            bootstrap=bootstrap,
+            unpaired=unpaired,
+            replace=replace,
         )
 
 
