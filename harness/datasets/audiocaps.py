@@ -113,7 +113,7 @@ def _explain_flaw(item: Item, judged: tuple[str, ...]) -> str | None:
     if not judged:
         return "the reference captions have none for it"
     blank = next((number for number, text in enumerate(judged, 1) if is_blank(text)), None)
-    return f"caption {blank} of {len(judged)} is empty" if blank else None
+    return None if blank is None else f"caption {blank} of {len(judged)} is empty"
 
 
 def _find_sounds(items: list[Item], audio: str | None) -> Found:

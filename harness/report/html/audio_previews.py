@@ -28,8 +28,6 @@ MP3_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 4
 QUALITY = 0.7
 # Clips that are encoded together, in threads, before the budget is looked at again.
 BATCH = 16
-# Of a preview: a header may claim any rate, and what is resampled from it any size.
-LONGEST_S = 600
 OUTSIDE = "outside the run folder and the cache of stabench; allow its folder with --sound-from DIR"
 
 
@@ -168,10 +166,6 @@ def encode_preview(source: Source) -> Preview:
     if source.sha256 is not None and content_sha256(audio.samples) != source.sha256:
         return _explain_silence("the file is not the audio of the run (its sha256 differs)")
     duration_s = len(audio.samples) / audio.rate_hz
-    if duration_s > LONGEST_S:
-        return _explain_silence(
-            f"it is {duration_s:.0f} s long, a preview is {LONGEST_S} s at most"
-        )
     try:
         data = _encode_mp3(mono(audio.samples, "mean"), audio.rate_hz)
         return Preview(audio.rate_hz, duration_s, data)
