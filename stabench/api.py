@@ -186,9 +186,7 @@ def _write_captions(path: Path, captions: Mapping[str, str]) -> Path:
         content = text.getvalue().encode()
     except UnicodeEncodeError as error:
         shown = ascii(error.object[max(error.start - 20, 0) : error.end])
-        raise StabenchError(
-            f"captions: {shown} is no text of Unicode; remove its last sign"
-        ) from None
+        raise StabenchError(f"captions: {shown} ends in half a character; replace it") from None
     files.write_bytes(path, content)
     return path
 

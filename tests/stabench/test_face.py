@@ -237,6 +237,8 @@ def test_folders_scored_from_python_and_by_the_command_are_equal(
     reference = tmp_path / "reference"
     outputs = {name: folder.path / "audio" / name for name in ("cascade", "star")}
     captions = {clip.id: clip.caption or "" for clip in folder.clips}
+    # Whatever ends a line in a table is a part of the text here.
+    captions[folder.clips[0].id] += ',\r"then\u2028more'
     rules = write_protocol(tmp_path / "tones.toml")
     scored = sb.score(
         reference,
@@ -264,6 +266,13 @@ def test_folders_scored_from_python_and_by_the_command_are_equal(
     )
     assert mine == theirs
     assert len(scored.clips) == 2 * len(folder.clips)
+
+
+@pytest.mark.parametrize("caption", ["caf\udce9", "\ud83d", "a\udfffb"])
+def test_a_caption_with_half_a_character_is_one_line(tmp_path: Path, caption: str) -> None:
+    with pytest.raises(sb.StabenchError, match="half a character; replace it") as caught:
+        sb.score(tmp_path, {"a": tmp_path}, {"x": caption}, out=tmp_path / "out")
+    str(caught.value).encode()
 
 
 @pytest.mark.parametrize("wrong", [{"limit": 0}, {"set": {"run.repeat": 1}}, {"device": "gpu"}])
