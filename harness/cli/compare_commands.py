@@ -102,7 +102,7 @@ def compare(
     from stabench.harness.compare.command import compare_runs, named_bounds, named_pairs
     from stabench.harness.compare.verdict import Options
 
-    if pytest_benchmark.is_benchmark_file(old) and pytest_benchmark.is_benchmark_file(new):
+    if pytest_benchmark.is_json(old) or pytest_benchmark.is_json(new):
         if any((system, effect, margin, across_hardware, force, out, as_json)) or family != "row":
             raise StabenchError("files of pytest-benchmark are compared with --strict or no option")
         return pytest_benchmark.compare_files(old, new, strict=strict)

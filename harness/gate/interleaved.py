@@ -176,7 +176,15 @@ def take_side(run: Evidence, suffix: str) -> Evidence:
         if name.endswith(suffix)
         for plain in (name.removesuffix(suffix),)
     }
-    return run.model_copy(update={"systems": systems, "name": run.name + suffix})
+    update: dict[str, Any] = {"systems": systems, "name": run.name + suffix}
+    if run.hardware and not run.hardware.is_known:
+        # Both sides ran on one machine, whatever it is called.
+        same = {"cpu_model": f"the machine of {run.name}", "gpu": run.hardware.gpu or "its GPU"}
+        update["hardware"] = run.hardware.model_copy(update=same)
+    if suffix == BASE:
+        # The run records the head's commit alone.
+        update["git_commit"] = None
+    return run.model_copy(update=update)
 
 
 def replace_times(stored: Evidence, base: Evidence) -> Evidence:

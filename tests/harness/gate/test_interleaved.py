@@ -11,6 +11,7 @@ import pytest
 
 from stabench.harness import registry
 from stabench.harness.compare import read_evidence as reading
+from stabench.harness.compare.evidence import Hardware, find_hardware_mismatch
 from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.gate.command import gate_run, run_interleaved
 from stabench.harness.gate.interleaved import (
@@ -204,6 +205,18 @@ def test_a_run_is_taken_apart() -> None:
     assert take_side(both, HEAD).systems["star"].n == 2
     for names in (["star"], ["star+head"], ["star+head", "star+base", "b"]):
         assert not is_interleaved(evidence(*map(system, names)))
+
+
+@pytest.mark.parametrize(("device", "cpu", "gpu"), [("cpu", "", None), ("cuda", "Some CPU", None)])
+def test_both_sides_ran_on_one_machine_whatever_it_is_called(
+    device: str, cpu: str, gpu: str | None
+) -> None:
+    machine = Hardware(device=device, cpu_model=cpu, gpu=gpu, threads=1)
+    both = evidence(system("star+base"), system("star+head"), hardware=machine, git_commit="c" * 40)
+    base, head = take_side(both, BASE), take_side(both, HEAD)
+    assert find_hardware_mismatch(base, head) is None
+    assert find_hardware_mismatch(both, both) is not None
+    assert (base.git_commit, head.git_commit) == (None, "c" * 40), "the head's alone is recorded"
 
 
 def test_stored_quality_with_the_times_of_the_base() -> None:
