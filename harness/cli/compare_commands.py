@@ -54,7 +54,8 @@ Suite = Annotated[
     typer.Option("--suite", help="Run it now with --base, by turns, instead of judging a RUN."),
 ]
 Base = Annotated[
-    Path | None, typer.Option("--base", metavar="CHECKOUT", help="The tree to compare with.")
+    Path | None,
+    typer.Option("--base", metavar="TREE", help="Another state of this repository, or a checkout."),
 ]
 BasePython = Annotated[
     Path | None, typer.Option("--base-python", metavar="PYTHON", help="Its interpreter.")

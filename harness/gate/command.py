@@ -19,6 +19,7 @@ from stabench.harness.gate.interleaved import (
     Side,
     check_side,
     interleave,
+    interleave_trees,
     is_interleaved,
     replace_times,
     take_side,
@@ -28,6 +29,7 @@ from stabench.harness.gate.interleaved import (
 from stabench.harness.gate.noise import NAME as NOISE_NAME
 from stabench.harness.gate.noise import read as read_noise
 from stabench.harness.gate.page import build_page, name_answer, to_junit
+from stabench.harness.gate.trees import find_trees, holds_stabench, place_systems
 from stabench.harness.render.markdown import to_markdown
 from stabench.harness.render.terminal import show
 from stabench.harness.runner.worker_process import SOURCE
@@ -167,8 +169,9 @@ def run_interleaved(
 ) -> Path:
     """Run a suite with base and head interleaved, score it, return the run folder.
 
-    The suite of the run and the scripts that start its workers stay beside it, for --resume.
-    Raises MissingError for a side that is not there.
+    Checkouts of stabench run their own stabench, other trees the systems that they hold. The suite
+    of the run and the scripts that start its workers stay beside it, for --resume. Raises
+    MissingError for a side that is not there.
     """
     from stabench.harness.runner import plan
     from stabench.harness.runner.engine import Engine
@@ -177,16 +180,25 @@ def run_interleaved(
     from stabench.harness.suites.suite import load
 
     chosen = set_keys(select_systems(load(suite), request.systems), request.set)
-    # Before the folder is made: a run that cannot begin leaves none behind.
-    check_side(base)
-    check_side(head)
     place = runs / stamped(f"gate-{chosen.name}")
-    place.mkdir(parents=True)
-    starts = [
-        write_launcher(place, name, checkout) for name, checkout in (("base", base), ("head", head))
-    ]
+    # Before the folder is made: a run that cannot begin leaves none behind.
+    if holds_stabench(base.checkout):
+        check_side(base)
+        check_side(head)
+        place.mkdir(parents=True)
+        starts = [
+            write_launcher(place, name, side) for name, side in (("base", base), ("head", head))
+        ]
+        both = interleave(chosen, *starts)
+    else:
+        trees = find_trees(base.checkout, head.checkout)
+        pythons = (str(base.python), str(head.python))
+        pairs = place_systems(suite, chosen, request, trees, pythons)
+        print(f"base: {trees.base.folder}; head: {trees.head.folder}", file=sys.stderr)
+        place.mkdir(parents=True)
+        both = interleave_trees(chosen, pairs, place)
     path = place / "suite.toml"
-    write_suite(path, interleave(chosen, *starts))
+    write_suite(path, both)
     # The suite as written has the chosen systems only, under names that --system would not match.
     folder = plan.begin(str(path), request.model_copy(update={"systems": (), "set": ()}), runs)
     print(f"run folder: {folder.path}", file=sys.stderr)
@@ -212,7 +224,7 @@ def gate_command(
     as_json: bool = False,
     runs: Path = RUNS,
 ) -> int:
-    """Run `stabench gate RUN --baseline FILE`, or with `--suite SUITE --base CHECKOUT` both first.
+    """Run `stabench gate RUN --baseline FILE`, or with `--suite SUITE --base TREE` both first.
 
     Return the exit code. Raises StabenchError for another mixture of options.
     """
@@ -225,7 +237,7 @@ def gate_command(
         return gate_run(run, baseline, policy_path, out=out, strict=strict, as_json=as_json)
     if run is not None or suite is None or base is None:
         raise StabenchError(
-            "gate takes RUN with --baseline FILE, or --suite SUITE with --base CHECKOUT, and only "
+            "gate takes RUN with --baseline FILE, or --suite SUITE with --base TREE, and only "
             "then --base-python, --system, --limit and --device"
         )
     # What is wrong with these would otherwise show only after the minutes of a run.
@@ -235,7 +247,8 @@ def gate_command(
     read_noise(NOISE)
     if baseline is not None:
         read_evidence.read(baseline)
-    sides = Side(base, base_python or Path(sys.executable)), Side(SOURCE)
+    here = SOURCE if holds_stabench(base) else Path.cwd()
+    sides = Side(base, Path(base_python or sys.executable)), Side(here)
     folder = run_interleaved(suite, *sides, wanted, runs)
     return gate_run(folder, baseline, policy_path, out=out, strict=strict, as_json=as_json)
 

@@ -43,6 +43,7 @@ def checkout(tmp_path: Path) -> Path:
     """Another source tree, whose path needs quotes."""
     folder = tmp_path / "it's here"
     (folder / "stabench").mkdir(parents=True)
+    (folder / "pyproject.toml").write_text('[project]\nname = "stabench"\n')
     (folder / "stabench" / "start.py").write_text(
         "import sys\nprint('the worker of this tree', sys.argv[1:])\n"
     )
@@ -177,8 +178,9 @@ def test_a_side_that_is_not_there(tmp_path: Path, checkout: Path) -> None:
     for wrong in (tmp_path / "python", tmp_path):
         with pytest.raises(MissingError, match="cannot be run"):
             check_side(Side(checkout, wrong))
-    for sides in ((Side(tmp_path), Side(checkout)), (Side(checkout), Side(tmp_path))):
-        with pytest.raises(MissingError):
+    absent = tmp_path / "absent"
+    for sides in ((Side(absent), Side(checkout)), (Side(checkout), Side(absent))):
+        with pytest.raises(MissingError, match=f"'{absent}'"):
             run_interleaved("pocket", *sides, Request(), tmp_path / "runs")
     assert not (tmp_path / "runs").exists(), "no empty folder for a run that cannot begin"
 
