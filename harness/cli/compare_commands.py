@@ -8,7 +8,8 @@ import typer
 from stabench.harness.cli import options
 from stabench.harness.errors import StabenchError
 
-POLICY = Path("results/baselines/gate.toml")
+# Where a policy is looked for that nobody names.
+POLICIES = (Path("gate.toml"), Path("results/baselines/gate.toml"))
 # The policy and the baselines that come with stabench, in a checkout and in a wheel.
 PACKAGED = Path(__file__).resolve().parents[2] / "results" / "baselines"
 
@@ -53,6 +54,9 @@ Suite = Annotated[
     str | None,
     typer.Option("--suite", help="Run it now with --base, by turns, instead of judging a RUN."),
 ]
+Init = Annotated[
+    bool, typer.Option("--init", help="Write gate.toml and a workflow; of a RUN a baseline too.")
+]
 Base = Annotated[
     Path | None,
     typer.Option("--base", metavar="TREE", help="Another state of this repository, or a checkout."),
@@ -65,7 +69,7 @@ Policy = Annotated[
     typer.Option(
         "--policy",
         metavar="TOML",
-        help="What is guarded, and how closely; default: results/baselines/gate.toml, or ours.",
+        help="What is guarded, and how closely; default: gate.toml here, or all of the baseline.",
     ),
 ]
 Reports = Annotated[
@@ -124,6 +128,7 @@ def compare(
 def gate(
     run: options.MaybeRun = None,
     baseline: Baseline = None,
+    init: Init = False,
     suite: Suite = None,
     base: Base = None,
     base_python: BasePython = None,
@@ -137,20 +142,33 @@ def gate(
 ) -> int:
     """Judge a run against a baseline, or this tree against another; exit 1 for a regression.
 
+    --init writes a policy and a workflow for your repository, of a run also the first baseline.
+
     Example: stabench gate latest --baseline pocket
     """
     from stabench.harness.gate.command import gate_command
+    from stabench.harness.gate.init import write_gate
     from stabench.harness.runs.run_folder import Request
 
     asked = {"systems": tuple(system or ()), "limit": limit, "device": device}
+    if init:
+        if any((baseline, base, base_python, policy, strict, out, as_json, *asked.values())):
+            raise StabenchError("gate --init takes RUN or a folder, and --suite; nothing else")
+        for line in write_gate(run or Path(), Path(), suite):
+            print(line)
+        return 0
+    kept = _find_baseline(baseline)
+    if policy is None:
+        ours = (PACKAGED / "gate.toml",) if kept and kept.parent == PACKAGED else ()
+        policy = next((path for path in (*POLICIES, *ours) if path.is_file()), None)
     return gate_command(
         run,
-        policy or (POLICY if POLICY.exists() else PACKAGED / POLICY.name),
+        policy,
         suite=suite,
         base=base,
         base_python=base_python,
         request=Request(**{name: value for name, value in asked.items() if value}),
-        baseline=_find_baseline(baseline),
+        baseline=kept,
         out=out,
         strict=strict,
         as_json=as_json,

@@ -53,7 +53,7 @@ class Sides(NamedTuple):
 def gate_run(
     run: Path,
     baseline: Path | None,
-    policy_path: Path,
+    policy_path: Path | None,
     *,
     out: Path | None = None,
     strict: bool = False,
@@ -63,7 +63,7 @@ def gate_run(
 ) -> int:
     """Judge a run, print the page, write three files into the run folder or `out`.
 
-    `as_json` prints what gate.json holds.
+    `as_json` prints what gate.json holds. Without a policy all is guarded that the baseline has.
 
     In an interleaved run head is judged against base, and its quality against `baseline` where one
     is given. Return the exit code. Raises MissingError without run, baseline or policy,
@@ -71,7 +71,10 @@ def gate_run(
     """
     results = Results.read(run)
     sides = _read_sides(results, baseline)
-    rules = policy.load(policy_path, {**sides.old.heads, **sides.new.heads})
+    if policy_path is None:
+        rules = policy.derive(sides.old)
+    else:
+        rules = policy.load(policy_path, {**sides.old.heads, **sides.new.heads})
     outcome = gate(
         sides.old,
         sides.new,
@@ -212,7 +215,7 @@ def run_interleaved(
 
 def gate_command(
     run: Path | None,
-    policy_path: Path,
+    policy_path: Path | None,
     *,
     suite: str | None = None,
     base: Path | None = None,
@@ -243,7 +246,8 @@ def gate_command(
     # What is wrong with these would otherwise show only after the minutes of a run.
     chosen = load(suite)
     measured = load_metrics(chosen.metrics.columns, chosen.task).names
-    policy.load(policy_path, measured).latency.guarded(load_task(chosen.task))
+    if policy_path is not None:
+        policy.load(policy_path, measured).latency.guarded(load_task(chosen.task))
     read_noise(NOISE)
     if baseline is not None:
         read_evidence.read(baseline)
@@ -253,8 +257,10 @@ def gate_command(
     return gate_run(folder, baseline, policy_path, out=out, strict=strict, as_json=as_json)
 
 
-def write_baseline(run: Path, out: Path) -> Evidence:
-    """Keep a run as a baseline file. Raises StabenchError for a run with clips not run or failed.
+def write_baseline(run: Path, out: Path | None) -> Evidence:
+    """Keep a run as a baseline file; without `out` only check that it can be one.
+
+    Raises StabenchError for a run with clips not run or failed.
 
     Raises StabenchError also where no metric has a number, or one has none of its clips: such a
     baseline would guard nothing, or not what its run shows.
@@ -273,6 +279,7 @@ def write_baseline(run: Path, out: Path) -> Evidence:
         for column, cell in system.columns.items():
             if cell.reason in UNKEPT:
                 raise StabenchError(f"system '{name}', {column}: {cell.reason}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    files.write_bytes(out, evidence.to_bytes())
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        files.write_bytes(out, evidence.to_bytes())
     return evidence

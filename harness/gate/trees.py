@@ -71,7 +71,7 @@ def find_trees(base: Path, head: Path) -> Trees:
     if not base.is_dir():
         raise MissingError(f"base '{base}' is not there; give the folder of another state")
     base, head = base.resolve(), head.resolve()
-    head_root, base_root = _find_root(head), _find_root(base)
+    head_root, base_root = find_root(head), find_root(base)
     if head_root == base_root and head != base:
         # Neither has a repository of its own.
         head_root, base_root = head, base
@@ -86,7 +86,7 @@ def find_trees(base: Path, head: Path) -> Trees:
     return Trees(Tree("base", base_root, folder), Tree("head", head_root, head))
 
 
-def _find_root(folder: Path) -> Path:
+def find_root(folder: Path) -> Path:
     """Return the folder of the repository around a folder; without one the folder itself."""
     around = (folder, *folder.parents)
     return next((place for place in around if (place / ".git").exists()), folder)
@@ -123,7 +123,7 @@ def place_systems(
             _place(before[system], trees.base, trees, pythons[0]),
             _place(use, trees.head, trees, pythons[1]),
         )
-        if _share_code(*pair, trees):
+        if trees.base.root != trees.head.root and _share_code(*pair, trees):
             raise StabenchError(
                 f"system '{system}': base and head would run the same code, as '{use.use}' is in "
                 "neither tree; leave it out with --system, or give --base-python"
