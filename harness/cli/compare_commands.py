@@ -1,4 +1,4 @@
-"""The commands of verdicts: `stabench compare | gate | baseline`."""
+"""The commands of verdicts: `stabench compare | gate | baseline | ab`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -79,11 +79,28 @@ Reports = Annotated[
 File = Annotated[Path, typer.Option("--out", metavar="FILE", help="The baseline (.json.gz).")]
 
 
+Words = Annotated[
+    list[str], typer.Argument(metavar="OLD... ::: NEW...", help="The words of both commands.")
+]
+Threshold = Annotated[
+    str, typer.Option("--threshold", metavar="PERCENT", help="Least slowdown that counts.")
+]
+# With fewer than 6 blocks no p is below 0.05: nothing could be found.
+Blocks = Annotated[
+    int, typer.Option("--blocks", min=6, max=10_000, help="Each runs both commands twice.")
+]
+Warmups = Annotated[
+    int, typer.Option("--warmups", min=0, max=1000, help="Runs of each that are not counted.")
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command()(compare)
     app.command()(gate)
     app.command()(baseline)
+    # What follows the first word of a command is its own.
+    app.command(context_settings={"allow_interspersed_args": False})(ab)
 
 
 def compare(
@@ -196,3 +213,32 @@ def baseline(run: options.Run, out: File) -> None:
 
     write_baseline(run, out)
     print(out)
+
+
+def ab(
+    words: Words,
+    threshold: Threshold = "5 %",
+    blocks: Blocks = 15,
+    warmups: Warmups = 1,
+    strict: options.Strict = False,
+    as_json: options.AsJson = False,
+) -> int:
+    """Time any two commands against each other, in blocks of old new new old; exit 1 if slower.
+
+    Example: stabench ab --blocks 20 -- ./old input.wav ::: ./new input.wav
+    """
+    from stabench.harness.gate.ab import compare_commands
+    from stabench.harness.gate.policy import percent
+
+    try:
+        share = percent(threshold)
+    except ValueError as error:
+        raise StabenchError(f"--threshold: {error}") from None
+    return compare_commands(
+        words,
+        threshold=share,
+        blocks=blocks,
+        warmups=warmups,
+        strict=strict,
+        as_json=as_json,
+    )
