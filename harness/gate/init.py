@@ -1,6 +1,7 @@
 """`stabench gate --init`: policy, baseline and a workflow of GitHub for the user's repository."""
 
 import json
+import os
 import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -157,7 +158,8 @@ def _find_reason(evidence: Evidence, name: str) -> str:
 
 
 def _tell(path: Path, written: bool, about: str) -> str:
-    return f"wrote {path}: {about}" if written else f"{path} is there already: left as it is"
+    name = os.path.relpath(path)
+    return f"wrote {name}: {about}" if written else f"{name} is there already: left as it is"
 
 
 def _write(path: Path, text: str, about: str) -> str:

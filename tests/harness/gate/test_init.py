@@ -83,7 +83,7 @@ def test_a_repository_is_guarded_by_what_init_wrote(tmp_path: Path, shell: Shell
     assert [line.split(":")[0] for line in told.splitlines()] == [
         f"wrote {BASELINE}",
         f"wrote {POLICY}",
-        f"wrote {base.folder / WORKFLOW}",
+        f"wrote {WORKFLOW}",
         "try it",
     ]
     rules = base.folder / POLICY
@@ -177,7 +177,7 @@ def test_nothing_that_is_there_is_overwritten(scored: Path, repository: Reposito
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("mine")
     told = list(write_gate(scored, Path(), "pocket.toml"))
-    assert [line.split(" is there")[0] for line in told[:3]] == [BASELINE, POLICY, str(paths[2])]
+    assert [line.split(" is there")[0] for line in told[:3]] == [BASELINE, POLICY, str(WORKFLOW)]
     assert all("left as it is" in line for line in told[:3])
     assert [path.read_text() for path in paths] == ["mine"] * 3
     paths[1].unlink()
