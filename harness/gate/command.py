@@ -17,6 +17,7 @@ from stabench.harness.gate.interleaved import (
     BASE,
     HEAD,
     Side,
+    check_batches,
     check_side,
     interleave,
     interleave_trees,
@@ -35,6 +36,7 @@ from stabench.harness.render.terminal import show
 from stabench.harness.runner.worker_process import SOURCE
 from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import RUNS, Request, stamped
+from stabench.harness.suites.suite import Suite
 from stabench.harness.tasks.task import load_task
 
 SCHEMA = 1
@@ -184,22 +186,7 @@ def run_interleaved(
 
     chosen = set_keys(select_systems(load(suite), request.systems), request.set)
     place = runs / stamped(f"gate-{chosen.name}")
-    # Before the folder is made: a run that cannot begin leaves none behind.
-    if holds_stabench(base.checkout):
-        check_side(base)
-        check_side(head)
-        place.mkdir(parents=True)
-        starts = [
-            write_launcher(place, name, side) for name, side in (("base", base), ("head", head))
-        ]
-        both = interleave(chosen, *starts)
-    else:
-        trees = find_trees(base.checkout, head.checkout)
-        pythons = (str(base.python), str(head.python))
-        pairs = place_systems(suite, chosen, request, trees, pythons)
-        print(f"base: {trees.base.folder}; head: {trees.head.folder}", file=sys.stderr)
-        place.mkdir(parents=True)
-        both = interleave_trees(chosen, pairs, place)
+    both = _interleave_sides(suite, chosen, (base, head), request, place)
     path = place / "suite.toml"
     write_suite(path, both)
     # The suite as written has the chosen systems only, under names that --system would not match.
@@ -211,6 +198,27 @@ def run_interleaved(
 
         score_run(folder.path, Scoring(sys.stderr), request.device)
     return folder.path
+
+
+def _interleave_sides(
+    name: str, suite: Suite, sides: tuple[Side, Side], request: Request, place: Path
+) -> Suite:
+    """Return the suite `name` with base and head interleaved; write their launchers into `place`.
+
+    That is made last: a run that cannot begin leaves none behind.
+    """
+    check_batches(suite)
+    base, head = sides
+    if holds_stabench(base.checkout):
+        check_side(base)
+        check_side(head)
+        place.mkdir(parents=True)
+        return interleave(suite, *map(write_launcher, (place, place), ("base", "head"), sides))
+    trees = find_trees(base.checkout, head.checkout)
+    pairs = place_systems(name, suite, request, trees, (str(base.python), str(head.python)))
+    print(f"base: {trees.base.folder}; head: {trees.head.folder}", file=sys.stderr)
+    place.mkdir(parents=True)
+    return interleave_trees(suite, pairs, place)
 
 
 def gate_command(

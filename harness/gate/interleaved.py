@@ -72,6 +72,7 @@ def interleave(suite: Suite, base_python: Path | str, head_python: Path | str) -
     Raises StabenchError for a system with an interpreter of its own and for batches: both sides
     would not run as they do alone, or not interleaved.
     """
+    check_batches(suite)
     for system in suite.systems:
         if system.python is not None:
             raise StabenchError(
@@ -88,7 +89,7 @@ def interleave(suite: Suite, base_python: Path | str, head_python: Path | str) -
 def interleave_trees(suite: Suite, pairs: list[tuple[Placed, Placed]], folder: Path) -> Suite:
     """Return the suite with every system twice, as each tree has it, and write their launchers.
 
-    The launchers are put into `folder`. Raises StabenchError for batches.
+    The launchers are put into `folder`.
     """
     uses = []
     for pair in pairs:
@@ -106,13 +107,17 @@ def interleave_trees(suite: Suite, pairs: list[tuple[Placed, Placed]], folder: P
     return pair_systems(suite, uses)
 
 
-def pair_systems(suite: Suite, pairs: Sequence[tuple[SystemUse, ...]]) -> Suite:
-    """Return the suite with both systems of each pair, base and head, interleaved by clip."""
+def check_batches(suite: Suite) -> None:
+    """Raise StabenchError for a suite of batches, whose sides cannot take turns clip by clip."""
     if suite.run.batch_size > 1:
         raise StabenchError(
             f"suite '{suite.name}': batch_size is {suite.run.batch_size}; base and head take "
             "turns clip by clip, set batch_size = 1"
         )
+
+
+def pair_systems(suite: Suite, pairs: Sequence[tuple[SystemUse, ...]]) -> Suite:
+    """Return the suite with both systems of each pair, base and head, interleaved by clip."""
     value = suite.resolved()
     value["system"] = [
         {**use.model_dump(mode="json", by_alias=True), "name": use.name + suffix}

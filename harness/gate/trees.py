@@ -125,8 +125,9 @@ def place_systems(
         )
         if trees.base.root != trees.head.root and _share_code(*pair, trees):
             raise StabenchError(
-                f"system '{system}': base and head would run the same code, as '{use.use}' is in "
-                "neither tree; leave it out with --system, or give --base-python"
+                f"system '{system}': base and head would run the same code: '{use.use}' is neither "
+                f"in '{trees.base.root}' nor in '{trees.head.root}', where the gate was typed; "
+                "leave it out with --system, or give --base-python"
             )
         pairs.append(pair)
     return pairs
@@ -161,10 +162,13 @@ def _place(use: SystemUse, tree: Tree, trees: Trees, python: str) -> Placed:
         if not place.is_file():
             raise MissingError(f"{what}: no file '{place}'")
         target = f"{place}:{attribute}"
-    if use.python is not None:
+    if use.python is None:
+        # An option of the command: a path is one from where the command is typed.
+        python = os.path.abspath(python) if os.sep in python else python
+    elif os.sep in use.python:
+        python = str(tree.locate(use.python, trees.head))
+    else:
         python = use.python
-        if os.sep in python:
-            python = str(tree.locate(python, trees.head))
     if shutil.which(python) is None:
         raise MissingError(f"{what}: interpreter '{python}' cannot be run; give a python")
     return Placed(use.model_copy(update={"use": target, "python": None}), python, tree)

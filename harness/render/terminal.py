@@ -107,9 +107,9 @@ def print_section(section: Section, console: Console) -> None:
         console.print(_make_text(paragraph, width=console.width))
     if section.grid:
         layout = arrange(section.grid, console.width)
-        for part in layout.parts if not layout.overflow else ():
+        for index, part in enumerate(layout.parts if not layout.overflow else ()):
             console.print()
-            console.print(_draw(section.grid, part, layout.key_widths))
+            console.print(_draw(section.grid, part, layout.key_widths, again=index > 0))
         if layout.overflow:
             _print_as_lists(section.grid, layout, console)
     if section.grid and section.points:
@@ -259,8 +259,11 @@ def _is_number(cell: Printed) -> bool:
     return any(character.isdigit() for character in cell.main)
 
 
-def _draw(grid: Grid, columns: Sequence[int], key_widths: dict[int, int]) -> Table:
-    """Return one table; quiet lines that have no number in these columns are left out."""
+def _draw(grid: Grid, columns: Sequence[int], key_widths: dict[int, int], *, again: bool) -> Table:
+    """Return one table; quiet lines that have no number in these columns are left out.
+
+    What is under a key is printed once, and not `again` in the later tables of the grid.
+    """
     # rich draws a divider, here a blank, beside the padding.
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
     for index in columns:
@@ -285,7 +288,7 @@ def _draw(grid: Grid, columns: Sequence[int], key_widths: dict[int, int]) -> Tab
             cell, width = line.cells[index], key_widths.get(index)
             style = "bold" if cell.strong else "italic" if line.quiet else ""
             text = _make_text(cell.main, style, width=width)
-            if cell.under:
+            if cell.under and not (again and not grid.heads[index].block):
                 text.append("\n").append(_make_text(cell.under, "dim", width=width))
             texts.append(text)
         table.add_row(*texts)

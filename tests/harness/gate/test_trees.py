@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from stabench.harness import registry
 from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.gate.command import gate_command, run_interleaved
 from stabench.harness.gate.interleaved import GUARD, Side
@@ -312,3 +313,40 @@ def test_the_gate_finds_what_the_head_made_worse(
     head.hear("a dog barks")
     assert gate_command(None, rules, **how) == 1
     assert "toy: WER regressed" in capsys.readouterr().out
+
+
+def test_an_interpreter_is_named_from_where_the_command_is_typed(
+    run: Run, base: Repository, head: Repository, environment: Callable[[str], Path]
+) -> None:
+    python = environment("")
+    check_sides(run(python=os.path.relpath(python, head.folder)), base, head)
+    with pytest.raises(MissingError, match=r"of the base: interpreter '.*' cannot be run"):
+        run(python="../none/bin/python")
+
+
+def test_batches_are_refused_before_a_folder_is_made(
+    run: Run, head: Repository, tmp_path: Path
+) -> None:
+    suite = head.folder / "toy.toml"
+    text = suite.read_text()
+    suite.write_text(text.replace("[run]", '[run]\nscenario = "offline"\nbatch_size = 4'))
+    with pytest.raises(StabenchError, match="batch_size is 4"):
+        run()
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("place", ["room", "src/inner"])
+def test_a_registered_system_of_a_package_is_each_trees_own(
+    run: Run, base: Repository, head: Repository, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an entry point of the user's package names it: by its module."""
+    module = f"{Path(place).name}.system"
+    monkeypatch.setitem(registry.BUILT_IN["systems"], "mine", f"{module}:Toy")
+    for repository in (base, head):
+        folder = repository.folder / place
+        folder.mkdir(exist_ok=True)
+        (folder / "__init__.py").touch()
+        (folder / "system.py").write_text("from adapter import Toy\n")
+        suite = repository.folder / "toy.toml"
+        suite.write_text(suite.read_text().replace("adapter.py:Toy", "mine"))
+    check_sides(run(), base, head)
