@@ -36,10 +36,11 @@ def format_change(line: Verdict) -> Printed:
     return Printed(format_signed(value, digits), interval(low, high, digits))
 
 
-def describe_medians(lines: Iterable[Verdict]) -> str:
+def describe_medians(lines: Iterable[Verdict], unit: str = "clip") -> str:
     """Return why old, new and change of times disagree where they do as printed, else nothing.
 
     They do where the medians' own ratio has another sign, or differs by more than the last digit.
+    `unit` is what is paired.
     """
     texts = []
     for line in lines:
@@ -51,7 +52,7 @@ def describe_medians(lines: Iterable[Verdict]) -> str:
     if not texts:
         return ""
     return (
-        "old and new are medians over the clips, the change is the median of each clip's own "
+        f"old and new are medians over the {unit}s, the change is the median of each {unit}'s own "
         f"ratio, which counts; from the two medians alone it would be: {', '.join(texts)}"
     )
 

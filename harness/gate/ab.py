@@ -216,7 +216,7 @@ def build_page(commands: Commands, line: Line) -> Page:
     points = [f"{side}: {shlex.join(command)}" for side, command in commands.items()]
     if line.reason:
         points.append(f"{line.verdict}: {line.reason}")
-    if medians := describe_medians([line]).replace("clip", "block"):
+    if medians := describe_medians([line], "block"):
         points.append(medians)
     grid = None
     if line.change is not None and line.p_adjusted is not None:

@@ -76,12 +76,12 @@ def find_trees(base: Path, head: Path) -> Trees:
         # Neither has a repository of its own.
         head_root, base_root = head, base
     inner, folder = head.relative_to(head_root), base
-    if base == base_root:
+    if base == base_root and (base / inner).is_dir():
         folder = base / inner
-        if not folder.is_dir():
-            raise MissingError(f"base '{base}' has no folder '{inner}', where you are in the head")
+    elif base == base_root and (base / ".git").exists():
+        raise MissingError(f"base '{base}' has no folder '{inner}', where you are in the head")
     elif base != base_root / inner:
-        # Folders that were named as each other's counterparts.
+        # Folders that were named as each other's counterparts, such as a copy of this one alone.
         head_root, base_root = head, base
     return Trees(Tree("base", base_root, folder), Tree("head", head_root, head))
 

@@ -281,7 +281,7 @@ def _draw(grid: Grid, columns: Sequence[int], key_widths: dict[int, int], *, aga
         )
     for line in _choose_lines(grid, columns):
         if line.heading:
-            table.add_row(_make_text(line.heading, "bold", width=key_widths[columns[0]]))
+            table.add_row(_make_text(line.heading, "bold", width=key_widths.get(columns[0])))
             continue
         texts = []
         for index in columns:

@@ -269,6 +269,10 @@ def test_a_folder_within_a_repository_is_the_same_one_in_the_base(
         find_trees(base.folder, inner)
     with pytest.raises(MissingError, match="is not there"):
         find_trees(base.folder / "none", inner)
+    # A copy of that folder alone is no repository: the two folders are the trees.
+    (base.folder / ".git").rmdir()
+    trees = find_trees(base.folder, inner)
+    assert (trees.base.root, trees.head.root) == (base.folder, inner)
 
 
 def test_a_base_inside_the_head_is_its_own_tree(head: Repository, tmp_path: Path) -> None:
