@@ -1,4 +1,4 @@
-"""The commands of verdicts: `stabench compare | gate | baseline`."""
+"""The commands of verdicts: `stabench compare | gate | baseline | ab`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,7 +8,8 @@ import typer
 from stabench.harness.cli import options
 from stabench.harness.errors import StabenchError
 
-POLICY = Path("results/baselines/gate.toml")
+# Where a policy is looked for that nobody names.
+POLICIES = (Path("gate.toml"), Path("results/baselines/gate.toml"))
 # The policy and the baselines that come with stabench, in a checkout and in a wheel.
 PACKAGED = Path(__file__).resolve().parents[2] / "results" / "baselines"
 
@@ -53,8 +54,12 @@ Suite = Annotated[
     str | None,
     typer.Option("--suite", help="Run it now with --base, by turns, instead of judging a RUN."),
 ]
+Init = Annotated[
+    bool, typer.Option("--init", help="Write gate.toml and a workflow; of a RUN a baseline too.")
+]
 Base = Annotated[
-    Path | None, typer.Option("--base", metavar="CHECKOUT", help="The tree to compare with.")
+    Path | None,
+    typer.Option("--base", metavar="TREE", help="Another state of this repository, or a checkout."),
 ]
 BasePython = Annotated[
     Path | None, typer.Option("--base-python", metavar="PYTHON", help="Its interpreter.")
@@ -64,7 +69,7 @@ Policy = Annotated[
     typer.Option(
         "--policy",
         metavar="TOML",
-        help="What is guarded, and how closely; default: results/baselines/gate.toml, or ours.",
+        help="What is guarded, and how closely; default: gate.toml here, or all of the baseline.",
     ),
 ]
 Reports = Annotated[
@@ -74,11 +79,28 @@ Reports = Annotated[
 File = Annotated[Path, typer.Option("--out", metavar="FILE", help="The baseline (.json.gz).")]
 
 
+Words = Annotated[
+    list[str], typer.Argument(metavar="OLD... ::: NEW...", help="The words of both commands.")
+]
+Threshold = Annotated[
+    str, typer.Option("--threshold", metavar="PERCENT", help="Least slowdown that counts.")
+]
+# With fewer than 6 blocks no p is below 0.05: nothing could be found.
+Blocks = Annotated[
+    int, typer.Option("--blocks", min=6, max=10_000, help="Each runs both commands twice.")
+]
+Warmups = Annotated[
+    int, typer.Option("--warmups", min=0, max=1000, help="Runs of each that are not counted.")
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command()(compare)
     app.command()(gate)
     app.command()(baseline)
+    # What follows the first word of a command is its own.
+    app.command(context_settings={"allow_interspersed_args": False})(ab)
 
 
 def compare(
@@ -102,7 +124,7 @@ def compare(
     from stabench.harness.compare.command import compare_runs, named_bounds, named_pairs
     from stabench.harness.compare.verdict import Options
 
-    if pytest_benchmark.is_benchmark_file(old) and pytest_benchmark.is_benchmark_file(new):
+    if pytest_benchmark.is_json(old) or pytest_benchmark.is_json(new):
         if any((system, effect, margin, across_hardware, force, out, as_json)) or family != "row":
             raise StabenchError("files of pytest-benchmark are compared with --strict or no option")
         return pytest_benchmark.compare_files(old, new, strict=strict)
@@ -123,6 +145,7 @@ def compare(
 def gate(
     run: options.MaybeRun = None,
     baseline: Baseline = None,
+    init: Init = False,
     suite: Suite = None,
     base: Base = None,
     base_python: BasePython = None,
@@ -136,20 +159,33 @@ def gate(
 ) -> int:
     """Judge a run against a baseline, or this tree against another; exit 1 for a regression.
 
+    --init writes a policy and a workflow for your repository, of a run also the first baseline.
+
     Example: stabench gate latest --baseline pocket
     """
     from stabench.harness.gate.command import gate_command
+    from stabench.harness.gate.init import write_gate
     from stabench.harness.runs.run_folder import Request
 
     asked = {"systems": tuple(system or ()), "limit": limit, "device": device}
+    if init:
+        if any((baseline, base, base_python, policy, strict, out, as_json, *asked.values())):
+            raise StabenchError("gate --init takes RUN or a folder, and --suite; nothing else")
+        for line in write_gate(run or Path(), Path(), suite):
+            print(line)
+        return 0
+    kept = _find_baseline(baseline)
+    if policy is None:
+        ours = (PACKAGED / "gate.toml",) if kept and kept.parent == PACKAGED else ()
+        policy = next((path for path in (*POLICIES, *ours) if path.is_file()), None)
     return gate_command(
         run,
-        policy or (POLICY if POLICY.exists() else PACKAGED / POLICY.name),
+        policy,
         suite=suite,
         base=base,
         base_python=base_python,
         request=Request(**{name: value for name, value in asked.items() if value}),
-        baseline=_find_baseline(baseline),
+        baseline=kept,
         out=out,
         strict=strict,
         as_json=as_json,
@@ -177,3 +213,32 @@ def baseline(run: options.Run, out: File) -> None:
 
     write_baseline(run, out)
     print(out)
+
+
+def ab(
+    words: Words,
+    threshold: Threshold = "5 %",
+    blocks: Blocks = 15,
+    warmups: Warmups = 1,
+    strict: options.Strict = False,
+    as_json: options.AsJson = False,
+) -> int:
+    """Time any two commands against each other, in blocks of old new new old; exit 1 if slower.
+
+    Example: stabench ab --blocks 20 -- ./old input.wav ::: ./new input.wav
+    """
+    from stabench.harness.gate.ab import compare_commands
+    from stabench.harness.gate.policy import percent
+
+    try:
+        share = percent(threshold)
+    except ValueError as error:
+        raise StabenchError(f"--threshold: {error}") from None
+    return compare_commands(
+        words,
+        threshold=share,
+        blocks=blocks,
+        warmups=warmups,
+        strict=strict,
+        as_json=as_json,
+    )

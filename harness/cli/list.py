@@ -75,14 +75,14 @@ def _show_lists(lists: dict[str, list[Entry]], stream: TextIO) -> None:
 
 
 def _show_tables(lists: dict[str, list[Entry]], stream: TextIO) -> None:
+    # Late: rich takes a quarter of a second, which a pipe need not wait for.
     from rich.console import Console
-    from rich.table import Table
 
-    console = Console(file=stream)
+    from stabench.harness.render.page import Grid, Head, Line, Printed, Section
+    from stabench.harness.render.terminal import print_section
+
+    console = Console(file=stream, highlight=False)
     for kind, entries in lists.items():
-        table = Table(title=kind, title_justify="left", box=None, header_style="bold")
-        for column in ("name", "what" if kind == "metrics" else "where", "source"):
-            table.add_column(column, overflow="fold")
-        for entry in entries:
-            table.add_row(*entry)
-        console.print(table)
+        names = ("name", "what" if kind == "metrics" else "where", "source")
+        lines = tuple(Line(tuple(map(Printed, entry))) for entry in entries)
+        print_section(Section(kind, kind, grid=Grid(tuple(map(Head, names)), lines)), console)

@@ -127,11 +127,10 @@ def _fetch_entry(entry: Entry, stream: TextIO) -> bool:
 
 def _show_table(rows: Sequence[Row], stream: TextIO) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(box=None, header_style="bold")
-    for column in Row._fields:
-        table.add_column(column, overflow="fold", justify="right" if column == "size" else "left")
-    for row in rows:
-        table.add_row(*row)
-    Console(file=stream).print(table)
+    from stabench.harness.render.page import Grid, Head, Line, Printed, Section
+    from stabench.harness.render.terminal import print_section
+
+    lines = tuple(Line(tuple(map(Printed, row))) for row in rows)
+    grid = Grid(tuple(map(Head, Row._fields)), lines)
+    print_section(Section("weights", "Published weights", grid=grid), Console(file=stream))

@@ -8,8 +8,13 @@ from typing import Any, TextIO
 
 from stabench.harness import files
 from stabench.harness.compare import read_evidence
-from stabench.harness.compare.compare import Comparison, SystemComparison, compare
-from stabench.harness.compare.evidence import Evidence
+from stabench.harness.compare.compare import (
+    Comparison,
+    OtherProvenance,
+    SystemComparison,
+    compare,
+)
+from stabench.harness.compare.evidence import Evidence, find_hardware_mismatch
 from stabench.harness.compare.page import build_page
 from stabench.harness.compare.verdict import Bounds, Options
 from stabench.harness.errors import StabenchError, unknown
@@ -70,8 +75,14 @@ def compare_runs(
 
     Return the exit code of `exit_code`.
     """
-    comparison = compare(read_evidence.read(old), read_evidence.read(new), options)
-    shown = build_page(comparison)
+    try:
+        comparison = compare(read_evidence.read(old), read_evidence.read(new), options)
+    except OtherProvenance as error:
+        raise StabenchError(f"{error}, or use --force") from None
+    hints = []
+    if not comparison.options.across_hardware and _has_times_apart(comparison):
+        hints.append("times of two machines are not compared; --across-hardware shows their ratios")
+    shown = build_page(comparison, hints)
     if out:
         out.mkdir(parents=True, exist_ok=True)
         files.write_bytes(out / "compare.md", to_markdown(shown).encode())
@@ -81,6 +92,15 @@ def compare_runs(
     else:
         show(shown, stream or sys.stdout)
     return exit_code(comparison, strict=strict)
+
+
+def _has_times_apart(comparison: Comparison) -> bool:
+    """Return whether times are there that only the hardware keeps from being compared."""
+    old, new = comparison.old, comparison.new
+    return find_hardware_mismatch(old, new) is not None and any(
+        old.systems[pair.old].samples_ns and new.systems[pair.new].samples_ns
+        for pair in comparison.systems
+    )
 
 
 def exit_code(comparison: Comparison, *, strict: bool) -> int:

@@ -15,6 +15,10 @@ from stabench.harness.compare.verdict import Line, Options, Pareto, Word, judge_
 from stabench.harness.errors import StabenchError, unknown
 
 
+class OtherProvenance(StabenchError):
+    """Numbers that are not comparable; whoever has an option to force them names it."""
+
+
 class SystemComparison(NamedTuple):
     """One system: lines of its row, then of stages; the clips that one run lacks.
 
@@ -60,8 +64,8 @@ class Comparison(NamedTuple):
 def compare(old: Evidence, new: Evidence, options: Options | None = None) -> Comparison:
     """Compare each system of the new run with the one of the same name in the old.
 
-    Raises StabenchError for numbers of different provenance (unless `force`), for a name that no
-    run has, and for runs that share no system.
+    Raises OtherProvenance for numbers of different provenance (unless `force`), StabenchError for a
+    name that no run has, and for runs that share no system.
     """
     options = options or Options()
     matches = _match_systems(old, new, options)
@@ -108,15 +112,15 @@ def _check_provenance(
     systems: list[tuple[SystemEvidence, SystemEvidence]],
     options: Options,
 ) -> tuple[Mismatch, ...]:
-    """Return what keeps the numbers apart. Raises StabenchError for it unless forced."""
+    """Return what keeps the numbers apart. Raises OtherProvenance for it unless forced."""
     mismatches = evidence.find_run_mismatches(old, new)
     mismatches += [
         mismatch for pair in systems for mismatch in evidence.find_column_mismatches(*pair)
     ]
     if mismatches and not options.force:
-        raise StabenchError(
+        raise OtherProvenance(
             f"{mismatches[0].text}: such numbers are not comparable; compare runs of the same "
-            "provenance, or use --force"
+            "provenance"
         )
     # Each system brings the same mismatch of a column.
     return tuple(dict.fromkeys(mismatches))

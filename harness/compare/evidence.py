@@ -6,6 +6,8 @@ audio or the folder that it came from.
 
 import gzip
 import io
+import re
+import zlib
 from collections.abc import Collection
 from typing import Final, Literal, NamedTuple
 
@@ -19,6 +21,13 @@ from stabench.harness.tasks.task import DEFAULT, Task, load_task
 SCHEMA: Final = 1
 # The most that a baseline may be once it is unpacked; that of the pocket suite has half a megabyte.
 MOST_BYTES = 64 * 2**20
+# Distance from a whole number that is rounding: thousands of pseudo-values are off by 1e-12.
+WHOLE = 1e-6
+
+# What stands for a processor whose name is not known: nothing, or its architecture.
+NAMELESS = re.compile(
+    r"|unknown|x86.*|amd64|i\d86|arm.*|aarch64.*|ppc.*|riscv.*|s390.*", re.IGNORECASE
+)
 
 PerClip = dict[str, FiniteFloat]
 # Nanoseconds of every repeat of each clip, in the order in which clips were measured.
@@ -62,6 +71,8 @@ class ColumnEvidence(Strict):
             clip: value * self.weights[clip] + (pseudo - value) * mean
             for clip, pseudo in kept.items()
         }
+        # Errors are whole numbers: what is left of a rounding would pass for a change.
+        parts = {clip: _round_whole(part) for clip, part in parts.items()}
         total = sum(self.weights[clip] for clip in kept)
         if not total:
             return {}
@@ -69,6 +80,11 @@ class ColumnEvidence(Strict):
         return {
             clip: ratio + (part - ratio * self.weights[clip]) / mean for clip, part in parts.items()
         }
+
+
+def _round_whole(value: float) -> float:
+    """Return the whole number next to `value` where only rounding lies between them."""
+    return float(round(value)) if abs(value - round(value)) < WHOLE else value
 
 
 class SystemEvidence(Strict):
@@ -99,7 +115,7 @@ class SystemEvidence(Strict):
 
 
 class Hardware(Strict):
-    """What a latency depends on; equal records are one kind of machine."""
+    """What a latency depends on; equal records that name all of it are one kind of machine."""
 
     device: str
     cpu_model: str
@@ -109,8 +125,16 @@ class Hardware(Strict):
     @property
     def title(self) -> str:
         """Return the machine in one line for a reader."""
-        parts = (self.device, self.gpu, self.cpu_model, f"{self.threads} threads")
+        gpu = self.gpu or ("unknown GPU" if self.device == "cuda" else None)
+        cpu = self.cpu_model or "unknown processor"
+        parts = (self.device, gpu, cpu, f"{self.threads} threads")
         return ", ".join(part for part in parts if part)
+
+    @property
+    def is_known(self) -> bool:
+        """Return whether the machine has names: two that have none may be any two."""
+        named = not NAMELESS.fullmatch(self.cpu_model.strip())
+        return named and (self.device != "cuda" or self.gpu is not None)
 
 
 class Settings(Strict):
@@ -178,7 +202,9 @@ def _unpack(data: bytes, name: str) -> bytes:
     try:
         # One byte more than is allowed: a small file can unpack to any size.
         text = gzip.GzipFile(fileobj=io.BytesIO(data)).read(MOST_BYTES + 1)
-    except (OSError, EOFError, ValueError) as error:
+    except EOFError:
+        raise StabenchError(f"baseline '{name}': the file is cut short; copy it again") from None
+    except (OSError, zlib.error, ValueError) as error:
         raise StabenchError(
             f"baseline '{name}': not a gzip file ({error}); give a run folder or a baseline"
         ) from None
@@ -197,7 +223,9 @@ class Mismatch(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Return what differs, with its old and its new value."""
+        """Return what differs, with its old and its new value; what is not known may differ."""
+        if self.old == self.new:
+            return f"{self.what} is not known by name ({self.new}) and may be another"
         return f"{self.what} was {self.old} and is {self.new}"
 
 
@@ -225,11 +253,19 @@ def find_column_mismatches(old: SystemEvidence, new: SystemEvidence) -> list[Mis
 
 
 def find_hardware_mismatch(old: Evidence, new: Evidence) -> Mismatch | None:
-    """Return the two machines where their times cannot be compared, else None."""
-    if old.hardware == new.hardware:
+    """Return the two machines where their times cannot be compared, else None.
+
+    Two machines that are not known are not the same one.
+    """
+    if is_one_machine(old.hardware, new.hardware):
         return None
     titles = (run.hardware.title if run.hardware else "unknown" for run in (old, new))
     return Mismatch("hardware", *titles)
+
+
+def is_one_machine(old: Hardware | None, new: Hardware | None) -> bool:
+    """Return whether both are known to be one kind of machine."""
+    return old is not None and old == new and old.is_known
 
 
 def _name_dataset(run: Evidence) -> str:

@@ -9,6 +9,9 @@ from stabench.harness.compare.verdict import Pareto, Word
 from stabench.harness.formatting import NOTHING, counted, decimals, figure, interval
 from stabench.harness.render.page import Grid, Head, Line, Page, Printed, Section
 
+# Decimals of a change in percent.
+DIGITS = 1
+
 
 def format_ends(line: Verdict) -> tuple[str, str]:
     """Return old and new as text; times in milliseconds."""
@@ -26,11 +29,32 @@ def format_change(line: Verdict) -> Printed:
     ends = (line.change.change, line.change.low, line.change.high)
     if line.block != "quality":
         value, low, high = (100 * (end - 1) for end in ends)
-        return Printed(f"{format_signed(value, 1)} %", interval(low, high, 1))
+        return Printed(f"{format_signed(value, DIGITS)} %", interval(low, high, DIGITS))
     value, low, high = ends
     # A narrow interval shows at least two figures of its width, else its ends look the same.
     digits = max(line.digits, decimals([high - low], least_figures=2))
     return Printed(format_signed(value, digits), interval(low, high, digits))
+
+
+def describe_medians(lines: Iterable[Verdict], unit: str = "clip") -> str:
+    """Return why old, new and change of times disagree where they do as printed, else nothing.
+
+    They do where the medians' own ratio has another sign, or differs by more than the last digit.
+    `unit` is what is paired.
+    """
+    texts = []
+    for line in lines:
+        if line.block in ("latency", "stage") and line.change is not None:
+            ratio, change = line.change.new / line.change.old, line.change.change
+            ends, paired = (round(100 * (share - 1), DIGITS) for share in (ratio, change))
+            if ends * paired < 0 or abs(ends - paired) > 1.01 * 10**-DIGITS:
+                texts.append(f"{line.label} {format_signed(ends, DIGITS)} %")
+    if not texts:
+        return ""
+    return (
+        f"old and new are medians over the {unit}s, the change is the median of each {unit}'s own "
+        f"ratio, which counts; from the two medians alone it would be: {', '.join(texts)}"
+    )
 
 
 def format_signed(value: float, digits: int) -> str:
@@ -82,10 +106,10 @@ METHOD = (
 )
 
 
-def build_page(comparison: Comparison) -> Page:
-    """Return the whole comparison."""
+def build_page(comparison: Comparison, hints: Iterable[str] = ()) -> Page:
+    """Return the whole comparison; `hints` name options of the command that shows it."""
     sections = (
-        Section("verdicts", "Verdicts", points=tuple(_summarise(comparison))),
+        Section("verdicts", "Verdicts", points=(*_summarise(comparison), *hints)),
         *(_build_system(system, comparison.options.family) for system in comparison.systems),
         _build_runs(comparison),
         Section("method", "How it is decided", METHOD),
@@ -166,6 +190,8 @@ def _list_points(system: SystemComparison) -> Iterable[str]:
                 labels_of.setdefault(text, []).append(line.label)
     for text, labels in labels_of.items():
         yield f"{', '.join(labels)}: {text}"
+    if medians := describe_medians(system.lines):
+        yield medians
     for clips, which in ((system.only_old, "old"), (system.only_new, "new")):
         if clips:
             names, more = ", ".join(clips[:MOST_NAMED]), len(clips) - MOST_NAMED

@@ -14,11 +14,12 @@ from typing import Any, TextIO
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
 
+from stabench.harness.compare.evidence import NAMELESS
 from stabench.harness.compare.page import format_ends, format_inline
 from stabench.harness.compare.paired import STANDARD, Change, Sampling
 from stabench.harness.compare.verdict import FIVE_PERCENT, Bounds, Call, Line, call, is_no_worse
-from stabench.harness.errors import MissingError, StabenchError
-from stabench.harness.formatting import NOTHING, figure
+from stabench.harness.errors import MissingError, StabenchError, one_line
+from stabench.harness.formatting import NOTHING, figure, plain
 from stabench.harness.render.page import Grid, Head, Page, Printed, Section
 from stabench.harness.render.page import Line as Row
 from stabench.harness.render.terminal import show
@@ -28,6 +29,9 @@ from stabench.harness.stats.permutation import adjusted
 
 MOST_BLOCKS = 30
 LEAST_ROUNDS = 5
+# Keys of a stranger's file that a message names.
+MOST_KEYS = 8
+GZIP = b"\x1f\x8b"
 UNSAVED = "its rounds are not in the file; pytest --benchmark-save-data"
 HEADS = (
     Head("Benchmark"),
@@ -77,26 +81,44 @@ class BenchmarkFile(_Part):
     def cpu(self) -> str:
         """Return the processor's name; empty where the file does not say."""
         about = self.machine_info.get("cpu")
-        return str(about.get("brand_raw", "")) if isinstance(about, dict) else ""
+        name = str(about.get("brand_raw") or "") if isinstance(about, dict) else ""
+        return "" if NAMELESS.fullmatch(name.strip()) else name
 
 
-def is_benchmark_file(path: Path) -> bool:
-    """Return whether `path` is a JSON file with the keys of pytest-benchmark."""
-    if not path.is_file() or path.suffix != ".json":
-        return False
-    try:
-        value = json.loads(path.read_bytes())
-    except ValueError:
-        return False
-    return isinstance(value, dict) and {"benchmarks", "machine_info"} <= value.keys()
+def is_json(path: Path) -> bool:
+    """Return whether `path` is JSON by its first character, or by its name where it is not there.
+
+    Runs are folders and baselines are gzip files: what is JSON can only be one of pytest-benchmark.
+    """
+    if not path.is_file():
+        return path.suffix == ".json" and not path.is_dir()
+    start = path.read_bytes()[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
+    return start[:1] in (b"{", b"[") or (path.suffix == ".json" and start[:2] != GZIP)
 
 
 def read(path: Path) -> BenchmarkFile:
     """Read a file. Raises MissingError without it, StabenchError for another."""
+    what = f"'{path}' is no file of pytest-benchmark"
+    if path.is_dir() or str(path) == "latest" or (path.is_file() and not is_json(path)):
+        raise StabenchError(f"{what}; compare two of one kind")
     try:
-        return BenchmarkFile.model_validate_json(path.read_bytes())
+        value = json.loads(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         raise MissingError(f"'{path}' is not there; pytest --benchmark-json=FILE") from None
+    except (ValueError, RecursionError) as error:
+        raise StabenchError(
+            f"'{path}' is not whole JSON, as a file that was cut is not ({one_line(error)}); write "
+            "it again with pytest --benchmark-json=FILE"
+        ) from None
+    keys = value.keys() if isinstance(value, dict) else set()
+    if absent := [key for key in ("machine_info", "benchmarks") if key not in keys]:
+        named = f"; it has {', '.join(sorted(map(str, keys))[:MOST_KEYS])}" if keys else ""
+        raise StabenchError(
+            f"{what}: it lacks {' and '.join(absent)}{plain(named)}. Give one of pytest "
+            "--benchmark-json, a run folder or a baseline"
+        )
+    try:
+        return BenchmarkFile.model_validate(value)
     except ValidationError as error:
         raise StabenchError(
             f"{path}: {first_key(error)}; give a file of pytest --benchmark-json"
@@ -114,7 +136,12 @@ def compare(
         {benchmark.fullname: benchmark.stats for benchmark in file.benchmarks}
         for file in (old, new)
     )
-    other = old.cpu != new.cpu and f"other hardware: {old.cpu or '?'}, now {new.cpu or '?'}"
+    other = ""
+    if not (old.cpu and new.cpu):
+        sides = [side for side, file in (("old", old), ("new", new)) if not file.cpu]
+        other = f"the processor has no name in the {' and the '.join(sides)} file: it may differ"
+    elif old.cpu != new.cpu:
+        other = f"other hardware: {old.cpu}, now {new.cpu}"
     changes: dict[str, Change | str] = {}
     for name in dict.fromkeys((*before, *now)):
         if name in before and name in now:
@@ -139,6 +166,9 @@ def measure_change(old: Stats, new: Stats, sampling: Sampling = STANDARD) -> Cha
             return f"{which} file: {UNSAVED}"
         if len(stats.data) < LEAST_ROUNDS or min(stats.data) <= 0:
             return f"{which} file: needs {LEAST_ROUNDS} rounds of some time, has {len(stats.data)}"
+    if old.data == new.data:
+        median_ns = float(np.median(old.data)) * 1e9
+        return Change(median_ns, median_ns, 1.0, 1.0, 1.0, len(new.data), 1.0, 1.0, None)
     before, after = (
         np.log([np.median(part) for part in np.array_split(data, min(MOST_BLOCKS, len(data)))])
         for data in (old.data, new.data)
@@ -218,7 +248,9 @@ def compare_files(
     1: something regressed. 5, when `strict`: something is inconclusive, or not measured although
     the old file has it, or there is no benchmark. Else 0.
     """
-    lines = compare(read(old), read(new))
+    # The one that is JSON first: a stranger's file is to blame before a run beside it.
+    files = {path: read(path) for path in sorted((old, new), key=is_json, reverse=True)}
+    lines = compare(files[old], files[new])
     show(build_page(old.name, new.name, lines), stream or sys.stdout)
     if any(line.verdict == "regressed" for line in lines):
         return 1

@@ -132,7 +132,7 @@ def _measure_times(
         lack = pair.before.untimed or pair.now.untimed
         change: Change | str = lack or f"not timed in the {'old' if before is None else 'new'} run"
     elif other and not options.across_hardware:
-        change = f"{other.text}; --across-hardware shows the ratio"
+        change = other.text
     else:
         change = paired_latency.measure_change(before, now, options.sampling)
     # Times of two machines are shown where asked for, and never judged.

@@ -8,6 +8,9 @@ from typing import Literal, NamedTuple
 from stabench.harness.compare.paired import STANDARD, Change, Sampling
 from stabench.harness.stats.permutation import ALPHA
 
+# Share of the values below which a change is the rounding of equal ones.
+ROUNDING = 1e-12
+
 Better = Literal["lower", "higher"]
 Word = Literal["improved", "regressed", "same", "inconclusive", "not measured"]
 Pareto = Literal["dominates", "dominated", "trade-off", "same", "inconclusive", "not measured"]
@@ -75,13 +78,17 @@ def call(change: Change, p: float, better: Better, bounds: Bounds, *, relative: 
 
     improved or regressed: p <= 0.05 and at least the effect. same: the whole interval lies within
     the margin, which is two one-sided tests at 2.5 % each (Schuirmann, 1987). Else inconclusive.
+    A change that is no more than rounding is none.
     """
     size, limits = scale_change(change, relative), _scale_bounds(bounds, relative)
+    least = ROUNDING if relative else ROUNDING * max(abs(change.old), abs(change.new))
+    if max(map(abs, size)) <= least:
+        return Call("same", f"equal on all {change.n} clips")
     counts = abs(size.value) >= limits.effect and size.value != 0
     if p <= ALPHA and counts:
         return Call("improved" if (size.value < 0) == (better == "lower") else "regressed")
     if -limits.margin <= size.low and size.high <= limits.margin:
-        return Call("same", "" if limits.margin else f"equal on all {change.n} clips")
+        return Call("same")
     if p <= ALPHA:
         return Call("inconclusive", "a change, but below the least that counts")
     if change.least_p > ALPHA:

@@ -17,8 +17,10 @@ from stabench.harness.gate.interleaved import (
     BASE,
     HEAD,
     Side,
+    check_batches,
     check_side,
     interleave,
+    interleave_trees,
     is_interleaved,
     replace_times,
     take_side,
@@ -28,11 +30,13 @@ from stabench.harness.gate.interleaved import (
 from stabench.harness.gate.noise import NAME as NOISE_NAME
 from stabench.harness.gate.noise import read as read_noise
 from stabench.harness.gate.page import build_page, name_answer, to_junit
+from stabench.harness.gate.trees import find_trees, holds_stabench, place_systems
 from stabench.harness.render.markdown import to_markdown
 from stabench.harness.render.terminal import show
 from stabench.harness.runner.worker_process import SOURCE
 from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import RUNS, Request, stamped
+from stabench.harness.suites.suite import Suite
 from stabench.harness.tasks.task import load_task
 
 SCHEMA = 1
@@ -51,7 +55,7 @@ class Sides(NamedTuple):
 def gate_run(
     run: Path,
     baseline: Path | None,
-    policy_path: Path,
+    policy_path: Path | None,
     *,
     out: Path | None = None,
     strict: bool = False,
@@ -61,7 +65,7 @@ def gate_run(
 ) -> int:
     """Judge a run, print the page, write three files into the run folder or `out`.
 
-    `as_json` prints what gate.json holds.
+    `as_json` prints what gate.json holds. Without a policy all is guarded that the baseline has.
 
     In an interleaved run head is judged against base, and its quality against `baseline` where one
     is given. Return the exit code. Raises MissingError without run, baseline or policy,
@@ -69,7 +73,10 @@ def gate_run(
     """
     results = Results.read(run)
     sides = _read_sides(results, baseline)
-    rules = policy.load(policy_path, {**sides.old.heads, **sides.new.heads})
+    if policy_path is None:
+        rules = policy.derive(sides.old)
+    else:
+        rules = policy.load(policy_path, {**sides.old.heads, **sides.new.heads})
     outcome = gate(
         sides.old,
         sides.new,
@@ -167,8 +174,9 @@ def run_interleaved(
 ) -> Path:
     """Run a suite with base and head interleaved, score it, return the run folder.
 
-    The suite of the run and the scripts that start its workers stay beside it, for --resume.
-    Raises MissingError for a side that is not there.
+    Checkouts of stabench run their own stabench, other trees the systems that they hold. The suite
+    of the run and the scripts that start its workers stay beside it, for --resume. Raises
+    MissingError for a side that is not there.
     """
     from stabench.harness.runner import plan
     from stabench.harness.runner.engine import Engine
@@ -177,16 +185,10 @@ def run_interleaved(
     from stabench.harness.suites.suite import load
 
     chosen = set_keys(select_systems(load(suite), request.systems), request.set)
-    # Before the folder is made: a run that cannot begin leaves none behind.
-    check_side(base)
-    check_side(head)
     place = runs / stamped(f"gate-{chosen.name}")
-    place.mkdir(parents=True)
-    starts = [
-        write_launcher(place, name, checkout) for name, checkout in (("base", base), ("head", head))
-    ]
+    both = _interleave_sides(suite, chosen, (base, head), request, place)
     path = place / "suite.toml"
-    write_suite(path, interleave(chosen, *starts))
+    write_suite(path, both)
     # The suite as written has the chosen systems only, under names that --system would not match.
     folder = plan.begin(str(path), request.model_copy(update={"systems": (), "set": ()}), runs)
     print(f"run folder: {folder.path}", file=sys.stderr)
@@ -198,9 +200,30 @@ def run_interleaved(
     return folder.path
 
 
+def _interleave_sides(
+    name: str, suite: Suite, sides: tuple[Side, Side], request: Request, place: Path
+) -> Suite:
+    """Return the suite `name` with base and head interleaved; write their launchers into `place`.
+
+    That is made last: a run that cannot begin leaves none behind.
+    """
+    check_batches(suite)
+    base, head = sides
+    if holds_stabench(base.checkout):
+        check_side(base)
+        check_side(head)
+        place.mkdir(parents=True)
+        return interleave(suite, *map(write_launcher, (place, place), ("base", "head"), sides))
+    trees = find_trees(base.checkout, head.checkout)
+    pairs = place_systems(name, suite, request, trees, (str(base.python), str(head.python)))
+    print(f"base: {trees.base.folder}; head: {trees.head.folder}", file=sys.stderr)
+    place.mkdir(parents=True)
+    return interleave_trees(suite, pairs, place)
+
+
 def gate_command(
     run: Path | None,
-    policy_path: Path,
+    policy_path: Path | None,
     *,
     suite: str | None = None,
     base: Path | None = None,
@@ -212,7 +235,7 @@ def gate_command(
     as_json: bool = False,
     runs: Path = RUNS,
 ) -> int:
-    """Run `stabench gate RUN --baseline FILE`, or with `--suite SUITE --base CHECKOUT` both first.
+    """Run `stabench gate RUN --baseline FILE`, or with `--suite SUITE --base TREE` both first.
 
     Return the exit code. Raises StabenchError for another mixture of options.
     """
@@ -225,23 +248,27 @@ def gate_command(
         return gate_run(run, baseline, policy_path, out=out, strict=strict, as_json=as_json)
     if run is not None or suite is None or base is None:
         raise StabenchError(
-            "gate takes RUN with --baseline FILE, or --suite SUITE with --base CHECKOUT, and only "
+            "gate takes RUN with --baseline FILE, or --suite SUITE with --base TREE, and only "
             "then --base-python, --system, --limit and --device"
         )
     # What is wrong with these would otherwise show only after the minutes of a run.
     chosen = load(suite)
     measured = load_metrics(chosen.metrics.columns, chosen.task).names
-    policy.load(policy_path, measured).latency.guarded(load_task(chosen.task))
+    if policy_path is not None:
+        policy.load(policy_path, measured).latency.guarded(load_task(chosen.task))
     read_noise(NOISE)
     if baseline is not None:
         read_evidence.read(baseline)
-    sides = Side(base, base_python or Path(sys.executable)), Side(SOURCE)
+    here = SOURCE if holds_stabench(base) else Path.cwd()
+    sides = Side(base, Path(base_python or sys.executable)), Side(here)
     folder = run_interleaved(suite, *sides, wanted, runs)
     return gate_run(folder, baseline, policy_path, out=out, strict=strict, as_json=as_json)
 
 
-def write_baseline(run: Path, out: Path) -> Evidence:
-    """Keep a run as a baseline file. Raises StabenchError for a run with clips not run or failed.
+def write_baseline(run: Path, out: Path | None) -> Evidence:
+    """Keep a run as a baseline file; without `out` only check that it can be one.
+
+    Raises StabenchError for a run with clips not run or failed.
 
     Raises StabenchError also where no metric has a number, or one has none of its clips: such a
     baseline would guard nothing, or not what its run shows.
@@ -260,6 +287,7 @@ def write_baseline(run: Path, out: Path) -> Evidence:
         for column, cell in system.columns.items():
             if cell.reason in UNKEPT:
                 raise StabenchError(f"system '{name}', {column}: {cell.reason}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    files.write_bytes(out, evidence.to_bytes())
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        files.write_bytes(out, evidence.to_bytes())
     return evidence

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from stabench.harness.compare.compare import Comparison, SystemComparison, compare
-from stabench.harness.compare.evidence import Evidence, SystemEvidence
+from stabench.harness.compare.evidence import Evidence, SystemEvidence, is_one_machine
 from stabench.harness.compare.families import STAGE_SHARE
 from stabench.harness.compare.paired import STANDARD, Sampling
 from stabench.harness.compare.verdict import ALPHA, Bounds, Line, Options, Word, call, is_no_worse
@@ -135,7 +135,7 @@ def _choose_thresholds(
     if rules.threshold is not None:
         return dict.fromkeys(guarded, rules.threshold), ()
     # The noise of another machine says nothing of this one.
-    known = noise.phases if noise is not None and noise.hardware == new.hardware else None
+    known = noise.phases if noise and is_one_machine(noise.hardware, new.hardware) else None
     thresholds: dict[str, float] = {
         phase: known[phase].threshold if known and phase in known else rules.unmeasured
         for phase in guarded

@@ -1,21 +1,24 @@
 """Base and head of a source tree as two systems of one run, so that they take turns clip by clip.
 
-A machine that is slow for a while is slow for both. Each side has its own checkout and may have its
-own interpreter; the engine is the head's, the workers are each side's own.
+A machine that is slow for a while is slow for both. The engine is the head's. Where the trees are
+checkouts of stabench, the workers are each side's own stabench; where they are the user's, one
+stabench runs the systems of either (gate/trees.py), each of which imports its own tree alone.
 """
 
 import json
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stabench.harness import files
 from stabench.harness.compare.evidence import Evidence, SystemEvidence
 from stabench.harness.errors import MissingError, StabenchError
+from stabench.harness.gate.trees import Placed, Tree
 from stabench.harness.runner.interpreters import NO_USER_FOLDER, NOT_PASSED
-from stabench.harness.suites.suite import Suite, parse
+from stabench.harness.suites.suite import Suite, SystemUse, parse
 
 # Suffixes of the two names of a system.
 BASE, HEAD = "+base", "+head"
@@ -28,6 +31,7 @@ LAUNCHER = """#!/bin/sh
 esac
 """
 START = Path("stabench") / "start.py"
+GUARD = Path(__file__).resolve().with_name("tree_guard.py")
 EARLIER_LAUNCHER = """#!/bin/sh
 {variables}export PYTHONPATH={source}
 case $1 in
@@ -48,6 +52,13 @@ worker.main()
 """
 
 
+# The guard keeps modules of the other tree out, also from what is asked of the interpreter.
+TREE_LAUNCHER = """#!/bin/sh
+# A worker runs in the folder of its side and imports its tree; stabench is one for both.
+{variables}cd {folder} && exec {python} {guard} {tree} {other} "$@"
+"""
+
+
 class Side(NamedTuple):
     """A source tree, the `checkout`, and the interpreter that runs it."""
 
@@ -61,23 +72,57 @@ def interleave(suite: Suite, base_python: Path | str, head_python: Path | str) -
     Raises StabenchError for a system with an interpreter of its own and for batches: both sides
     would not run as they do alone, or not interleaved.
     """
-    value = suite.resolved()
+    check_batches(suite)
     for system in suite.systems:
         if system.python is not None:
             raise StabenchError(
                 f"system '{system.name}' has an interpreter of its own, '{system.python}'; "
                 "base and head cannot be told apart: leave it out with --system"
             )
+    pairs = [
+        tuple(use.model_copy(update={"python": str(p)}) for p in (base_python, head_python))
+        for use in suite.systems
+    ]
+    return pair_systems(suite, pairs)
+
+
+def interleave_trees(suite: Suite, pairs: list[tuple[Placed, Placed]], folder: Path) -> Suite:
+    """Return the suite with every system twice, as each tree has it, and write their launchers.
+
+    The launchers are put into `folder`.
+    """
+    uses = []
+    for pair in pairs:
+        base, head = pair
+        paths = [
+            write_tree_launcher(folder, f"{placed.use.name}{suffix}", placed, other.tree)
+            for placed, suffix, other in ((base, BASE, head), (head, HEAD, base))
+        ]
+        uses.append(
+            tuple(
+                placed.use.model_copy(update={"python": str(path)})
+                for placed, path in zip(pair, paths, strict=True)
+            )
+        )
+    return pair_systems(suite, uses)
+
+
+def check_batches(suite: Suite) -> None:
+    """Raise StabenchError for a suite of batches, whose sides cannot take turns clip by clip."""
     if suite.run.batch_size > 1:
         raise StabenchError(
             f"suite '{suite.name}': batch_size is {suite.run.batch_size}; base and head take "
             "turns clip by clip, set batch_size = 1"
         )
-    sides = ((BASE, base_python), (HEAD, head_python))
+
+
+def pair_systems(suite: Suite, pairs: Sequence[tuple[SystemUse, ...]]) -> Suite:
+    """Return the suite with both systems of each pair, base and head, interleaved by clip."""
+    value = suite.resolved()
     value["system"] = [
-        {**system, "name": system["name"] + suffix, "python": str(python)}
-        for system in value["system"]
-        for suffix, python in sides
+        {**use.model_dump(mode="json", by_alias=True), "name": use.name + suffix}
+        for pair in pairs
+        for use, suffix in zip(pair, (BASE, HEAD), strict=True)
     ]
     # Turns of one clip: in longer ones a slow spell of the machine would hit one side alone.
     value["protocol"] |= {"block": 1}
@@ -109,6 +154,23 @@ def write_launcher(folder: Path, name: str, side: Side) -> Path:
     own = python == Path(sys.executable).absolute()
     text = form.format(variables=_set_back() if own else "", **quoted)
     files.write_bytes(path, text.encode())
+    path.chmod(0o755)
+    return path
+
+
+def write_tree_launcher(folder: Path, name: str, placed: Placed, other: Tree) -> Path:
+    """Write an executable script in `folder` that runs one side's system in its own tree."""
+    path, tree = folder.absolute() / name, placed.tree
+    parts = {
+        "folder": tree.folder,
+        "python": placed.python,
+        "guard": GUARD,
+        "tree": tree.root,
+        "other": other.root,
+    }
+    quoted = {name: shlex.quote(str(part)) for name, part in parts.items()}
+    variables = _set_back() if placed.python == sys.executable else ""
+    files.write_bytes(path, TREE_LAUNCHER.format(variables=variables, **quoted).encode())
     path.chmod(0o755)
     return path
 
@@ -176,7 +238,15 @@ def take_side(run: Evidence, suffix: str) -> Evidence:
         if name.endswith(suffix)
         for plain in (name.removesuffix(suffix),)
     }
-    return run.model_copy(update={"systems": systems, "name": run.name + suffix})
+    update: dict[str, Any] = {"systems": systems, "name": run.name + suffix}
+    if run.hardware and not run.hardware.is_known:
+        # Both sides ran on one machine, whatever it is called.
+        same = {"cpu_model": f"the machine of {run.name}", "gpu": run.hardware.gpu or "its GPU"}
+        update["hardware"] = run.hardware.model_copy(update=same)
+    if suffix == BASE:
+        # The run records the head's commit alone.
+        update["git_commit"] = None
+    return run.model_copy(update=update)
 
 
 def replace_times(stored: Evidence, base: Evidence) -> Evidence:

@@ -10,6 +10,7 @@ from stabench.harness.gate import noise
 from stabench.harness.gate.command import NOISE, run_interleaved
 from stabench.harness.gate.interleaved import BASE, HEAD, Side, take_side
 from stabench.harness.gate.noise import Noise, PhaseNoise, measure_phase
+from stabench.harness.gate.trees import holds_stabench
 from stabench.harness.runner.worker_process import SOURCE
 from stabench.harness.runs.journal import timestamp
 from stabench.harness.runs.run_folder import Request
@@ -32,7 +33,8 @@ def measure_noise(
 
     Raises StabenchError when nothing could be timed.
     """
-    here = Side(SOURCE)
+    # In a checkout of stabench its own tree, elsewhere the user's: systems run as in a gate.
+    here = Side(SOURCE if holds_stabench(Path.cwd()) else Path.cwd())
     request = Request(systems=(system,), limit=clips)
     # Noise is of times: scoring would cost minutes and say nothing of them.
     run = read_evidence.read(run_interleaved(suite, here, here, request, runs, score=False))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
-from stabench.harness.compare.page import format_ends, format_inline, format_p
+from stabench.harness.compare.page import describe_medians, format_ends, format_inline, format_p
 from stabench.harness.compare.verdict import Line
 from stabench.harness.formatting import NOTHING, counted, plain
 from stabench.harness.gate.gate import Check, Gate
@@ -89,6 +89,11 @@ def _list_points(gate: Gate) -> Iterator[str]:
             reasons = dict.fromkeys(check.reason for check in chosen if check.reason)
             why = f" ({'; '.join(reasons)})" if word == "not measured" and reasons else ""
             yield f"{word}: {counted(len(names), 'check')}: {', '.join(names)}{why}"
+    for system in dict.fromkeys(check.system for check in gate.checks):
+        checks = [check for check in gate.checks if check.system == system]
+        lines = [line for check in checks for line in (check.line, *check.stages) if line]
+        if medians := describe_medians(lines):
+            yield f"{system}: {medians}"
     if any(check.blind for check in gate.checks):
         yield HOW_TO_SEE
 

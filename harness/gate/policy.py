@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, ValidationError
 
+from stabench.harness.compare.evidence import Evidence
 from stabench.harness.compare.verdict import Bounds
 from stabench.harness.errors import MissingError, StabenchError, unknown
 from stabench.harness.schema import Strict, first_wrong
@@ -118,6 +119,51 @@ class Policy(Strict):
     )
     quality: Quality = Quality()
     latency: Latency = Latency()
+
+
+# Beside this file: what a gate guards where no policy is given.
+DEFAULT = Path(__file__).with_name("default.toml")
+# The least change that counts of a metric that it does not name.
+USUAL = Effect(0.03, True)
+
+
+def load_default() -> Policy:
+    """Return the policy that comes with stabench; it names no system."""
+    return load(DEFAULT)
+
+
+def choose_effect(metric: str, rules: Policy) -> Effect:
+    """Return the least change that counts of a metric, also of one that the rules do not name."""
+    return rules.quality.effects.get(metric, USUAL)
+
+
+def derive(evidence: Evidence) -> Policy:
+    """Return the policy of all that a run has measured, with what it could not as unmeasured."""
+    rules = load_default()
+    systems, task = evidence.systems, evidence.of_task
+    columns = dict.fromkeys(key for system in systems.values() for key in system.columns)
+    measured = {
+        name: {key for key, cell in system.columns.items() if cell.value is not None}
+        | {phase.column.key for phase in task.phases if phase.name in system.samples_ns}
+        for name, system in systems.items()
+    }
+    anywhere = set().union(*measured.values())
+    effects = {key: choose_effect(key, rules) for key in columns if key in anywhere}
+    phases = tuple(phase.column.key for phase in task.phases if phase.column.key in anywhere)
+    lacking = tuple(
+        f"{name}/{key}"
+        for name, keys in measured.items()
+        for key in (*effects, *phases)
+        if key not in keys
+    )
+    return rules.model_copy(
+        update={
+            "systems": tuple(systems),
+            "may_be_unmeasured": lacking,
+            "quality": rules.quality.model_copy(update={"effects": effects}),
+            "latency": rules.latency.model_copy(update={"phases": phases}),
+        }
+    )
 
 
 def load(path: Path, further: Iterable[str] = ()) -> Policy:

@@ -1,5 +1,6 @@
 """The engine: runs what a run folder plans, in the order of the schedule, into its journal."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -149,7 +150,8 @@ class Engine:
 
     def _make_job(self, turn: Turn) -> Job:
         clip = self._clips[turn.clip]
-        speech = None if clip.speech is None else str(clip.speech)
+        # A worker may run in another folder than the engine (gate/trees.py).
+        speech = None if clip.speech is None else os.path.abspath(clip.speech)
         return Job(turn.clip, turn.repeat, turn.warmup, turn.seed, speech, clip.caption)
 
     def _make_profile_job(self, clip: str) -> Job:

@@ -64,7 +64,8 @@ def is_quick(command: Command) -> bool:
     if not is_typed(command) or command.words[0] != "stabench" or command.block.page == README:
         return False
     ends_early = any(line.startswith("stabench: ") for line in command.output.splitlines())
-    slow = {"--noise", "--judges", "--suite"} & {*command.words}
+    # With --init a suite is only named.
+    slow = {"--noise", "--judges", "--suite"} & {*command.words} and "--init" not in command.words
     return ends_early or (command.words[1] in QUICK and not slow)
 
 

@@ -2,16 +2,19 @@
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from stabench.harness.cli.compare_commands import compare
 from stabench.harness.compare import pytest_benchmark
 from stabench.harness.compare.paired import Sampling
 from stabench.harness.compare.pytest_benchmark import Stats
 from stabench.harness.errors import MissingError, StabenchError
+from tests.harness.worlds import evidence, system
 
 QUICK = Sampling(resamples=200, draws=499)
 
@@ -130,16 +133,93 @@ def test_exit_codes_and_the_page(tmp_path: Path) -> None:
 
 def test_files_are_recognised_and_others_refused(tmp_path: Path) -> None:
     good = file(tmp_path / "a.json", entry("a", np.ones(9)))
-    assert pytest_benchmark.is_benchmark_file(good)
-    (tmp_path / "b.json").write_text("{}")
-    (tmp_path / "c.json").write_text("{")
-    for other in (tmp_path, tmp_path / "none.json", tmp_path / "b.json", tmp_path / "c.json"):
-        assert not pytest_benchmark.is_benchmark_file(other)
-    with pytest.raises(MissingError):
-        pytest_benchmark.read(tmp_path / "none.json")
+    odd = tmp_path / "0001_without_suffix"
+    odd.write_bytes(b"\xef\xbb\xbf" + good.read_bytes())
+    assert all(map(pytest_benchmark.is_json, (good, odd, tmp_path / "none.json")))
+    assert pytest_benchmark.read(odd) == pytest_benchmark.read(good)
+    baseline = tmp_path / "base.json"
+    baseline.write_bytes(evidence(system()).to_bytes())
+    assert not any(map(pytest_benchmark.is_json, (tmp_path, baseline, tmp_path / "none.json.gz")))
     bad = file(tmp_path / "d.json", {"fullname": "a", "stats": {"median": -1, "rounds": 1}})
     with pytest.raises(StabenchError, match=r"benchmarks\.0\.stats\.median"):
         pytest_benchmark.read(bad)
+
+
+STRANGE = {
+    "absent": (None, "'{path}' is not there"),
+    "cut": (b'{"machine_info": {"cpu": {', "'{path}' is not whole JSON"),
+    "empty": (b"", "'{path}' is not whole JSON"),
+    "bytes": (b"{\xff\xfe", "'{path}' is not whole JSON"),
+    "deep": (b'{"a":' * 99_999, "'{path}' is not whole JSON"),
+    "asv": (
+        b'{"commit_hash": "1a", "params": {}, "results": {"time_it": [[0.1]]}, "version": 2}',
+        "'{path}' is no file of pytest-benchmark: it lacks machine_info and benchmarks; it has "
+        "commit_hash, params, results, version",
+    ),
+    "hyperfine": (b'{"results": [{"mean": 0.1}]}', "it lacks machine_info and benchmarks"),
+    "list": (b"[1, 2]", "'{path}' is no file of pytest-benchmark: it lacks"),
+    "earlier": (b'{"benchmarks": [{"name": "a", "stats": {}}]}', "it lacks machine_info"),
+}
+
+
+@pytest.mark.parametrize("side", ["old", "new"])
+@pytest.mark.parametrize("case", STRANGE)
+def test_the_file_that_is_wrong_is_named_whichever_side_it_is_on(
+    tmp_path: Path, case: str, side: str
+) -> None:
+    good = file(tmp_path / "good.json", entry("a", np.ones(9)))
+    wrong, (data, message) = tmp_path / "wrong.json", STRANGE[case]
+    if data is not None:
+        wrong.write_bytes(data)
+    pair = (wrong, good) if side == "old" else (good, wrong)
+    with pytest.raises(StabenchError, match=re.escape(message.format(path=wrong))) as caught:
+        compare(*pair)
+    assert "good.json" not in str(caught.value)
+    assert isinstance(caught.value, MissingError) == (case == "absent")
+
+
+@pytest.mark.parametrize("other", ["folder", "latest", "baseline"])
+def test_a_run_beside_a_file_of_benchmarks_is_said(tmp_path: Path, other: str) -> None:
+    good = file(tmp_path / "good.json", entry("a", np.ones(9)))
+    asv = tmp_path / "asv.json"
+    asv.write_text('{"commit_hash": "1a"}')
+    run = {"folder": tmp_path, "latest": Path("latest"), "baseline": tmp_path / "b.json.gz"}[other]
+    if other == "baseline":
+        run.write_bytes(evidence(system()).to_bytes())
+    with pytest.raises(StabenchError, match=f"'{run}' is no file of pytest-benchmark; compare two"):
+        compare(run, good)
+    with pytest.raises(StabenchError, match=r"asv\.json' is no file"):
+        compare(run, asv)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("", "", "no name in the old and the new file"),
+        ("", "Some CPU", "no name in the old file"),
+        ("Some CPU", "", "no name in the new file"),
+        ("x86_64", "x86_64", "no name in the old and the new file"),
+        ("AMD EPYC", "Some CPU", "other hardware: AMD EPYC, now Some CPU"),
+    ],
+)
+def test_a_processor_without_a_name_may_be_another(
+    tmp_path: Path, old: str, new: str, reason: str
+) -> None:
+    slow, fast = entry("a", np.full(30, 0.2)), entry("a", np.full(30, 0.1))
+    pair = (
+        pytest_benchmark.read(file(tmp_path / "a.json", fast, cpu=old)),
+        pytest_benchmark.read(file(tmp_path / "b.json", slow, cpu=new)),
+    )
+    (line,) = pytest_benchmark.compare(*pair, sampling=QUICK)
+    assert line.verdict == "not measured"
+    assert reason in line.reason
+
+
+def test_equal_rounds_are_the_same_however_they_scatter() -> None:
+    wild = tuple(np.random.default_rng(0).lognormal(0, 2, 40))
+    stats = Stats(median=1, rounds=40, data=wild)
+    change = pytest_benchmark.measure_change(stats, stats, QUICK)
+    assert (change.change, change.low, change.high, change.p_value) == (1, 1, 1, 1)
 
 
 def test_a_name_twice_and_a_round_that_is_no_time_are_refused(tmp_path: Path) -> None:

@@ -133,7 +133,8 @@ def test_folders_and_clips_that_share_a_recording(run: Path, tmp_path: Path) -> 
     ("data", "message"),
     [
         (b"nonsense", "not a gzip file"),
-        (gzip.compress(b"{}")[:-4], "not a gzip file"),
+        (gzip.compress(b"{}")[:-4], "is cut short"),
+        (gzip.compress(b"{}" * 99)[:10] + b"\xff" * 20, "not a gzip file"),
         (gzip.compress(b"[]"), "key 'the whole'"),
         (gzip.compress(b'{"schema": 2, "name": "a", "systems": {}}'), "key 'schema'"),
         (gzip.compress(b'{"schema": 1, "name": "a", "systems": {}, "x": 1}'), "key 'x'"),
@@ -141,7 +142,7 @@ def test_folders_and_clips_that_share_a_recording(run: Path, tmp_path: Path) -> 
         (gzip.compress(b" " * (65 * 2**20)), "more than 64 MiB"),
     ],
     # gzip writes the time: names made of the bytes would differ between the processes of a run.
-    ids=["text", "truncated", "list", "schema", "unknown key", "system", "large"],
+    ids=["text", "truncated", "garbled", "list", "schema", "unknown key", "system", "large"],
 )
 def test_what_is_no_baseline_is_refused_in_one_line(tmp_path, data: bytes, message: str) -> None:
     path = tmp_path / "baseline.gz"

@@ -1,12 +1,15 @@
 """The gate: passes what is unchanged, names what is worse, and never takes nothing for good."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
+from stabench.harness.cli.main import app
 from stabench.harness.compare.evidence import Evidence, Hardware
 from stabench.harness.compare.paired import STANDARD, Sampling
 from stabench.harness.errors import StabenchError
@@ -360,3 +363,29 @@ def test_what_is_open_but_surely_no_worse_does_not_hold_a_strict_gate(
     pair = [evidence(system(n=N, columns={"clap": mean(values, better)})) for values in (old, new)]
     (check,) = gate(*pair, rules, {}, sampling=STANDARD).checks
     assert (check.verdict, check.closed) == ("inconclusive", closed)
+
+
+def test_medians_that_disagree_with_the_change_are_explained_on_the_page() -> None:
+    logs = np.linspace(0, 1, N)
+    turned = logs + np.where(np.arange(N) % 3, 0.1, -0.4)
+    for new, told in ((logs + 0.2, False), (turned, True)):
+        # One seed for both: their first phase is equal.
+        pair = [run(each, np.random.default_rng(0)) for each in (logs, new)]
+        text = to_markdown(build_page(judged(*pair)))
+        assert ("- star: old and new are medians over the clips" in text) == told
+
+
+def test_a_refusal_names_no_option_that_the_gate_does_not_have() -> None:
+    rng, still = np.random.default_rng(0), np.zeros(N)
+    other = run(still, rng).model_copy(update={"dataset_version": "v2"})
+    with pytest.raises(StabenchError, match="not comparable") as caught:
+        judged(run(still, rng), other)
+    there = Hardware(device="cpu", cpu_model="Other CPU", gpu=None, threads=1)
+    elsewhere = run(still, rng).model_copy(update={"hardware": there})
+    text = to_markdown(build_page(judged(run(still, rng), elsewhere))) + str(caught.value)
+    # Options of another command are named with it: "stabench doctor --noise".
+    hinted = re.findall(
+        r"--[a-z][a-z-]*", re.sub(r"stabench (doctor|baseline|run|score)[^);,]*", "", text)
+    )
+    gate_options = typer.main.get_command(app).commands["gate"].params
+    assert {*hinted} <= {option for param in gate_options for option in param.opts}

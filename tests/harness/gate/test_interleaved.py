@@ -11,6 +11,7 @@ import pytest
 
 from stabench.harness import registry
 from stabench.harness.compare import read_evidence as reading
+from stabench.harness.compare.evidence import Hardware, find_hardware_mismatch
 from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.gate.command import gate_run, run_interleaved
 from stabench.harness.gate.interleaved import (
@@ -42,6 +43,7 @@ def checkout(tmp_path: Path) -> Path:
     """Another source tree, whose path needs quotes."""
     folder = tmp_path / "it's here"
     (folder / "stabench").mkdir(parents=True)
+    (folder / "pyproject.toml").write_text('[project]\nname = "stabench"\n')
     (folder / "stabench" / "start.py").write_text(
         "import sys\nprint('the worker of this tree', sys.argv[1:])\n"
     )
@@ -176,8 +178,9 @@ def test_a_side_that_is_not_there(tmp_path: Path, checkout: Path) -> None:
     for wrong in (tmp_path / "python", tmp_path):
         with pytest.raises(MissingError, match="cannot be run"):
             check_side(Side(checkout, wrong))
-    for sides in ((Side(tmp_path), Side(checkout)), (Side(checkout), Side(tmp_path))):
-        with pytest.raises(MissingError):
+    absent = tmp_path / "absent"
+    for sides in ((Side(absent), Side(checkout)), (Side(checkout), Side(absent))):
+        with pytest.raises(MissingError, match=f"'{absent}'"):
             run_interleaved("pocket", *sides, Request(), tmp_path / "runs")
     assert not (tmp_path / "runs").exists(), "no empty folder for a run that cannot begin"
 
@@ -204,6 +207,18 @@ def test_a_run_is_taken_apart() -> None:
     assert take_side(both, HEAD).systems["star"].n == 2
     for names in (["star"], ["star+head"], ["star+head", "star+base", "b"]):
         assert not is_interleaved(evidence(*map(system, names)))
+
+
+@pytest.mark.parametrize(("device", "cpu", "gpu"), [("cpu", "", None), ("cuda", "Some CPU", None)])
+def test_both_sides_ran_on_one_machine_whatever_it_is_called(
+    device: str, cpu: str, gpu: str | None
+) -> None:
+    machine = Hardware(device=device, cpu_model=cpu, gpu=gpu, threads=1)
+    both = evidence(system("star+base"), system("star+head"), hardware=machine, git_commit="c" * 40)
+    base, head = take_side(both, BASE), take_side(both, HEAD)
+    assert find_hardware_mismatch(base, head) is None
+    assert find_hardware_mismatch(both, both) is not None
+    assert (base.git_commit, head.git_commit) == (None, "c" * 40), "the head's alone is recorded"
 
 
 def test_stored_quality_with_the_times_of_the_base() -> None:
