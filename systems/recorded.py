@@ -30,8 +30,8 @@ class Recorded:
         if not self._directory.is_dir() or not (wavs := list_wavs(self._directory)).paths:
             raise FileNotFoundError(f"no .wav file in '{self._directory}'; give a folder of them")
         if wavs.skipped:
-            names = ", ".join(path.name for path in wavs.skipped[:5])
-            print(f"{len(wavs.skipped)} files of macOS skipped: {names}", file=sys.stderr)
+            count, first = len(wavs.skipped), wavs.skipped[0].name
+            print(f"skipped, of macOS and without sound: {count} (first {first})", file=sys.stderr)
         self._files = wavs.by_name()
         faults = []
         for path in self._files.values():

@@ -123,8 +123,9 @@ def folder(
     if reference is not None:
         recordings, _ = _name_files(list_wavs(_check_folder(reference, "reference")))
     texts = {} if captions is None else read_captions(Path(captions))
-    for name in texts.keys() - spoken.keys():
-        if near := describe_near(name, spoken.keys() - texts.keys()):
+    mute = sorted(spoken.keys() - texts.keys())
+    for name in sorted(texts.keys() - spoken.keys()):
+        if near := describe_near(name, mute):
             raise StabenchError(
                 f"captions '{captions}': id '{name}' names no WAV of '{speech}'; {near}"
             )
@@ -155,7 +156,7 @@ def _name_files(wavs: WavFiles) -> tuple[dict[str, Path], tuple[Absent, ...]]:
     for name, path in list(files.items()):
         # One odd name costs its own clip, not the run.
         if reason := explain_name(path) or _explain_id(name):
-            absent.append(Absent(name, f"{reason}"))
+            absent.append(Absent(name, reason))
             del files[name]
     return files, tuple(absent)
 
@@ -193,15 +194,15 @@ def read_captions(path: Path) -> dict[str, str]:
     return texts
 
 
-def read_id(path: Path, row: Row, column: str = "id") -> str:
-    """Return the name of a file in a cell, blanks and all, in the Unicode form of clips' names.
+def read_id(path: Path, row: Row) -> str:
+    """Return the name of a clip's file in the column `id`, blanks and all, in the Unicode form NFC.
 
     Raises StabenchError for one that names no file.
     """
     where = f"captions '{path}', line {row.line}"
-    if not row.cells[column]:
-        raise StabenchError(f"{where}: column '{column}' is empty; give the file's name")
-    name = unicodedata.normalize("NFC", row.cells[column])
+    if not row.cells["id"]:
+        raise StabenchError(f"{where}: column 'id' is empty; give the file's name")
+    name = unicodedata.normalize("NFC", row.cells["id"])
     check_ids(where, [name])
     return name
 

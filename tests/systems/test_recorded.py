@@ -76,7 +76,7 @@ def test_one_odd_file_costs_its_own_clip(folder: Path, capsys: pytest.CaptureFix
     system = Recorded(str(folder))
     system.load("cpu", "float32")
     assert system.sample_rate == 24_000
-    assert "1 files of macOS skipped: ._a.wav" in capsys.readouterr().err
+    assert "skipped, of macOS and without sound: 1 (first ._a.wav)" in capsys.readouterr().err
     assert [len(sound.samples) for sound in _play(system, "a", "B", "é")] == [300, 200, 300]
     assert system.provenance()["files"] == 6
     for clip, line in {
