@@ -225,7 +225,7 @@ def ab(
 ) -> int:
     """Time any two commands against each other, in blocks of old new new old; exit 1 if slower.
 
-    Example: stabench ab --blocks 20 -- ./old input.wav ::: ./new input.wav
+    Example: stabench ab --blocks 20 ./old input.wav ::: ./new input.wav
     """
     from stabench.harness.gate.ab import compare_commands
     from stabench.harness.gate.policy import percent

@@ -25,6 +25,10 @@ from stabench.harness.suites.suite import Suite, load
 
 POLICY, BASELINE = "gate.toml", "baseline.json.gz"
 WORKFLOW = Path(".github") / "workflows" / "stabench.yml"
+# By which a folder is known for one of results.
+RESULTS = ("run.json", "metrics.json")
+# What a run may have been asked for beyond its suite, and the gate cannot repeat.
+UNREPEATABLE = {"set": "--set", "clips": "--clip", "speech": "--speech", "captions": "--captions"}
 
 
 class Plan(NamedTuple):
@@ -78,16 +82,11 @@ def write_gate(place: Path, folder: Path, suite: str | None) -> Iterator[str]:
     if plan.run is None:
         words = " ".join(_list_words(plan))
         yield (
-            f"no baseline yet: stabench run {words}, then stabench gate --init latest adds it and "
-            "finds what can never be measured"
+            f"the workflow needs no baseline, stabench gate RUN does: stabench run {words}, then "
+            f"stabench baseline {LATEST} --out {BASELINE}"
         )
     else:
         yield f"try it: stabench gate {LATEST} --baseline {BASELINE}"
-
-
-RESULTS = ("run.json", "metrics.json")
-# What a run may have been asked for beyond its suite, and the gate cannot repeat.
-UNREPEATABLE = {"set": "--set", "clips": "--clip", "speech": "--speech", "captions": "--captions"}
 
 
 def _plan_of_run(place: Path, folder: Path, suite: str | None) -> Plan:

@@ -190,7 +190,10 @@ def test_a_folder_without_a_run_is_told_how_to_make_the_first_baseline(
     """From the repository itself, and from elsewhere."""
     assert app(["gate", "--init"], standalone_mode=False) == 0
     told = capsys.readouterr().out
-    assert f"stabench run {'toy.toml'} --system toy, then stabench gate --init latest" in told
+    assert (
+        f"stabench run toy.toml --system toy, then stabench baseline latest --out {BASELINE}"
+        in told
+    )
     rules = policy.load(repository.folder / POLICY)
     assert (rules.systems, list(rules.quality.effects)) == (("toy",), ["wer"])
     assert not (repository.folder / BASELINE).exists()
