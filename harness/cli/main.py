@@ -190,19 +190,29 @@ def report_(
 
 @app.command()
 def reproduce(
-    run: options.Run,
+    run: options.MaybeRun = None,
+    paper: options.PaperNames = None,
     papers: options.Papers = None,
     strict: options.Strict = False,
     out: options.OutReproduced = None,
 ) -> None:
     """Set every published figure beside a run's, with a verdict.
 
+    Without RUN: list the published tables or, with --paper, print them.
+
     Example: stabench reproduce latest
     """
-    from stabench.harness.reproduce import paper
+    from stabench.harness.reproduce.paper import FOLDER, choose, read_all
+    from stabench.harness.reproduce.published import show_papers
     from stabench.harness.reproduce.reproduce import reproduce_run
 
-    reproduce_run(run, papers=papers or paper.FOLDER, strict=strict, out=out)
+    names = paper or []
+    if run is not None:
+        reproduce_run(run, papers=papers or FOLDER, strict=strict, out=out, names=names)
+    elif strict or out:
+        raise StabenchError("--strict and --out go with a run: give RUN, or leave them out")
+    else:
+        show_papers(choose(read_all(papers or FOLDER), names), whole=bool(names))
 
 
 @app.command("list")

@@ -195,4 +195,8 @@ Papers = Annotated[
     Path | None,
     typer.Option("--papers", metavar="DIR", help="Tables of papers; default: those of stabench."),
 ]
+PaperNames = Annotated[
+    list[str] | None,
+    typer.Option("--paper", metavar="NAME", help="Only this table; repeatable."),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 5 when inconclusive or not measured.")]

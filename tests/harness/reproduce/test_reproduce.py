@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stabench.harness.errors import Inconclusive
+from stabench.harness.errors import Inconclusive, StabenchError
 from stabench.harness.formatting import NOTHING
 from stabench.harness.render.markdown import to_markdown
 from stabench.harness.report.table import tabulate
@@ -25,7 +25,8 @@ from stabench.harness.scoring.score import score_run
 from tests.harness.fake_run import FakeRun
 
 ROOT = Path(__file__).resolve().parents[3]
-TABLE1, TABLE2 = read_all()
+PAPERS = {paper.name: paper for paper in read_all()}
+TABLE1, TABLE2 = PAPERS["star-table1"], PAPERS["star-table2"]
 CELLS = {"cell": 54, "ratio": 10, "claim": 2}
 NOTHING_RUN = {"not run": 62, "not rated": 4}
 PUBLISHED = {"fad": 2.23, "fd": 15.42, "kl": 1.48, "is": 12.22, "clap": 0.422}
@@ -339,7 +340,9 @@ def test_the_command_writes_page_and_json_and_loads_nothing_heavy(as_published):
         for paper in written["papers"]
         for verdict in paper["verdicts"]
     )
-    assert sum(written["counts"].values()) == sum(CELLS.values()) + 10
+    assert sum(written["counts"].values()) == sum(
+        len(judged(as_published, p)) for p in PAPERS.values()
+    )
     page = (as_published / "reproduce.md").read_text()
     assert page.count("| ") > 64
     assert "156.33 ± 62.16 ms" in page
@@ -347,7 +350,7 @@ def test_the_command_writes_page_and_json_and_loads_nothing_heavy(as_published):
 
 
 def test_strict_is_inconclusive_when_nothing_could_be_compared(made, as_published):
-    with pytest.raises(Inconclusive, match="none of 72") as error:
+    with pytest.raises(Inconclusive, match="none of 320 published figures") as error:
         reproduce_run(made, io.StringIO(), strict=True)
     assert error.value.exit_code == 5
     assert reproduce_run(as_published, io.StringIO(), strict=True).name == "reproduce.md"
@@ -356,3 +359,42 @@ def test_strict_is_inconclusive_when_nothing_could_be_compared(made, as_publishe
     assert outcomes == {"not comparable", "not run", "not rated"}
     with pytest.raises(Inconclusive):
         reproduce_run(as_published, io.StringIO(), strict=True)
+
+
+def test_a_run_that_can_be_compared_with_nothing_says_so_in_one_line(made):
+    stream = io.StringIO()
+    page = reproduce_run(made, stream)
+    (line,) = stream.getvalue().splitlines()
+    assert line.startswith(f"run '{made}': none of 320 published figures could be compared")
+    assert line.endswith(f"{page} says why of each")
+    assert "156.33 ± 62.16 ms" in page.read_text()
+
+
+def test_a_table_asked_for_by_name_is_shown_whether_or_not_it_can_be_compared(made, as_published):
+    stream = io.StringIO()
+    reproduce_run(made, stream, names=["tangoflux", "tango2"])
+    text = stream.getvalue()
+    assert "TangoFlux: text-to-audio" in text
+    assert "STAR, Table" not in text
+    assert "seen in a secondary text" in " ".join(text.split())
+    assert "none of" in text.splitlines()[-1]
+    with pytest.raises(StabenchError, match="unknown paper 'tangflux'; did you mean 'tangoflux'"):
+        reproduce_run(as_published, io.StringIO(), names=["tangflux"])
+
+
+def test_an_oracle_stands_beside_a_text_to_audio_model_and_is_not_compared(as_published):
+    def run(record: Any) -> None:
+        record["suite"]["system"][0] |= {"use": "oracle-tango2", "paradigm": "oracle"}
+
+    folder = edit(as_published, run)
+    for name in ("tango2", "impact-table1", "tangoflux"):
+        figures = judged(folder, PAPERS[name])
+        beside = [verdict for verdict in figures if verdict.systems]
+        assert {v.outcome for v in beside} == {"not comparable"}, name
+        assert {v.reasons for v in beside} == {(PAPERS[name].incomparable,)}, name
+        assert {v.group for v in beside} == {"Tango 2"}
+        trained = {v.figure for v in figures if v.published.trained and v.group == "Tango 2"}
+        assert trained == {"CLAP"}
+    text = to_markdown(reproduce(Results.read(folder), (PAPERS["tango2"],)))
+    assert "0.57§" in text
+    assert "§ Tango 2: its preference pairs were chosen by CLAP" in text
