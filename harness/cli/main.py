@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from stabench.harness.cli import compare_commands as verdicts
-from stabench.harness.cli import extend_commands, options
+from stabench.harness.cli import explain_command, extend_commands, options
 from stabench.harness.cli import leaderboard_commands as board
 from stabench.harness.errors import StabenchError, unknown
 
@@ -328,6 +328,7 @@ def _parse_judges(texts: list[str]) -> dict[str, str]:
 verdicts.register(app)
 board.register(app)
 extend_commands.register(app)
+explain_command.register(app)
 
 
 def main() -> int:
