@@ -270,6 +270,7 @@ def doctor(
 ) -> None:
     """Say what this machine offers and lacks.
 
+    A CLAP whose text tower is broken is found, that of --judge clap=path.py:NAME too.
     --noise: how small a slowdown it can see. --judges: whether the networks behind the scores can
     tell sounds apart; ends with 1 where one cannot, with 3 where weights are missing.
 
@@ -289,7 +290,7 @@ def doctor(
     else:
         from stabench.harness.cli.doctor import examine
 
-        findings = examine(options.RUNS)
+        findings = examine(options.RUNS, _parse_judges(judge or []))
         if as_json:
             print(json.dumps([finding._asdict() for finding in findings], indent=1))
             return

@@ -182,7 +182,9 @@ Protocols = Annotated[
 ]
 Replaced = Annotated[
     list[str] | None,
-    typer.Option("--judge", metavar="ROLE=NAME", help="With --judges: not the protocol's own."),
+    typer.Option(
+        "--judge", metavar="ROLE=NAME", help="A network to examine, not the protocol's own."
+    ),
 ]
 Graded = Annotated[
     str, typer.Option("--gradings", metavar="NAME", help="With --judges: the known sounds.")

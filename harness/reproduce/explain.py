@@ -22,7 +22,6 @@ from stabench.harness.reproduce.readings import (
     Reading,
     Untried,
     choose_lists,
-    list_inert,
     measure_readings,
     restrict_axes,
 )
@@ -201,7 +200,7 @@ def explain_folders(
     )
     own = {name: _read_list(name, path) for name, path in (lists or {}).items()}
     chosen, absent = choose_lists(items, folders.outputs, sorted(folders.references), own)
-    readings, untried, traits = measure_readings(
+    readings, untried, inert = measure_readings(
         folders, columns, chosen, networks, axes, hearing, progress
     )
     beyond = [each for role in {ROLES[column] for column in columns} for each in ABSENT[role]]
@@ -209,7 +208,7 @@ def explain_folders(
         tuple(targets),
         tuple(readings),
         tuple(dict.fromkeys((*untried, *absent, OTHER_LISTS, *beyond))),
-        (*pairs.notes, *list_inert(axes, traits)),
+        (*pairs.notes, *inert),
     )
     if not readings:
         why = untried[0] if untried else Untried("figures", "no clip was scored")
@@ -220,7 +219,7 @@ def explain_folders(
 def build_page(explanation: Explanation) -> Page:
     """Return the page: the answer, the readings nearest to each figure, what was not tried."""
     lines = [line for target in explanation.targets for line in _list_lines(explanation, target)]
-    heads = ("Figure", "Value", "", "Clips", "Network", "How it heard")
+    heads = ("Figure", "Value", "Verdict", "Clips", "Network", "How it heard")
     readings = Section(
         "readings",
         "Readings",

@@ -6,7 +6,7 @@ value is tried. A sound is heard once for each network and way, and kept where `
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import product
 from typing import Any, NamedTuple
@@ -114,8 +114,8 @@ def measure_readings(
     axes: Mapping[str, Sequence[str]],
     hearing: Hearing,
     progress: Progress,
-) -> tuple[list[Reading], list[Untried], Traits]:
-    """Return every reading of the columns, what could not be tried, and traits of the sounds.
+) -> tuple[list[Reading], list[Untried], list[str]]:
+    """Return every reading of the columns, what could not be tried, and axes of no difference.
 
     `lists` are clips by the name of a list, `networks` the names of networks by role, `axes` the
     values to try. Raises StabenchError for names that are not known.
@@ -155,7 +155,8 @@ def measure_readings(
                     readings += exam.read(column, axes)
                 except (NotMeasurable, ValueError) as error:
                     untried.append(Untried(f"{METRICS[column].label}, clips {name}", str(error)))
-    return readings, list(dict.fromkeys(untried)), traits
+    rates_hz = {way.rate_hz for way in ways.values()}
+    return readings, list(dict.fromkeys(untried)), list(list_inert(axes, traits, rates_hz))
 
 
 def examine_sounds(decoders: Sequence[Any]) -> Traits:
@@ -207,13 +208,19 @@ def list_rules(
             yield rule
 
 
-def list_inert(axes: Mapping[str, Sequence[str]], traits: Traits) -> Iterator[str]:
-    """Yield a sentence for each axis that makes no difference to these sounds, and why."""
+def list_inert(
+    axes: Mapping[str, Sequence[str]], traits: Traits, rates_hz: Collection[int]
+) -> Iterator[str]:
+    """Yield a sentence for each axis that makes no difference to these sounds, and why.
+
+    `rates_hz` are those of the networks.
+    """
     if traits.channels == 1 and len(axes["channels"]) > 1:
         yield "channels: no difference, every sound has one channel"
     if len(traits.rates_hz) == 1 and len(axes["resampler"]) > 1:
         (rate,) = traits.rates_hz
-        yield f"resampler: no difference to a network of {rate} Hz, the rate of every sound"
+        if rate in rates_hz:
+            yield f"resampler: no difference to a network of {rate} Hz, the rate of every sound"
 
 
 def choose_lists(
