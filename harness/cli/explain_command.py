@@ -11,13 +11,12 @@ import typer
 from stabench.harness.cli import options
 from stabench.harness.errors import StabenchError, unknown
 
-FAD, FD, KL, IS, CLAP = (
-    Annotated[
-        str | None,
-        typer.Option(f"--{name}", metavar="FIGURE", help="As it is printed: its digits count."),
-    ]
-    for name in ("fad", "fd", "kl", "is", "clap")
-)
+PRINTED = "As it is printed: its digits count."
+FAD = Annotated[str | None, typer.Option("--fad", metavar="FIGURE", help=PRINTED)]
+FD = Annotated[str | None, typer.Option("--fd", metavar="FIGURE", help=PRINTED)]
+KL = Annotated[str | None, typer.Option("--kl", metavar="FIGURE", help=PRINTED)]
+IS = Annotated[str | None, typer.Option("--is", metavar="FIGURE", help=PRINTED)]
+CLAP = Annotated[str | None, typer.Option("--clap", metavar="FIGURE", help=PRINTED)]
 Outputs = Annotated[Path, typer.Option("--outputs", metavar="DIR", help="WAVs of the system.")]
 Reference = Annotated[Path, typer.Option("--reference", metavar="DIR", help="Its recordings.")]
 Lists = Annotated[

@@ -37,8 +37,8 @@ class Printing(NamedTuple):
 
     def value(self, key: str) -> float | None:
         """Return the figure of a column."""
-        cell = self.row.cells.get(key) if self.cell(key) != NOTHING else None
-        return cell and cell.value
+        cell = self.row.cells.get(key)
+        return cell.value if cell and self.cell(key) != NOTHING else None
 
 
 def write_page(papers: Sequence[Paper]) -> str:

@@ -284,10 +284,16 @@ def add_epsilon(gen: Gaussian, ref: Gaussian, epsilon: float) -> float:
     With A and B the roots of both covariances, the last trace is the sum of the singular values
     of A B, as in metrics/frechet.py.
     """
-    roots = [_root(side.factor, epsilon) for side in (gen, ref)]
+    factors, width = [gen.factor, ref.factor], gen.factor.shape[1]
+    rows = sum(len(factor) for factor in factors)
+    if rows < width:
+        # Outside the span of all rows both covariances are epsilon alone: A B is known there.
+        basis = np.linalg.qr(np.concatenate(factors).T)[0]
+        factors = [factor @ basis for factor in factors]
+    roots = [_root(factor, epsilon) for factor in factors]
     overlap = np.linalg.svd(roots[0] @ roots[1], compute_uv=False).sum()
+    overlap += max(width - rows, 0) * epsilon
     traces = float(np.sum(gen.factor**2) + np.sum(ref.factor**2))
-    width = gen.factor.shape[1]
     return float(np.sum((gen.mean - ref.mean) ** 2) + traces + 2 * width * epsilon - 2 * overlap)
 
 
@@ -357,12 +363,11 @@ class _Exam:
         return self.references.some([name for name in self.references.keys if name in named])
 
     def _measure_with_epsilon(self, clips: list[str], epsilon: float) -> float:
-        references = self._choose_references()
-        sides = (
-            fit_clips(name, [part.embeddings for part in heard.features(self.way.role, members)])
-            for name, heard, members in (
-                ("outputs", self.outputs, clips),
-                ("recordings", references, sorted(references.keys)),
-            )
+        references, role = self._choose_references(), self.way.role
+        gen = self.outputs.features(role, clips)
+        ref = references.features(role, sorted(references.keys))
+        return add_epsilon(
+            fit_clips("outputs", [part.embeddings for part in gen]),
+            fit_clips("recordings", [part.embeddings for part in ref]),
+            epsilon,
         )
-        return add_epsilon(*sides, epsilon)

@@ -159,7 +159,7 @@ class Exam:
     @cached_property
     def collapsed(self) -> dict[str, str]:
         """Role -> why its text tower cannot be used."""
-        reasons = {}
+        reasons: dict[str, str] = {}
         for role, rows in self.heard_captions.items():
             network = self.networks[role]
             # Random weights tell no captions apart, and need not.
@@ -211,9 +211,9 @@ class Exam:
         if "caption" in metric.needs and not any(item.captions for item in items):
             return "no captions"
         if "caption" in metric.needs:
-            for role in metric.needs:
-                if role in self.collapsed:
-                    return self.collapsed[role]
+            for need in metric.needs:
+                if need in self.collapsed:
+                    return self.collapsed[need]
         if "labels" in metric.needs and not any(item.labels for item in items):
             return "the clips have no event labels"
         if "sequence" in metric.needs and not any(item.sequence for item in items):

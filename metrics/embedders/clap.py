@@ -185,7 +185,7 @@ class ClapEmbedder(NetworkEmbedder):
         """
         from transformers import ClapTextModelWithProjection
 
-        tower = ClapTextModelWithProjection(self._read_config().text_config)
+        tower = ClapTextModelWithProjection(self._read_text_config())
         tensors = {
             name: tensor
             for name, tensor in self.source.tensors().items()
@@ -199,12 +199,10 @@ class ClapEmbedder(NetworkEmbedder):
 
     def _read_captions(self, captions: list[str], read: Callable[..., Tensor]) -> np.ndarray:
         """Return the rows [N, D] that `read` makes of tokens, whatever the company of a caption."""
-        config = self._read_config()
-        rows = np.zeros((len(captions), config.projection_dim), np.float32)
+        rows = np.zeros((len(captions), self._read_config().projection_dim), np.float32)
         with torch.inference_mode(), exact(), self._mixed():
-            for indices, batch in batches(
-                self.tokenizer(captions), config.text_config.pad_token_id
-            ):
+            tokens = self.tokenizer(captions)
+            for indices, batch in batches(tokens, self._read_text_config().pad_token_id):
                 output = read(
                     input_ids=torch.tensor(batch.ids, device=self._device),
                     attention_mask=torch.tensor(batch.mask, device=self._device),
@@ -236,6 +234,11 @@ class ClapEmbedder(NetworkEmbedder):
                 f"CLAP ({self.origin}): enable_fusion is true, expected an unfused checkpoint; "
                 "use laion/clap-htsat-unfused"
             )
+        return config
+
+    def _read_text_config(self) -> Any:
+        config = self._read_config().text_config
+        assert config is not None, "ClapConfig makes one where the JSON has none"
         return config
 
     def _refuse_constant_text(self) -> None:

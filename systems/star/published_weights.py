@@ -94,6 +94,7 @@ def convert_checkpoint(path: Path, folder: Path, config: StarConfig | None = Non
 
 
 if __name__ == "__main__":
-    converted = convert_checkpoint(*map(Path, sys.argv[1:3]))
+    checkpoint, folder = map(Path, sys.argv[1:3])
+    converted = convert_checkpoint(checkpoint, folder)
     sizes = {name: len(getattr(converted, name)) for name in ("bridge", "udit")}
     print(f"tensors: {sizes}; left over: {', '.join(converted.left_over) or 'none'}")

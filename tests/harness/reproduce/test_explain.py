@@ -260,8 +260,8 @@ def test_broken_sounds_are_named(folders, tmp_path):
 
 def test_epsilon_is_added_to_both_covariances():
     rng = np.random.default_rng(0)
-    # Fewer rows than dimensions, where it matters; and more.
-    for rows in (6, 40):
+    # Fewer rows than dimensions, in one set or in both, where it matters; and more.
+    for rows in (3, 8, 40):
         gen, ref = rng.normal(size=(rows, 12)), rng.normal(0.3, 2.0, (rows + 3, 12))
         covariances = [np.cov(table.T) + 1e-3 * np.eye(12) for table in (gen, ref)]
         root = scipy.linalg.sqrtm(covariances[0] @ covariances[1]).real
