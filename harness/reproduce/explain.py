@@ -59,6 +59,9 @@ OTHER_LISTS = Untried(
 )
 
 
+RANDOM = "random weights, a dry run: nothing here says anything of a published figure"
+
+
 class Target(NamedTuple):
     """A figure as somebody printed it: its text, its value, its decimals."""
 
@@ -208,7 +211,7 @@ def explain_folders(
         tuple(targets),
         tuple(readings),
         tuple(dict.fromkeys((*untried, *absent, OTHER_LISTS, *beyond))),
-        (*pairs.notes, *inert),
+        (*([RANDOM] if hearing.weights == "random" else []), *pairs.notes, *inert),
     )
     if not readings:
         why = untried[0] if untried else Untried("figures", "no clip was scored")
@@ -262,6 +265,16 @@ def state_answer(explanation: Explanation) -> str:
         )
     if sum(len(readings) > 1 for fits in answers.values() for readings in fits.values()):
         sentences.append("Where several ways are named, these figures cannot tell them apart.")
+    near = sum(
+        target.is_near(reading.value)
+        for target in tried
+        for reading in explanation.readings
+        if reading.column == target.column
+    )
+    if near and not answers:
+        sentences.append(f"{counted(near, 'reading')} near, see below.")
+    if RANDOM in explanation.remarks:
+        sentences.insert(0, f"On {RANDOM}.")
     for target in explanation.unmeasured:
         sentences.append(f"{METRICS[target.column].label} {target.text}: not measured, see below.")
     return " ".join(sentences)

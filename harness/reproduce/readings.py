@@ -15,6 +15,7 @@ import numpy as np
 
 from stabench.harness.datasets.tango_subset import LEFT_OUT
 from stabench.harness.errors import StabenchError, unknown
+from stabench.harness.formatting import counted
 from stabench.harness.scoring.evaluation_set import Exam, Item
 from stabench.harness.scoring.evaluator import Answers, too_few
 from stabench.harness.scoring.features import Heard, Network, Progress, Sounds, hear
@@ -52,6 +53,8 @@ AXES: dict[str, tuple[str, ...]] = {
 }
 # Axes of the constants, by the figure that they decide; the others are of hearing.
 CONSTANTS = {"fad": "epsilon", "fd": "epsilon", "kl": "kl-epsilon", "is": "splits"}
+# Sounds that could not be heard and are named.
+MOST_BROKEN = 5
 ALL, PAIRED, TANGO = "all", "paired", "tango-886"
 # Ids of AudioCaps as they stand in file names: with or without a Y before, a start after.
 YOUTUBE = re.compile(r"Y?([\w-]{11})(?:_\d+(?:\.\d+)?)*")
@@ -139,8 +142,11 @@ def measure_readings(
     outputs = hear("outputs", folders.outputs, ways, progress)
     for what, heard in (("recordings", references), ("outputs", outputs)):
         # Left out of every reading, so that each is over the same clips.
-        for clip, why in heard.broken.items():
+        for clip, why in list(heard.broken.items())[:MOST_BROKEN]:
             untried.append(Untried(f"{what}, clip {clip}", why))
+        if len(heard.broken) > MOST_BROKEN:
+            left = len(heard.broken) - MOST_BROKEN
+            untried.append(Untried(what, f"{counted(left, 'more clip')} could not be heard"))
     readings: list[Reading] = []
     for name, chosen in lists.items():
         for key, way in ways.items():
@@ -237,7 +243,7 @@ def choose_lists(
     lists = {ALL: frozenset(items)}
     untried: list[Untried] = []
     named = {name for clip in items if clip in outputs for name in items[clip].references}
-    if named < {*recordings}:
+    if named and named < {*recordings}:
         lists[PAIRED] = frozenset(clip for clip in items if clip in outputs)
     ids = {clip: match[1] for clip in items if (match := YOUTUBE.fullmatch(clip))}
     kept = frozenset(clip for clip in items if ids.get(clip, "") not in LEFT_OUT)
@@ -247,6 +253,8 @@ def choose_lists(
         why = "no clip here is one of the 89 of AudioCaps' test set that it leaves out"
         untried.append(Untried(f"clips: {TANGO}", why))
     for name, clips in own.items():
+        if name in (ALL, PAIRED, TANGO):
+            raise StabenchError(f"--clips {name}: that list is here already; choose another name")
         chosen = frozenset(clips) & items.keys()
         if not chosen:
             raise StabenchError(

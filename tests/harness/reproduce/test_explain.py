@@ -303,6 +303,7 @@ def test_what_is_no_figure_is_refused_in_one_line(text):
         ({"fad": "1.0"}, {"judges": {"fad": ["vgish"]}}, "unknown embedder 'vgish'; did you mean"),
         ({"fad": "1.0"}, {"lists": {"mine": Path("/nowhere")}}, "--clips mine: no file"),
         ({"fad": "1.0"}, {"lists": {"mine": FILE}}, "--clips mine: none of its .* ids is a clip"),
+        ({"fad": "1.0"}, {"lists": {"all": FILE}}, "--clips all: that list is here already"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(folders, figures, how, message):

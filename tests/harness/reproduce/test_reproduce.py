@@ -398,3 +398,36 @@ def test_an_oracle_stands_beside_a_text_to_audio_model_and_is_not_compared(as_pu
     text = to_markdown(reproduce(Results.read(folder), (PAPERS["tango2"],)))
     assert "0.57§" in text
     assert "§ Tango 2: its preference pairs were chosen by CLAP" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (None, "no system of the run stands for it"),
+        (dataset, "clips of audiocaps-mine"),
+        (protocol, "protocol stabench"),
+        ("folders", "scored from folders, which name no system"),
+    ],
+)
+def test_the_line_says_why_whatever_keeps_a_run_from_being_compared(
+    made, as_published, tmp_path, change, why
+):
+    folder = made if change is None else as_published
+    if change is dataset:
+        folder = edit(as_published, dataset)
+    elif change is protocol:
+        folder = edit(as_published, on_a_cpu, protocol)
+    elif change == "folders":
+        folder = tmp_path / "scores"
+        folder.mkdir()
+        shutil.copy(made / "metrics.json", folder / "metrics.json")
+    stream = io.StringIO()
+    reproduce_run(folder, stream)
+    (line,) = stream.getvalue().splitlines()
+    assert "none of 320 published figures could be compared" in line
+    assert why in (folder / "reproduce.md").read_text()
+    assert "most often: " in line
+
+
+def on_a_cpu(value: Any) -> None:
+    value["request"]["device"] = "cpu"
