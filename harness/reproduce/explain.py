@@ -188,21 +188,9 @@ def explain_folders(
     columns = [target.column for target in targets]
     if "clap" in columns and captions is None:
         raise StabenchError("--clap needs the captions: give --captions CSV (columns id, caption)")
-    recordings, system = wav_folder("reference", reference), wav_folder("outputs", outputs)
-    table = read_items(captions) if captions else None
-    named = captions is not None and REFERENCE in read_rows(captions).columns
-    pairs = pair(recordings, [system], table, named, False)
-    asked = pairs.asked[system.name]
-    items = {clip: pairs.items[clip] for clip in asked}
-    wanted = {name for item in items.values() for name in item.references}
-    folders = Folders(
-        items,
-        # A clip without a file is no sound that failed: the folder is what it is.
-        sounds(system, [clip for clip in asked if clip in system.files]),
-        sounds(recordings, sorted(wanted | recordings.files.keys())),
-    )
-    own = {name: _read_list(name, path) for name, path in (lists or {}).items()}
-    chosen, absent = choose_lists(items, folders.outputs, sorted(folders.references), own)
+    folders, notes = _pair_folders(outputs, reference, captions)
+    given = {name: _read_list(name, path) for name, path in (lists or {}).items()}
+    chosen, absent = choose_lists(folders.items, folders.outputs, sorted(folders.references), given)
     readings, untried, inert = measure_readings(
         folders, columns, chosen, networks, axes, hearing, progress
     )
@@ -211,12 +199,29 @@ def explain_folders(
         tuple(targets),
         tuple(readings),
         tuple(dict.fromkeys((*untried, *absent, OTHER_LISTS, *beyond))),
-        (*([RANDOM] if hearing.weights == "random" else []), *pairs.notes, *inert),
+        (*([RANDOM] if hearing.weights == "random" else []), *notes, *inert),
     )
     if not readings:
         why = untried[0] if untried else Untried("figures", "no clip was scored")
         raise MissingError(f"explain: no figure could be measured; {why.what}: {why.why}")
     return explanation
+
+
+def _pair_folders(
+    outputs: Path, reference: Path, captions: Path | None
+) -> tuple[Folders, tuple[str, ...]]:
+    """Return the sounds of both folders, paired as `score` pairs them, and notes on the pairing."""
+    recordings, system = wav_folder("reference", reference), wav_folder("outputs", outputs)
+    table = read_items(captions) if captions else None
+    named = captions is not None and REFERENCE in read_rows(captions).columns
+    pairs = pair(recordings, [system], table, named, False)
+    asked = pairs.asked[system.name]
+    items = {clip: pairs.items[clip] for clip in asked}
+    wanted = {name for item in items.values() for name in item.references}
+    # A clip without a file is no sound that failed: the folder is what it is.
+    present = [clip for clip in asked if clip in system.files]
+    decoders = sounds(recordings, sorted(wanted | recordings.files.keys()))
+    return Folders(items, sounds(system, present), decoders), pairs.notes
 
 
 def build_page(explanation: Explanation) -> Page:

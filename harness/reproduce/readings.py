@@ -124,6 +124,41 @@ def measure_readings(
     values to try. Raises StabenchError for names that are not known.
     """
     traits = examine_sounds([*folders.outputs.values(), *folders.references.values()])
+    ways, untried = _list_ways(columns, networks, axes, hearing, traits)
+    # One pass over the audio: all ways of hearing share what is decoded and resampled.
+    references = hear("references", folders.references, ways, progress)
+    outputs = hear("outputs", folders.outputs, ways, progress)
+    for what, heard in (("recordings", references), ("outputs", outputs)):
+        # Left out of every reading, so that each is over the same clips.
+        for clip, why in list(heard.broken.items())[:MOST_BROKEN]:
+            untried.append(Untried(f"{what}, clip {clip}", why))
+        if len(heard.broken) > MOST_BROKEN:
+            left = len(heard.broken) - MOST_BROKEN
+            untried.append(Untried(what, f"{counted(left, 'more clip')} could not be heard"))
+    readings: list[Reading] = []
+    for (name, chosen), way in product(lists.items(), ways.values()):
+        ears = [
+            Heard({way.role: way}, dict(heard.keys), heard.broken)
+            for heard in (outputs, references)
+        ]
+        exam = _Exam(folders.items, name, chosen, way, *ears)
+        for column in (column for column in columns if ROLES[column] == way.role):
+            try:
+                readings += exam.read(column, axes)
+            except (NotMeasurable, ValueError) as error:
+                untried.append(Untried(f"{METRICS[column].label}, clips {name}", str(error)))
+    rates_hz = {way.rate_hz for way in ways.values()}
+    return readings, list(dict.fromkeys(untried)), list(list_inert(axes, traits, rates_hz))
+
+
+def _list_ways(
+    columns: Sequence[str],
+    networks: Mapping[str, Sequence[str]],
+    axes: Mapping[str, Sequence[str]],
+    hearing: Hearing,
+    traits: Traits,
+) -> tuple[dict[str, Network], list[Untried]]:
+    """Return each network in each way of hearing, by a name, and networks that are not here."""
     ways: dict[str, Network] = {}
     untried: list[Untried] = []
     for role in dict.fromkeys(ROLES[column] for column in columns):
@@ -137,32 +172,7 @@ def measure_readings(
                 continue
             for rule in list_rules(role, first, axes, traits):
                 ways[f"{role} {len(ways)}"] = _share(first, rule)
-    # One pass over the audio: all ways of hearing share what is decoded and resampled.
-    references = hear("references", folders.references, ways, progress)
-    outputs = hear("outputs", folders.outputs, ways, progress)
-    for what, heard in (("recordings", references), ("outputs", outputs)):
-        # Left out of every reading, so that each is over the same clips.
-        for clip, why in list(heard.broken.items())[:MOST_BROKEN]:
-            untried.append(Untried(f"{what}, clip {clip}", why))
-        if len(heard.broken) > MOST_BROKEN:
-            left = len(heard.broken) - MOST_BROKEN
-            untried.append(Untried(what, f"{counted(left, 'more clip')} could not be heard"))
-    readings: list[Reading] = []
-    for name, chosen in lists.items():
-        for key, way in ways.items():
-            ears = [
-                Heard({way.role: way}, dict(heard.keys), heard.broken)
-                for heard in (outputs, references)
-            ]
-            exam = _Exam(folders.items, name, chosen, way, *ears)
-            asked = [column for column in columns if ROLES[column] == key.split()[0]]
-            for column in asked:
-                try:
-                    readings += exam.read(column, axes)
-                except (NotMeasurable, ValueError) as error:
-                    untried.append(Untried(f"{METRICS[column].label}, clips {name}", str(error)))
-    rates_hz = {way.rate_hz for way in ways.values()}
-    return readings, list(dict.fromkeys(untried)), list(list_inert(axes, traits, rates_hz))
+    return ways, untried
 
 
 def examine_sounds(decoders: Sequence[Any]) -> Traits:
@@ -233,9 +243,9 @@ def choose_lists(
     items: Mapping[str, Item],
     outputs: Mapping[str, Any],
     recordings: Sequence[str],
-    own: Mapping[str, Sequence[str]],
+    given: Mapping[str, Sequence[str]],
 ) -> tuple[dict[str, frozenset[str]], list[Untried]]:
-    """Return the clips of each known list, and lists that cannot be tried; `own` are the user's.
+    """Return the clips of each known list, and lists that cannot be tried; `given` are the user's.
 
     The list "all" holds all outputs and is scored against all recordings, every other one against
     the recordings of its own clips. Raises StabenchError for a list without any clip of the folder.
@@ -252,7 +262,7 @@ def choose_lists(
     else:
         why = "no clip here is one of the 89 of AudioCaps' test set that it leaves out"
         untried.append(Untried(f"clips: {TANGO}", why))
-    for name, clips in own.items():
+    for name, clips in given.items():
         if name in (ALL, PAIRED, TANGO):
             raise StabenchError(f"--clips {name}: that list is here already; choose another name")
         chosen = frozenset(clips) & items.keys()

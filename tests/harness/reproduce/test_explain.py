@@ -30,6 +30,7 @@ from stabench.harness.reproduce.readings import (
     restrict_axes,
 )
 from stabench.harness.runs.metrics_file import read as read_metrics
+from stabench.harness.scoring.features import Network
 from stabench.harness.scoring.score import score_folders
 from stabench.metrics.frechet import distance, fit
 from stabench.metrics.protocol import Listening, Protocol
@@ -327,3 +328,26 @@ def test_what_is_known_of_an_axis_is_not_tried_otherwise(folders):
     explanation = trace(folders, {"fad": "1.0"}, only=["dc=kept", "epsilon=0", "channels=mean"])
     assert {reading.rule.remove_dc for reading in explanation.readings} == {False}
     assert {reading.rule.channels for reading in explanation.readings} == {"mean"}
+
+
+def test_a_second_question_hears_nothing_anew(folders, tmp_path, monkeypatch):
+    monkeypatch.setenv("STABENCH_CACHE", str(tmp_path))
+    heard: list[int] = []
+    hear = Network.hear
+
+    def count(network: Network, ears: dict) -> dict:
+        heard.append(len(ears))
+        return hear(network, ears)
+
+    monkeypatch.setattr(Network, "hear", count)
+    only = ["channels=mean", "epsilon=0"]
+    first = trace(folders, {"fad": "1.0"}, only=only)
+    # Once for each sound and way: two rules for the mean, three resamplers.
+    assert sum(heard) == (2 * CLIPS + 1) * 2 * 3
+    heard.clear()
+    second = trace(folders, {"fad": "2.00"}, only=only)
+    assert sum(heard) == 0
+    assert [reading.value for reading in second.readings] == [r.value for r in first.readings]
+    # Nor does `score` with such a rule, which keeps what it hears in the same place.
+    score_hidden(folders, tmp_path / "scores", hide(fad={"channels": "mean"}))
+    assert sum(heard) == (2 * CLIPS + 1) * 2

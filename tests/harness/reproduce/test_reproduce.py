@@ -13,77 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stabench.harness.errors import Inconclusive, StabenchError
+from stabench.harness.errors import Inconclusive
 from stabench.harness.formatting import NOTHING
 from stabench.harness.render.markdown import to_markdown
 from stabench.harness.report.table import tabulate
 from stabench.harness.reproduce.figures import NOT_RATED, Verdict, judge_paper
-from stabench.harness.reproduce.paper import Paper, read_all
+from stabench.harness.reproduce.paper import Paper
 from stabench.harness.reproduce.reproduce import reproduce, reproduce_run
 from stabench.harness.runs.results import Results
-from stabench.harness.scoring.score import score_run
-from tests.harness.fake_run import FakeRun
+from tests.harness.reproduce.conftest import MINIATURES, PAPERS, TABLE1, TABLE2, edit
 
 ROOT = Path(__file__).resolve().parents[3]
-PAPERS = {paper.name: paper for paper in read_all()}
-TABLE1, TABLE2 = PAPERS["star-table1"], PAPERS["star-table2"]
 CELLS = {"cell": 54, "ratio": 10, "claim": 2}
 NOTHING_RUN = {"not run": 62, "not rated": 4}
-PUBLISHED = {"fad": 2.23, "fd": 15.42, "kl": 1.48, "is": 12.22, "clap": 0.422}
-ORIGINS = {"fad": "vggish", "tagger": "cnn14-16k", "clap": "clap-630k-audioset-best"}
-SYSTEMS = (
-    ("cascade", "cascade", "Whisper + TANGO 2"),
-    ("star", "end-to-end", "STAR"),
-    ("small", "end-to-end", "STAR (pocket)"),
-)
-MINIATURES = ("pocket-star-nobridge", "pocket-star", "pocket-star-dac")
-USES = {"cascade": "whisper-tango2", "star": "star", "small": "pocket-star-dac"}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = FakeRun(tmp_path_factory.mktemp("run"), systems=SYSTEMS).make()
-    score_run(run.path)
-    return run.path
-
-
-@pytest.fixture
-def as_published(made: Path, tmp_path: Path) -> Path:
-    """The run as if it had done all that the paper's figures need, with STAR's own scores."""
-    folder = tmp_path / "run"
-    shutil.copytree(made, folder, ignore=shutil.ignore_patterns("audio"))
-
-    def run(value: Any) -> None:
-        value["request"]["device"] = "cuda"
-        value["dataset"]["name"] = "audiocaps"
-        for system in value["suite"]["system"]:
-            system["use"] = USES[system["name"]]
-
-    def scores(value: Any) -> None:
-        value["provenance"]["protocol"] |= {"name": "paper", "digest": _conditions().digest}
-        for role, name in ORIGINS.items():
-            value["provenance"]["embedders"][role]["origin"] = f"published: {name}"
-        for system in value["systems"].values():
-            for key, middle in PUBLISHED.items():
-                ends = {"low": 0.9 * middle, "high": 1.1 * middle}
-                system["cells"][key] = {"value": middle, **ends, "n": 975}
-
-    edit(folder, run, scores)
-    return folder
-
-
-def edit(folder: Path, run: Any = None, scores: Any = None) -> Path:
-    """Change run.json and metrics.json by two functions of their values."""
-    for name, change in (("run.json", run), ("metrics.json", scores)):
-        if change is not None:
-            value = json.loads((folder / name).read_text())
-            change(value)
-            (folder / name).write_text(json.dumps(value))
-    return folder
-
-
-def _conditions() -> Any:
-    return TABLE2.conditions
 
 
 def judged(folder: Path, paper: Paper = TABLE2) -> list[Verdict]:
@@ -359,75 +301,3 @@ def test_strict_is_inconclusive_when_nothing_could_be_compared(made, as_publishe
     assert outcomes == {"not comparable", "not run", "not rated"}
     with pytest.raises(Inconclusive):
         reproduce_run(as_published, io.StringIO(), strict=True)
-
-
-def test_a_run_that_can_be_compared_with_nothing_says_so_in_one_line(made):
-    stream = io.StringIO()
-    page = reproduce_run(made, stream)
-    (line,) = stream.getvalue().splitlines()
-    assert line.startswith(f"run '{made}': none of 320 published figures could be compared")
-    assert line.endswith(f"{page} says why of each")
-    assert "156.33 ± 62.16 ms" in page.read_text()
-
-
-def test_a_table_asked_for_by_name_is_shown_whether_or_not_it_can_be_compared(made, as_published):
-    stream = io.StringIO()
-    reproduce_run(made, stream, names=["tangoflux", "tango2"])
-    text = stream.getvalue()
-    assert "TangoFlux: text-to-audio" in text
-    assert "STAR, Table" not in text
-    assert "seen in a secondary text" in " ".join(text.split())
-    assert "none of" in text.splitlines()[-1]
-    with pytest.raises(StabenchError, match="unknown paper 'tangflux'; did you mean 'tangoflux'"):
-        reproduce_run(as_published, io.StringIO(), names=["tangflux"])
-
-
-def test_an_oracle_stands_beside_a_text_to_audio_model_and_is_not_compared(as_published):
-    def run(record: Any) -> None:
-        record["suite"]["system"][0] |= {"use": "oracle-tango2", "paradigm": "oracle"}
-
-    folder = edit(as_published, run)
-    for name in ("tango2", "impact-table1", "tangoflux"):
-        figures = judged(folder, PAPERS[name])
-        beside = [verdict for verdict in figures if verdict.systems]
-        assert {v.outcome for v in beside} == {"not comparable"}, name
-        assert {v.reasons for v in beside} == {(PAPERS[name].incomparable,)}, name
-        assert {v.group for v in beside} == {"Tango 2"}
-        trained = {v.figure for v in figures if v.published.trained and v.group == "Tango 2"}
-        assert trained == {"CLAP"}
-    text = to_markdown(reproduce(Results.read(folder), (PAPERS["tango2"],)))
-    assert "0.57§" in text
-    assert "§ Tango 2: its preference pairs were chosen by CLAP" in text
-
-
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        (None, "no system of the run stands for it"),
-        (dataset, "clips of audiocaps-mine"),
-        (protocol, "protocol stabench"),
-        ("folders", "scored from folders, which name no system"),
-    ],
-)
-def test_the_line_says_why_whatever_keeps_a_run_from_being_compared(
-    made, as_published, tmp_path, change, why
-):
-    folder = made if change is None else as_published
-    if change is dataset:
-        folder = edit(as_published, dataset)
-    elif change is protocol:
-        folder = edit(as_published, on_a_cpu, protocol)
-    elif change == "folders":
-        folder = tmp_path / "scores"
-        folder.mkdir()
-        shutil.copy(made / "metrics.json", folder / "metrics.json")
-    stream = io.StringIO()
-    reproduce_run(folder, stream)
-    (line,) = stream.getvalue().splitlines()
-    assert "none of 320 published figures could be compared" in line
-    assert why in (folder / "reproduce.md").read_text()
-    assert "most often: " in line
-
-
-def on_a_cpu(value: Any) -> None:
-    value["request"]["device"] = "cpu"
