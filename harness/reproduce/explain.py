@@ -39,13 +39,10 @@ REPRODUCED, OFF, NOT_MEASURED = 0, 1, 5
 NEAR_UNITS, NEAR_SHARE = 5, 0.02
 # Lines that the table has of a figure at most, and protocols that the answer names.
 MOST_LINES, MOST_NAMED = 6, 3
-# What papers use and nothing here can do, by the role that it is of.
-ABSENT = {
-    "fad": (Untried("resamplers resampy and soxr", "stabench has neither"),),
-    "tagger": (
-        Untried("networks PaSST, OpenL3 and MERT", "stabench has none of them"),
-        Untried("resamplers resampy and soxr", "stabench has neither"),
-    ),
+# Networks that papers use and that are not here, by role.
+ABSENT: dict[str, tuple[Untried, ...]] = {
+    "fad": (),
+    "tagger": (Untried("networks PaSST, OpenL3 and MERT", "stabench has none of them"),),
     "clap": (
         Untried("MS-CLAP and LAION-CLAP with fusion", "stabench has neither"),
         Untried(
@@ -53,12 +50,15 @@ ABSENT = {
         ),
     ),
 }
-OTHER_LISTS = Untried(
-    "clips: lists of 957, 964, 900 or 4,500 clips",
-    "stabench does not have them; give one by --clips NAME=FILE",
+# What other tools do to the sounds, whatever the network.
+OTHERS = (
+    Untried(
+        "clips: lists of 957, 964, 900 or 4,500 clips",
+        "stabench does not have them; give one by --clips NAME=FILE",
+    ),
+    Untried("resamplers resampy and soxr (laion_clap's)", "stabench has neither"),
+    Untried("peaks brought to one level (stable-audio-metrics)", "no protocol here changes levels"),
 )
-
-
 RANDOM = "random weights, a dry run: nothing here says anything of a published figure"
 
 
@@ -198,7 +198,7 @@ def explain_folders(
     explanation = Explanation(
         tuple(targets),
         tuple(readings),
-        tuple(dict.fromkeys((*untried, *absent, OTHER_LISTS, *beyond))),
+        tuple(dict.fromkeys((*untried, *absent, *beyond, *OTHERS))),
         (*([RANDOM] if hearing.weights == "random" else []), *notes, *inert),
     )
     if not readings:
