@@ -68,7 +68,8 @@ class Entry(BaseModel):
     "spaces/owner/name"), `revision` a commit, or the branch `main` where none is known. `package`
     names a distribution that installs the same files; pip brings it, never `fetch`. `restricts`
     says what the licence forbids or asks. `roughly_bytes` is shown where the sizes of the files are
-    not known. `cached_by` names the tool whose cache may hold the file already.
+    not known. `cached_by` names the tool whose cache may hold the file already. `unverified` says
+    what nobody checked: such an entry is shown and never fetched, and its files may be unknown.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -83,7 +84,8 @@ class Entry(BaseModel):
     cached_by: Literal["torch-hub", "whisper"] | None = None
     package: Package | None = None
     roughly_bytes: Bytes | None = None
-    files: Annotated[tuple[File, ...], Field(min_length=1)]
+    unverified: str | None = None
+    files: tuple[File, ...] = ()
 
     @field_validator("files", mode="before")
     @classmethod
@@ -92,6 +94,8 @@ class Entry(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Entry":
+        if not self.files and not self.unverified:
+            raise ValueError("files is empty; name a file, or say in unverified why none is known")
         if self.kind == "file" and len(self.files) != 1:
             raise ValueError(f'kind "file" has {len(self.files)} files; use kind "folder"')
         homeless = [file.name for file in self.files if not file.url and not self.repo]
@@ -106,13 +110,13 @@ class Entry(BaseModel):
     @property
     def fetchable(self) -> bool:
         """Whether every file has an address; the others come with the package alone."""
-        return all(file.url or self.repo for file in self.files)
+        return not self.unverified and all(file.url or self.repo for file in self.files)
 
     @property
     def size_bytes(self) -> int | None:
         """Of all files, None where one is not known."""
         sizes = [file.size_bytes for file in self.files]
-        return None if None in sizes else sum(size or 0 for size in sizes)
+        return None if not sizes or None in sizes else sum(size or 0 for size in sizes)
 
 
 def entry(name: str) -> Entry:

@@ -28,6 +28,8 @@ def fetch(entry: Entry, tell: Callable[[Path], None] = lambda path: None) -> Pat
     ValueError for bytes that are not the published or pinned ones, and FileNotFoundError for
     weights that only a package brings.
     """
+    if entry.unverified:
+        raise FetchError(store.explain_unverified(entry))
     # Missing or wrong files are fetched below; a damaged pins.json is for the user to mend.
     with suppress(FileNotFoundError, store.Wrong):
         place = store.locate(entry.name)

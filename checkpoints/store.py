@@ -51,9 +51,12 @@ def locate(name: str, path: str | Path | None = None) -> Path:
 
     Searched in this order: `path` (and then nowhere else), $STABENCH_WEIGHTS, the cache folder, the
     hub's cache, the cache of the entry's tool, its package. Raises LookupError for an unknown name,
-    and FileNotFoundError that says what is missing, where it was looked for and how to get it.
+    and FileNotFoundError that says what is missing, where it was looked for and how to get it, or
+    what of the entry nobody checked.
     """
     entry = catalogue.entry(name)
+    if entry.unverified:
+        raise FileNotFoundError(explain_unverified(entry))
     if not path:
         places = list(candidates(entry))
     elif entry.kind == "file" and Path(path).is_dir():
@@ -215,6 +218,11 @@ def _explain_absence(entry: Entry, places: list[Path]) -> str:
         f"weights '{entry.name}': {what} not found {where}; {how_to_get(entry)} "
         f"(licence {entry.licence})"
     )
+
+
+def explain_unverified(entry: Entry) -> str:
+    """Return what nobody checked of an entry."""
+    return f"weights '{entry.name}' are not verified: {entry.unverified}"
 
 
 def _refuse(entry: Entry, member: Member, kind: str, actual: str, wanted: str) -> None:

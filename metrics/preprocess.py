@@ -12,7 +12,7 @@ class Ear:
 
     def __init__(self, audio: Audio) -> None:
         self._audio = audio
-        self._resampled: dict[tuple[str, bool, int], np.ndarray] = {}
+        self._resampled: dict[tuple[str, bool, str, int | None, int], np.ndarray] = {}
 
     def waveforms(
         self, rule: Listening, rate_hz: int, longest_s: float | None = None
@@ -22,11 +22,15 @@ class Ear:
         Raises ValueError for a rate that cannot be reached.
         """
         # Without int16, which comes after the rate is changed and takes no time.
-        key = (rule.channels, rule.remove_dc, rate_hz)
+        key = (rule.channels, rule.remove_dc, rule.resampler, rule.via_hz, rate_hz)
         if key not in self._resampled:
             mixed = mono(self._audio.samples, rule.channels)
             mixed = without_dc(mixed) if rule.remove_dc else mixed
-            self._resampled[key] = resample(mixed, self._audio.rate_hz, rate_hz)
+            from_hz = self._audio.rate_hz
+            if rule.via_hz is not None:
+                mixed = resample(mixed, from_hz, rule.via_hz, rule.resampler)
+                from_hz = rule.via_hz
+            self._resampled[key] = resample(mixed, from_hz, rate_hz, rule.resampler)
         samples = self._resampled[key]
         if rule.int16:
             samples = int16_round_trip(samples)

@@ -9,9 +9,18 @@ import json
 import tomllib
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
+
+from stabench.metrics.resample import NAME, Resampler
 
 Role = Literal["fad", "tagger", "clap", "clap_music", "timeline"]
 # What a network is for: embeddings of FAD; embeddings of FD and classes; captions and sounds (two);
@@ -28,10 +37,10 @@ class Strict(BaseModel):
 class Listening(Strict):
     """How one network hears a sound: which network, and what is done to the samples before it.
 
-    In order: `channels` become one, the mean goes (`remove_dc`), the rate is changed, and `int16`
-    cuts to 16-bit steps. Of a clip longer than the network takes at once, `long` keeps the first
-    part, or the mean over evenly spaced windows, as few as hold all of it; "whole" is for networks
-    that take any length.
+    In order: `channels` become one, the mean goes (`remove_dc`), the rate is changed by the
+    `resampler` (to `via_hz` first, where that is given), and `int16` cuts to 16-bit steps. Of a
+    clip longer than the network takes at once, `long` keeps the first part, or the mean over evenly
+    spaced windows, as few as hold all of it; "whole" is for networks that take any length.
     """
 
     network: str
@@ -39,6 +48,18 @@ class Listening(Strict):
     remove_dc: bool = False
     int16: bool = False
     long: Literal["whole", "first", "windows"] = "whole"
+    via_hz: int | None = Field(None, ge=1000, le=192_000)
+    resampler: Resampler = NAME
+
+    @model_serializer(mode="wrap")
+    def _leave_out_later_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out keys that are younger than digests of protocols, where they change nothing."""
+        defaults = {"via_hz": None, "resampler": NAME}
+        return {
+            key: value
+            for key, value in serialize(self).items()
+            if key not in defaults or value != defaults[key]
+        }
 
 
 class Protocol(Strict):

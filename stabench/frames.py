@@ -11,6 +11,7 @@ import pandas as pd
 
 from stabench.harness.compare.compare import Comparison
 from stabench.harness.report.table import Table
+from stabench.harness.reproduce.paper import SEEN
 from stabench.harness.reproduce.reproduce import Judged
 from stabench.harness.runs.journal import Row
 from stabench.harness.runs.results import Results, list_spans
@@ -63,6 +64,7 @@ DIFFERENCES = {
 }
 FIGURES = {
     "paper": TEXT,
+    "seen": TEXT,
     "kind": TEXT,
     "figure": TEXT,
     "systems": TEXT,
@@ -232,6 +234,7 @@ def figures(judged: Iterable[Judged]) -> pd.DataFrame:
         (
             {
                 "paper": paper.name,
+                "seen": SEEN[paper.source.seen],
                 "kind": verdict.kind,
                 "figure": verdict.figure,
                 "systems": ", ".join(verdict.systems),

@@ -9,17 +9,18 @@ import os
 import platform
 import tempfile
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stabench.checkpoints.cache import cache_folder
 from stabench.harness import environment, registry
-from stabench.harness.errors import StabenchError
+from stabench.harness.errors import StabenchError, one_line
 from stabench.harness.formatting import NOTHING, figure
 from stabench.harness.scoring.examination import LOUDNESS_DB, Record, kept_at, write
 from stabench.metrics.registry import METRICS
+from stabench.metrics.text_tower import UNRELATED, explain_collapse, measure_likeness
 
 if TYPE_CHECKING:
     from stabench.harness.scoring.features import Network, Progress
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 # Columns that a table of judges takes at most.
 WIDTH = 80
+# Roles whose networks read captions.
+CLAPS = ("clap", "clap_music")
 # Exit code where a judge fails.
 REFUSED = 1
 
@@ -47,8 +50,12 @@ class Finding(NamedTuple):
         return f"{mark:8} {self.what:14} {self.text}"
 
 
-def examine(runs: Path) -> list[Finding]:
-    """Return what this machine offers: Python, torch, devices, threads, names, weights, disk."""
+def examine(runs: Path, judges: Mapping[str, str] | None = None) -> list[Finding]:
+    """Return what this machine offers: Python, torch, devices, threads, names, weights, disk.
+
+    `judges` are networks by role; of those that read captions, and of the protocols' own, the text
+    tower is examined.
+    """
     busy = environment.load_average()
     load = f", load average {busy[0]:.2f}" if busy else ""
     cores = f"{environment.usable_cores()} of {os.cpu_count()} cores usable"
@@ -58,6 +65,7 @@ def examine(runs: Path) -> list[Finding]:
         Finding(None, "processor", f"{environment.cpu_model()}, {cores}{load}"),
         *_check_registered(),
         *_check_weights(),
+        *_check_text_towers(judges or {}),
         _check_writable("run folders", runs, "use --out DIR"),
         _check_cache(),
     ]
@@ -121,6 +129,43 @@ def _check_weights() -> Iterator[Finding]:
                 sizes = [path.stat().st_size for path in folder.rglob("*.safetensors")]
                 text = f"{folder}: {len(sizes)} files, {sum(sizes) / 2**20:.1f} MiB"
                 yield Finding(bool(sizes), "weights", text)
+
+
+def _check_text_towers(judges: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield whether each network that reads captions tells them apart.
+
+    Raises StabenchError for a judge that is not known.
+    """
+    from stabench.harness.suites import protocols
+
+    rules = [protocols.load(name).networks for name in registry.entries("protocols")]
+    networks = [(role, rule.network) for roles in rules for role, rule in roles.items()]
+    for name in dict.fromkeys(n for role, n in (*networks, *judges.items()) if role in CLAPS):
+        make = registry.load("embedders", name)
+        # "path.py:Name" is as long as the path.
+        short = Path(name).name
+        try:
+            ok, text = _examine_text_tower(make())
+        except FileNotFoundError:
+            ok, text = None, "not examined, its weights are not here"
+        except Exception as error:  # whatever the code of another package raises
+            ok, text = False, one_line(error)
+        yield Finding(ok, "text tower", f"{short}: {text}", "broken")
+
+
+def _examine_text_tower(embedder: Any) -> tuple[bool | None, str]:
+    """Return whether a CLAP tells captions apart, and why; of ours its text tower alone is read."""
+    if not hasattr(embedder, "embed_text"):
+        return False, "reads no captions"
+    if embedder.origin.startswith("random"):
+        return None, "random weights, which tell no captions apart"
+    if hasattr(embedder, "measure_text"):
+        likeness = embedder.measure_text()
+    else:
+        embedder.load("cpu")
+        likeness = measure_likeness(embedder.embed_text(list(UNRELATED)))
+    fault = explain_collapse(likeness)
+    return not fault, fault or f"tells captions apart (cosine of unrelated ones {likeness:.2f})"
 
 
 def _check_writable(what: str, folder: Path, advice: str) -> Finding:

@@ -13,7 +13,7 @@ import typer
 
 from stabench.checkpoints.cache import cache_folder
 from stabench.harness.cli import compare_commands as verdicts
-from stabench.harness.cli import extend_commands, options
+from stabench.harness.cli import explain_command, extend_commands, options
 from stabench.harness.cli import leaderboard_commands as board
 from stabench.harness.errors import StabenchError, unknown
 from stabench.harness.formatting import plain
@@ -191,19 +191,29 @@ def report_(
 
 @app.command()
 def reproduce(
-    run: options.Run,
+    run: options.MaybeRun = None,
+    paper: options.PaperNames = None,
     papers: options.Papers = None,
     strict: options.Strict = False,
     out: options.OutReproduced = None,
 ) -> None:
     """Set every published figure beside a run's, with a verdict.
 
+    Without RUN: list the published tables or, with --paper, print them.
+
     Example: stabench reproduce latest
     """
-    from stabench.harness.reproduce import paper
+    from stabench.harness.reproduce.paper import FOLDER, choose, read_all
+    from stabench.harness.reproduce.published import show_papers
     from stabench.harness.reproduce.reproduce import reproduce_run
 
-    reproduce_run(run, papers=papers or paper.FOLDER, strict=strict, out=out)
+    names = paper or []
+    if run is not None:
+        reproduce_run(run, papers=papers or FOLDER, strict=strict, out=out, names=names)
+    elif strict or out:
+        raise StabenchError("--strict and --out go with a run: give RUN, or leave them out")
+    else:
+        show_papers(choose(read_all(papers or FOLDER), names), whole=bool(names))
 
 
 @app.command("list")
@@ -261,6 +271,7 @@ def doctor(
 ) -> None:
     """Say what this machine offers and lacks.
 
+    A CLAP whose text tower is broken is found, that of --judge clap=path.py:NAME too.
     --noise: how small a slowdown it can see. --judges: whether the networks behind the scores can
     tell sounds apart; ends with 1 where one cannot, with 3 where weights are missing.
 
@@ -280,7 +291,7 @@ def doctor(
     else:
         from stabench.harness.cli.doctor import examine
 
-        findings = examine(options.RUNS)
+        findings = examine(options.RUNS, _parse_judges(judge or []))
         if as_json:
             print(json.dumps([finding._asdict() for finding in findings], indent=1))
             return
@@ -319,6 +330,7 @@ def _parse_judges(texts: list[str]) -> dict[str, str]:
 verdicts.register(app)
 board.register(app)
 extend_commands.register(app)
+explain_command.register(app)
 
 
 def main() -> int:

@@ -185,7 +185,9 @@ Protocols = Annotated[
 ]
 Replaced = Annotated[
     list[str] | None,
-    typer.Option("--judge", metavar="ROLE=NAME", help="With --judges: not the protocol's own."),
+    typer.Option(
+        "--judge", metavar="ROLE=NAME", help="A network to examine, not the protocol's own."
+    ),
 ]
 Graded = Annotated[
     str, typer.Option("--gradings", metavar="NAME", help="With --judges: the known sounds.")
@@ -197,5 +199,9 @@ OutReproduced = Annotated[
 Papers = Annotated[
     Path | None,
     typer.Option("--papers", metavar="DIR", help="Tables of papers; default: those of stabench."),
+]
+PaperNames = Annotated[
+    list[str] | None,
+    typer.Option("--paper", metavar="NAME", help="Only this table; repeatable."),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit 5 when inconclusive or not measured.")]

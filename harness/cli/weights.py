@@ -14,6 +14,8 @@ from stabench.harness.errors import MissingError, StabenchError, unknown
 
 VERIFIED, LOOSE = "here (verified)", "here (not pinned)"
 MISSING, WRONG, TRUNCATED = "missing", "wrong sha256", "truncated"
+# Nobody checked what there is to fetch, or whether it may be.
+UNVERIFIED = "not verified"
 
 
 class Row(NamedTuple):
@@ -82,6 +84,8 @@ def readable(number: int) -> str:
 
 
 def _check_entry(entry: Entry) -> tuple[str, str]:
+    if entry.unverified:
+        return UNVERIFIED, ""
     try:
         place = store.locate(entry.name)
         store.verify(place, entry)
@@ -105,7 +109,9 @@ def _choose_entries(names: Sequence[str], everything: bool) -> list[Entry]:
         raise StabenchError(
             "no weights named; name some of `stabench weights status`, or give --all"
         )
-    return list(known.values()) if everything else [known[name] for name in dict.fromkeys(names)]
+    if everything:
+        return [entry for entry in known.values() if not entry.unverified]
+    return [known[name] for name in dict.fromkeys(names)]
 
 
 def _fetch_entry(entry: Entry, stream: TextIO) -> bool:

@@ -154,6 +154,7 @@ LATEX_SYMBOLS = {
     "\N{LESS-THAN OR EQUAL TO}": r"$\leq$",
     "\N{GREATER-THAN OR EQUAL TO}": r"$\geq$",
     "\N{DAGGER}": r"$^{\dagger}$",
+    "\N{SECTION SIGN}": r"\S{}",
     "\N{LEFT SINGLE QUOTATION MARK}": "{`}",
     "\N{RIGHT SINGLE QUOTATION MARK}": "{'}",
     "\N{LEFT DOUBLE QUOTATION MARK}": "{``}",

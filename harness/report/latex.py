@@ -170,7 +170,8 @@ def _print_value(row: Row, column: Column, marks: Marks, notes: dict[str, str]) 
     mark = marks.of(row, column.key)
     value = escaped(figure(cell.value, column.digits))
     value = rf"\textbf{{{value}}}" if mark.best else value
-    value += _raise_text((r"\dagger" if mark.worse else "") + (letter and f" {letter}"))
+    signs = (r"\dagger" if mark.worse else "") + (r"\S" if mark.trained else "")
+    value += _raise_text(signs + (letter and f" {letter}"))
     return value if cell.sd is None else rf"{value} $\pm$ {figure(cell.sd, column.digits)}"
 
 

@@ -21,6 +21,7 @@ from stabench.harness.report.table import Row, Table
 from stabench.harness.runs.metrics_file import DependenceRecord, DifferenceRecord
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.stats.permutation import ALPHA
+from stabench.harness.suites.trained_on import TRAINED
 from stabench.harness.tasks.task import Column
 
 # Sanity rows of recordings or of a perfect generator: the best of them is a column's ceiling.
@@ -47,10 +48,14 @@ Known = Mapping[tuple[str, str, str], Estimate]
 
 
 class Mark(NamedTuple):
-    """`best` of its column and field (ties as printed), or `worse` than it in a paired test."""
+    """`best` of its column and field (ties as printed), or `worse` than it in a paired test.
+
+    `trained`: the system was trained on this metric.
+    """
 
     best: bool = False
     worse: bool = False
+    trained: bool = False
 
 
 class Contest(NamedTuple):
@@ -71,7 +76,8 @@ class Marks(NamedTuple):
 
     def of(self, row: Row, column: str) -> Mark:
         """The mark of a cell; sanity rows have none, whatever they are called."""
-        return Mark() if row.is_sanity else self.cells.get((row.system, column), Mark())
+        mark = Mark() if row.is_sanity else self.cells.get((row.system, column), Mark())
+        return mark._replace(trained=column in row.trained_on)
 
 
 def marks(
@@ -121,15 +127,30 @@ def marks(
     )
 
 
+def explain_trained(table: Table) -> tuple[str, ...]:
+    """Return what the mark of a metric that a system was trained on means; nothing without one."""
+    labels = [
+        row.label
+        for row in table.systems
+        if any(row.cells[key].value is not None for key in row.trained_on if key in row.cells)
+    ]
+    return (
+        f"{TRAINED} {', '.join(labels)}: trained on this metric, or on what it chose, so a better "
+        "figure there is no evidence of better sound.",
+    ) * bool(labels)
+
+
 def explain(table: Table, marks: Marks) -> tuple[str, ...]:
-    """Return what the marks mean, in two sentences; nothing where no cell has one."""
+    """Return what the marks mean, in a sentence each; nothing for marks that no cell has."""
+    note = explain_trained(table)
     if not any(mark.best or mark.worse for mark in marks.cells.values()):
-        return ()
+        return note
     apart = "; oracles, which read the true caption, are ranked apart"
     oracle = any(row.paradigm in table.task.told for row in table.rows)
     return (
         f"{BOLD}: best of the systems with as many clips, to {PERCENT}{apart if oracle else ''}.",
         f"{WORSE} worse than the best on the same clips: {TEST}.",
+        *note,
     )
 
 

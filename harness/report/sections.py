@@ -20,6 +20,7 @@ from stabench.harness.runs.metrics_file import (
     SystemRecord,
 )
 from stabench.harness.stats.estimate import Estimate
+from stabench.harness.suites.trained_on import TRAINED
 from stabench.harness.tasks.task import NOT_MEASURED, Column, heading
 
 # Failed clips named for each system.
@@ -84,7 +85,8 @@ def _print_cell(cell: Estimate, column: Column, mark: Mark) -> Printed:
         p = "p < 0.002" if cell.p_value < 0.002 else f"p {cell.p_value:.3f}"
         under = f"{under} {p}"
     text = value_text(cell, column)
-    return Printed(f"{text}{WORSE if mark.worse else ''}", under, strong=mark.best)
+    notes = f"{WORSE if mark.worse else ''}{TRAINED if mark.trained else ''}"
+    return Printed(f"{text}{notes}", under, strong=mark.best)
 
 
 def _explain_gaps(rows: Sequence[Row], columns: Sequence[Column]) -> Iterable[str]:

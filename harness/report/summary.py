@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from stabench.harness.formatting import NOTHING, counted, figure
 from stabench.harness.render.page import Grid, Head, Line, Page, Printed, Section
 from stabench.harness.report.method import LEAST_FOR_INTERVALS, lead, notes
-from stabench.harness.report.ranking import SHARE, Marks
+from stabench.harness.report.ranking import SHARE, Marks, explain_trained
 from stabench.harness.report.sections import judge, list_compared
 from stabench.harness.report.table import CAVEAT, Row, Table
 from stabench.harness.runs.results import Results
+from stabench.harness.suites.trained_on import TRAINED
 from stabench.harness.tasks.task import REAL_TIME, TOTAL
 
 MOST_NOTES = 2
@@ -28,6 +29,7 @@ def summarize(results: Results, table: Table, marks: Marks) -> Page:
         *marks.doubts,
         *notes(results)[:MOST_NOTES],
         *(f"{CAVEAT} {row.label}: {row.caveat}" for row in table.systems if row.caveat),
+        *explain_trained(table),
         *_compare_paradigms(results, table),
         *_explain_propagation(results, table),
         *(
@@ -72,9 +74,10 @@ def _make_grid(table: Table, marks: Marks) -> Grid:
     for row in table.systems:
         cells = [Printed(f"{row.label} {CAVEAT}" if row.caveat else row.label)]
         for column in columns:
-            value, best = row.cells[column.key].value, marks.of(row, column.key).best
+            value, mark = row.cells[column.key].value, marks.of(row, column.key)
             text = NOTHING if value is None else figure(value, column.digits)
-            cells.append(Printed(text, strong=best))
+            sign = TRAINED if mark.trained and value is not None else ""
+            cells.append(Printed(f"{text}{sign}", strong=mark.best))
         lines.append(Line(tuple(cells)))
     return Grid(heads, tuple(lines))
 

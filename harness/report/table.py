@@ -13,13 +13,15 @@ from stabench.harness.runs.metrics_file import SystemRecord
 from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import REFUSED as RANDOM
 from stabench.harness.stats.estimate import Estimate
+from stabench.harness.suites.trained_on import list_trained_columns
 from stabench.harness.tasks.task import DERIVED, NOT_MEASURED, SANITY, UNSTATED, Column, Task
 
 
 class Row(NamedTuple):
     """One system, or one sanity row (`paradigm` is then "sanity").
 
-    `caveat` is what must be said of it wherever its numbers are shown.
+    `caveat` is what must be said of it wherever its numbers are shown. `trained_on` are columns
+    whose metric the system was trained on.
     """
 
     system: str
@@ -29,6 +31,7 @@ class Row(NamedTuple):
     failed: int
     cells: dict[str, Estimate]
     caveat: str = ""
+    trained_on: tuple[str, ...] = ()
 
     @property
     def is_sanity(self) -> bool:
@@ -171,7 +174,9 @@ def _list_systems(
         cells = {**times[name], **scored}
         # A system on random weights shows no quality, which a caveat would be about.
         doubt = "" if record is None or (use and results.random(use)) else caveat(record)
-        yield Row(name, label, paradigm, n, failed, cells, doubt)
+        suite = results.run.suite.name if results.run else ""
+        trained = list_trained_columns(use, suite) if use else ()
+        yield Row(name, label, paradigm, n, failed, cells, doubt, trained)
 
 
 def caveat(record: SystemRecord) -> str:

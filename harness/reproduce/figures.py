@@ -10,7 +10,8 @@ from stabench.harness.reproduce.matching import (
     explain_quality,
     find_standings,
 )
-from stabench.harness.reproduce.paper import Claim, Column, Conditions, Paper, PaperRow
+from stabench.harness.reproduce.paper import Claim, Column, Paper, PaperRow
+from stabench.harness.reproduce.published import is_trained
 from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import REFUSED
 from stabench.harness.stats.estimate import Estimate
@@ -24,7 +25,10 @@ NO_INTERVAL = "the run's figure has no interval"
 
 
 class Published(NamedTuple):
-    """A published figure and the ends of what it can be before rounding; None: a printed dash."""
+    """A published figure and the ends of what it can be before rounding; None: a printed dash.
+
+    `below`: the paper prints only that it is less. `trained`: the system was trained on the metric.
+    """
 
     value: float | None
     low: float
@@ -32,6 +36,8 @@ class Published(NamedTuple):
     digits: int
     unit: str = ""
     pm: float | None = None
+    below: bool = False
+    trained: bool = False
 
 
 class Verdict(NamedTuple):
@@ -88,6 +94,9 @@ def judge(published: Published, run: Estimate) -> tuple[Outcome, float | None, t
 RATIO_DIGITS = 3
 NO_SYSTEM = "no system of the run stands for it"
 NOT_RATED = "the paper prints a dash: its listeners did not rate this system"
+NO_FIGURE = "the paper prints no figure of this system here"
+# Columns of listeners' scores.
+LISTENERS = ("ovl", "rel")
 NO_SUITE = "scored from folders, which name no system"
 
 
@@ -118,10 +127,12 @@ def _judge_cell(
     cell = row.cells.get(column.key)
     if cell is None:
         dash = make_published(None, column.digits, column.unit)
-        verdict = _make_not_run("cell", row.label, column.label, dash, (NOT_RATED,))
+        why = NOT_RATED if column.key in LISTENERS else NO_FIGURE
+        verdict = _make_not_run("cell", row.label, column.label, dash, (why,))
         yield verdict._replace(outcome="not rated")
         return
     published = make_published(cell.value, column.digits, column.unit, cell.pm)
+    published = published._replace(below=cell.below, trained=is_trained(row, column))
     standings = find_standings(row, results)
     if column.kind == "unmeasured" or not standings:
         why = column.why or (NO_SUITE if results.run is None else NO_SYSTEM)
@@ -132,12 +143,12 @@ def _judge_cell(
     for standing in standings:
         name = standing.use.name
         estimate = rows[name].cells.get(column.key)
-        run, reasons = _find_measured(paper.conditions, results, row, standing, column, estimate)
+        run, reasons = _find_measured(paper, results, row, standing, column, estimate)
         yield _judge_beside("cell", row.label, column.label, published, (name,), run, reasons)
 
 
 def _find_measured(
-    conditions: Conditions | None,
+    paper: Paper,
     results: Results,
     row: PaperRow,
     standing: Standing,
@@ -145,8 +156,11 @@ def _find_measured(
     cell: Estimate | None,
 ) -> tuple[Estimate, tuple[str, ...]]:
     """Return the run's figure of a cell, and why it is not to be compared."""
-    if cell is None or conditions is None:
+    if cell is None:
         return Estimate.missing("not scored in this run"), ()
+    conditions = paper.conditions
+    if conditions is None:
+        return cell, (paper.incomparable,)
     if column.kind == "latency":
         return cell, (conditions.hardware,)
     if cell.value is None and cell.reason == REFUSED:

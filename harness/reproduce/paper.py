@@ -1,6 +1,7 @@
 """A paper's table as data: every published figure with its source, read strictly from TOML."""
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -16,11 +17,39 @@ FOLDER = Path(__file__).resolve().parents[2] / "results" / "paper"
 Option = bool | int | float | str
 
 
+# How a table was seen by whoever typed it here, in the words of every page that shows it.
+SEEN = {
+    "read": "read in the authors' own text",
+    "index": "seen in a stored text of the paper",
+    "digest": "seen in a secondary text",
+}
+
+
 class Figure(Strict):
-    """A published figure, and its ± where one is printed (of clips, not of the mean)."""
+    """A published figure, and its ± where one is printed (of clips, not of the mean).
+
+    `below`: the paper prints only that it is less than `value`.
+    """
 
     value: FiniteFloat
     pm: FiniteFloat | None = Field(None, ge=0)
+    below: bool = False
+
+
+class Terms(Strict):
+    """How figures were made, as far as it is known; None: nobody says.
+
+    `candidates` were ranked by CLAP for each clip, `clap_rate_hz` is the rate of what entered CLAP.
+    """
+
+    clip_list: str | None = None
+    clips: int | None = Field(None, ge=1)
+    clap: str | None = None
+    backbone: str | None = None
+    clap_rate_hz: int | None = Field(None, ge=1)
+    candidates: int | None = Field(None, ge=1)
+    steps: int | None = Field(None, ge=1)
+    guidance: FiniteFloat | None = None
 
 
 class Column(Strict):
@@ -42,7 +71,8 @@ class Column(Strict):
 class PaperRow(Strict):
     """A published system, its figures by column, and which systems of a run stand for it.
 
-    `not_rated` are columns in which the paper prints a dash: its listeners did not rate the system.
+    `model` is what other tables call it: rows of one model are rows of one system. `terms` are its
+    own, before those of the table. `not_rated` are columns in which the paper prints no figure.
     `suites` names systems of certain suites; in others those registered under a name in `use` do.
     `miniatures` are registered small systems of its form. `options` are those ("a.b": b of the
     table a) with which a system is the published one, `latency_options` those with which its times
@@ -51,7 +81,9 @@ class PaperRow(Strict):
 
     name: str
     label: str
-    paradigm: Literal["cascade", "end-to-end", "oracle"]
+    paradigm: Literal["cascade", "end-to-end", "oracle", "recordings"]
+    model: str = ""
+    terms: Terms = Terms()
     use: tuple[str, ...] = ()
     suites: dict[str, tuple[str, ...]] = Field({})
     miniatures: tuple[str, ...] = ()
@@ -92,13 +124,14 @@ class Claim(Strict):
 
 
 class Source(Strict):
-    """Where the figures are from, and what a reader should know of them."""
+    """Where the figures are from, how they were seen, and what a reader should know of them."""
 
     title: str
     arxiv: str
-    version: str
+    version: str = ""
     table: str
     url: str
+    seen: Literal["read", "index", "digest"]
     remarks: tuple[str, ...] = ()
 
 
@@ -124,13 +157,18 @@ class Conditions(Strict):
 
 
 class Paper(Strict):
-    """One table of a paper."""
+    """One table of a paper.
+
+    A run is compared with it under its `conditions`, or not at all: `incomparable` says why.
+    """
 
     schema_version: Literal[1] = Field(alias="schema")
     name: str
     title: str
     source: Source
     conditions: Conditions | None = None
+    incomparable: str = ""
+    terms: Terms = Terms()
     columns: tuple[Column, ...] = Field(alias="column", min_length=1)
     rows: tuple[PaperRow, ...] = Field(alias="row", min_length=1)
     ratios: tuple[Ratio, ...] = Field((), alias="ratio")
@@ -143,6 +181,10 @@ class Paper(Strict):
     def row(self, name: str) -> PaperRow:
         """Return the row of a name. Raises StopIteration without it."""
         return next(row for row in self.rows if row.name == name)
+
+    def terms_of(self, row: PaperRow) -> Terms:
+        """Return how the figures of a row were made: its own terms, else those of the table."""
+        return Terms(**{**dict(self.terms), **row.terms.model_dump(exclude_none=True)})
 
     @model_validator(mode="after")
     def _whole(self) -> "Paper":
@@ -170,8 +212,15 @@ class Paper(Strict):
                         f"not {state}"
                     )
         measured = any(column.kind != "unmeasured" for column in self.columns)
-        if (measured or self.ratios or self.claims) and self.conditions is None:
-            raise ValueError("conditions are missing; say what a run must have done")
+        if self.conditions and self.incomparable:
+            raise ValueError("conditions and incomparable; give one of them")
+        if self._list_pairs() and self.conditions is None:
+            raise ValueError("a ratio or a claim without conditions; say what a run must have done")
+        if measured and self.conditions is None and not self.incomparable:
+            raise ValueError(
+                "conditions are missing; say what a run must have done, or in incomparable why "
+                "none can be compared"
+            )
         return self
 
     @model_validator(mode="after")
@@ -228,3 +277,15 @@ def read_all(folder: Path = FOLDER) -> tuple[Paper, ...]:
 def _list_over(over: str | tuple[str, ...]) -> tuple[str, ...]:
     # A ratio lists rows, a claim names one.
     return (over,) if isinstance(over, str) else over
+
+
+def choose(papers: tuple[Paper, ...], names: Sequence[str]) -> tuple[Paper, ...]:
+    """Return the tables of these names, in their order; all of them for no name.
+
+    Raises StabenchError with the nearest match for an unknown one.
+    """
+    known = {paper.name: paper for paper in papers}
+    for name in names:
+        if name not in known:
+            raise StabenchError(unknown("paper", name, known))
+    return tuple(known[name] for name in dict.fromkeys(names)) or papers

@@ -14,8 +14,10 @@ from stabench.harness.render.markdown import to_markdown
 from stabench.harness.render.page import Grid, Head, Line, Page, Printed, Section
 from stabench.harness.report.table import Table, tabulate
 from stabench.harness.reproduce.figures import OUTCOMES, Verdict, judge_paper
-from stabench.harness.reproduce.paper import FOLDER, Claim, Paper, read_all
+from stabench.harness.reproduce.paper import FOLDER, Claim, Paper, choose, read_all
+from stabench.harness.reproduce.published import describe_source, explain_marks
 from stabench.harness.runs.results import Results
+from stabench.harness.suites.trained_on import TRAINED
 
 SCHEMA = 2
 NAME = "reproduce"
@@ -40,30 +42,34 @@ def reproduce_run(
     papers: Path = FOLDER,
     strict: bool = False,
     out: Path | None = None,
+    names: Sequence[str] = (),
 ) -> Path:
     """Write reproduce.md and reproduce.json, print the page to `stream`; return reproduce.md.
 
-    They are written into the run folder, or into `out`, which is made.
+    They are written into the run folder, or into `out`, which is made. `papers` is a folder of
+    tables, `names` those of it that are asked for. Where no figure can be compared one line says
+    so; the page is printed then only for tables asked for by name.
 
-    `papers` is a folder of tables. Raises MissingError without results or tables; with `strict`
+    Raises MissingError without results or tables, StabenchError for an unknown name; with `strict`
     Inconclusive when not one figure could be compared.
     """
     from stabench.harness.render.terminal import show
 
     results = Results.read(run)
-    judged = judge_all(results, read_all(papers))
+    judged = judge_all(results, choose(read_all(papers), names))
     page = build_page(results, judged)
     folder = results.folder if out is None else out
     folder.mkdir(parents=True, exist_ok=True)
     files.write_bytes(folder / f"{NAME}.md", to_markdown(page).encode())
     files.write_json(folder / f"{NAME}.json", to_json(results, judged))
-    show(page, stream or sys.stdout)
-    counts = _count_outcomes(judged)
-    if strict and not counts["reproduced"] + counts["off"]:
-        raise Inconclusive(
-            f"run '{results.folder}': none of {counts.total() - counts['not rated']} published "
-            f"figures could be compared; reproduce.md says why of each"
-        )
+    nothing = explain_nothing(judged)
+    if names or not nothing:
+        show(page, stream or sys.stdout)
+    if nothing:
+        line = f"run '{results.folder}': {nothing}; {folder / NAME}.md says why of each"
+        if strict:
+            raise Inconclusive(line)
+        print(line, file=stream or sys.stdout)
     return folder / f"{NAME}.md"
 
 
@@ -76,6 +82,20 @@ def judge_all(results: Results, papers: Sequence[Paper]) -> list[Judged]:
     """Judge the figures of every table."""
     table: Table = tabulate(results)
     return [Judged(paper, judge_paper(paper, results, table)) for paper in papers]
+
+
+def explain_nothing(judged: Sequence[Judged]) -> str:
+    """Return that no figure could be compared, and the reason met most often; else nothing."""
+    verdicts = [verdict for table in judged for verdict in table.verdicts]
+    if any(verdict.outcome in ("reproduced", "off") for verdict in verdicts):
+        return ""
+    rated = [verdict for verdict in verdicts if verdict.outcome != "not rated"]
+    # Why a system of the run is not comparable says more than that others are not in it.
+    reasons = Counter(
+        verdict.reasons[0] for verdict in rated if verdict.outcome == "not comparable"
+    ) or Counter(verdict.reasons[0] for verdict in rated)
+    why = f" (most often: {reasons.most_common(1)[0][0]})" if reasons else ""
+    return f"none of {len(rated)} published figures could be compared with it{why}"
 
 
 def build_page(results: Results, judged: Sequence[Judged]) -> Page:
@@ -102,15 +122,17 @@ def _build_section(judged: Judged, results: Results) -> Section:
     for group, members in groupby(figures, key=lambda verdict: verdict.group):
         lines.append(Line(heading=group))
         lines += [_build_line(verdict, numbers) for verdict in members]
-    source = paper.source
     text = (
-        f"{source.title}, {source.table} (arXiv {source.arxiv}, {source.version}; {source.url}).",
-        *source.remarks,
+        describe_source(paper),
+        *paper.source.remarks,
         *(f"{_explain_claim(paper, claim)}." for claim in paper.claims),
     )
     columns = (Head("Published", "figures"), Head("This run", "figures"))
     grid = Grid((Head("Figure"), Head("Verdict"), *columns), tuple(lines))
-    points = tuple(f"{number}: {reason}" for reason, number in numbers.items())
+    points = (
+        *explain_marks(paper.rows, paper.columns),
+        *(f"{number}: {reason}" for reason, number in numbers.items()),
+    )
     known = {name for verdict in figures for name in verdict.systems}
     names = [use.name for use in results.run.suite.systems] if results.run else []
     if others := [name for name in names if name not in known]:
@@ -152,9 +174,11 @@ def _build_line(verdict: Verdict, numbers: dict[str, int]) -> Line:
     printed = NOTHING
     if published.value is not None:
         printed = figure(published.value, published.digits)
+        if published.below:
+            printed = f"<{printed}"
         if published.pm is not None:
             printed += f" \N{PLUS-MINUS SIGN} {figure(published.pm, published.digits)}"
-        printed = f"{printed} {published.unit}".strip()
+        printed = f"{printed} {published.unit}".strip() + (TRAINED if published.trained else "")
     return Line(
         (
             Printed(verdict.figure, " / ".join(verdict.systems)),
@@ -191,7 +215,9 @@ def _verdicts_to_json(verdicts: Sequence[Verdict]) -> Iterator[dict[str, Any]]:
             "kind": verdict.kind,
             "group": verdict.group,
             "figure": verdict.figure,
-            "published": {"value": published.value, "pm": published.pm, "unit": published.unit},
+            "published": {"value": published.value, "pm": published.pm, "unit": published.unit}
+            | ({"below": True} if published.below else {})
+            | ({"trained_on": True} if published.trained else {}),
             "systems": list(verdict.systems),
             "run": verdict.run.to_json(),
             "outcome": verdict.outcome,

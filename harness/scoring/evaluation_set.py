@@ -13,6 +13,7 @@ from stabench.harness.scoring.features import Heard, Network
 from stabench.harness.stats.bootstrap import Draws
 from stabench.metrics.protocol import ROLES, Protocol
 from stabench.metrics.registry import METRICS, Metric
+from stabench.metrics.text_tower import UNRELATED, explain_collapse, measure_likeness
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,21 @@ class Exam:
         roles = [role for role in self.networks if role.startswith("clap")]
         return {role: self.networks[role].text(texts) for role in roles} if texts else {}
 
+    @cached_property
+    def collapsed(self) -> dict[str, str]:
+        """Role -> why its text tower cannot be used."""
+        reasons: dict[str, str] = {}
+        for role, rows in self.heard_captions.items():
+            network = self.networks[role]
+            # Random weights tell no captions apart, and need not.
+            if len(rows) < 2 or network.embedder.origin.startswith("random"):
+                continue
+            # Both: captions may be alike in truth, and a small vocabulary may lack the others.
+            unrelated = measure_likeness(network.text({*UNRELATED}).values())
+            reason = explain_collapse(min(unrelated, measure_likeness(rows.values())))
+            reasons |= {role: f"{network.name}: {reason}"} if reason else {}
+        return reasons
+
     def events(self, items: list[Item]) -> np.ndarray:
         """Return which of the tagger's classes each item should hold: booleans [N, C]."""
         names = self.networks["tagger"].embedder.labels
@@ -194,6 +210,10 @@ class Exam:
         items = self.items.values()
         if "caption" in metric.needs and not any(item.captions for item in items):
             return "no captions"
+        if "caption" in metric.needs:
+            for need in metric.needs:
+                if need in self.collapsed:
+                    return self.collapsed[need]
         if "labels" in metric.needs and not any(item.labels for item in items):
             return "the clips have no event labels"
         if "sequence" in metric.needs and not any(item.sequence for item in items):

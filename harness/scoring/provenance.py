@@ -16,7 +16,6 @@ from stabench.harness.scoring.examination import COMMAND, NOT_EXAMINED
 from stabench.harness.scoring.features import Network
 from stabench.harness.stats.bootstrap import LEVEL
 from stabench.metrics.protocol import Protocol
-from stabench.metrics.resample import NAME as RESAMPLER
 
 SHARE = "ceiling_share"
 VERSIONS = ("stabench", "numpy", "scipy", "soundfile", "torch", "transformers", "jiwer")
@@ -61,7 +60,8 @@ def embedder(exam: Exam, network: Network) -> EmbedderRecord:
         identity=network.identity,
         width=first[0].embeddings.shape[1] if first else None,
         rate_hz=network.rate_hz,
-        resampler=RESAMPLER,
+        # In one field: records that are older than the second rate are still read.
+        resampler=rule.resampler + (f" via {rule.via_hz} Hz" if rule.via_hz else ""),
         channels=rule.channels,
         mean_removed=rule.remove_dc,
         int16=rule.int16,

@@ -79,12 +79,20 @@ def renew(page: str, parts: Mapping[str, type[BaseModel]], command: str = COMMAN
 
     Raises StabenchError for a page that lacks the two marks.
     """
+    return replace_generated(page, write_tables(parts), command)
+
+
+def replace_generated(page: str, text: str, command: str) -> str:
+    """Return a page with `text` between its two marks, which name the command that writes it.
+
+    Raises StabenchError for a page that lacks them.
+    """
     begin = BEGIN.format(command=command)
     head, mark, rest = page.partition(begin)
     _, end, tail = rest.partition(END)
     if not mark or not end:
         raise StabenchError(f"the page has no lines '{begin}' and '{END}'; add both")
-    return f"{head}{begin}\n\n{write_tables(parts)}\n{END}{tail}"
+    return f"{head}{begin}\n\n{text}\n{END}{tail}"
 
 
 def _find_model(annotation: Any) -> type[BaseModel] | None:

@@ -156,6 +156,11 @@ class SystemUse(Strict):
         None, description="Another interpreter to run it in, which sees its own packages only."
     )
     note: str = Field("", description="A remark, printed with the report.")
+    trained_on: tuple[str, ...] = Field(
+        (),
+        description="Columns whose metric it was trained on, or chosen by: tables mark them.",
+        json_schema_extra={"allowed": "`stabench list metrics`"},
+    )
 
 
 class Suite(Strict):
@@ -215,7 +220,8 @@ class Suite(Strict):
     def resolved(self) -> dict[str, Any]:
         """Return the suite as JSON holds it: the keys of the TOML file, [run] as "protocol".
 
-        Without the task where it is the usual one, and without notes where there are none.
+        Without the task where it is the usual one, and without notes, or what a system was trained
+        on, where there are none.
         """
         value = self.model_dump(mode="json", by_alias=True)
         # Digests of suites are older than these keys: those of stored runs stay what they were,
@@ -225,6 +231,9 @@ class Suite(Strict):
             del value["task"]
         if not self.notes:
             del value["notes"]
+        for system in value["system"]:
+            if not system["trained_on"]:
+                del system["trained_on"]
         return value
 
     def check_measures(self) -> None:
@@ -237,6 +246,11 @@ class Suite(Strict):
             check_metrics(self.metrics.columns)
         except StabenchError as error:
             raise type(error)(f"metrics.columns: {error}") from None
+        for system in self.systems:
+            try:
+                check_metrics(system.trained_on)
+            except StabenchError as error:
+                raise type(error)(f"system '{system.name}', trained_on: {error}") from None
         of_task, built_in = load_task(self.task).sanity, registry.BUILT_IN["sanity"]
         known = (*of_task, *(registry.entries("sanity").keys() - built_in.keys()))
         for row in self.metrics.sanity:

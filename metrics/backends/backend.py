@@ -166,6 +166,9 @@ class AsBuilt:
     def fill(self, network: nn.Module, derived: tuple[str, ...] = ()) -> None:
         fill_network(network, self._state, self.origin, derived)
 
+    def tensors(self) -> Mapping[str, Tensor]:
+        return self._state
+
     @cached_property
     def _state(self) -> Mapping[str, Tensor]:
         return _build_seeded(self.build).state_dict()

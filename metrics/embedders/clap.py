@@ -7,7 +7,7 @@ round trip through int16 is the caller's to make or to leave.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +16,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from stabench.checkpoints.tensors import fill_network
 from stabench.metrics.contract import Features
 from stabench.metrics.embedders import weight_sources
 from stabench.metrics.embedders import weights as store
@@ -23,15 +24,15 @@ from stabench.metrics.embedders.htsat import Htsat
 from stabench.metrics.embedders.mel import slaney_bank
 from stabench.metrics.embedders.network import NetworkEmbedder, check, exact
 from stabench.metrics.embedders.tokens import Tokenizer, Tokens
+from stabench.metrics.text_tower import UNRELATED, explain_collapse, measure_likeness
 
 if TYPE_CHECKING:
     from transformers import ClapConfig
 
 # `amin` of torchlibrosa's log-mel layer, with which the published networks were trained.
 POWER_FLOOR = 1e-10
-# Captions that have nothing in common: to a text branch that works they point elsewhere.
-UNRELATED = ("a dog barks", "an orchestra plays softly")
-LARGEST_COSINE = 0.95
+# The tensors of the text tower.
+TEXT_TOWER = ("text_model.", "text_projection.")
 # Index tensors that only some checkpoints hold; the network computes them itself.
 DERIVED = ("text_model.embeddings.position_ids", "text_model.embeddings.token_type_ids")
 # Captions go through the network by 8, padded to a multiple of 16 tokens.
@@ -173,15 +174,40 @@ class ClapEmbedder(NetworkEmbedder):
 
     def embed_text(self, captions: list[str]) -> np.ndarray:
         """Return L2-normalised rows float32 [N, D]."""
-        rows = np.zeros((len(captions), self._model.config.projection_dim), np.float32)
+        return self._read_captions(
+            captions, lambda **tokens: self._model.get_text_features(**tokens).pooler_output
+        )
+
+    def measure_text(self) -> float:
+        """Return how alike unrelated captions are to the text tower, which alone is loaded.
+
+        Raises FileNotFoundError, or ValueError for weights that do not fit.
+        """
+        from transformers import ClapTextModelWithProjection
+
+        tower = ClapTextModelWithProjection(self._read_text_config())
+        tensors = {
+            name: tensor
+            for name, tensor in self.source.tensors().items()
+            if name.startswith(TEXT_TOWER)
+        }
+        fill_network(tower, tensors, f"CLAP ({self.origin}), text tower", DERIVED)
+        tower = tower.eval().to(self._device)
+        return measure_likeness(
+            self._read_captions(list(UNRELATED), lambda **tokens: tower(**tokens).text_embeds)
+        )
+
+    def _read_captions(self, captions: list[str], read: Callable[..., Tensor]) -> np.ndarray:
+        """Return the rows [N, D] that `read` makes of tokens, whatever the company of a caption."""
+        rows = np.zeros((len(captions), self._read_config().projection_dim), np.float32)
         with torch.inference_mode(), exact(), self._mixed():
             tokens = self.tokenizer(captions)
-            for indices, batch in batches(tokens, self._model.config.text_config.pad_token_id):
-                output = self._model.get_text_features(
+            for indices, batch in batches(tokens, self._read_text_config().pad_token_id):
+                output = read(
                     input_ids=torch.tensor(batch.ids, device=self._device),
                     attention_mask=torch.tensor(batch.mask, device=self._device),
                 )
-                rows[indices] = output.pooler_output[: len(indices)].float().cpu().numpy()
+                rows[indices] = output[: len(indices)].float().cpu().numpy()
         return rows
 
     def find_unknown_words(self, captions: Iterable[str]) -> set[str]:
@@ -215,14 +241,12 @@ class ClapEmbedder(NetworkEmbedder):
             )
         return config
 
+    def _read_text_config(self) -> Any:
+        config = self._read_config().text_config
+        assert config is not None, "ClapConfig makes one where the JSON has none"
+        return config
+
     def _refuse_constant_text(self) -> None:
-        """Raise ValueError when the text branch is plainly broken."""
-        first, second = self.embed_text(list(UNRELATED))
-        # A branch that returns zeros has no direction at all: as constant as can be.
-        cosine = float(first @ second) if first.any() and second.any() else 1.0
-        if not cosine < LARGEST_COSINE:
-            raise ValueError(
-                f"CLAP ({self.origin}): '{UNRELATED[0]}' and '{UNRELATED[1]}' have cosine "
-                f"{cosine:.4f}, expected under {LARGEST_COSINE}; the text branch or its "
-                "tokenizer is broken, use other weights"
-            )
+        """Raise ValueError when the text tower is plainly broken."""
+        if fault := explain_collapse(measure_likeness(self.embed_text(list(UNRELATED)))):
+            raise ValueError(f"CLAP ({self.origin}): {fault}")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stabench.checkpoints.digests import digest
 from stabench.checkpoints.random_weights import Draws, seed_then_name
-from stabench.checkpoints.tensors import fill_network, read_torch
+from stabench.checkpoints.tensors import fill_network, read_tensors, read_torch
 from stabench.metrics.embedders import weights as store
 
 # Front ends within a network are constructed, never drawn.
@@ -37,6 +37,12 @@ class Source(Protocol):
     def fill(self, network: nn.Module, derived: tuple[str, ...] = ()) -> None:
         """Give `network` its tensors. Raises FileNotFoundError, or ValueError for a misfit."""
 
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Return the tensors by our network's names.
+
+        Raises FileNotFoundError, or ValueError for another content.
+        """
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -57,6 +63,9 @@ class Folder:
 
     def fill(self, network: nn.Module, derived: tuple[str, ...] = ()) -> None:
         store.load_into(network, self.path, derived)
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        return read_tensors(self.path)
 
 
 @dataclass(frozen=True)
@@ -114,6 +123,9 @@ class Seeded:
 
     def fill(self, network: nn.Module, derived: tuple[str, ...] = ()) -> None:
         network.load_state_dict(self._draw_state(network.state_dict()))
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        return self._draw_state(self.build().state_dict())
 
     def _draw_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Draw what is learned, of variance 2 / fan-in, so that signals keep their size."""

@@ -38,7 +38,7 @@ from stabench.metrics.embedders.tokens import StandInTokens
 from stabench.metrics.embedders.vggish import LOG_OFFSET, Vggish, VggishConfig, VggishEmbedder
 from stabench.metrics.embedders.weight_sources import Seeded
 from stabench.metrics.protocol import Listening
-from stabench.metrics.resample import _design_bank
+from stabench.metrics.resample import NAME, WINDOWS, _design_bank
 
 DURATION_S = 10
 CLIPS, ROUNDS = 8, 7
@@ -218,7 +218,7 @@ def _resampled(samples: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
         return samples
     divisor = gcd(from_hz, to_hz)
     step, phases = from_hz // divisor, to_hz // divisor
-    taps, width = _design_bank.__wrapped__(step, phases)
+    taps, width = _design_bank.__wrapped__(step, phases, WINDOWS[NAME])
     padded = F.pad(torch.from_numpy(samples)[None, None], (width, width + step))
     kernel = torch.from_numpy(np.ascontiguousarray(taps.T))[:, None]
     found = F.conv1d(padded, kernel, stride=step)[0].T.reshape(-1)

@@ -6,6 +6,8 @@ import pytest
 
 from stabench.checkpoints import catalogue
 from stabench.checkpoints.catalogue import Entry
+from stabench.checkpoints.fetch import FetchError, fetch
+from stabench.checkpoints.store import locate
 
 ENTRIES = list(catalogue.entries().values())
 FILE = 'about = "x"\nlicence = "MIT"\nused_by = []\n'
@@ -76,10 +78,22 @@ def test_a_table_is_all_that_an_entry_needs() -> None:
         ('kind = "file"\npackage = { name = "x" }\nfiles = ["x"]', r"\[mine\] package.version"),
         ('kind = "disk"\nrepo = "a/b"\nfiles = ["x"]', r"\[mine\] kind: .*'file' or 'folder'"),
         ('kind = "file"\nrepo = "a/b"\nfiles = [{ name = "x", sha256 = "XY" }]', "sha256"),
-        ('kind = "folder"\nrepo = "a/b"\nfiles = []', r"\[mine\] files"),
+        ('kind = "folder"\nrepo = "a/b"\nfiles = []', r"\[mine\]: .*files is empty; name a file"),
+        ('kind = "folder"\nrepo = "a/b"', r"files is empty; name a file, or say in unverified"),
     ],
 )
 def test_what_is_wrong_is_named(lines: str, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         catalogue.parse(f"[mine]\n{FILE}{lines}")
     assert "\n" not in str(caught.value)
+
+
+def test_an_entry_that_nobody_verified_is_shown_and_never_fetched() -> None:
+    star = catalogue.entry("star")
+    assert star.repo == "spaces/wsntxxn/STAR"
+    assert (star.fetchable, star.size_bytes, star.files) == (False, None, ())
+    assert "was not checked" in (star.unverified or "")
+    with pytest.raises(FileNotFoundError, match="weights 'star' are not verified: the authors"):
+        locate("star")
+    with pytest.raises(FetchError, match="weights 'star' are not verified: the authors"):
+        fetch(star)

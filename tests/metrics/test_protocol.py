@@ -102,3 +102,23 @@ def test_every_sample_of_a_long_clip_is_in_a_window(seconds):
     windows = parts(clip, 1000, "windows")
     assert set(np.concatenate(windows).tolist()) == set(clip.tolist())
     assert {len(window) for window in windows} == {1000}
+
+
+def test_a_rule_may_have_another_resampler_and_a_rate_on_the_way(tmp_path, signal):
+    text = (ROOT / "metrics/protocols/paper.toml").read_text()
+    changed = text.replace("int16 = true", 'via_hz = 16000\nresampler = "polyphase-kaiser-5"', 1)
+    own, other = protocols.load("paper"), protocols.load(write(tmp_path / "mine.toml", changed))
+    assert own.digest != other.digest
+    rule = other.networks["clap"]
+    # Keys that change nothing are in no digest and in no name of kept features.
+    assert {*rule.model_dump()} - {*own.networks["clap"].model_dump()} == {"via_hz", "resampler"}
+    samples = signal(44100, 4410)
+    (heard,) = Ear(Audio(samples, 44100)).waveforms(rule, 48000)
+    via = resample(samples, 44100, 16000, "polyphase-kaiser-5")
+    assert (heard == resample(via, 16000, 48000, "polyphase-kaiser-5")).all()
+    for wrong, message in {
+        "via_hz = 16000": ("via_hz = 16", "networks.clap.via_hz"),
+        '"polyphase-kaiser-5"': ('"polyfase"', "networks.clap.resampler"),
+    }.items():
+        with pytest.raises(StabenchError, match=message[1]):
+            protocols.load(write(tmp_path / "mine.toml", changed.replace(wrong, message[0])))

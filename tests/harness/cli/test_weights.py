@@ -155,3 +155,19 @@ def test_the_shipped_catalogue_is_listed_with_licences(
     assert rows["cnn14-16k"] == ("cnn14-16k", "CC-BY-4.0", "359 MB", "missing", "")
     assert rows["audioldm2"].size == "~4.5 GB"
     assert all(row.licence for row in rows.values())
+
+
+def test_what_nobody_verified_is_shown_so_and_is_no_part_of_all() -> None:
+    (row,) = [row for row in command.status() if row.name == "star"]
+    assert (row.licence, row.size, row.state, row.where) == (
+        "unknown",
+        "~275 MB",
+        "not verified",
+        "",
+    )
+    asked = {entry.name for entry in command._choose_entries([], everything=True)}
+    assert asked == catalogue.entries().keys() - {"star"}
+    said = io.StringIO()
+    with pytest.raises(MissingError, match="1 of 1 weights not fetched: star"):
+        command.fetch(["star"], stream=said)
+    assert "failed: weights 'star' are not verified" in said.getvalue()
