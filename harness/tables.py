@@ -9,6 +9,7 @@ import io
 import json
 import re
 import stat
+import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
@@ -138,6 +139,19 @@ def read_text(path: Path) -> str:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise StabenchError(f"'{path}', line {line}: holds a NUL byte; save the file as UTF-8 text")
     return text
+
+
+def read_toml(what: str, path: Path, missing: str) -> dict[str, Any]:
+    """Return what a TOML file holds. Errors begin with `what`; `missing` is that of no file.
+
+    Raises StabenchError for another content or encoding, MissingError without the file.
+    """
+    try:
+        return tomllib.loads(read_text(path))
+    except MissingError:
+        raise MissingError(missing) from None
+    except (RecursionError, tomllib.TOMLDecodeError) as error:
+        raise StabenchError(f"{what}: not a TOML file ({error})") from None
 
 
 def _read_lines(path: Path) -> Iterator[tuple[int, str]]:

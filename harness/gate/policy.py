@@ -1,7 +1,6 @@
 """The policy of a gate: what is guarded and how large a change counts, read from gate.toml."""
 
 import re
-import tomllib
 from collections.abc import Iterable
 from math import inf
 from pathlib import Path
@@ -11,9 +10,10 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from stabench.harness.compare.evidence import Evidence
 from stabench.harness.compare.verdict import Bounds
-from stabench.harness.errors import MissingError, StabenchError, unknown
+from stabench.harness.errors import StabenchError, unknown
 from stabench.harness.schema import Strict, first_wrong
 from stabench.harness.suites.metrics import metric_names
+from stabench.harness.tables import read_toml
 from stabench.harness.tasks.task import Task
 
 PERCENT = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*%\s*$")
@@ -171,13 +171,9 @@ def load(path: Path, further: Iterable[str] = ()) -> Policy:
 
     `further` are metrics that are measured here and not registered, by their own names.
     """
-    try:
-        value = tomllib.loads(Path(path).read_text("utf-8"))
-    except FileNotFoundError:
-        raise MissingError(f"policy '{path}' is not there; give a gate.toml") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise StabenchError(f"policy '{path}': not a TOML file ({error})") from None
-    return parse(f"policy '{path}'", value, further)
+    what = f"policy '{path}'"
+    value = read_toml(what, Path(path), f"{what} is not there; give a gate.toml")
+    return parse(what, value, further)
 
 
 def parse(what: str, value: dict[str, Any], further: Iterable[str] = ()) -> Policy:

@@ -18,6 +18,7 @@ from stabench.harness.runner.worker_process import SOURCE
 from stabench.harness.runs.run_folder import Request
 from stabench.harness.suites.select import select_systems, set_keys
 from stabench.harness.suites.suite import Suite, SystemUse, parse
+from stabench.harness.tables import read_toml
 
 
 class Tree(NamedTuple):
@@ -141,13 +142,11 @@ def _read_base(name: str, suite: Suite, request: Request, trees: Trees) -> Suite
     if not path.is_file():
         return suite
     try:
-        value = tomllib.loads(path.read_text("utf-8"))
+        value = read_toml(f"suite '{path}'", path, f"no suite '{path}'")
         # Clips, metrics and settings are the head's: both sides have the same task.
         systems = {**suite.resolved(), "system": value.get("system", [])}
         whole = parse(f"suite '{path}'", systems)
         return set_keys(select_systems(whole, request.systems), request.set)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise StabenchError(f"suite '{path}': not a TOML file ({error})") from None
     except StabenchError as error:
         raise type(error)(f"base: {error}") from None
 

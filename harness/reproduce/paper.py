@@ -1,6 +1,5 @@
 """A paper's table as data: every published figure with its source, read strictly from TOML."""
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -9,6 +8,7 @@ from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from stabench.harness.errors import MissingError, StabenchError, unknown
 from stabench.harness.schema import Strict, first_wrong
+from stabench.harness.tables import read_toml
 
 # Where the tables of the package lie: the files of results/paper/.
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "paper"
@@ -244,14 +244,12 @@ def read(path: Path) -> Paper:
 
     Raises MissingError without the file, StabenchError with one line for what is wrong in it.
     """
+    what = f"paper '{path}'"
+    value = read_toml(what, path, f"{what}: no such file; give a .toml file")
     try:
-        return Paper.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except FileNotFoundError:
-        raise MissingError(f"paper '{path}': no such file; give a .toml file") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise StabenchError(f"paper '{path}': not a TOML file ({error})") from None
+        return Paper.model_validate(value)
     except ValidationError as error:
-        raise StabenchError(f"paper '{path}': {first_wrong(error, Paper)}") from None
+        raise StabenchError(f"{what}: {first_wrong(error, Paper)}") from None
 
 
 def read_all(folder: Path = FOLDER) -> tuple[Paper, ...]:

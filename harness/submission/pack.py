@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import tomllib
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from stabench.harness.errors import MissingError, StabenchError, unknown
+from stabench.harness.errors import StabenchError, unknown
 from stabench.harness.files import write_bytes
 from stabench.harness.runs import journal, metrics_file
 from stabench.harness.runs.run_folder import RunFolder, on_random_weights
@@ -22,6 +21,7 @@ from stabench.harness.submission.findings import HEARD, deviations
 from stabench.harness.submission.schema import NAME, SCHEMA, About, Submission
 from stabench.harness.submission.scorer import Scorer, Scores
 from stabench.harness.submission.sources import Sources, encode_json, invalid_fields
+from stabench.harness.tables import read_toml
 
 AT_ONCE = "it does everything at once; a submission has a time of each phase"
 REPLAYED = "it plays back sounds that were made elsewhere; submit a run of what makes them"
@@ -49,15 +49,12 @@ def read_about(path: Path) -> About:
     Raises MissingError without it, StabenchError for what is wrong in it.
     """
     what = f"about file '{path}'"
+    missing = f"{what}: no such file; `stabench submit` without --about prints one"
+    value = _collapse_spaces(read_toml(what, path, missing))
     try:
-        value = _collapse_spaces(tomllib.loads(path.read_text("utf-8")))
         # By way of JSON, whose lists a strict model takes for tuples; it takes no list of Python.
         about = About.model_validate_json(json.dumps(value), strict=True)
-    except FileNotFoundError:
-        raise MissingError(
-            f"{what}: no such file; `stabench submit` without --about prints one"
-        ) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError) as error:
+    except TypeError as error:
         raise StabenchError(f"{what}: not a TOML file of texts and numbers ({error})") from None
     except ValidationError as error:
         raise StabenchError(f"{what}: {first_wrong(error, About)}") from None

@@ -1,14 +1,12 @@
 """Protocols by name: read from their TOML file, with the networks that a suite puts in."""
 
-import tomllib
-
 from pydantic import ValidationError
 
 from stabench.harness import registry
-from stabench.harness.errors import MissingError, StabenchError
+from stabench.harness.errors import StabenchError
 from stabench.harness.schema import first_wrong
 from stabench.harness.suites.metrics import check_metrics
-from stabench.harness.tables import read_text
+from stabench.harness.tables import read_toml
 from stabench.metrics.protocol import Protocol
 
 
@@ -18,12 +16,9 @@ def load(name: str, networks: dict[str, str] | None = None) -> Protocol:
     Raises StabenchError with one line for whatever is wrong in it, MissingError without the file.
     """
     path = registry.toml_path("protocols", name)
+    value = read_toml(f"protocol '{path}'", path, f"protocol '{name}': no file '{path}'")
     try:
-        protocol = Protocol.model_validate(tomllib.loads(read_text(path)))
-    except MissingError:
-        raise MissingError(f"protocol '{name}': no file '{path}'") from None
-    except (RecursionError, tomllib.TOMLDecodeError) as error:
-        raise StabenchError(f"protocol '{path}': not a TOML file ({error})") from None
+        protocol = Protocol.model_validate(value)
     except ValidationError as error:
         raise StabenchError(f"protocol '{path}': {first_wrong(error, Protocol)}") from None
     try:

@@ -1,6 +1,5 @@
 """A suite: dataset, systems, metrics and run settings of a benchmark, read strictly from TOML."""
 
-import tomllib
 from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
@@ -8,10 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from stabench.harness import registry
-from stabench.harness.errors import MissingError, StabenchError, unknown
+from stabench.harness.errors import StabenchError, unknown
 from stabench.harness.schema import Strict, first_wrong
 from stabench.harness.suites.metrics import check_metrics
-from stabench.harness.tables import read_text
+from stabench.harness.tables import read_toml
 from stabench.harness.tasks.task import DEFAULT, UNSTATED, load_task
 from stabench.metrics.protocol import ROLES
 
@@ -286,12 +285,7 @@ def load(name: str) -> Suite:
     Raises StabenchError with one line for whatever is wrong in it, MissingError without the file.
     """
     path = registry.toml_path("suites", name)
-    try:
-        value = tomllib.loads(read_text(path))
-    except MissingError:
-        raise MissingError(f"suite '{name}': no file '{path}'") from None
-    except (RecursionError, tomllib.TOMLDecodeError) as error:
-        raise StabenchError(f"suite '{path}': not a TOML file ({error})") from None
+    value = read_toml(f"suite '{path}'", path, f"suite '{name}': no file '{path}'")
     return parse(f"suite '{path}'", value)
 
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stabench.harness.errors import MissingError, StabenchError
-from stabench.harness.tables import read_csv, read_json_lines, read_names
+from stabench.harness.tables import read_csv, read_json_lines, read_names, read_toml
 
 NEEDS = ("id", "caption")
 KEYS = ("location", "captions")
@@ -250,3 +250,30 @@ def test_any_text_is_rows_or_one_line(tmp_path: Path, examples: int) -> None:
         assert "\n" not in line
 
     check()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"a = ", "not a TOML file"),
+        (b"a = " + b"[" * 100_000, "not a TOML file"),
+        (b"\xff\xfea\0", "is UTF-16"),
+        (b"a = '\xe9'", "line 1: byte 0xe9 is not UTF-8"),
+        (b"a = 1\na = 2", "not a TOML file"),
+    ],
+)
+def test_another_content_than_toml_is_one_line(content: bytes, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_bytes(content)
+    with pytest.raises(StabenchError, match=reason) as caught:
+        read_toml("suite 'x'", path, "none")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_toml_with_a_mark_of_byte_order_is_read_and_a_missing_file_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_bytes(b"\xef\xbb\xbfa = 1")
+    assert read_toml("x", path, "none") == {"a": 1}
+    with pytest.raises(MissingError, match="there is no x"):
+        read_toml("x", tmp_path / "y.toml", "there is no x")
