@@ -27,7 +27,7 @@ def _read(path: Path) -> tuple[Results, Table, Page]:
 
 
 def _scored(tmp_path: Path, **how: Any) -> Path:
-    folder = FakeRun(tmp_path, n=48, **how).make().path
+    folder = FakeRun(tmp_path, n=73, **how).make().path
     score_run(folder)
     return folder
 
@@ -71,7 +71,7 @@ def test_the_findings_say_who_is_ahead_by_the_paired_intervals(scored: Path) -> 
         if {record.a, record.b} == {"cascade", "star"} and record.difference.low is not None:
             label = next(c.label for c in table.columns if c.key == record.column)
             assert label in quality
-    assert "STAR: 1 of 48 clips failed; report.md says why." in findings
+    assert "STAR: 1 of 73 clips failed; report.md says why." in findings
 
 
 def test_what_mishearing_costs_is_said_where_the_oracle_is_ahead(tmp_path: Path) -> None:
