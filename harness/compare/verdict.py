@@ -6,6 +6,7 @@ from math import log, log1p
 from typing import Literal, NamedTuple
 
 from stabench.harness.compare.paired import STANDARD, Change, Sampling
+from stabench.harness.stats.bootstrap import DRIFT
 
 ALPHA = 0.05
 
@@ -77,6 +78,8 @@ def call(change: Change, p: float, better: Better, bounds: Bounds, *, relative: 
     improved or regressed: p <= 0.05 and at least the effect. same: the whole interval lies within
     the margin, which is two one-sided tests at 2.5 % each (Schuirmann, 1987). Else inconclusive.
     """
+    if change.drifted:
+        return Call("inconclusive", f"{DRIFT}; run old and new interleaved (stabench gate --base)")
     size, limits = scale_change(change, relative), _scale_bounds(bounds, relative)
     counts = abs(size.value) >= limits.effect and size.value != 0
     if p <= ALPHA and counts:
@@ -92,6 +95,8 @@ def call(change: Change, p: float, better: Better, bounds: Bounds, *, relative: 
 
 def is_no_worse(change: Change, better: Better, bounds: Bounds, *, relative: bool) -> bool:
     """Return whether the interval's worse end lies within the margin (non-inferiority)."""
+    if change.drifted:
+        return False
     size, limits = scale_change(change, relative), _scale_bounds(bounds, relative)
     return size.high <= limits.margin if better == "lower" else size.low >= -limits.margin
 

@@ -233,7 +233,7 @@ def _print_pair(
             cells.append(Printed(NOTHING, number.reason or ""))
         else:
             value, verdict = _sign(number.value, column), judge(number, column)
-            ends = interval(number.low, number.high, column.digits)
+            ends = interval(number.low, number.high, column.digits) or number.reason or ""
             cells.append(Printed(f"{value} {verdict}".strip(), ends, strong=bool(verdict)))
     # A word: labels may hold a plus or a dash.
     return Line((Printed(f"{a} minus {b}"), Printed(n), *cells))

@@ -5,7 +5,7 @@ sections and formats of a report, and a comparison, show the same numbers.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from itertools import combinations
@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stabench.harness.runs import audio_digest, metrics_file
+from stabench.harness.runs.audio_digest import find_copies
 from stabench.harness.runs.journal import JOINED, REMAINDER, Row, Span
 from stabench.harness.runs.journal import Row as Trial
 from stabench.harness.runs.metrics_file import (
@@ -23,7 +24,15 @@ from stabench.harness.runs.metrics_file import (
     SystemRecord,
 )
 from stabench.harness.runs.run_folder import RunFolder, on_random_weights
-from stabench.harness.stats.bootstrap import block_length, draw_blocks, ratio, tails
+from stabench.harness.stats.bootstrap import (
+    DRIFT,
+    LEAST_OF_INTERVAL,
+    block_length,
+    draw_blocks,
+    has_drift,
+    ratio,
+    tails,
+)
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.stats.latency import Latency
 from stabench.harness.suites.suite import RunSettings, SystemUse
@@ -111,6 +120,14 @@ class Results:
             return "offline run: a batch has no latency"
         return None
 
+    @cached_property
+    def copies(self) -> dict[str, str]:
+        """The first clip with the same speech, of clips that are copies of it.
+
+        Times of copies are repeats of one clip: they tell nothing about other clips.
+        """
+        return find_copies({clip.id: clip.speech for clip in self.run.clips}) if self.run else {}
+
     def timed(self, system: str) -> list[Trial]:
         """Return the rows whose times count; none where times are not latencies."""
         if self.untimed:
@@ -158,7 +175,11 @@ class Results:
         if self.run is None or self.untimed:
             return self.untimed or ""
         rows = self.timed(system)
-        measured = [(row.clip, wall) for row in rows if (wall := timing.read(row)) is not None]
+        measured = [
+            (self.copies.get(row.clip, row.clip), wall)
+            for row in rows
+            if (wall := timing.read(row)) is not None
+        ]
         if not measured and rows:
             if any(JOINED in name for row in rows for name in row.phase_ns):
                 return f"not measured apart: it does everything at once, see {TOTAL.label}"
@@ -166,6 +187,9 @@ class Results:
         clips, walls_ns = [clip for clip, _ in measured], [wall for _, wall in measured]
         settings = self.run.suite.run
         return Latency(walls_ns, clips, resamples=settings.bootstrap, seed=settings.seed)
+
+    def _clip_times(self, system: str, read: "Read") -> dict[str, float]:
+        return clip_times(self.timed(system), read, self.copies)
 
     @cached_property
     def paired_latencies(self) -> tuple[DifferenceRecord, ...]:
@@ -179,7 +203,7 @@ class Results:
         names, settings = [use.name for use in self.run.suite.systems], self.run.suite.run
         records = []
         for timing in self.timings:
-            times = {name: clip_times(self.timed(name), timing.read) for name in names}
+            times = {name: self._clip_times(name, timing.read) for name in names}
             for a, b in combinations(names, 2):
                 clips = [clip for clip in times[a] if clip in times[b]]
                 if len(clips) > 1:
@@ -196,13 +220,17 @@ class Results:
         if self.run is None or self.untimed:
             return Estimate.missing(self.untimed or "not timed")
         read = self._find(phase).read
-        mine, theirs = (clip_times(self.timed(name), read) for name in (a, b))
+        mine, theirs = (self._clip_times(name, read) for name in (a, b))
         clips = [clip for clip in mine if clip in theirs]
         if len(clips) < 2:
             return Estimate.missing(f"needs at least 2 timed clips, has {len(clips)}", len(clips))
         above, below = (np.array([times[clip] for clip in clips]) for times in (mine, theirs))
         # The ratio's own logs set the blocks: what slowed both systems alike is not in them.
-        resamples = _resample(np.log(above / below), self.run.suite.run)
+        logs = np.log(above / below)
+        resamples = _resample(logs, self.run.suite.run)
+        if has_drift(logs):
+            value = float(above.sum() / below.sum())
+            return Estimate(value, n=len(clips), reason=f"{DRIFT}: no interval")
         return ratio(above, below, resamples.counts, resamples.units)
 
     @cached_property
@@ -267,12 +295,17 @@ def list_timings(task: Task) -> tuple[Timing, ...]:
     )
 
 
-def clip_times(rows: Iterable[Row], read: Read) -> dict[str, float]:
-    """Return the mean time of each clip over its repeats, ns, in the order of measurement."""
+def clip_times(
+    rows: Iterable[Row], read: Read, copies: Mapping[str, str] | None = None
+) -> dict[str, float]:
+    """Return the mean time of each clip over its repeats, ns, in the order of measurement.
+
+    `copies` are the clips that count as repeats of another.
+    """
     times: dict[str, list[float]] = {}
     for row in rows:
         if (wall_ns := read(row)) is not None:
-            times.setdefault(row.clip, []).append(wall_ns)
+            times.setdefault((copies or {}).get(row.clip, row.clip), []).append(wall_ns)
     return {clip: sum(walls) / len(walls) for clip, walls in times.items()}
 
 
@@ -281,6 +314,9 @@ def _measure_difference(
 ) -> DifferenceRecord:
     """Return the mean of the differences `minus` [N] with its interval."""
     n, resamples = len(minus), _resample(minus, settings)
+    if has_drift(minus):
+        drifted = Estimate(float(minus.mean()), n=n, reason=f"{DRIFT}: no interval")
+        return DifferenceRecord(a=a, b=b, column=column, difference=drifted)
     low, high = np.quantile(resamples.counts @ minus / n, tails(resamples.units))
     difference = Estimate(float(minus.mean()), float(low), float(high), n)
     return DifferenceRecord(a=a, b=b, column=column, difference=difference)
@@ -295,7 +331,7 @@ class _Resamples(NamedTuple):
 
 def _resample(series: np.ndarray, settings: RunSettings) -> _Resamples:
     """Return resamples of clips; `series` [N], in the order of measurement, shows what is alike."""
-    n, length = len(series), block_length(series)
+    n, length = len(series), block_length(series, LEAST_OF_INTERVAL)
     counts = _count_blocks(n, length, settings.bootstrap, settings.seed)
     # An interval needs two units at least (stats/bootstrap.py).
     return _Resamples(counts, max(2, -(-n // length)))
