@@ -64,6 +64,7 @@ def kad_test(
     bandwidth: float | None = None,
     permutations: int = PERMUTATIONS,
     paired: bool = False,
+    units: np.ndarray | None = None,
     seed: int = 0,
 ) -> Tested:
     """Return `kernel_audio_distance` with its permutation p-value (`metrics.mmd.mmd_test`)."""
@@ -73,6 +74,7 @@ def kad_test(
         _build_kernel(pooled, kernel, bandwidth),
         permutations=permutations,
         paired=paired,
+        units=units,
         seed=seed,
     )
     return tested._replace(sample=_scale(tested.sample))
@@ -83,7 +85,7 @@ def measure(metric: Metric, sets: Sets) -> Tested:
     role = metric.needs[0]
     gen, ref = ([clip.embeddings for clip in side(role)] for side in (sets.gen, sets.ref))
     bandwidth = sets.once(f"median distance {role}", lambda: median_distance(np.concatenate(ref)))
-    return kad_test(gen, ref, bandwidth=bandwidth, seed=sets.rules.subset_seed)
+    return kad_test(gen, ref, bandwidth=bandwidth, units=sets.units, seed=sets.rules.subset_seed)
 
 
 def median_distance(embeddings: np.ndarray) -> float:

@@ -80,17 +80,20 @@ def kid_test(
     *,
     permutations: int = PERMUTATIONS,
     paired: bool = False,
+    units: np.ndarray | None = None,
     seed: int = 0,
 ) -> Tested:
     """Return `kid` with its permutation p-value (`metrics.mmd.mmd_test`)."""
-    return mmd_test(pool(gen, ref), cubic, permutations=permutations, paired=paired, seed=seed)
+    return mmd_test(
+        pool(gen, ref), cubic, permutations=permutations, paired=paired, units=units, seed=seed
+    )
 
 
 def measure(metric: Metric, sets: Sets) -> Tested:
     """Measure KID of the whole sets, tested; the network is the first that the metric needs."""
     role = metric.needs[0]
     gen, ref = ([clip.embeddings for clip in side(role)] for side in (sets.gen, sets.ref))
-    return kid_test(gen, ref, seed=sets.rules.subset_seed)
+    return kid_test(gen, ref, units=sets.units, seed=sets.rules.subset_seed)
 
 
 def cubic(left: np.ndarray, right: np.ndarray) -> np.ndarray:

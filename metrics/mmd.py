@@ -82,14 +82,26 @@ def mmd_test(
     *,
     permutations: int = PERMUTATIONS,
     paired: bool = False,
+    units: np.ndarray | None = None,
     seed: int = 0,
 ) -> Tested:
     """Test `mmd` by permutation: p is (b + 1) / (B + 1), of which 1 / (B + 1) is the least.
 
-    Whole clips change sides, never frames. With `paired`, clip i of both sets is about the same
-    thing and only such pairs are swapped. Raises ValueError for sets that cannot be paired.
+    Whole clips change sides, never frames; clips of one set with one number in `units` [N + M] are
+    copies and change sides together. With `paired`, clip i of both sets is about the same thing
+    and only such pairs are swapped. Raises ValueError for sets that cannot be paired.
     """
-    picks = _draw_labels(pooled, permutations, paired, np.random.default_rng(seed))
+    random = np.random.default_rng(seed)
+    if units is None:
+        picks = _draw_labels(pooled.gen, len(pooled.frames), permutations, paired, random)
+    else:
+        sides = np.arange(len(units)) < pooled.gen
+        # A unit is numbered where it first occurs: without copies the clips are the units.
+        keys = [*zip(~sides, units, strict=True)]
+        numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        members = np.array([numbers[key] for key in keys])
+        gen = len({*members[sides].tolist()})
+        picks = _draw_labels(gen, len(numbers), permutations, paired, random)[members]
     toward, within = _sum_kernel(pooled, kernel, picks)
     whole = toward.sum(axis=1)
     across = whole @ picks - within
@@ -132,12 +144,15 @@ def _check_clips(name: str, clips: Clips) -> list[np.ndarray]:
 
 
 def _draw_labels(
-    pooled: Pooled, permutations: int, paired: bool, random: np.random.Generator
+    gen: int, clips: int, permutations: int, paired: bool, random: np.random.Generator
 ) -> np.ndarray:
-    """Draw which clips are called generated, 0/1 [P, 1 + B]: first as they are, then shuffled."""
+    """Draw which of `clips`, of which `gen` are, are called generated, 0/1 [P, 1 + B].
+
+    First as they are, then shuffled.
+    """
     if permutations < 1:
         raise ValueError(f"permutation test: {permutations} permutations, expected at least 1")
-    gen, ref = pooled.gen, len(pooled.frames) - pooled.gen
+    ref = clips - gen
     labels = np.repeat(np.repeat([[1.0], [0.0]], [gen, ref], axis=0), 1 + permutations, axis=1)
     shuffled = labels[:, 1:]
     if not paired:

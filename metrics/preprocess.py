@@ -19,7 +19,8 @@ class Ear:
     ) -> list[np.ndarray]:
         """Return the float32 waveforms [T] at `rate_hz` that stand for the sound; usually one.
 
-        Raises ValueError for a rate that cannot be reached.
+        Raises ValueError for a rate that cannot be reached, and for a sound that is longer than
+        `longest_s` where the rule takes it whole: the network would not hear its end.
         """
         # Without int16, which comes after the rate is changed and takes no time.
         key = (rule.channels, rule.remove_dc, rule.resampler, rule.via_hz, rate_hz)
@@ -34,9 +35,16 @@ class Ear:
         samples = self._resampled[key]
         if rule.int16:
             samples = int16_round_trip(samples)
-        if longest_s is None or rule.long == "whole":
-            return [samples]
-        return parts(samples, round(longest_s * rate_hz), rule.long)
+        length = len(samples) if longest_s is None else round(longest_s * rate_hz)
+        if rule.long != "whole" and longest_s is not None:
+            return parts(samples, length, rule.long)
+        if len(samples) > length:
+            raise ValueError(
+                f"{len(samples) / rate_hz:.1f} s of sound, network '{rule.network}' hears "
+                f'{longest_s:g} s at once; set its long = "windows" in the protocol to hear all '
+                'of it, or "first"'
+            )
+        return [samples]
 
 
 def parts(samples: np.ndarray, length: int, rule: str) -> list[np.ndarray]:

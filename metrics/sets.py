@@ -47,6 +47,10 @@ class Sets(Protocol):
     def texts(self) -> list[tuple[str, str]]:
         """What was said, and what the system took for it."""
 
+    @property
+    def units(self) -> np.ndarray:
+        """A number [N + M] of each generated clip, then of each recording: equal for copies."""
+
     def gen(self, role: str) -> list[Features]:
         """Return what a network made of each generated clip."""
 

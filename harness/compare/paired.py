@@ -29,7 +29,8 @@ class Change(NamedTuple):
 
     `p_value` is two-sided, `least_p` the smallest that so few clips can give. `effect_size` is the
     mean difference over the standard deviation of the differences (d_z; Cohen, 1988), of logs for
-    a ratio; None where they do not vary.
+    a ratio; None where they do not vary. `drifted`: noise that lasted as long as the run cannot be
+    told from a change (stats/bootstrap.py), so that the p-value says nothing.
     """
 
     old: float
@@ -41,6 +42,7 @@ class Change(NamedTuple):
     p_value: float
     least_p: float
     effect_size: float | None
+    drifted: bool = False
 
 
 class Parts(NamedTuple):
@@ -102,6 +104,11 @@ def pair_columns(
 
 def _pair_sets(old: ColumnEvidence, new: ColumnEvidence) -> Parts | str:
     """Return the differences of the pseudo-values of two wholes, over the same clips only."""
+    if old.n == new.n and len(old.per_clip) != len(new.per_clip):
+        return (
+            f"over {len(old.per_clip)} different sounds in the old run, {len(new.per_clip)} in the "
+            "new one: copies count once; score the older run again"
+        )
     if old.per_clip.keys() != new.per_clip.keys() or old.n != new.n:
         return (
             f"over other clips: {old.n} in the old run, {new.n} in the new one; a set metric "

@@ -181,7 +181,12 @@ def _read_system(results: Results, name: str, kept: Influences | None) -> System
         samples_ns={
             phase: samples
             for phase in results.task.phase_names
-            if (samples := _group_by_clip((row.clip, row.phase_ns.get(phase)) for row in times))
+            if (
+                samples := _group_by_clip(
+                    (results.copies.get(row.clip, row.clip), row.phase_ns.get(phase))
+                    for row in times
+                )
+            )
         },
         stages_ns=_collect_stages(results, name),
         untimed=results.untimed,
@@ -298,7 +303,7 @@ def _collect_stages(results: Results, name: str) -> dict[str, Samples]:
             if left is not None:
                 sums[f"{phase}/{REMAINDER}"] = left
         for stage, wall_ns in sums.items():
-            times[stage].append((row.clip, wall_ns))
+            times[stage].append((results.copies.get(row.clip, row.clip), wall_ns))
     return {stage: _group_by_clip(pairs) for stage, pairs in times.items()}
 
 

@@ -6,6 +6,7 @@ from math import log, log1p
 from typing import Literal, NamedTuple
 
 from stabench.harness.compare.paired import STANDARD, Change, Sampling
+from stabench.harness.stats.bootstrap import DRIFT
 from stabench.harness.stats.permutation import ALPHA
 
 # Share of the values below which a change is the rounding of equal ones.
@@ -80,6 +81,8 @@ def call(change: Change, p: float, better: Better, bounds: Bounds, *, relative: 
     the margin, which is two one-sided tests at 2.5 % each (Schuirmann, 1987). Else inconclusive.
     A change that is no more than rounding is none.
     """
+    if change.drifted:
+        return Call("inconclusive", f"{DRIFT}; run old and new interleaved (stabench gate --base)")
     size, limits = scale_change(change, relative), _scale_bounds(bounds, relative)
     least = ROUNDING if relative else ROUNDING * max(abs(change.old), abs(change.new))
     if max(map(abs, size)) <= least:
@@ -98,6 +101,8 @@ def call(change: Change, p: float, better: Better, bounds: Bounds, *, relative: 
 
 def is_no_worse(change: Change, better: Better, bounds: Bounds, *, relative: bool) -> bool:
     """Return whether the interval's worse end lies within the margin (non-inferiority)."""
+    if change.drifted:
+        return False
     size, limits = scale_change(change, relative), _scale_bounds(bounds, relative)
     return size.high <= limits.margin if better == "lower" else size.low >= -limits.margin
 

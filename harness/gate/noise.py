@@ -13,7 +13,7 @@ from stabench.harness.compare.paired import Sampling
 from stabench.harness.compare.verdict import Bounds, call
 from stabench.harness.errors import StabenchError
 from stabench.harness.schema import Strict, first_key
-from stabench.harness.stats.bootstrap import block_length
+from stabench.harness.stats.bootstrap import block_length, wilson
 
 SCHEMA = 1
 NAME = "noise.json"
@@ -94,7 +94,7 @@ def measure_phase(
     # Other splits than those that chose the threshold, which would flatter it.
     resplits = list(draw_splits(logs, splits, rng))
     alarms = _count_alarms(resplits, 0.0, threshold, tests)
-    low, high = binomial_interval(alarms, splits)
+    low, high = wilson(alarms / splits, splits)
     return PhaseNoise(
         threshold=threshold,
         alarms=alarms,
@@ -159,12 +159,3 @@ def _find_least_slowdown(splits: list[np.ndarray], threshold: float, tests: int)
         seen = _count_alarms(splits, SLOWDOWNS[middle], threshold, tests)
         low, high = (low, middle) if seen >= POWER * len(splits) else (middle, high)
     return float(SLOWDOWNS[high]) if high < len(SLOWDOWNS) else None
-
-
-def binomial_interval(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson, 1927, J. Am. Stat. Assoc. 22, 209-212)."""
-    share, spread = hits / n, z * z / n
-    centre = share + spread / 2
-    half = z * float(np.sqrt(share * (1 - share) / n + spread / (4 * n)))
-    low, high = (centre - half) / (1 + spread), (centre + half) / (1 + spread)
-    return max(0.0, low), min(1.0, high)

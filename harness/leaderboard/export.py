@@ -299,7 +299,8 @@ def _list_percentiles(subject: Subject, phase: Phase) -> dict[str, str]:
     told = {}
     for percent in PERCENTS:
         estimate = latency.percentile(percent).scaled(1 / phase.unit_ns)
-        told[f"p{percent}"] = estimate.reason or repr(estimate.value)
+        known = estimate.value is not None
+        told[f"p{percent}"] = repr(estimate.value) if known else str(estimate.reason)
         if estimate.low is not None:
             told[f"p{percent}_interval"] = f"{estimate.low!r} to {estimate.high!r}"
     return told

@@ -48,7 +48,10 @@ def describe_costs(results: Results, table: Table) -> Section | None:
     if results.untimed:
         points.append(f"No medians: {results.untimed}.")
     else:
-        most = max(len({row.clip for row in results.timed(name)}) for name in costs.systems)
+        most = max(
+            len({row.clip for row in results.timed(name)} - results.copies.keys())
+            for name in costs.systems
+        )
         if most < least_n(50):
             points.append(f"Medians need {least_n(50)} clips; there are {most}.")
     heads = (Head("Stage"), *(Head(h, "counts") for h in HEADS), *(Head(h, "time") for h in TIMES))
@@ -140,7 +143,7 @@ def _measure_median_ns(stage: StageCost, trials: Sequence[Trial], results: Resul
             wall_ns = next((span.wall_ns for span in spans), None)
         # A stage may be missing in some clips: its median is over those that have it.
         if wall_ns is not None:
-            clips.append(row.clip)
+            clips.append(results.copies.get(row.clip, row.clip))
             walls_ns.append(wall_ns)
     settings = results.run.suite.run
     return Latency(walls_ns, clips, settings.bootstrap, settings.seed).median

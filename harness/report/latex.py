@@ -20,7 +20,7 @@ from stabench.harness.render.escape import cut
 from stabench.harness.render.escape import escape_latex as escaped
 from stabench.harness.render.escape import shorten_latex as shortened
 from stabench.harness.report.method import DIGEST, lead
-from stabench.harness.report.ranking import Marks, explain, marks
+from stabench.harness.report.ranking import Marks, explain, find_marks
 from stabench.harness.report.table import Row, Table
 from stabench.harness.runs.results import Results
 from stabench.harness.stats.estimate import Estimate
@@ -49,8 +49,7 @@ def latex(results: Results, table: Table) -> str:
     # The paper's table has the phases alone, without what follows from them.
     columns = tuple(column for column in table.columns if column.key not in DERIVED)
     short = table._replace(rows=rows, columns=columns)
-    judged = marks(short, (*results.judged, *results.judged_latencies))
-    return to_latex(short, judged, about(results))
+    return to_latex(short, find_marks(results, short), about(results))
 
 
 def to_latex(

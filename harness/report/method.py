@@ -16,10 +16,9 @@ from stabench.harness.suites.suite import SystemUse
 
 # Digits of a sha256 that are shown; all of them are in report.json.
 DIGEST = 12
-# Clips from which an interval of IS holds what it promises.
-LEAST_FOR_IS = 72
-# Clips below which no interval of a metric is to be trusted.
-LEAST_FOR_INTERVALS = 30
+# Clips below which no interval of a metric is to be trusted: those of skewed scores hold the true
+# value too seldom (stats/bootstrap.py).
+LEAST_FOR_INTERVALS = 12
 
 
 def lead(results: Results) -> str:
@@ -247,13 +246,12 @@ def _warn_of_scores(metrics: MetricsFile) -> Iterable[str]:
     if "is" in shown:
         splits = metrics.columns["is"].rules["is_splits"]
         yield f"IS is a mean over {splits} splits and cannot exceed the clips in one."
-        if metrics.n_clips < LEAST_FOR_IS:
-            yield (
-                f"Intervals of IS are too narrow below about {LEAST_FOR_IS} clips: of 24 clips 58 "
-                "in 100 held the true value, of 36 clips 85 (simulated with the pocket's outputs)."
-            )
     if "clap" in shown:
         yield "CLAP scores of different checkpoints can order systems differently."
-    # A bootstrap of few clips is too narrow whatever the column.
-    if metrics.n_clips < LEAST_FOR_INTERVALS:
-        yield f"With {counted(metrics.n_clips, 'clip')} no interval is to be trusted."
+    # Groups may also be of recordings alone; copies of clips are in one.
+    different = min(metrics.n_clips, metrics.provenance.groups)
+    if different < LEAST_FOR_INTERVALS:
+        yield (
+            f"With {counted(different, 'clip')} no interval is to be trusted: they hold what they "
+            f"promise from {LEAST_FOR_INTERVALS} on."
+        )

@@ -19,8 +19,9 @@ from stabench.harness.formatting import decimals, figure, is_zero
 from stabench.harness.render.terminal import BOLD
 from stabench.harness.report.table import Row, Table
 from stabench.harness.runs.metrics_file import DependenceRecord, DifferenceRecord
+from stabench.harness.runs.results import Results
 from stabench.harness.stats.estimate import Estimate
-from stabench.harness.stats.permutation import ALPHA
+from stabench.harness.stats.permutation import ALPHA, LEAST_UNITS
 from stabench.harness.suites.trained_on import TRAINED
 from stabench.harness.tasks.task import Column
 
@@ -31,8 +32,6 @@ CEILINGS = ("ceiling", "floor", "other-half")
 SHARE = "ceiling_share"
 # The sanity row that sets two halves of the recordings against each other, where sets are compared.
 HALVES = "other-half"
-# Clips below which nothing is marked.
-LEAST = 20
 # Share of the clips that a row may lack and still be ranked.
 FEWER = 0.02
 PERCENT = f"{100 * FEWER:g} %"
@@ -80,15 +79,24 @@ class Marks(NamedTuple):
         return mark._replace(trained=column in row.trained_on)
 
 
+def find_marks(results: Results, table: Table) -> Marks:
+    """Return the marks of a run's table, by all paired differences and its recordings."""
+    recordings = results.metrics.references.input_dependence if results.metrics else {}
+    paired = (*results.judged, *results.judged_latencies)
+    return marks(table, paired, recordings, results.different_clips)
+
+
 def marks(
     table: Table,
     paired: Sequence[DifferenceRecord],
     recordings: Mapping[str, DependenceRecord] | None = None,
+    different: int | None = None,
 ) -> Marks:
     """Return the best cells, and those that a paired test tells from the best.
 
     `paired` are differences with adjusted p-values, of quality and of times (`Results.judged` and
     `judged_latencies`); `recordings` tells by column whether recordings fit their own captions.
+    `different` clips are no copies of others, where that is known.
     """
     known = {(record.a, record.b, record.column): record.difference for record in paired}
     cells: dict[tuple[str, str], Mark] = {}
@@ -98,7 +106,8 @@ def marks(
     beyond: list[str] = []
     doubts = dict(_list_doubts(table, recordings or {}))
     every = list(_list_contests(table))
-    contests = [c for c in every if _count_clips(c) >= LEAST and c.column.key not in doubts]
+    few = [c for c in every if _count_clips(c, different) < LEAST_UNITS]
+    contests = [c for c in every if c not in few and c.column.key not in doubts]
     for contest in contests:
         label = contest.column.label
         unranked[label] += [row.label for row in contest.unranked]
@@ -120,7 +129,7 @@ def marks(
                 untested, "Not tested", "there is no tested difference from the best"
             ),
             *_write_sentences(unranked, "Not ranked", f"over {PERCENT} fewer clips than others"),
-            *_name_few(every),
+            *_name_few(few, different),
             *_name_unranked(table),
         ),
         tuple(doubts.values()),
@@ -177,19 +186,21 @@ def _list_contests(table: Table) -> Iterator[Contest]:
             yield Contest(column, who, ranked, unranked)
 
 
-def _count_clips(contest: Contest) -> int:
-    """The clips behind a column of one field, of the system that has most."""
-    return max(row.cells[contest.column.key].n for row in contest.ranked)
+def _count_clips(contest: Contest, different: int | None) -> int:
+    """The clips behind a column of one field, of the system that has most; no copies of others."""
+    most = max(row.cells[contest.column.key].n for row in contest.ranked)
+    # The times of copies are those of one clip already.
+    timed = contest.column.block == "latency"
+    return most if different is None or timed else min(most, different)
 
 
-def _name_few(contests: Sequence[Contest]) -> Iterator[str]:
+def _name_few(contests: Sequence[Contest], different: int | None) -> Iterator[str]:
     """A sentence on the columns with too few clips for a mark."""
     few: dict[int, dict[str, None]] = defaultdict(dict)
     for contest in contests:
-        if (n := _count_clips(contest)) < LEAST:
-            few[n][contest.column.label] = None
+        few[_count_clips(contest, different)][contest.column.label] = None
     for n, labels in few.items():
-        yield f"Not ranked: {', '.join(labels)} ({n} clips, marks need {LEAST})."
+        yield f"Not ranked: {', '.join(labels)} ({n} clips, marks need {LEAST_UNITS})."
 
 
 def _sign(column: Column) -> int:
@@ -304,7 +315,7 @@ def find_side(minus: Estimate, column: Column) -> int:
 
     Its p-value is adjusted for all that is tested with it; its interval must not hold 0 either.
     """
-    if minus.low is None or minus.high is None or column.random or minus.n < LEAST:
+    if minus.low is None or minus.high is None or column.random or minus.n < LEAST_UNITS:
         return 0
     if minus.p_value is None or minus.p_value > ALPHA:
         return 0

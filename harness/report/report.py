@@ -20,7 +20,7 @@ from stabench.harness.render.terminal import show
 from stabench.harness.report.cost_section import describe_costs
 from stabench.harness.report.latex import latex
 from stabench.harness.report.method import describe_method, lead, notes
-from stabench.harness.report.ranking import Marks, marks
+from stabench.harness.report.ranking import find_marks
 from stabench.harness.report.sections import (
     describe_dependence,
     describe_differences,
@@ -131,12 +131,6 @@ def _make_title(results: Results) -> str:
     if results.run is None:
         return f"Scores of {results.folder.name}"
     return results.run.suite.title or results.run.suite.name
-
-
-def find_marks(results: Results, table: Table) -> Marks:
-    """Return the marks of the table's cells, by all paired differences and the recordings."""
-    recordings = results.metrics.references.input_dependence if results.metrics else {}
-    return marks(table, (*results.judged, *results.judged_latencies), recordings)
 
 
 def to_csv(table: Table) -> str:

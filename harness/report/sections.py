@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from stabench.harness.formatting import NOTHING, decimals, figure, interval
 from stabench.harness.render.page import Grid, Head, Line, Printed, Section
-from stabench.harness.report.ranking import LEAST, TEST, WORSE, Mark, Marks, find_side, legend
+from stabench.harness.report.ranking import TEST, WORSE, Mark, Marks, find_side, legend
 from stabench.harness.report.table import CAVEAT, DOUBTFUL, FITS, Fit, Row, Table, value_text
 from stabench.harness.runs.metrics_file import (
     DependenceRecord,
@@ -20,6 +20,7 @@ from stabench.harness.runs.metrics_file import (
     SystemRecord,
 )
 from stabench.harness.stats.estimate import Estimate
+from stabench.harness.stats.permutation import LEAST_UNITS
 from stabench.harness.suites.trained_on import TRAINED
 from stabench.harness.tasks.task import NOT_MEASURED, Column, heading
 
@@ -187,8 +188,8 @@ def describe_differences(paired: Sequence[DifferenceRecord], table: Table) -> Se
     ]
     text = (
         "The first system minus the second, on the clips that both have; the same resamples of "
-        f"clips serve both. ✓ the first is better, ✗ it is worse: {TEST}; no mark below {LEAST} "
-        "clips.",
+        f"clips serve both. ✓ the first is better, ✗ it is worse: {TEST}; no mark below "
+        f"{LEAST_UNITS} clips.",
         *_explain_propagation(table, pairs, columns),
     )
     return Section("differences", "Paired differences", text, Grid(tuple(heads), tuple(lines)))
@@ -236,7 +237,7 @@ def _print_pair(
             cells.append(Printed(NOTHING, number.reason or ""))
         else:
             value, verdict = _sign(number.value, column), judge(number, column)
-            ends = interval(number.low, number.high, column.digits)
+            ends = interval(number.low, number.high, column.digits) or number.reason or ""
             cells.append(Printed(f"{value} {verdict}".strip(), ends, strong=bool(verdict)))
     # A word: labels may hold a plus or a dash.
     return Line((Printed(f"{a} minus {b}"), Printed(n), *cells))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from stabench.harness.formatting import NOTHING, counted, figure
 from stabench.harness.render.page import Grid, Head, Line, Page, Printed, Section
-from stabench.harness.report.method import LEAST_FOR_INTERVALS, lead, notes
+from stabench.harness.report.method import lead, notes
 from stabench.harness.report.ranking import SHARE, Marks, explain_trained
 from stabench.harness.report.sections import judge, list_compared
 from stabench.harness.report.table import CAVEAT, Row, Table
@@ -16,6 +16,8 @@ from stabench.harness.suites.trained_on import TRAINED
 from stabench.harness.tasks.task import REAL_TIME, TOTAL
 
 MOST_NOTES = 2
+# Clips below which columns of quality are not put in an order.
+LEAST_FOR_ORDER = 30
 # Columns of a log or a file, which have no width of their own: the pocket's table fits.
 WIDTH = 100
 
@@ -112,7 +114,7 @@ def _compare_times(results: Results, table: Table, first: Row, second: Row) -> I
 
 def _compare_quality(results: Results, table: Table, first: Row, second: Row) -> Iterator[str]:
     """Yield which columns of quality put one ahead: their paired interval excludes 0."""
-    if min(first.n, second.n) < LEAST_FOR_INTERVALS:
+    if min(first.n, second.n) < LEAST_FOR_ORDER:
         yield f"With {counted(first.n, 'clip')} the columns of quality show no order."
         return
     ahead = _find_ahead(results, table, first, second)
@@ -153,7 +155,7 @@ def _explain_propagation(results: Results, table: Table) -> Iterator[str]:
     if len(pairs) < 2:
         return
     told, heard = pairs
-    if min(told.n, heard.n) < LEAST_FOR_INTERVALS:
+    if min(told.n, heard.n) < LEAST_FOR_ORDER:
         return
     costs = _find_ahead(results, table, told, heard).get(told.system)
     if costs:

@@ -3,13 +3,14 @@
 Each function returns a section or, where nothing was timed, None.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from stabench.harness.formatting import NOTHING, decimals, figure, interval
 from stabench.harness.render.page import Grid, Head, Line, Printed, Section
 from stabench.harness.report.table import Table
 from stabench.harness.runs.journal import REMAINDER
-from stabench.harness.runs.results import Results
+from stabench.harness.runs.results import Results, Stage
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.stats.latency import Latency, least_n
 from stabench.harness.tasks.task import Task
@@ -62,35 +63,55 @@ def _print_system(label: str, phases: dict[str, Latency], shown: Sequence[int], 
 
 
 def describe_shares(results: Results, table: Table) -> Section | None:
-    """Return where the time goes, a point for each system; the terminal has no table of stages."""
+    """Return where the time goes, a point for each system; the terminal has no table of stages.
+
+    What no stage claimed is a share of its own phase: of both together a short phase says nothing.
+    """
     points = []
     for row in table.rows:
         parts = results.stages(row.system)
-        named = [(part.name, part.share) for part in parts if part.name != REMAINDER]
-        left = sum(part.share for part in parts if part.name == REMAINDER)
-        shares = [f"{name} {figure(100 * share, 1)} %" for name, share in (*named, ("rest", left))]
-        points += [f"{row.label}: {', '.join(shares)}"] if parts else []
+        shares = [
+            f"{part.name} {figure(100 * part.share, 1)} %"
+            for part in parts
+            if part.name != REMAINDER
+        ]
+        left = [
+            f"{figure(100 * share, 1)} % of {part.phase}"
+            for part, share in zip(parts, _share_phases(parts), strict=True)
+            if part.name == REMAINDER
+        ]
+        point = f"{row.label}: {', '.join(shares or ['no stage'])}; other {', '.join(left)}"
+        points += [point] if parts else []
     if not points:
         return None
     return Section("shares", "Where the time goes", points=tuple(points), only="terminal")
 
 
+def _share_phases(parts: Sequence[Stage]) -> list[float]:
+    """Return the share of each stage in its own phase, 0 to 1."""
+    phases_ns: dict[str, float] = defaultdict(float)
+    for part in parts:
+        phases_ns[part.phase] += part.mean_ns
+    return [part.mean_ns / (phases_ns[part.phase] or 1) for part in parts]
+
+
 def describe_stages(results: Results, table: Table) -> Section | None:
-    """Return the mean time of every stage; with the remainder they add up to the phases."""
+    """Return the mean time of every stage; with its remainder each phase adds up to itself."""
     lines = []
     for row in table.rows:
         parts = results.stages(row.system)
         lines += [Line(heading=row.label)] if parts else []
-        for stage in parts:
+        for stage, of_phase in zip(parts, _share_phases(parts), strict=True):
             # Only a GPU has a time of its own beside the wall's.
             device = NOTHING if stage.device_ns is None else figure(stage.device_ns / 1e6, 2)
-            wall, share = figure(stage.mean_ns / 1e6, 2), figure(100 * stage.share, 1)
-            cells = (stage.phase, stage.name, wall, f"{share} %", device)
+            wall = figure(stage.mean_ns / 1e6, 2)
+            shares = (f"{figure(100 * share, 1)} %" for share in (of_phase, stage.share))
+            cells = (stage.phase, stage.name, wall, *shares, device)
             lines.append(Line(tuple(map(Printed, cells))))
-    heads = ("Phase", "Stage", "wall (ms)", "share", "device (ms)")
+    heads = ("Phase", "Stage", "wall (ms)", "of its phase", "of all", "device (ms)")
     text = (
         "Means over the timed clips. A phase's remainder is what no stage claimed; with it the "
-        "stages add up to the wall time. Device time is measured on a GPU only.",
+        "stages of each phase add up to its wall time. Device time is measured on a GPU only.",
     )
     grid = Grid(tuple(Head(head) for head in heads), tuple(lines))
     return Section("stages", "Stages", text, grid, only="markdown") if lines else None

@@ -5,9 +5,9 @@ sections and formats of a report, and a comparison, show the same numbers.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from stabench.harness.runs import audio_digest, metrics_file
+from stabench.harness.runs.audio_digest import find_copies
+from stabench.harness.runs.differences import adjust_records, measure_difference, measure_ratio
 from stabench.harness.runs.journal import JOINED, REMAINDER, Row, Span
 from stabench.harness.runs.journal import Row as Trial
 from stabench.harness.runs.metrics_file import (
@@ -23,11 +25,10 @@ from stabench.harness.runs.metrics_file import (
     SystemRecord,
 )
 from stabench.harness.runs.run_folder import RunFolder, on_random_weights
-from stabench.harness.stats.bootstrap import block_length, draw_blocks, ratio, tails
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.stats.latency import Latency
-from stabench.harness.stats.permutation import adjusted, sign_flip
-from stabench.harness.suites.suite import RunSettings, SystemUse
+from stabench.harness.stats.permutation import LEAST_UNITS
+from stabench.harness.suites.suite import SystemUse
 from stabench.harness.tasks.task import DEFAULT, REAL_TIME, TOTAL, Column, Task, load_task
 
 STALE = "the run went on after it was scored; stabench score RUN"
@@ -122,6 +123,14 @@ class Results:
         """Return whether the times of a system are latencies."""
         return self.untimed is None and system not in self._replayed
 
+    @cached_property
+    def copies(self) -> dict[str, str]:
+        """The first clip with the same speech, of clips that are copies of it.
+
+        Times of copies are repeats of one clip: they tell nothing about other clips.
+        """
+        return find_copies({clip.id: clip.speech for clip in self.run.clips}) if self.run else {}
+
     def timed(self, system: str) -> list[Trial]:
         """Return the rows whose times count; none where times are not latencies."""
         if not self.is_timed(system):
@@ -171,7 +180,11 @@ class Results:
         if system in self._replayed:
             return "played back from files, not timed"
         rows = self.timed(system)
-        measured = [(row.clip, wall) for row in rows if (wall := timing.read(row)) is not None]
+        measured = [
+            (self.copies.get(row.clip, row.clip), wall)
+            for row in rows
+            if (wall := timing.read(row)) is not None
+        ]
         if not measured and rows:
             if any(JOINED in name for row in rows for name in row.phase_ns):
                 return f"not measured apart: it does everything at once, see {TOTAL.label}"
@@ -179,6 +192,9 @@ class Results:
         clips, walls_ns = [clip for clip, _ in measured], [wall for _, wall in measured]
         settings = self.run.suite.run
         return Latency(walls_ns, clips, resamples=settings.bootstrap, seed=settings.seed)
+
+    def _clip_times(self, system: str, read: "Read") -> dict[str, float]:
+        return clip_times(self.timed(system), read, self.copies)
 
     @cached_property
     def paired_latencies(self) -> tuple[DifferenceRecord, ...]:
@@ -192,13 +208,15 @@ class Results:
         names, settings = [use.name for use in self.run.suite.systems], self.run.suite.run
         records = []
         for timing in self.timings:
-            times = {name: clip_times(self.timed(name), timing.read) for name in names}
+            times = {name: self._clip_times(name, timing.read) for name in names}
             for a, b in combinations(names, 2):
                 clips = [clip for clip in times[a] if clip in times[b]]
                 if len(clips) > 1:
                     minus = np.array([times[a][clip] - times[b][clip] for clip in clips])
                     key, unit_ns = timing.column.key, timing.unit_ns
-                    records.append(_measure_difference(a, b, key, minus / unit_ns, settings))
+                    difference = measure_difference(minus / unit_ns, settings)
+                    record = DifferenceRecord(a=a, b=b, column=key, difference=difference)
+                    records.append(record)
         return tuple(records)
 
     def latency_ratio(self, a: str, b: str, phase: str) -> Estimate:
@@ -211,14 +229,12 @@ class Results:
         if replayed := self._replayed & {a, b}:
             return Estimate.missing(f"{min(replayed)} is played back from files, not timed")
         read = self._find(phase).read
-        mine, theirs = (clip_times(self.timed(name), read) for name in (a, b))
+        mine, theirs = (self._clip_times(name, read) for name in (a, b))
         clips = [clip for clip in mine if clip in theirs]
         if len(clips) < 2:
             return Estimate.missing(f"needs at least 2 timed clips, has {len(clips)}", len(clips))
         above, below = (np.array([times[clip] for clip in clips]) for times in (mine, theirs))
-        # The ratio's own logs set the blocks: what slowed both systems alike is not in them.
-        resamples = _resample(np.log(above / below), self.run.suite.run)
-        return ratio(above, below, resamples.counts, resamples.units)
+        return measure_ratio(above, below, self.run.suite.run)
 
     @cached_property
     def paired(self) -> tuple[DifferenceRecord, ...]:
@@ -228,13 +244,32 @@ class Results:
 
     @cached_property
     def judged(self) -> tuple[DifferenceRecord, ...]:
-        """Paired differences of quality, p-values adjusted over all of them (Holm)."""
-        return _adjust(self.paired)
+        """Paired differences of quality, p-values adjusted over all of them (Holm).
+
+        Of few different clips none has a p-value: copies of a clip count once.
+        """
+        known = self.different_clips
+        return (
+            adjust_records(self.paired)
+            if known is None or known >= LEAST_UNITS
+            else tuple(
+                record.model_copy(update={"difference": record.difference._replace(p_value=None)})
+                for record in self.paired
+            )
+        )
+
+    @property
+    def different_clips(self) -> int | None:
+        """How many clips were scored that are no copies of another, or None before scoring."""
+        if self.metrics is None:
+            return None
+        # Groups may also be of recordings alone.
+        return min(self.metrics.n_clips, self.metrics.provenance.groups)
 
     @cached_property
     def judged_latencies(self) -> tuple[DifferenceRecord, ...]:
         """Those of times, which are a family of their own."""
-        return _adjust(self.paired_latencies)
+        return adjust_records(self.paired_latencies)
 
     @cached_property
     def random_systems(self) -> frozenset[str]:
@@ -292,62 +327,18 @@ def list_timings(task: Task) -> tuple[Timing, ...]:
     )
 
 
-def clip_times(rows: Iterable[Row], read: Read) -> dict[str, float]:
-    """Return the mean time of each clip over its repeats, ns, in the order of measurement."""
+def clip_times(
+    rows: Iterable[Row], read: Read, copies: Mapping[str, str] | None = None
+) -> dict[str, float]:
+    """Return the mean time of each clip over its repeats, ns, in the order of measurement.
+
+    `copies` are the clips that count as repeats of another.
+    """
     times: dict[str, list[float]] = {}
     for row in rows:
         if (wall_ns := read(row)) is not None:
-            times.setdefault(row.clip, []).append(wall_ns)
+            times.setdefault((copies or {}).get(row.clip, row.clip), []).append(wall_ns)
     return {clip: sum(walls) / len(walls) for clip, walls in times.items()}
-
-
-def _measure_difference(
-    a: str, b: str, column: str, minus: np.ndarray, settings: RunSettings
-) -> DifferenceRecord:
-    """Return the mean of the differences `minus` [N] with its interval and p-value."""
-    n, resamples = len(minus), _resample(minus, settings)
-    low, high = np.quantile(resamples.counts @ minus / n, tails(resamples.units))
-    # Clips of one block turn their signs together, as they are drawn together.
-    blocks = np.add.reduceat(minus, np.arange(0, n, block_length(minus))) / n
-    p = sign_flip(blocks, seed=settings.seed).p_value
-    difference = Estimate(float(minus.mean()), float(low), float(high), n, p_value=p)
-    return DifferenceRecord(a=a, b=b, column=column, difference=difference)
-
-
-def _adjust(records: tuple[DifferenceRecord, ...]) -> tuple[DifferenceRecord, ...]:
-    """Return the records with p-values that are adjusted over all that have one (Holm)."""
-    tested = [record for record in records if record.difference.p_value is not None]
-    ps = iter(adjusted([record.difference.p_value or 1.0 for record in tested]))
-    return tuple(
-        record
-        if record.difference.p_value is None
-        else record.model_copy(update={"difference": record.difference._replace(p_value=next(ps))})
-        for record in records
-    )
-
-
-class _Resamples(NamedTuple):
-    """How often each clip occurs in each replicate, int [B, N]; of how many units they are made."""
-
-    counts: np.ndarray
-    units: int
-
-
-def _resample(series: np.ndarray, settings: RunSettings) -> _Resamples:
-    """Return resamples of clips; `series` [N], in the order of measurement, shows what is alike."""
-    n, length = len(series), block_length(series)
-    counts = _count_blocks(n, length, settings.bootstrap, settings.seed)
-    # An interval needs two units at least (stats/bootstrap.py).
-    return _Resamples(counts, max(2, -(-n // length)))
-
-
-@lru_cache(maxsize=4)
-def _count_blocks(n: int, length: int, replicates: int, seed: int) -> np.ndarray:
-    """Return counts [B, n] of clips in resampled blocks; most pairs share all clips."""
-    index = draw_blocks(n, length, resamples=replicates, seed=seed)
-    # One count over all replicates: each has n cells of its own.
-    cells = index + n * np.arange(replicates)[:, None]
-    return np.bincount(cells.ravel(), minlength=n * replicates).reshape(replicates, n)
 
 
 class Stage(NamedTuple):

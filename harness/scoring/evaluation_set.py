@@ -1,7 +1,7 @@
 """The exam: what every system of a run is scored against: clips, recordings, captions, draws."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
@@ -15,6 +15,9 @@ from stabench.metrics.protocol import ROLES, Protocol
 from stabench.metrics.registry import METRICS, Metric
 from stabench.metrics.text_tower import UNRELATED, explain_collapse, measure_likeness
 
+# ("clip", its id) or ("recording", its id).
+Node = tuple[str, str]
+
 
 @dataclass(frozen=True)
 class Groups:
@@ -25,15 +28,19 @@ class Groups:
     count: int
 
 
-def groups(references: Mapping[str, tuple[str, ...]], recordings: tuple[str, ...]) -> Groups:
+def groups(
+    references: Mapping[str, tuple[str, ...]],
+    recordings: tuple[str, ...],
+    equal: Iterable[Collection[Node]] = (),
+) -> Groups:
     """Return connected clips and recordings; `references` are the recordings of each clip.
 
-    One of either alone is a group of its own. They are numbered in the order of clips, then of
-    recordings.
+    Nodes of one collection of `equal` are connected, too. One of either alone is a group of its
+    own. They are numbered in the order of clips, then of recordings.
     """
-    parent: dict[tuple[str, str], tuple[str, str]] = {}
+    parent: dict[Node, Node] = {}
 
-    def root(node: tuple[str, str]) -> tuple[str, str]:
+    def root(node: Node) -> Node:
         parent.setdefault(node, node)
         while parent[node] != node:
             # Halving the path keeps later look-ups short (union-find).
@@ -45,7 +52,10 @@ def groups(references: Mapping[str, tuple[str, ...]], recordings: tuple[str, ...
         first = root(("clip", clip))
         for recording in names:
             parent[root(("recording", recording))] = first
-    numbers: dict[tuple[str, str], int] = {}
+    for nodes in equal:
+        roots = [root(node) for node in nodes]
+        parent |= dict.fromkeys(roots, roots[0])
+    numbers: dict[Node, int] = {}
     clips = {clip: numbers.setdefault(root(("clip", clip)), len(numbers)) for clip in references}
     recording_groups = {
         name: numbers.setdefault(root(("recording", name)), len(numbers)) for name in recordings
@@ -90,6 +100,7 @@ class Exam:
     """`items` are all clips of all systems; `references` what networks made of the recordings.
 
     `metrics` are all that are known, by name; `sources` say where those from outside come from.
+    `outputs` are the sounds of each system, from which equal clips are known.
     """
 
     items: Mapping[str, Item]
@@ -100,6 +111,7 @@ class Exam:
     bootstrap: int = 1000
     metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
     sources: Mapping[str, str] = field(default_factory=dict)
+    outputs: tuple[Heard, ...] = ()
     _kept: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -134,20 +146,43 @@ class Exam:
 
     @cached_property
     def groups(self) -> Groups:
-        """Which clips and recordings are drawn together."""
+        """Which clips and recordings are drawn together: those of one recording, and copies."""
+        return groups(*self._named, self._list_equal())
+
+    @cached_property
+    def named_groups(self) -> Groups:
+        """The same by their names alone, copies under other names apart."""
+        return groups(*self._named)
+
+    @property
+    def _named(self) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
         references = {name: self.items[name].references for name in self.ids}
         # Recordings that no clip names were heard all the same: they are groups of their own.
         every = {name for names in references.values() for name in names}
-        return groups(references, tuple(sorted(every | set(self.references.keys))))
+        return references, tuple(sorted(every | set(self.references.keys)))
+
+    def _list_equal(self) -> Iterable[list[Node]]:
+        """Return the recordings, and the clips without one, that are copies of each other.
+
+        The recording decides what a clip is. Clips with equal recordings are copies whatever their
+        outputs are: their values share it. Equal outputs for different recordings are not: a
+        system that always makes one sound is still asked as many things. A clip without a
+        recording that was heard is its captions and its output.
+        """
+        copies: dict[object, list[Node]] = defaultdict(list)
+        for name, sound in sorted(self.references.keys.items()):
+            copies[sound].append(("recording", name))
+        for clip, item in self.items.items():
+            if not self.references.keys.keys() & {*item.references}:
+                for outputs in self.outputs:
+                    if key := outputs.keys.get(clip):
+                        copies[item.captions, key].append(("clip", clip))
+        return copies.values()
 
     @cached_property
     def draws(self) -> Draws:
         """The resamples that all systems share."""
         return Draws.of(self.groups.count, replicates=self.bootstrap, seed=self.seed)
-
-    def counts(self, clips: Sequence[str]) -> np.ndarray:
-        """Return how often each of some clips is drawn in each replicate, int [B, N]."""
-        return self.draws.counts[:, [self.groups.clips[clip] for clip in clips]]
 
     @cached_property
     def heard_captions(self) -> dict[str, dict[str, np.ndarray]]:

@@ -14,7 +14,7 @@ from stabench.harness.scoring.evaluation_set import Exam, Item
 from stabench.harness.scoring.features import Heard
 from stabench.harness.scoring.measure import measure, measure_outside
 from stabench.harness.stats import bootstrap
-from stabench.harness.stats.bootstrap import Statistic, ratio, shares
+from stabench.harness.stats.bootstrap import Statistic, ratio_statistic, shares
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.stats.permutation import sign_flip
 from stabench.metrics.contract import Features
@@ -28,13 +28,13 @@ T = TypeVar("T")
 class Measured(NamedTuple):
     """A column of one set: its statistic, and the value of each clip where it is a mean of them.
 
-    Of a `ratio` the statistic is the first order; its interval is resampled as it is.
+    `whole`: it belongs to the set as a whole.
     """
 
     statistic: Statistic
     per_clip: dict[str, float]
     p_value: float | None = None
-    ratio: Ratio | None = None
+    whole: bool = False
 
 
 class Answers:
@@ -81,14 +81,16 @@ class Answers:
             measured = self.measured(column, clips)
         except NotMeasurable as error:
             return Estimate.missing(str(error), len(clips))
-        if measured.ratio:
-            return ratio(*measured.ratio, self._exam.counts(clips))
+        metric = self._exam.metrics[column]
         estimate = bootstrap.interval(measured.statistic, self._exam.draws)
-        # Resampled values can lie below what the column can be; its interval may not.
-        lowest = self._exam.metrics[column].lowest
-        if lowest is not None and estimate.low is not None:
-            estimate = estimate._replace(low=max(estimate.low, lowest))
+        # A bound above makes it a share, which of few clips has an interval of its own.
+        highest = metric.highest if measured.per_clip else None
+        estimate = bootstrap.bound(estimate, self.different(clips), metric.lowest, highest)
         return estimate._replace(p_value=measured.p_value)
+
+    def different(self, clips: Iterable[str]) -> int:
+        """Return the groups that `clips` are in: so many of them are independent."""
+        return len({self._numbers[clip] for clip in clips})
 
     def per_clip(self, column: str) -> dict[str, float]:
         """Return the value of each clip; nothing for a column that belongs to a set as a whole."""
@@ -109,7 +111,7 @@ class Answers:
             measured = self.measured(column, clips)
         except NotMeasurable:
             return None
-        return None if measured.per_clip or measured.ratio else measured.statistic.shares
+        return measured.statistic.shares if measured.whole else None
 
     def minus(self, other: "Answers", column: str) -> Estimate:
         """Return this minus the other, over the clips that both have, with its p-value."""
@@ -142,7 +144,9 @@ class Answers:
         key = (column, tuple(clips))
         if key not in self._measured:
             metric = self._exam.metrics[column]
-            sets = _Sets(self._exam, self._items, self._heard, clips, self._transcripts)
+            sets = _Sets(
+                self._exam, self._items, self._heard, clips, self._transcripts, self._numbers
+            )
             if (source := self._exam.sources.get(column)) is None:
                 result = measure(metric, sets)
             else:
@@ -155,27 +159,21 @@ class Answers:
         if isinstance(result, Tested):
             return self._state(result.sample, clips)._replace(p_value=result.p_value)
         groups = self._exam.groups
-        # The clips of a sanity row are the recordings themselves.
-        numbers = groups.clips if self._items is self._exam.items else groups.recordings
-        members = np.array([numbers[clip] for clip in clips])
+        members = np.array([self._numbers[clip] for clip in clips])
         if isinstance(result, np.ndarray):
             per_clip = dict(zip(clips, result.tolist(), strict=True))
             return Measured(bootstrap.mean(result, members, groups.count), per_clip)
         if isinstance(result, Ratio):
-            above, below = result.numerators, float(result.denominators.sum())
-            if not below:
-                raise NotMeasurable("nothing to divide by: the denominator is 0")
-            value = float(above.sum()) / below
-            # The derivative of sum over sum by a clip's weight: its influence to first order.
-            influence = (above - value * result.denominators) * len(members) / below
-            parts = shares(influence, members, groups.count)
-            return Measured(Statistic(value, parts, len(members)), {}, ratio=result)
+            try:
+                return Measured(ratio_statistic(*result, members, groups.count), {})
+            except ValueError as error:
+                raise NotMeasurable(str(error)) from None
         total = shares(result.gen, members, groups.count)
         if len(result.ref):
             # The reference set is resampled too: its recordings move the distance as clips do.
             theirs = np.array([groups.recordings[name] for name in self._exam.recordings])
             total = total + shares(result.ref, theirs, groups.count)
-        return Measured(Statistic(result.value, total, len(clips)), {})
+        return Measured(Statistic(result.value, total, len(clips)), {}, whole=True)
 
     def _lack(self, column: str, clips: list[str]) -> str | None:
         metric = self._exam.metrics[column]
@@ -188,7 +186,13 @@ class Answers:
             return "the outputs have no captions"
         if "transcript" in metric.needs and not clips:
             return "no transcripts"
-        return too_few(metric, len(clips))
+        return too_few(metric, len(clips), self.different(clips))
+
+    @property
+    def _numbers(self) -> Mapping[str, int]:
+        """The group of each clip; the clips of a sanity row are the recordings themselves."""
+        groups = self._exam.groups
+        return groups.clips if self._items is self._exam.items else groups.recordings
 
 
 class _Sets:
@@ -201,9 +205,10 @@ class _Sets:
         heard: Heard,
         clips: list[str],
         transcripts: Mapping[str, str],
+        numbers: Mapping[str, int],
     ) -> None:
         self._exam, self._heard, self._clips = exam, heard, clips
-        self._transcripts = transcripts
+        self._transcripts, self._numbers = transcripts, numbers
         self._chosen = [items[clip] for clip in clips]
         self.rules = exam.protocol
 
@@ -230,6 +235,15 @@ class _Sets:
             for clip, item in zip(self._clips, self._chosen, strict=True)
         ]
 
+    @property
+    def units(self) -> np.ndarray:
+        """Of one group and of equal sound: outputs, then recordings."""
+        heard, references = self._heard.keys, self._exam.references.keys
+        keys = [(self._numbers[clip], heard[clip]) for clip in self._clips]
+        keys += [(-1, references[name]) for name in self._exam.recordings]
+        numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        return np.array([numbers[key] for key in keys])
+
     def gen(self, role: str) -> list[Features]:
         return self._heard.features(role, self._clips)
 
@@ -253,10 +267,13 @@ class _Sets:
         return self._exam.once(key, make)
 
 
-def too_few(metric: Metric, clips: int) -> str | None:
-    """Return why `clips` are not enough for the metric, or None."""
-    least = metric.least
-    return None if clips >= least else f"needs at least {least} clips, has {clips}"
+def too_few(metric: Metric, clips: int, different: int | None = None) -> str | None:
+    """Return why `clips`, of which so many are `different`, are not enough, or None."""
+    different = clips if different is None else different
+    if different >= metric.least:
+        return None
+    copies = f" ({clips} with copies)" if different < clips else ""
+    return f"needs at least {metric.least} clips, has {different}{copies}"
 
 
 def needed_roles(metrics: Iterable[Metric]) -> list[str]:

@@ -1,5 +1,6 @@
 """Provenance: what each column of metrics.json is, and how its numbers were made."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from stabench.harness import environment
@@ -101,13 +102,35 @@ def provenance(exam: Exam) -> ProvenanceRecord:
         seed=exam.seed,
         bootstrap=exam.bootstrap,
         level=LEVEL,
-        interval="bootstrap over clips of influence values, expanded percentiles; clips of one "
-        "recording together",
+        interval="bootstrap-t over clips of influence values; clips of one recording, and equal "
+        "sounds, together",
         pairing="by clip id",
         embedders={role: embedder(exam, net) for role, net in exam.networks.items()},
         examinations={role: examination(net) for role, net in exam.networks.items()},
         versions=package_versions(),
     )
+
+
+def describe_copies(exam: Exam) -> Iterator[str]:
+    """Yield which clips are copies of each other under other names; else, which recordings are."""
+    groups, named = exam.groups, exam.named_groups
+    for what in ("clips", "recordings"):
+        numbers: dict[str, int] = getattr(groups, what)
+        # Clips that share a recording by its name are no copies: one of them stands for all.
+        firsts = {number: name for name, number in reversed(getattr(named, what).items())}
+        sets: dict[int, list[str]] = defaultdict(list)
+        for name in firsts.values():
+            sets[numbers[name]].append(name)
+        copies = [sorted(names) for names in sets.values() if len(names) > 1]
+        if copies:
+            first, *others = min(copies)
+            more = f"; so are {counted(len(copies) - 1, 'more set')}" if copies[1:] else ""
+            yield (
+                f"{len(numbers)} {what}, {counted(len(sets), 'different sound')}: {first} and "
+                f"{counted(len(others), 'other')} are equal{more}. Equal sounds count once in "
+                "every interval and every least number of clips"
+            )
+            return
 
 
 def comparability(exam: Exam) -> list[str]:

@@ -129,11 +129,12 @@ class Sanity:
 
     def _compare_halves(self) -> ScoredRow:
         """Compare two halves of the recordings where sets are compared; else score all of them."""
-        order = shuffled(self.exam.recordings, self.exam.seed)
-        first, second = order[: len(order) // 2], order[len(order) // 2 :]
-        few = f"needs at least 2 recordings in each half, has {len(first)}"
+        sounds = self._shuffle_sounds()
+        halves = sounds[: len(sounds) // 2], sounds[len(sounds) // 2 :]
+        first, second = ([name for names in half for name in names] for half in halves)
+        few = f"needs at least 2 recordings in each half, has {len(halves[0])}"
         references = self.exam.references
-        halves = Exam(
+        exam = Exam(
             dict.fromkeys(second, Item()),
             self.exam.protocol,
             self.exam.networks,
@@ -142,25 +143,41 @@ class Sanity:
             self.exam.bootstrap,
             self.exam.metrics,
             self.exam.sources,
+            (references.some(sorted(second)),),
         )
-        answers = Answers(halves, halves.items, references.some(sorted(second)))
-        note = f"{len(second)} clips against {len(first)}: higher than with all {len(order)}"
+        answers = Answers(exam, exam.items, references.some(sorted(second)))
+        every = len(self.exam.recordings)
+        note = f"{len(second)} clips against {len(first)}: higher than with all {every}"
         known = dict.fromkeys(self._paired, Estimate.missing("a recording against itself is 0"))
         for column in self._distances:
-            distance = Estimate.missing(few) if len(first) < 2 else answers.estimate(column)
+            distance = Estimate.missing(few) if len(halves[0]) < 2 else answers.estimate(column)
             known[column] = distance if distance.value is None else distance._replace(reason=note)
         return self._score_heard("Recordings, half and half", references, known)
 
     def _score_shuffled(self) -> ScoredRow:
         """Put each recording in the place of another: wrong captions, wrong labels, same set."""
-        order = shuffled(self.exam.recordings, self.exam.seed)
-        # Each takes the place of the next in a random order: none can stay where it was.
-        place = dict(zip(order, [*order[1:], order[0]], strict=True))
+        sounds = self._shuffle_sounds()
+        # Each place has the next sound in a random order: none can stay where it was.
+        place = {
+            name: others[index % len(others)]
+            for names, others in zip(sounds, [*sounds[1:], sounds[0]], strict=True)
+            for index, name in enumerate(names)
+        }
         same = Estimate.missing("the same set of recordings: 0 by definition")
         heard = self.exam.references.renamed(place)
         return self._score_heard(
             "Recordings, shuffled", heard, dict.fromkeys(self._distances, same)
         )
+
+    def _shuffle_sounds(self) -> list[list[str]]:
+        """Return the recordings in a random order, equal ones together.
+
+        In both halves, or in the places of each other, they would be no other sounds.
+        """
+        sounds: dict[str, list[str]] = {}
+        for name in shuffled(self.exam.recordings, self.exam.seed):
+            sounds.setdefault(self.exam.references.keys[name], []).append(name)
+        return [*sounds.values()]
 
     @property
     def _clips(self) -> dict[str, str]:

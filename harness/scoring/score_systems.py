@@ -1,7 +1,7 @@
 """Scores: the content of metrics.json, every system and sanity row against one exam, and pairs."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import NamedTuple
 
@@ -18,9 +18,15 @@ from stabench.harness.runs.metrics_file import (
 )
 from stabench.harness.scoring.evaluation_set import Exam
 from stabench.harness.scoring.evaluator import Answers
-from stabench.harness.scoring.features import Progress, Sounds, hear
+from stabench.harness.scoring.features import Heard, Progress, Sounds, hear
 from stabench.harness.scoring.input_dependence import dependences, recordings_dependence
-from stabench.harness.scoring.provenance import SHARE, columns_about, comparability, provenance
+from stabench.harness.scoring.provenance import (
+    SHARE,
+    columns_about,
+    comparability,
+    describe_copies,
+    provenance,
+)
 from stabench.harness.scoring.sanity import (
     CEILING,
     OutsideRow,
@@ -28,7 +34,7 @@ from stabench.harness.scoring.sanity import (
     Regenerate,
     Sanity,
 )
-from stabench.harness.stats.bootstrap import ratio
+from stabench.harness.stats.bootstrap import bound, interval, ratio_statistic
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.tasks.task import DEFAULT, UNSTATED, load_task
 from stabench.metrics.levels import describe_levels
@@ -90,13 +96,16 @@ def sheet(
 
     The same bytes for the same sounds, weights and seed.
     """
+    outputs = [hear(each.name, each.sounds, exam.networks, progress) for each in entrants]
+    # Before anything is measured: which clips are copies is seen from all sounds together.
+    exam = replace(exam, outputs=tuple(outputs), _kept={})
     known = Sanity(exam, references, choice.columns, progress)
     sanity = dict(known.rows(choice.sanity, choice.ceiling, choice.floor))
     ceiling = sanity[CEILING].answers if CEILING in sanity else None
     scored = [
-        _score_system(exam, entrant, choice.columns, ceiling, progress) for entrant in entrants
+        _score_system(exam, entrant, heard, choice.columns, ceiling)
+        for entrant, heard in zip(entrants, outputs, strict=True)
     ]
-    broken = exam.references.broken
     extra = [SHARE] if ceiling and "recall" in choice.columns else []
     heard = any(entrant.transcripts for entrant in entrants) and WER not in choice.columns
     extra += [WER] if heard else []
@@ -117,17 +126,14 @@ def sheet(
             for a, b in pairs(scored, minuends)
             for record in _list_differences(a, b, choice.columns)
         ),
-        references=ReferencesRecord(
-            n=len(references) - len(broken),
-            audio_sha256=of_recordings(
-                exam.references.keys, {clip: exam.items[clip].references for clip in exam.ids}
-            ),
-            frames=Answers(exam, exam.probes, exam.references).frames(),
-            failures=dict(broken),
-            input_dependence=recordings_dependence(exam),
-        ),
+        references=_describe_references(exam, len(references)),
         provenance=provenance(exam),
-        notes=(*choice.notes, *comparability(exam), *_describe_sounds(exam, scored)),
+        notes=(
+            *choice.notes,
+            *describe_copies(exam),
+            *comparability(exam),
+            *_describe_sounds(exam, scored),
+        ),
     )
     return Sheet(content, _collect_influences(exam, scored, choice.columns))
 
@@ -137,6 +143,20 @@ def _describe_sounds(exam: Exam, scored: list[Scored]) -> Iterator[str]:
     yield from describe_levels("recordings", exam.references.levels.values())
     for system in scored:
         yield from system.notes
+
+
+def _describe_references(exam: Exam, asked: int) -> ReferencesRecord:
+    """Return which of the recordings that were `asked` for were heard, and as how many rows."""
+    broken = exam.references.broken
+    return ReferencesRecord(
+        n=asked - len(broken),
+        audio_sha256=of_recordings(
+            exam.references.keys, {clip: exam.items[clip].references for clip in exam.ids}
+        ),
+        frames=Answers(exam, exam.probes, exam.references).frames(),
+        failures=dict(broken),
+        input_dependence=recordings_dependence(exam),
+    )
 
 
 def _collect_influences(exam: Exam, scored: list[Scored], columns: tuple[str, ...]) -> Influences:
@@ -162,11 +182,10 @@ def _collect_influences(exam: Exam, scored: list[Scored], columns: tuple[str, ..
 def _score_system(
     exam: Exam,
     entrant: Entrant,
+    heard: Heard,
     columns: tuple[str, ...],
     ceiling: Answers | None,
-    progress: Progress,
 ) -> Scored:
-    heard = hear(entrant.name, entrant.sounds, exam.networks, progress)
     answers = Answers(exam, exam.items, heard, entrant.transcripts)
     failures = {**entrant.failures, **heard.broken}
     # What a recogniser heard needs no network to judge it.
@@ -204,11 +223,16 @@ def _share_ceiling(exam: Exam, answers: Answers, ceiling: Answers) -> Estimate:
     recall, top = answers.per_clip("recall"), ceiling.per_clip("recall")
     recordings = {clip: exam.items[clip].references for clip in recall}
     clips = sorted(clip for clip, names in recordings.items() if names and names[0] in top)
-    if len(clips) < 2:
+    if answers.different(clips) < 2:
         return Estimate.missing(f"needs at least 2 clips, has {len(clips)}", len(clips))
     above = np.array([recall[clip] for clip in clips])
     below = np.array([top[recordings[clip][0]] for clip in clips])
-    return ratio(above, below, exam.counts(clips))
+    members = np.array([exam.groups.clips[clip] for clip in clips])
+    try:
+        share = ratio_statistic(above, below, members, exam.groups.count)
+    except ValueError as error:
+        return Estimate.missing(str(error), len(clips))
+    return bound(interval(share, exam.draws), answers.different(clips), 0.0)
 
 
 def pairs(scored: list[Scored], minuends: Sequence[str]) -> list[tuple[Scored, Scored]]:

@@ -39,7 +39,8 @@ class Latency:
     """Wall times of one phase of one system, ns, warm-ups and failures already left out.
 
     They are in the order in which they were measured: what was slow together is resampled together
-    (stats/bootstrap.py). `clips` names the clip of each sample; without it every sample is a clip
+    (stats/bootstrap.py), and where the machine drifted as slowly as the run, there is no interval.
+    `clips` names the clip of each sample; without it every sample is a clip
     of its own. Repeats of a clip tell nothing about other clips: intervals resample clips, and
     percentiles count clips.
 
@@ -102,6 +103,8 @@ class Latency:
         value = float(statistic(np.asarray(self.samples_ns, dtype=float)))
         if self.n_clips < 2:
             return Estimate(value, n=self.n_clips, reason="one clip: no interval")
+        if bootstrap.has_drift(self._logs):
+            return Estimate(value, n=self.n_clips, reason=f"{bootstrap.DRIFT}: no interval")
         samples = self._by_clip[self._draws].reshape(self.resamples, -1)
         # Blocks, not clips, are the independent things, and an interval needs two of them.
         count = -(-self.n_clips // self._block_length)
@@ -129,5 +132,9 @@ class Latency:
     @cached_property
     def _block_length(self) -> int:
         """Clips that are drawn together."""
-        # Of logarithms, in which one long time does not outweigh all others.
-        return bootstrap.block_length(np.log(np.maximum(np.nanmean(self._by_clip, axis=1), 1)))
+        return bootstrap.block_length(self._logs, bootstrap.LEAST_OF_INTERVAL)
+
+    @cached_property
+    def _logs(self) -> np.ndarray:
+        """Logarithms [clips], in which one long time does not outweigh all others."""
+        return np.log(np.maximum(np.nanmean(self._by_clip, axis=1), 1))

@@ -15,6 +15,8 @@ import numpy as np
 DRAWS = 10_000
 # Up to this p-value, adjusted for all that is tested with it, a difference is called real.
 ALPHA = 0.05
+# Different clips below which a report marks nothing.
+LEAST_UNITS = 20
 # Units up to which every pattern of signs is tried: 2 ** 13 patterns are fewer than the draws.
 MOST_EXACT = 13
 ROUNDING = 1e-12

@@ -16,7 +16,7 @@ from stabench.harness.tasks.task import load_task
 
 # Moments are written to the millisecond.
 SLACK_NS = 2_000_000
-# Stages add up to their phase within 1 %.
+# The stages of a phase claim no more than all of it, give or take 1 %; less they may.
 SHARE = 1.01
 # Reading speech, hashing and writing a sound take less than this between two clips.
 IDLE_NS = 100_000_000

@@ -113,8 +113,10 @@ def _check_declaration(metric: Metric) -> None:
         text = getattr(metric, key)
         if not isinstance(text, str) or not text.isprintable():
             raise StabenchError(f"{key} is {text!r}; give one line of text")
-    if metric.lowest is not None and not isinstance(metric.lowest, int | float):
-        raise StabenchError(f"lowest is {metric.lowest!r}; give a number, or None")
+    for key in ("lowest", "highest"):
+        limit = getattr(metric, key)
+        if limit is not None and not isinstance(limit, int | float):
+            raise StabenchError(f"{key} is {limit!r}; give a number, or None")
     if metric.better not in ("lower", "higher"):
         raise StabenchError(f"better is {metric.better!r}; give 'lower' or 'higher'")
     least = {"digits": 0, "version": 1, "least": 1}

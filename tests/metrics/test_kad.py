@@ -188,6 +188,7 @@ def test_the_metric_of_a_run_uses_the_tagger_and_the_references_median(sets):
         ref=lambda role: [Features(row[None]) for row in ref] * (role == "tagger"),
         rules=SimpleNamespace(subset_seed=0),
         once=lambda key, make: make(),
+        units=np.arange(900),
     )
     sample, p_value = measure(METRICS["kad"], run)
     assert p_value == 1 / 1001

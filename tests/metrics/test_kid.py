@@ -104,6 +104,7 @@ def test_the_metric_of_a_run_uses_the_taggers_embeddings(parity):
         gen=lambda role: [Features(row[None]) for row in gen] * (role == "tagger"),
         ref=lambda role: [Features(row[None]) for row in ref] * (role == "tagger"),
         rules=SimpleNamespace(subset_seed=0),
+        units=np.arange(len(gen) + len(ref)),
     )
     assert measure(METRICS["kid"], run).sample.value == kid(gen, ref).value
 

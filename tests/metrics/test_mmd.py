@@ -185,7 +185,8 @@ def test_pairs_swapped_are_even_too_and_see_what_shuffling_misses():
 def test_permuted_values_are_those_of_sets_put_together_anew(paired):
     gen, ref = ragged(11, 6), ragged(12, 6, shift=0.6)
     pooled = pool(gen, ref)
-    labels = module._draw_labels(pooled, 30, paired, np.random.default_rng(0))[:, 1:]
+    random = np.random.default_rng(0)
+    labels = module._draw_labels(pooled.gen, len(pooled.frames), 30, paired, random)[:, 1:]
     clips = gen + ref
     values = np.array(
         [
@@ -267,3 +268,29 @@ def test_a_kernel_that_overflows_has_no_value():
     pooled = pool(np.full((5, 2), 1.0), np.full((4, 2), 2.0))
     with pytest.raises(NotMeasurable, match="the kernel overflows"):
         mmd(pooled, lambda one, other: np.full((len(one), len(other)), np.inf))
+
+
+def test_copies_change_sides_together():
+    """Ten of each clip are as sure as one of each; taken for so many clips, far surer."""
+    random = np.random.default_rng(4)
+    gen, ref = random.normal(0.4, 1, (14, 3)), random.normal(0, 1, (14, 3))
+    [one, alone, together] = [
+        mmd_test(pool(*sets), bell, units=units).p_value
+        for sets, units in (
+            ((gen, ref), None),
+            ((np.repeat(gen, 10, axis=0), np.repeat(ref, 10, axis=0)), None),
+            ((np.repeat(gen, 10, axis=0), np.repeat(ref, 10, axis=0)), np.repeat(range(28), 10)),
+        )
+    ]
+    assert one > 0.1
+    assert alone < 0.01
+    assert together == pytest.approx(one, abs=0.05)
+
+
+def test_without_copies_units_change_nothing():
+    pooled = pool(ragged(1, 5), ragged(2, 7, shift=0.3))
+    plain, numbered = (mmd_test(pooled, bell, units=u) for u in (None, np.arange(12)))
+    assert plain.p_value == numbered.p_value
+    # A number may occur in both sets: a copy is one of its own set.
+    both = mmd_test(pooled, bell, units=np.array([*range(5), *range(7)]))
+    assert both.p_value == plain.p_value

@@ -122,3 +122,21 @@ def test_a_rule_may_have_another_resampler_and_a_rate_on_the_way(tmp_path, signa
     }.items():
         with pytest.raises(StabenchError, match=message[1]):
             protocols.load(write(tmp_path / "mine.toml", changed.replace(wrong, message[0])))
+
+
+@pytest.mark.parametrize("seconds", [10.1, 14.9, 60.0])
+def test_a_network_of_fixed_length_never_loses_the_end_unsaid(seconds):
+    """A protocol that forgets `long` is told so; a network of any length hears all."""
+    ear = Ear(Audio(np.zeros(round(1000 * seconds), np.float32), 1000))
+    rule = Listening(network="some-clap")
+    message = f"{seconds} s of sound, network 'some-clap' hears 10 s at once; set its long"
+    with pytest.raises(ValueError, match=message):
+        ear.waveforms(rule, 1000, 10.0)
+    assert [len(part) for part in ear.waveforms(rule, 1000)] == [round(1000 * seconds)]
+    windows = ear.waveforms(rule.model_copy(update={"long": "windows"}), 1000, 10.0)
+    assert sum(map(len, windows)) >= 1000 * seconds
+
+
+def test_a_network_of_fixed_length_hears_what_fits_whole():
+    ear = Ear(Audio(np.zeros(10_000, np.float32), 1000))
+    assert [len(part) for part in ear.waveforms(Listening(network="x"), 1000, 10.0)] == [10_000]

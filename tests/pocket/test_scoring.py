@@ -61,7 +61,7 @@ def test_noise_moves_every_column_from_its_best(folders, tmp_path, monkeypatch):
     cells = json.loads(scored(folders))["systems"]["noisy"]["cells"]
     assert all(cells[column]["value"] > 0.05 for column in ("fad", "fd", "kl"))
     assert cells["kad"]["p_value"] <= 1
-    assert cells["is"]["value"] > 1
+    assert cells["is"]["reason"] == f"needs at least 72 clips, has {CLIPS}"
 
 
 FRESH = """

@@ -82,3 +82,10 @@ def test_intervals_of_a_frechet_distance_cover_what_it_is_on_average() -> None:
     middle = np.mean([change.change for change in changes])
     inside = np.mean([change.low <= middle <= change.high for change in changes])
     assert 0.92 <= inside <= 0.98
+
+
+def test_a_run_scored_before_copies_counted_once_is_not_comparable() -> None:
+    old = whole(3.0, np.zeros(12)).model_copy(update={"n": 12})
+    new = whole(3.0, np.zeros(4)).model_copy(update={"n": 12})
+    reason = measure_change(old, new, {}, QUICK)
+    assert "12 different sounds in the old run, 4 in the new one: copies count once" in reason

@@ -54,7 +54,7 @@ def test_every_column_has_the_value_of_metrics_json_as_its_mean(run: Path) -> No
 def test_shares_give_the_interval_of_metrics_json(run: Path) -> None:
     """Spread of the pseudo-values over root N against the width of the bootstrap's interval."""
     cells = json.loads((run / "metrics.json").read_text())["systems"]["cascade"]["cells"]
-    for column in ("fd", "is"):
+    for column in ("fad", "fd"):
         values = np.array(list(read(run).systems["cascade"].columns[column].per_clip.values()))
         width = 2 * 1.96 * values.std() / np.sqrt(len(values))
         assert width == pytest.approx(cells[column]["high"] - cells[column]["low"], rel=0.3)

@@ -98,15 +98,6 @@ def test_pairs_are_by_clip_and_repeats_by_their_median() -> None:
     assert noise.pair_logs(old, new) == pytest.approx(np.log([2.0, 4.0]))
 
 
-@pytest.mark.parametrize(
-    ("hits", "n", "low", "high"),
-    [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1)],
-)
-def test_the_interval_of_a_share(hits: int, n: int, low: float, high: float) -> None:
-    """Figures of Newcombe (1998), method 3, and by hand."""
-    assert noise.binomial_interval(hits, n) == pytest.approx((low, high), abs=5e-4)
-
-
 def _noise(phase_noise: PhaseNoise) -> Noise:
     return Noise(
         schema=1,

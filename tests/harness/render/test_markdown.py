@@ -190,10 +190,19 @@ def test_scores_by_networks_on_random_weights_have_no_marks(tmp_path):
 
 
 @pytest.mark.parametrize("clips", [24, 72])
-def test_an_interval_of_is_over_few_clips_is_called_too_narrow(tmp_path, clips):
+def test_is_over_few_clips_is_refused_with_the_number_it_needs(tmp_path, clips):
     made = FakeRun(tmp_path, n=clips, systems=TWO, metrics={"columns": ["is"]}).make()
     score_run(made.path)
-    assert ("Intervals of IS are too narrow" in to_markdown(page(made.path))) == (clips < 72)
+    text = to_markdown(page(made.path))
+    assert ("needs at least 72 clips, has 24" in text) == (clips < 72)
+
+
+@pytest.mark.parametrize("clips", [11, 12])
+def test_intervals_of_fewer_than_twelve_clips_are_not_to_be_trusted(tmp_path, clips):
+    made = FakeRun(tmp_path, n=clips, systems=TWO, metrics={"columns": ["kl"]}).make()
+    score_run(made.path)
+    text = to_markdown(page(made.path))
+    assert ("With 11 clips no interval is to be trusted" in text) == (clips < 12)
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 140, 220])

@@ -10,7 +10,7 @@ from rich.console import Console
 from stabench.harness.formatting import figure
 from stabench.harness.render.page import Page
 from stabench.harness.render.terminal import print_page
-from stabench.harness.report.report import find_marks
+from stabench.harness.report.ranking import find_marks
 from stabench.harness.report.summary import summarize
 from stabench.harness.report.table import Table, tabulate
 from stabench.harness.runs.results import Results
@@ -27,7 +27,7 @@ def _read(path: Path) -> tuple[Results, Table, Page]:
 
 
 def _scored(tmp_path: Path, **how: Any) -> Path:
-    folder = FakeRun(tmp_path, n=48, **how).make().path
+    folder = FakeRun(tmp_path, n=73, **how).make().path
     score_run(folder)
     return folder
 
@@ -72,7 +72,7 @@ def test_the_findings_say_who_is_ahead_by_the_paired_tests(scored: Path) -> None
         if {record.a, record.b} == {"cascade", "star"} and record.difference.low is not None:
             label = next(c.label for c in table.columns if c.key == record.column)
             assert label in quality
-    assert "STAR: 1 of 48 clips failed; report.md says why." in findings
+    assert "STAR: 1 of 73 clips failed; report.md says why." in findings
 
 
 def test_what_mishearing_costs_is_said_where_the_oracle_is_ahead(tmp_path: Path) -> None:

@@ -1,10 +1,19 @@
 """Timings: percentiles are those of the samples, shown only where there are clips enough."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from stabench.harness.formatting import decimals, figure
+from stabench.harness.render.page import Printed
 from stabench.harness.report.table import tabulate
-from stabench.harness.report.timing_sections import describe_latencies, describe_stages
+from stabench.harness.report.timing_sections import (
+    describe_latencies,
+    describe_shares,
+    describe_stages,
+)
+from stabench.harness.runs.journal import Span, to_json
 from stabench.harness.runs.results import Results
 from tests.harness.fake_run import FakeRun
 
@@ -49,7 +58,36 @@ def test_a_few_clips_have_no_percentile(tmp_path):
 def test_shares_of_stages_add_up_to_the_whole(results):
     lines = [line.cells for line in describe_stages(results, tabulate(results)).grid.lines[1:6]]
     assert [cells[1].main for cells in lines][-1] == "(remainder)"
-    assert sum(float(cells[3].main.rstrip(" %")) for cells in lines) == pytest.approx(100, abs=0.3)
+    assert sum(read_percent(cells[4]) for cells in lines) == pytest.approx(100, abs=0.3)
+    for phase in ("represent", "generate"):
+        shares = [read_percent(cells[3]) for cells in lines if cells[0].main == phase]
+        assert sum(shares) == pytest.approx(100, abs=0.3), phase
     walls = [row.phase_ns["represent"] + row.phase_ns["generate"] for row in results.timed("star")]
     mean_ms = sum(walls) / len(walls) / 1e6
     assert sum(float(cells[2].main) for cells in lines) == pytest.approx(mean_ms, abs=0.05)
+
+
+def test_what_no_stage_claimed_is_a_share_of_its_own_phase(tmp_path):
+    """A tenth of a short phase is next to nothing of both."""
+    folder = FakeRun(tmp_path, n=4, systems=SYSTEMS[:1]).make()
+    rows = [
+        replace(
+            row,
+            phase_ns={"represent": 1_000_000, "generate": 99_000_000},
+            spans=(Span("represent", "listen", 900_000), Span("generate", "sampler", 98_010_000)),
+        )
+        for row in folder.rows()
+    ]
+    folder.journal_path.write_text("".join(json.dumps(to_json(row)) + "\n" for row in rows))
+    results = Results.read(folder.path)
+    (point,) = describe_shares(results, tabulate(results)).points
+    assert point.endswith(
+        ": listen 0.9 %, sampler 98.0 %; other 10.0 % of represent, 1.0 % of generate"
+    )
+    lines = [line.cells for line in describe_stages(results, tabulate(results)).grid.lines[1:]]
+    left = {cells[0].main: cells[3].main for cells in lines if cells[1].main == "(remainder)"}
+    assert left == {"represent": "10.0 %", "generate": "1.0 %"}
+
+
+def read_percent(cell: Printed) -> float:
+    return float(cell.main.rstrip(" %"))

@@ -8,7 +8,7 @@ import pytest
 from stabench.harness.render.markdown import to_markdown
 from stabench.harness.render.page import Page
 from stabench.harness.report.latex import latex
-from stabench.harness.report.report import find_marks
+from stabench.harness.report.ranking import find_marks
 from stabench.harness.report.sections import describe_results
 from stabench.harness.report.summary import summarize
 from stabench.harness.report.table import tabulate

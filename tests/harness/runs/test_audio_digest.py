@@ -2,9 +2,17 @@
 
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 
 from stabench.harness.runs import audio_digest
-from stabench.harness.runs.audio_digest import BROKEN, of_clips, of_outputs, of_recordings, of_sound
+from stabench.harness.runs.audio_digest import (
+    BROKEN,
+    find_copies,
+    of_clips,
+    of_outputs,
+    of_recordings,
+    of_sound,
+)
 from stabench.harness.runs.journal import Failure, Row
 
 A, B = of_sound("a" * 64, 16_000), of_sound("b" * 64, 16_000)
@@ -43,3 +51,14 @@ def test_recordings_count_with_their_clips_and_without_their_names() -> None:
     assert len({both, swapped, alone, broken, fewer}) == 5
     assert of_recordings({}, {"one": ()}) is None
     assert audio_digest.of_recordings({"x": A}, {"one": ()}) == of_recordings({"x": A}, {})
+
+
+def test_copies_of_a_file_are_known_by_what_is_in_them(tmp_path: Path) -> None:
+    """Of one length are many; a file that is gone, or none, is no copy."""
+    contents = {"a": b"one", "b": b"two", "c": b"one", "d": b"other", "e": b"one", "f": b"two"}
+    files = {clip: tmp_path / f"{clip}.wav" for clip in contents}
+    for clip, path in files.items():
+        path.write_bytes(contents[clip])
+    named = {**files, "gone": tmp_path / "gone.wav", "never": None, "same file": files["a"]}
+    assert find_copies(named) == {"c": "a", "e": "a", "f": "b", "same file": "a"}
+    assert find_copies({}) == {}

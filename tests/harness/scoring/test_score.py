@@ -3,7 +3,6 @@
 import json
 import shutil
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 
 import jiwer
@@ -31,7 +30,8 @@ SANITY = ["other-half", "noise", "silence", "shuffled"]
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, dict[str, Any]]:
     """A scored run in which one clip of star failed."""
-    run = FakeRun(tmp_path_factory.mktemp("run"), failed={"star": ["clip005"]})
+    # IS needs 72 clips.
+    run = FakeRun(tmp_path_factory.mktemp("run"), n=73, failed={"star": ["clip005"]})
     folder = run.make()
     return folder, score(folder)
 
@@ -115,25 +115,29 @@ def test_clap_and_recall_belong_to_the_clip_s_own_caption_and_labels(scored):
 
 def test_intervals_resample_clips_with_draws_that_all_systems_share(scored):
     folder, metrics = scored
-    counts = Draws.of(24, replicates=100, seed=0).counts
+    counts = Draws.of(73, replicates=100, seed=0).counts
     ids = sorted(clip.id for clip in folder.clips)
     for system, part in metrics["systems"].items():
         cell, each = part["cells"]["kl"], part["per_clip"]
         kept = [index for index, clip in enumerate(ids) if clip in each]
-        values = np.array([each[ids[index]]["kl"] for index in kept])
-        deviations = counts[:, kept] @ (values - values.mean()) / len(kept)
-        tail = NormalDist().cdf(-2.0686576 * (24 / 23) ** 0.5)  # Student's t, 23 degrees
-        ends = values.mean() + np.quantile(deviations, [tail, 1 - tail])
+        values = np.zeros(73)
+        values[kept] = [each[ids[index]]["kl"] for index in kept]
+        # The share of each clip; of one that failed none.
+        parts = np.where(np.isin(range(73), kept), values - values[kept].mean(), 0) / len(kept)
+        moved = counts @ parts
+        errors = [np.repeat(parts, times).std() for times in counts]
+        tails = np.quantile(moved / errors, [0.975, 0.025])
+        ends = values[kept].mean() - parts.std() * tails
         assert [cell["low"], cell["high"]] == pytest.approx(ends, rel=1e-4), system
 
 
 def test_a_failed_clip_is_left_out_and_counted(scored):
     folder, metrics = scored
     star = metrics["systems"]["star"]
-    assert (star["n"], star["failed"]) == (23, 1)
+    assert (star["n"], star["failed"]) == (72, 1)
     assert star["failures"] == {"clip005": "timeout: no answer within 120 s"}
     assert "clip005" not in star["per_clip"]
-    assert {cell["n"] for key, cell in star["cells"].items() if key != "wer"} == {23}
+    assert {cell["n"] for key, cell in star["cells"].items() if key != "wer"} == {72}
     outputs, references = both(folder, "star", Tagger(), skip="clip005")
     expected = divergences(references, outputs).mean()
     assert star["cells"]["kl"]["value"] == pytest.approx(expected)
@@ -148,7 +152,7 @@ def test_paired_differences_use_the_clips_that_both_have(scored):
         (systems["star"]["per_clip"][clip]["kl"], systems["cascade"]["per_clip"][clip]["kl"])
         for clip in systems["star"]["per_clip"]
     ]
-    assert line["n"] == 23
+    assert line["n"] == 72
     assert line["value"] == pytest.approx(np.mean([a - b for a, b in pairs]))
     assert line["low"] < line["value"] < line["high"] < 0
     fad = lines["oracle", "cascade", "fad"]
@@ -243,7 +247,7 @@ def test_nothing_is_heard_of_a_system_on_random_weights(tmp_path):
 
 
 def test_without_references_and_captions_the_columns_say_why(tmp_path):
-    run = FakeRun(tmp_path, n=20, references=False, captions=False, metrics={"sanity": SANITY})
+    run = FakeRun(tmp_path, n=72, references=False, captions=False, metrics={"sanity": SANITY})
     metrics = score(run.make())
     cells = metrics["systems"]["star"]["cells"]
     assert {cells[column]["reason"] for column in ("fad", "fd", "kl")} == {
@@ -259,7 +263,7 @@ def test_without_references_and_captions_the_columns_say_why(tmp_path):
 def test_few_clips_give_reasons_not_crashes(tmp_path, n):
     metrics = score(FakeRun(tmp_path, n=n, metrics={"sanity": SANITY}).make())
     cells = metrics["systems"]["star"]["cells"]
-    assert cells["is"]["reason"] == f"needs at least 20 clips, has {n}"
+    assert cells["is"]["reason"] == f"needs at least 72 clips, has {n}"
     assert (cells["kl"]["value"] is None) == (n == 1)
     assert n > 1 or cells["fad"]["reason"] == "needs at least 2 clips, has 1"
 
@@ -327,8 +331,8 @@ def test_provenance_names_network_rate_resampler_channel_seed_and_versions(score
     assert fad["protocol"].endswith(", fad and tagger and clap replaced)")
     shared = metrics["provenance"]
     assert shared["protocol"]["kl_epsilon"] is None
-    assert metrics["systems"]["cascade"]["frames"] == {"fad": 24 * 5, "tagger": 24, "clap": 24}
-    assert (shared["clips"], shared["seed"], shared["bootstrap"]) == (24, 0, 100)
+    assert metrics["systems"]["cascade"]["frames"] == {"fad": 73 * 5, "tagger": 73, "clap": 73}
+    assert (shared["clips"], shared["seed"], shared["bootstrap"]) == (73, 0, 100)
     assert {"numpy", "jiwer"} <= shared["versions"].keys()
     assert metrics["notes"][0] == (
         "listeners embedders: numbers comparable only with each other, not with any paper's"

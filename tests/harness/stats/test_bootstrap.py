@@ -7,14 +7,18 @@ import pytest
 from scipy.special import stdtrit
 
 from stabench.harness.stats.bootstrap import (
+    LEAST_VARIANCE,
     Draws,
     Statistic,
+    bound,
     difference,
     interval,
     mean,
+    ratio_statistic,
     shares,
     student,
     tails,
+    wilson,
 )
 from stabench.harness.stats.estimate import Estimate
 from stabench.metrics.inception import inception_statistic
@@ -36,13 +40,15 @@ def test_draws_are_seeded_and_whole():
     assert 0.6 < (draws.counts > 0).mean() < 0.67
 
 
-def test_a_replicate_of_a_mean_is_the_mean_of_the_clips_drawn():
+def test_a_replicate_of_a_mean_is_the_mean_of_the_clips_drawn_over_its_standard_error():
     values = np.random.default_rng(0).lognormal(size=20)
     draws = Draws.of(20, replicates=300)
     found = interval(mean(values, np.arange(20), 20), draws)
-    written_out = [np.repeat(values, counts).mean() for counts in draws.counts]
-    low, high = np.quantile(written_out, tails(20))
-    assert found[:4] == pytest.approx((values.mean(), low, high, 20))
+    drawn = [np.repeat(values, counts) for counts in draws.counts]
+    scaled = [(clips.mean() - values.mean()) / clips.std() for clips in drawn]
+    last, first = np.quantile(scaled, (0.025, 0.975)) * values.std()
+    expected = (values.mean(), values.mean() - first, values.mean() - last, 20)
+    assert found[:4] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("kind", ["normal", "skewed", "fractions"])
@@ -141,8 +147,10 @@ def test_a_clip_without_a_value_is_left_out_and_counted():
 
 
 def test_a_value_always_lies_within_its_interval():
-    draws = Draws(np.full((9, 2), 3))
-    assert interval(Statistic(5.0, np.array([1.0, 0.5]), 2), draws) == Estimate(5.0, 5.0, 9.5, 2)
+    draws = Draws(np.tile([2, 0], (9, 1)))
+    found = interval(Statistic(5.0, np.array([1.0, -1.0]), 2), draws)
+    # Every replicate moved by 2 and has no variance: it is divided by the least.
+    assert found == Estimate(5.0, pytest.approx(5 - 2 / np.sqrt(LEAST_VARIANCE)), 5.0, 2)
 
 
 def test_equal_systems_differ_by_nothing():
@@ -167,3 +175,51 @@ def test_refusals_of_draws():
         Draws.of(1)
     with pytest.raises(ValueError, match="shares of 3 groups, draws are for 4"):
         interval(mean(np.ones(3), np.arange(3), 3), Draws.of(4))
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"),
+    [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1)],
+)
+def test_the_interval_of_a_share(hits, n, low, high):
+    """Figures of Newcombe (1998), method 3, and by hand."""
+    assert wilson(hits / n, n) == pytest.approx((low, high), abs=5e-4)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_a_share_near_a_bound_has_the_interval_of_counts(value):
+    """Where all clips are equal they vary by nothing; in the middle the clips know best."""
+    estimate = Estimate(value, value, value, 12)
+    low, high = bound(estimate, 12, 0.0, 1.0)[1:3]
+    expected = {0.0: (0, 0.2425), 0.5: (0.5, 0.5), 1.0: (0.7575, 1)}
+    assert (low, high) == pytest.approx(expected[value], abs=1e-4)
+    # Fewer different clips say less; other bounds scale.
+    wider = bound(estimate, 6, 0.0, 1.0)
+    assert wider.high - wider.low >= high - low
+    tenfold = bound(estimate.scaled(10), 12, 0.0, 10.0)
+    assert (tenfold.low, tenfold.high) == pytest.approx((10 * low, 10 * high))
+
+
+def test_an_interval_ends_where_the_number_must():
+    estimate = Estimate(0.3, -0.2, 4.0, 100)
+    assert bound(estimate, 100, 0.0)[:3] == (0.3, 0.0, 4.0)
+    assert bound(estimate, 100, None, 1.0)[:3] == (0.3, -0.2, 1.0)
+    assert bound(estimate, 100, None) == estimate
+    # An epsilon may leave a value below its bound: its interval holds it.
+    assert bound(Estimate(-0.1, -0.2, 0.1, 9), 9, 0.0)[:3] == (-0.1, -0.1, 0.1)
+    assert bound(Estimate.missing("why"), 9, 0.0) == Estimate.missing("why")
+
+
+def test_a_ratio_s_interval_is_that_of_its_influence():
+    """Of worlds of word errors over words 92 to 98 in 100 hold the rate."""
+    rng, inside = np.random.default_rng(5), 0
+    draws = Draws.of(36)
+    for _ in range(300):
+        words = rng.integers(3, 14, 36)
+        rates = rng.beta(1, 4, 36)
+        rate = ratio_statistic(rng.binomial(words, rates), words, np.arange(36), 36)
+        ends = interval(rate, draws)
+        inside += ends.low <= 0.2 <= ends.high
+    assert 0.92 <= inside / 300 <= 0.98
+    with pytest.raises(ValueError, match="nothing to divide by"):
+        ratio_statistic(np.ones(2), np.zeros(2), np.arange(2), 2)

@@ -178,7 +178,7 @@ CLAIMS: dict[str, Case] = {
 EDITED: dict[str, Case] = {
     field: (percent(field), NAME, field.replace("/", "."), "recomputed")
     for field in (
-        *(f"metrics/{column}/value" for column in ("fad", "fd", "kl", "is", "clap", "recall")),
+        *(f"metrics/{column}/value" for column in ("fad", "fd", "kl", "clap", "recall")),
         *(f"metrics/{column}/{end}" for column in ("fd", "clap", "wer") for end in ("low", "high")),
         "metrics/wer/value",
         f"outputs/{CLIP}/seconds",
