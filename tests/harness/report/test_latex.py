@@ -104,7 +104,7 @@ def test_any_text_is_ascii_with_balanced_braces_and_no_free_special(text):
     known = {"textbackslash", "textasciicircum", "textasciitilde", "textless", "textgreater"}
     commands = set(re.findall(r"\\([a-zA-Z]+)", bare))
     kernel = "textbar|pm|times|cdot|circ|mu|infty|uparrow|downarrow|rightarrow|leq|geq|dagger|ldots"
-    kernel += "|ss|ae|AE|oe|OE|o|O|l|L|u|v|H|r|c|d"
+    kernel += "|ss|ae|AE|oe|OE|o|O|l|L|u|v|H|r|c|d|S"
     assert commands <= known | set(kernel.split("|"))
     assert not re.search(r"[&#%]", bare)
 

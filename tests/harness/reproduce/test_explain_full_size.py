@@ -49,8 +49,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("columns", "networks", "only"),
     [
-        (("fad", "fd", "kl"), {}, ()),
-        (("clap",), {"clap": ["clap-630k"]}, ("int16=yes", "dc=kept")),
+        (("fad", "fd", "kl"), {"fad": ["vggish"]}, ()),
+        (("clap",), {"clap": ["clap-630k"]}, ("int16=yes", "dc=kept", "channels=first")),
     ],
 )
 def test_the_hidden_protocol_is_named(folders, tmp_path, monkeypatch, columns, networks, only):
@@ -78,4 +78,7 @@ def test_the_hidden_protocol_is_named(folders, tmp_path, monkeypatch, columns, n
     fits = explanation.met()[ALL]
     for column, readings in fits.items():
         assert {reading.rule for reading in readings} == {HIDDEN.networks[ROLES[column]]}, column
-        assert {reading.constant for reading in readings} <= {"0", ""}
+        # An epsilon of 1e-6 is beyond the printed digits of an FD of thousands.
+        constants = {reading.constant for reading in readings}
+        assert constants & {"0", ""}, column
+        assert column == "fd" or len(constants) == 1, column
