@@ -13,7 +13,7 @@ from stabench.harness.scoring.score import Hearing, score_folders
 from stabench.metrics.protocol import Listening, Protocol
 
 HEARING = Hearing(threads=2, weights="random")
-CLIPS, RATE_HZ = 8, 44_100
+CLIPS, RATE_HZ = 4, 44_100
 HIDDEN = Protocol(
     name="hidden",
     version=1,
@@ -49,7 +49,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("columns", "networks", "only"),
     [
-        (("fad", "fd", "kl"), {"fad": ["vggish"]}, ()),
+        (("fad",), {}, ("channels=mean",)),
+        (("fd", "kl"), {}, ("via=none", "channels=first")),
         (("clap",), {"clap": ["clap-630k"]}, ("int16=yes", "dc=kept", "channels=first")),
     ],
 )
