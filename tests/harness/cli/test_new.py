@@ -148,7 +148,9 @@ def test_a_metric_as_written_scores(stabench, tmp_path: Path) -> None:
     for folder, pitch_hz in (("reference", 440), ("same", 440), ("other", 4_000)):
         (tmp_path / folder).mkdir()
         for index in range(4):
-            sound = 0.3 * np.sin(2 * np.pi * pitch_hz * np.arange(16_000) / 16_000)
+            # Each its own pitch: four copies would be one clip.
+            turns = (pitch_hz + index) * np.arange(16_000) / 16_000
+            sound = 0.3 * np.sin(2 * np.pi * turns)
             data = encode(sound.astype(np.float32), 16_000)
             (tmp_path / folder / f"c{index}.wav").write_bytes(data)
     stabench("new", "metric", "bird")

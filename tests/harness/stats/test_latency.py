@@ -142,9 +142,13 @@ def test_intervals_cover_on_a_machine_that_is_slow_in_bursts(statistic):
     truth = {"mean": many.mean(), "median": np.median(many)}[statistic]
     runs = np.exp(16 + worlds.separate(rng, 300, 144))
     found = [getattr(Latency(run.tolist(), resamples=300), statistic) for run in runs]
+    # In a few the bursts look like a drift, and nothing is promised.
+    found = [one for one in found if one.low is not None]
+    assert len(found) >= 290
     covered = float(np.mean([one.low <= truth <= one.high for one in found]))
     assert 0.88 <= covered <= 0.98
     apart = [Latency(rng.permutation(run).tolist(), resamples=300).mean for run in runs[:50]]
+    assert all(one.low is not None for one in apart)
     widths = [np.mean([one.high - one.low for one in each]) for each in (apart, found[:50])]
     assert widths[0] < 0.75 * widths[1]
 
