@@ -14,10 +14,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from stabench.systems.networks.config import UDiTConfig, VaeConfig
-from stabench.systems.networks.udit import UDiT
 from stabench.systems.tta.ezaudio import EzAudio, generator
-from stabench.systems.tta.ezaudio_networks import udit_config, vae_config
 from stabench.systems.tta.ezaudio_sampler import SCHEDULE, EzSampler
 from tests.systems.tta import tiny_ezaudio
 
@@ -166,16 +163,6 @@ def test_guidance_is_rescaled_clip_by_clip() -> None:
     assert torch.equal(EzSampler(1, 5.0, 0, 0, 8).guided(empty, words), raw)
 
 
-def test_published_shapes_are_told_by_tensors_and_configuration(tmp_path) -> None:
-    with torch.device("meta"):
-        assert udit_config(UDiT(UDiTConfig()).state_dict()) == UDiTConfig()
-    side = tiny_ezaudio.SIDE | {"channels": 128}
-    table = json.loads(json.dumps(tiny_ezaudio.VAE))
-    table["model"]["decoder"]["config"] |= side
-    (tmp_path / "config.json").write_text(json.dumps(table))
-    assert vae_config(tmp_path / "config.json") == VaeConfig()
-
-
 def test_options_and_order_of_calls_are_checked(spans) -> None:
     with pytest.raises(ValueError, match="steps is 0, allowed are 1 to 1000"):
         EzAudio(steps=0)
@@ -195,11 +182,11 @@ def test_damaged_and_missing_files_are_named(tmp_path) -> None:
     model = EzAudio(weights=home)
     whole = torch.load(vae)["state_dict"]
     torch.save({"state_dict": whole | {"autoencoder.decoder.layers.9.bias": torch.ones(1)}}, vae)
-    with pytest.raises(ValueError, match=r"1m\.pt: a tensor of no known layer"):
+    with pytest.raises(ValueError, match=r"1m\.pt: .*left over autoencoder\.decoder\.layers\.9\.b"):
         model.load("cpu", "float32")
     state = torch.load(udit)["model"]
     torch.save({"model": state | {"model.odd": torch.zeros(1)}}, udit)
-    with pytest.raises(ValueError, match=r"s3_l\.pt: .*left over odd;"):
+    with pytest.raises(ValueError, match=r"s3_l\.pt: .*left over model\.odd;"):
         model.load("cpu", "float32")
     torch.save({"model": {"mask_embed": torch.zeros(1)}}, udit)
     with pytest.raises(ValueError, match=r"s3_l\.pt: no EzAudio DiT"):
