@@ -5,13 +5,11 @@ from typing import NamedTuple
 
 import torch
 
-from stabench.checkpoints.tensors import read_tensors
 from stabench.systems.networks.config import UDiTConfig, VaeConfig
 from stabench.systems.networks.ezaudio_weights import (
     VAE_CONFIG,
+    read_udit,
     read_vae,
-    udit_config,
-    udit_from_ezaudio,
     vae_config,
     vae_file,
 )
@@ -61,13 +59,8 @@ def read(udit: Path, vae: Path, t5: Path) -> tuple[Reader, EzNetworks]:
     """The DiT of a file, the VAE of a folder with `ckpts/vae/{config.json,1m.pt}`, T5 and its
     tokenizer of a folder. ValueError names file and key."""
     reader = Reader(TokenizerFolder(t5, TOKENS), read_t5(t5))
-    state = read_tensors(udit, part="model")
-    config = udit_config(state, udit)
-    network = weights.empty(lambda: UDiT(config))
-    weights.fill(network, udit_from_ezaudio(state, network, udit), udit)
+    network = read_udit(udit).eval().requires_grad_(False)
     file = vae_file(vae)
     shape = vae_config(file.with_name(VAE_CONFIG))
     autoencoder = weights.empty(lambda: WaveformVae(shape))
-    return reader, EzNetworks(
-        network, weights.fill(autoencoder, read_vae(file, autoencoder), file)
-    )
+    return reader, EzNetworks(network, weights.fill(autoencoder, read_vae(file, autoencoder), file))

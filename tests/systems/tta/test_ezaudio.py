@@ -7,15 +7,13 @@ waveform of 1 s with its defaults (guidance 5, rescale 0.75, eta 1), and `plain`
 guidance 3, no rescale and eta 0.
 """
 
-import json
-
 import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler
 
 from stabench.systems.tta.ezaudio import EzAudio, generator
-from stabench.systems.tta.ezaudio_sampler import SCHEDULE, EzSampler
+from stabench.systems.tta.ezaudio_sampler import SCHEDULE, EzSampler, guided
 from tests.systems.tta import tiny_ezaudio
 
 GOLDEN, TINY = "ezaudio", tiny_ezaudio
@@ -156,11 +154,11 @@ def test_no_number_of_steps_gives_nan(steps) -> None:
 def test_guidance_is_rescaled_clip_by_clip() -> None:
     empty, words = torch.randn(2, 4, 6, 8, generator=torch.Generator().manual_seed(2))
     raw = empty + 5 * (words - empty)
-    full = EzSampler(1, 5.0, 1.0, 0, 8).guided(empty, words)
+    full = guided(empty, words, 5.0, 1.0)
     torch.testing.assert_close(full.std(dim=(1, 2)), words.std(dim=(1, 2)))
-    half = EzSampler(1, 5.0, 0.5, 0, 8).guided(empty, words)
+    half = guided(empty, words, 5.0, 0.5)
     torch.testing.assert_close(half, (raw + full) / 2)
-    assert torch.equal(EzSampler(1, 5.0, 0, 0, 8).guided(empty, words), raw)
+    assert torch.equal(guided(empty, words, 5.0, 0.0), raw)
 
 
 def test_options_and_order_of_calls_are_checked(spans) -> None:
