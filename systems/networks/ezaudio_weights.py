@@ -12,7 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stabench.checkpoints.tensors import check_fit, read_json, read_tensors
+from stabench.checkpoints.tensors import (
+    check_fit,
+    fill_network,
+    read_json,
+    read_tensors,
+    read_torch,
+)
 from stabench.systems.networks.config import UDiTConfig, VaeConfig
 from stabench.systems.networks.udit import UDiT
 from stabench.systems.networks.vae import WaveformVae
@@ -29,10 +35,25 @@ UNIT = ("snake1", "conv1", "snake2", "conv2")
 SLOPES = (".alpha", ".beta")
 
 
-def is_ezaudio_udit(state: Mapping[str, Any]) -> bool:
-    """Return whether a file's content is EzAudio's DiT, whose tensors are under "model"."""
-    table = state.get("model")
+def is_ezaudio_udit(path: Path) -> bool:
+    """Return whether a file of PyTorch's is EzAudio's DiT, whose tensors are under "model"."""
+    table = read_torch(path).get("model")
     return isinstance(table, Mapping) and MASK in table
+
+
+def read_udit(path: Path) -> UDiT:
+    """Return EzAudio's DiT with its input folded from 2 C + 1 channels to C, in STAR's shape.
+
+    It predicts EzAudio's diffusion v: a start for training, or a flow field through
+    `systems.tta.ezaudio_flow`, not a finished STAR. The tensors are the file's own, with its kind
+    of number. Raises FileNotFoundError, and ValueError that names file and tensors.
+    """
+    state = read_tensors(path, part="model")
+    config = udit_config(state, path)
+    with torch.device("meta"):
+        udit = UDiT(config)
+    fill_network(udit, udit_from_ezaudio(state, udit, path), path, assign=True)
+    return udit
 
 
 def udit_config(state: Mapping[str, Tensor], where: str | Path) -> UDiTConfig:
@@ -70,10 +91,7 @@ def udit_from_ezaudio(
 ) -> dict[str, Tensor]:
     """Return EzAudio's tensors (`model.<name>` and `mask_embed`) as the state of `udit`.
 
-    The input is folded from 2 C + 1 channels to C. The network still predicts EzAudio's diffusion
-    v: a start for training, or a flow field through `systems.tta.ezaudio_flow`, not a finished
-    STAR. Raises ValueError that begins with `where` and names, as the file does, every kind of
-    misfit.
+    Raises ValueError that begins with `where` and names what does not fit as the file does.
     """
     channels = udit.config.in_channels
     wanted = {f"{UDIT_PREFIX}{name}": value for name, value in udit.state_dict().items()}
@@ -138,8 +156,8 @@ def read_vae(path: Path, vae: WaveformVae) -> dict[str, Tensor]:
     """Return the tensors of EzAudio's file (`autoencoder.<name>`) as the state of `vae`.
 
     What its training kept beside them (discriminators) is left alone. Latents are neither scaled
-    nor shifted there. Raises FileNotFoundError, and ValueError that begins with `path` and names,
-    as the file does, every kind of misfit; one in the rate that a config.json beside it says.
+    nor shifted there. Raises FileNotFoundError, and ValueError that names the file and what does
+    not fit, as the file does: tensors, or the rate that a config.json beside it says.
     """
     # Tensors tell every size but this one: at another rate every sound would be out of tune.
     if (beside := path.with_name(VAE_CONFIG)).is_file():
