@@ -7,18 +7,12 @@ have, so that a message names what its reader finds in it.
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from stabench.checkpoints.tensors import (
-    check_fit,
-    fill_network,
-    read_json,
-    read_tensors,
-    read_torch,
-)
+from stabench.checkpoints.tensors import check_fit, fill_network, read_json, read_tensors
 from stabench.systems.networks.config import UDiTConfig, VaeConfig
 from stabench.systems.networks.udit import UDiT
 from stabench.systems.networks.vae import WaveformVae
@@ -35,10 +29,21 @@ UNIT = ("snake1", "conv1", "snake2", "conv2")
 SLOPES = (".alpha", ".beta")
 
 
-def is_ezaudio_udit(path: Path) -> bool:
-    """Return whether a file of PyTorch's is EzAudio's DiT, whose tensors are under "model"."""
-    table = read_torch(path).get("model")
-    return isinstance(table, Mapping) and MASK in table
+def recognise(path: Path) -> Literal["udit", "vae"] | None:
+    """Return which of EzAudio's networks a file holds, None for any other file.
+
+    Raises FileNotFoundError and ValueError as `read_tensors`.
+    """
+    # Theirs are PyTorch's own files; one of safetensors holds no tables, which tell them.
+    if path.suffix == ".safetensors":
+        return None
+    content = read_tensors(path)
+    udit, vae = content.get("model"), content.get("state_dict")
+    if isinstance(udit, dict) and MASK in udit:
+        return "udit"
+    if isinstance(vae, dict) and any(name.startswith(VAE_PREFIX) for name in vae):
+        return "vae"
+    return None
 
 
 def read_udit(path: Path) -> UDiT:

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import nn
 
+from stabench.checkpoints import catalogue, store
 from stabench.checkpoints.digests import sha256
 from stabench.checkpoints.random_weights import allocate, as_torch, hollow, randomise
 from stabench.checkpoints.tensors import fill_network, find_tensors_file
 from stabench.systems.networks.checkpoint import load_part, part_file
-from stabench.systems.networks.ezaudio_weights import is_ezaudio_udit, read_vae, vae_file
+from stabench.systems.networks.ezaudio_weights import read_vae, recognise, vae_file
 from stabench.systems.networks.udit import UDiT
 from stabench.systems.networks.vae import build_vae
 from stabench.systems.star.bridge import Bridge
@@ -20,10 +21,9 @@ from stabench.systems.star.published_encoder import fill_encoder
 from stabench.systems.star.speech_encoder import build_speech_encoder
 
 RANDOM = "random"
-# What the files of others end in; ours are safetensors.
-PUBLISHED_SUFFIX = ".pt"
-# One file of tensors, or several, of which later ones overrule earlier ones. Published parts are
-# read as they are: a transformers folder as speech encoder, EzAudio's `1m.pt` as VAE.
+# One file of tensors, or several, of which later ones overrule earlier ones; or the name of weights
+# in the catalogue. Published parts are read as they are: a transformers folder as speech encoder,
+# EzAudio's `1m.pt` as VAE.
 Files = str | Path | Sequence[str | Path]
 # A folder of `<part>.safetensors`, a table of part to file (or files), or "random".
 Weights = str | Path | Mapping[str, Files]
@@ -96,7 +96,12 @@ def digests(weights: Weights) -> str | dict[str, str]:
     if weights == RANDOM:
         return RANDOM
     if isinstance(weights, Mapping):
-        return {part: sha256(_find_files(part, files)) for part, files in weights.items()}
+        return {
+            part: sha256(
+                _find_file(part, _find_place(files)) if isinstance(files, str | Path) else files
+            )
+            for part, files in weights.items()
+        }
     files = sorted(Path(weights).glob("*.safetensors"))
     return {path.stem: sha256(path) for path in files}
 
@@ -126,11 +131,19 @@ def _fill_part(config: StarConfig, name: str, weights: Weights, seed: int) -> nn
     return part
 
 
-def _find_files(name: str, files: Files) -> Path | list[Path]:
-    """Return the files that hold a part's tensors; a folder stands for the one in it."""
-    if not isinstance(files, str | Path):
-        return [Path(each) for each in files]
+def _find_place(files: str | Path) -> Path:
+    """Return the path, or where the weights of that name in the catalogue lie, once verified."""
     place = Path(files)
+    if place.exists() or str(files) not in catalogue.entries():
+        return place
+    entry = catalogue.entry(str(files))
+    place = store.locate(entry.name)
+    store.verify(place, entry)
+    return place
+
+
+def _find_file(name: str, place: Path) -> Path:
+    """Return `place`, or the file of tensors in it if it is a folder."""
     if not place.is_dir():
         return place
     return vae_file(place) if name == "vae" else find_tensors_file(place)
@@ -141,18 +154,23 @@ def _load_files(name: str, files: Files, part: Any) -> None:
 
     Raises FileNotFoundError or ValueError as `load_part`; ValueError for EzAudio's DiT, too.
     """
-    paths = _find_files(name, files)
-    published = isinstance(paths, Path) and paths.suffix == PUBLISHED_SUFFIX
-    if name == "speech_encoder" and isinstance(files, str | Path) and Path(files).is_dir():
-        fill_encoder(part, Path(files))
-    elif name == "vae" and isinstance(paths, Path) and published:
-        fill_network(part, read_vae(paths, part), paths)
-    elif name == "udit" and isinstance(paths, Path) and published and is_ezaudio_udit(paths):
+    if not isinstance(files, str | Path):
+        load_part([Path(each) for each in files], part)
+        return
+    place = _find_place(files)
+    path = _find_file(name, place)
+    if name == "speech_encoder" and place.is_dir():
+        fill_encoder(part, place)
+        return
+    published = recognise(path)
+    if name == published == "vae":
+        fill_network(part, read_vae(path, part), path)
+    elif name == published == "udit":
         # Its shapes would fit after the fold, and STAR's sampler would make noise of its v.
         raise ValueError(
-            f"{paths}: EzAudio's DiT, which predicts v from FLAN-T5's states: from it STAR's can "
+            f"{path}: EzAudio's DiT, which predicts v from FLAN-T5's states: from it STAR's can "
             "be trained (stabench.systems.networks.ezaudio_weights.read_udit), but it is none; "
             "give a trained one as udit, or run EzAudio itself"
         )
     else:
-        load_part(paths, part)
+        load_part(path, part)

@@ -18,6 +18,7 @@ from stabench.systems.networks.ezaudio_weights import (
     fold_input,
     published_vae_name,
     read_vae,
+    recognise,
     udit_config,
     udit_from_ezaudio,
     vae_config,
@@ -334,6 +335,18 @@ def test_another_rate_is_refused_where_the_file_beside_it_says_so(vae_path, tmp_
         read_vae(vae_path, vae)
     alone = changed_vae(vae_path, tmp_path, lambda state: state)
     assert read_vae(alone, vae).keys() == vae.state_dict().keys()
+
+
+def test_files_are_told_by_what_they_hold(home, vae_path, tmp_path):
+    assert recognise(home / "ezaudio-l" / "ezaudio_s3_l.pt") == "udit"
+    assert recognise(vae_path) == "vae"
+    others = ({}, {"model": torch.ones(1)}, {"state_dict": {"bias": torch.ones(1)}}, {"model": {}})
+    for other in others:
+        torch.save(other, tmp_path / "other.ckpt")
+        assert recognise(tmp_path / "other.ckpt") is None
+    assert recognise(tmp_path / "ours.safetensors") is None
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.pt: no such weights"):
+        recognise(tmp_path / "nowhere.pt")
 
 
 def test_a_folder_stands_for_the_file_in_it(home, vae_path, tmp_path):

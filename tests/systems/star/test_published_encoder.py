@@ -6,12 +6,15 @@ WavLM-Large and DAC at 24 kHz.
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
+    AutoConfig,
+    AutoModel,
     DacConfig,
     DacModel,
     HubertConfig,
@@ -195,14 +198,46 @@ FULL_SIZE = {
 }
 
 
-@pytest.mark.parametrize("kind", PUBLISHED)
-def test_the_published_settings_are_the_defaults_of_a_star(kind, tmp_path):
+def write_published_config(kind, folder):
     table = {"model_type": kind, **PUBLISHED[kind]}
     table |= {"sampling_rate": 24_000} if kind == "dac" else FULL_SIZE
-    (tmp_path / "config.json").write_text(json.dumps(table))
+    (folder / "config.json").write_text(json.dumps(table))
+
+
+@pytest.mark.parametrize("kind", PUBLISHED)
+def test_the_published_settings_are_the_defaults_of_a_star(kind, tmp_path):
+    write_published_config(kind, tmp_path)
     config = encoder_config(tmp_path)
     # A codec has no heads: whatever a configuration says of them is the same codec.
     assert dataclasses.replace(config, heads=16) == SpeechEncoderConfig(kind)
+
+
+@pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")
+@pytest.mark.parametrize(
+    ("kind", "parameters"),
+    [("hubert", 315_438_720), ("wavlm", 315_453_120), ("dac", 74_653_857)],
+)
+def test_a_folder_of_the_published_size_fits(kind, parameters, tmp_path):
+    """By the names and shapes of the library's own model; no weight takes any room."""
+    write_published_config(kind, tmp_path)
+    published = AutoConfig.from_pretrained(tmp_path)
+    with torch.device("meta"):
+        model = AutoModel.from_config(published)
+        encoder = build_speech_encoder(encoder_config(tmp_path))
+    assert sum(each.numel() for each in model.parameters()) == parameters
+    state = {
+        name: torch.zeros(1).expand(value.shape)
+        for name, value in old_names(model.state_dict()).items()
+    }
+    torch.save(state, tmp_path / "pytorch_model.bin")
+    fill_encoder(encoder, tmp_path)
+    state.popitem()
+    torch.save(state, tmp_path / "pytorch_model.bin")
+    if kind != "dac":  # whose last tensors are the decoder's
+        with pytest.raises(
+            ValueError, match=r"pytorch_model\.bin: .*: missing encoder\.layers\.23"
+        ):
+            fill_encoder(encoder, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -330,7 +365,7 @@ def test_a_star_runs_on_published_parts(published, saved, vae_folder, spans):
     config, table = published
     star = Star(config, table, steps=2)
     star.load("cpu", "float32")
-    samples = 0.1 * np.random.default_rng(0).standard_normal(8000).astype(np.float32)
+    samples = 0.1 * np.random.default_rng(0).standard_normal(3200).astype(np.float32)
     tokens = star.represent(Utterance("clip", samples, 16_000), spans)
     (sound,) = star.generate([tokens], [3], spans)
     assert sound.rate_hz == 24_000
@@ -346,6 +381,46 @@ def test_a_star_runs_on_published_parts(published, saved, vae_folder, spans):
     assert star.provenance()["weights"] == digests(
         table | {"speech_encoder": saved[1] / MODEL, "vae": file}
     )
+
+
+def test_published_parts_go_by_their_names_in_the_catalogue(
+    published, saved, vae_folder, tmp_path, monkeypatch
+):
+    config, table = published
+    name = {"hubert": "hubert-large-ll60k", "wavlm": "wavlm-large", "dac": "dac-24khz"}
+    name = name[config.encoder.kind]
+    named = table | {"speech_encoder": name, "vae": "ezaudio-vae"}
+    monkeypatch.setenv("STABENCH_WEIGHTS", str(tmp_path / "home"))
+    with pytest.raises(FileNotFoundError, match=f"'{name}'"):
+        Star(config, named).load("cpu", "float32")
+    home = tmp_path / "home" / name
+    shutil.copytree(saved[1], home)
+    if config.encoder.kind == "wavlm":
+        # Its published digest is known, so that what is not that file is refused.
+        torch.save(load_file(home / MODEL), home / "pytorch_model.bin")
+        with pytest.raises(ValueError, match=r"wavlm-large.*sha256"):
+            Star(config, named).load("cpu", "float32")
+        return
+    shutil.copytree(vae_folder, tmp_path / "home" / "ezaudio-vae")
+    star = Star(config, named)
+    star.load("cpu", "float32")
+    assert star.provenance()["weights"] == digests(table)
+
+
+@pytest.mark.parametrize("part", ["speech_encoder", "vae", "udit"])
+@pytest.mark.parametrize("file", ["nowhere", "nowhere.pt", "nowhere.safetensors"])
+def test_a_part_that_is_nowhere_is_named(published, part, file):
+    config, table = published
+    with pytest.raises(FileNotFoundError, match=f"^{file}: no such weights; fetch or train"):
+        Star(config, table | {part: file}).load("cpu", "float32")
+
+
+def test_a_part_in_place_of_another_is_refused(published):
+    config, table = published
+    with pytest.raises(ValueError, match=r"1m\.pt: its tensors do not fit UDiT: missing"):
+        Star(config, table | {"udit": table["vae"] + "/ckpts/vae/1m.pt"}).load("cpu", "float32")
+    with pytest.raises(ValueError, match=r"udit\.safetensors: its tensors do not fit Waveform"):
+        Star(config, table | {"vae": table["udit"]}).load("cpu", "float32")
 
 
 def test_ezaudios_dit_is_no_star(published, vae_folder):
