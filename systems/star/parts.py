@@ -10,7 +10,7 @@ from torch import nn
 from stabench.checkpoints import catalogue, store
 from stabench.checkpoints.digests import sha256
 from stabench.checkpoints.random_weights import allocate, as_torch, hollow, randomise
-from stabench.checkpoints.tensors import fill_network, find_tensors_file
+from stabench.checkpoints.tensors import MODEL, PICKLED, fill_network, find_tensors_file
 from stabench.systems.networks.checkpoint import load_part, part_file
 from stabench.systems.networks.ezaudio_weights import read_vae, recognise, vae_file
 from stabench.systems.networks.udit import UDiT
@@ -157,10 +157,10 @@ def _load_files(name: str, files: Files, part: Any) -> None:
     if not isinstance(files, str | Path):
         load_part([Path(each) for each in files], part)
         return
-    place = _find_place(files)
-    path = _find_file(name, place)
-    if name == "speech_encoder" and place.is_dir():
-        fill_encoder(part, place)
+    path = _find_file(name, _find_place(files))
+    # By these names only the library's folders call theirs, whether the folder was given or not.
+    if name == "speech_encoder" and path.name in (MODEL, PICKLED):
+        fill_encoder(part, path.parent)
         return
     published = recognise(path)
     if name == published == "vae":

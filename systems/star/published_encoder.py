@@ -17,6 +17,7 @@ from torch import Tensor
 
 from stabench.checkpoints.tensors import (
     CONFIG,
+    NAMED,
     fill_network,
     find_tensors_file,
     read_json,
@@ -148,9 +149,11 @@ def _check_settings(encoder: "SpeechEncoder | CodecEncoder", folder: Path) -> No
     if misfits:
         # What has no field is not for a configuration to choose: another model is meant.
         advice = f"set {', '.join(fields)}, or use" if len(fields) == len(misfits) else "use"
+        # A base model differs in ten: the advice behind them must not be cut off in a journal.
+        more = f" and {len(misfits) - NAMED} more" if len(misfits) > NAMED else ""
         raise ValueError(
-            f"{path}: not the {kind} of this system: {'; '.join(misfits)}; {advice} the folder of "
-            "the encoder that this system has"
+            f"{path}: not the {kind} of this system: {', '.join(misfits[:NAMED])}{more}; {advice} "
+            "the folder of the encoder that this system has"
         )
 
 
