@@ -50,15 +50,15 @@ def read_udit(path: Path) -> UDiT:
     """Return EzAudio's DiT with its input folded from 2 C + 1 channels to C, in STAR's shape.
 
     It predicts EzAudio's diffusion v: a start for training, or a flow field through
-    `systems.tta.ezaudio_flow`, not a finished STAR. The tensors are the file's own, with its kind
-    of number. Raises FileNotFoundError, and ValueError that names file and tensors.
+    `systems.tta.ezaudio_flow`, not a finished STAR. It is in float32, whatever the file is in.
+    Raises FileNotFoundError, and ValueError that names file and tensors.
     """
     state = read_tensors(path, part="model")
     config = udit_config(state, path)
     with torch.device("meta"):
         udit = UDiT(config)
     fill_network(udit, udit_from_ezaudio(state, udit, path), path, assign=True)
-    return udit
+    return udit.float()
 
 
 def udit_config(state: Mapping[str, Tensor], where: str | Path) -> UDiTConfig:
@@ -151,9 +151,10 @@ def vae_config(path: Path) -> VaeConfig:
             multiples=tuple(decoder["c_mults"]),
             base=decoder["channels"],
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise ValueError(
-            f"{path}: does not describe EzAudio's VAE ({error} is missing); fetch it again"
+            f"{path}: does not describe EzAudio's VAE ({reason}); fetch it again"
         ) from error
 
 

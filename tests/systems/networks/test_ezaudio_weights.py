@@ -17,6 +17,7 @@ from stabench.systems.networks.config import UDiTConfig, VaeConfig
 from stabench.systems.networks.ezaudio_weights import (
     fold_input,
     published_vae_name,
+    read_udit,
     read_vae,
     recognise,
     udit_config,
@@ -98,13 +99,17 @@ def test_ezaudio_l_matches_by_name_and_shape():
         udit.load_state_dict(udit_from_ezaudio(state, udit, "file"), strict=True)
 
 
-def test_the_names_of_the_originals_file_fill_a_network(home):
+def test_the_names_of_the_originals_file_fill_a_network(home, tmp_path):
     path = home / "ezaudio-l" / "ezaudio_s3_l.pt"
-    state = read_tensors(path, part="model")
-    udit = UDiT(udit_config(state, path))
-    fill_network(udit, udit_from_ezaudio(state, udit, path), path)
+    state, udit = read_tensors(path, part="model"), read_udit(path)
     key = "out_blocks.1.mlp.net.0.proj.weight"
     assert torch.equal(udit.state_dict()[key], state[f"model.{key}"])
+    halves = {name: value.half() for name, value in state.items()}
+    torch.save({"model": halves}, tmp_path / "half.pt")
+    half = read_udit(tmp_path / "half.pt")
+    inputs = torch.randn(1, 128, 6), torch.tensor([9.0]), torch.randn(1, 4, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(half(*inputs), udit(*inputs), atol=2e-2, rtol=2e-2)
 
 
 def rename(state, old, new):
@@ -368,6 +373,12 @@ def test_the_published_configuration_gives_the_papers_vae(tmp_path):
         with pytest.raises(ValueError, match=rf"config\.json: .*'{name}' is missing\); fetch"):
             vae_config(path)
         inner[name] = kept
+    inner = table["model"]["decoder"]["config"]
+    for change in ({"strides": 5}, {"strides": [2]}, {"strides": [3, 5, 7, 9]}, {"c_mults": None}):
+        model = {"latent_dim": 128, "decoder": {"config": inner | change}}
+        path.write_text(json.dumps({**table, "model": model}))
+        with pytest.raises(ValueError, match=r"config\.json: does not describe EzAudio's VAE \("):
+            vae_config(path)
     path.write_text('{"model": [], "sample_rate": 24000}')
     with pytest.raises(ValueError, match=r"config\.json: does not describe EzAudio's VAE"):
         vae_config(path)
