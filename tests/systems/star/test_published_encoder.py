@@ -6,59 +6,26 @@ WavLM-Large and DAC at 24 kHz.
 
 import dataclasses
 import json
-import shutil
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoConfig,
     AutoModel,
-    DacConfig,
     DacModel,
     HubertConfig,
     HubertForCTC,
     HubertModel,
-    WavLMConfig,
     WavLMModel,
 )
 
 from stabench.checkpoints.random_weights import allocate, hollow
-from stabench.systems.contract import Utterance
-from stabench.systems.networks.checkpoint import part_file, save_part
-from stabench.systems.networks.config import VaeConfig
 from stabench.systems.star.config import SpeechEncoderConfig
-from stabench.systems.star.parts import build_parts, digests, load
 from stabench.systems.star.published_encoder import encoder_config, fill_encoder
 from stabench.systems.star.speech_encoder import build_speech_encoder
-from stabench.systems.star.star import Star
-from tests.systems.tta import tiny_ezaudio
+from tests.systems.star.tiny_encoders import LARGE, MODEL, MODELS, write
 
-LARGE = {
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "num_conv_pos_embeddings": 16,
-    "num_conv_pos_embedding_groups": 4,
-    "feat_extract_norm": "layer",
-    "do_stable_layer_norm": True,
-}
-MODELS = {
-    "hubert": lambda: HubertModel(HubertConfig(**LARGE, conv_bias=True)),
-    "wavlm": lambda: WavLMModel(WavLMConfig(**LARGE)),
-    "dac": lambda: DacModel(
-        DacConfig(
-            encoder_hidden_size=4,
-            decoder_hidden_size=32,
-            downsampling_ratios=[2, 4, 5, 8],
-            n_codebooks=5,
-            sampling_rate=24_000,
-        )
-    ),
-}
-MODEL = "model.safetensors"
 OLD = {"original0": "weight_g", "original1": "weight_v"}
 pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask")
 
@@ -66,14 +33,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_paddi
 @pytest.fixture(scope="module", params=MODELS)
 def saved(request, tmp_path_factory):
     """A model of the library and the folder that it wrote."""
-    torch.manual_seed(3)
-    model = MODELS[request.param]().eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.05 * torch.randn_like(parameter)
     folder = tmp_path_factory.mktemp(request.param)
-    model.save_pretrained(folder)
-    return model, folder
+    return write(request.param, folder), folder
 
 
 def read(folder, **changes):
@@ -340,97 +301,3 @@ class Trap:
 
     def __reduce__(self):
         return pytest.fail, ("the pickle was run",)
-
-
-# --- a whole system of published parts ------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def vae_folder(tmp_path_factory):
-    return tiny_ezaudio.write(tmp_path_factory.mktemp("ezaudio")) / "ezaudio-vae"
-
-
-@pytest.fixture
-def published(saved, vae_folder, small_config, tmp_path):
-    """A system with a published encoder and VAE, and the table of its weights."""
-    encoder = encoder_config(saved[1])
-    config = dataclasses.replace(
-        small_config,
-        encoder=encoder,
-        bridge=dataclasses.replace(small_config.bridge, encoder_width=encoder.width),
-        udit=dataclasses.replace(small_config.udit, in_channels=128),
-        vae=VaeConfig(base=4),
-        latent_frames=10,
-    )
-    parts = build_parts(config, 7)
-    table = {"speech_encoder": saved[1], "vae": vae_folder}
-    for name in ("bridge", "udit"):
-        save_part(part_file(tmp_path, name), getattr(parts, name))
-        table[name] = part_file(tmp_path, name)
-    return config, {name: str(path) for name, path in table.items()}
-
-
-def test_a_star_runs_on_published_parts(published, saved, vae_folder, spans):
-    config, table = published
-    star = Star(config, table, steps=2)
-    star.load("cpu", "float32")
-    samples = 0.1 * np.random.default_rng(0).standard_normal(3200).astype(np.float32)
-    tokens = star.represent(Utterance("clip", samples, 16_000), spans)
-    (sound,) = star.generate([tokens], [3], spans)
-    assert sound.rate_hz == 24_000
-    assert sound.samples.shape == (10 * 480,)
-    assert sound.samples.std() > 1e-4
-    table["speech_encoder"] += f"/{MODEL}"
-    by_file = load(config, "speech_encoder", table, 0, "cpu", torch.float32)
-    for name, value in by_file.state_dict().items():
-        assert torch.equal(star.parts.speech_encoder.state_dict()[name], value), name
-    file = vae_folder / "ckpts" / "vae" / "1m.pt"
-    assert star.provenance()["weights"] == digests(table | {"vae": file})
-
-
-def test_published_parts_go_by_their_names_in_the_catalogue(
-    published, saved, vae_folder, tmp_path, monkeypatch
-):
-    config, table = published
-    name = {"hubert": "hubert-large-ll60k", "wavlm": "wavlm-large", "dac": "dac-24khz"}
-    name = name[config.encoder.kind]
-    named = table | {"speech_encoder": name, "vae": "ezaudio-vae"}
-    monkeypatch.setenv("STABENCH_WEIGHTS", str(tmp_path / "home"))
-    with pytest.raises(FileNotFoundError, match=f"'{name}'"):
-        Star(config, named).load("cpu", "float32")
-    home = tmp_path / "home" / name
-    shutil.copytree(saved[1], home)
-    if config.encoder.kind == "wavlm":
-        # Its published digest is known, so that what is not that file is refused.
-        torch.save(load_file(home / MODEL), home / "pytorch_model.bin")
-        with pytest.raises(ValueError, match=r"wavlm-large.*sha256"):
-            Star(config, named).load("cpu", "float32")
-        return
-    shutil.copytree(vae_folder, tmp_path / "home" / "ezaudio-vae")
-    star = Star(config, named)
-    star.load("cpu", "float32")
-    assert star.provenance()["weights"] == digests(table)
-
-
-@pytest.mark.parametrize("part", ["speech_encoder", "vae", "udit"])
-@pytest.mark.parametrize("file", ["nowhere", "nowhere.pt", "nowhere.safetensors"])
-def test_a_part_that_is_nowhere_is_named(published, part, file):
-    config, table = published
-    with pytest.raises(FileNotFoundError, match=f"^{file}: no such weights; fetch or train"):
-        Star(config, table | {part: file}).load("cpu", "float32")
-
-
-def test_a_part_in_place_of_another_is_refused(published):
-    config, table = published
-    with pytest.raises(ValueError, match=r"1m\.pt: its tensors do not fit UDiT: missing"):
-        Star(config, table | {"udit": table["vae"] + "/ckpts/vae/1m.pt"}).load("cpu", "float32")
-    with pytest.raises(ValueError, match=r"udit\.safetensors: its tensors do not fit Waveform"):
-        Star(config, table | {"vae": table["udit"]}).load("cpu", "float32")
-
-
-def test_ezaudios_dit_is_no_star(published, vae_folder):
-    config, table = published
-    path = vae_folder.parent / "ezaudio-l" / "ezaudio_s3_l.pt"
-    star = Star(config, table | {"udit": path})
-    with pytest.raises(ValueError, match=r"s3_l\.pt: EzAudio's DiT, which predicts v .*; give a"):
-        star.load("cpu", "float32")
