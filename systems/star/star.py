@@ -23,7 +23,10 @@ class Star:
     `config`: a StarConfig, a (partial) table, a JSON file, or None: the config.json beside the
     weights, or the full-size paper system. `weights`: a folder of `<part>.safetensors`, a table of
     part to file (or files, merged in order), or "random" (seeded, valid for latency only; sampler
-    and decoder are then built by the first `generate`, so that `represent` alone stays small).
+    and decoder are then built by the first `generate`, so that `represent` alone stays small). In a
+    table, `speech_encoder` may be a folder of transformers (HuBERT, WavLM, DAC) and `vae` EzAudio's
+    `1m.pt`, or the folder that it is in; or names of the catalogue ("hubert-large-ll60k",
+    "wavlm-large", "dac-24khz", "ezaudio-vae").
 
     `variant`: "eager" launches operation by operation; "graph" replays CUDA graphs, captured
     beforehand (for the generator: for the batch sizes `graph_batches`); "compiled" also fuses

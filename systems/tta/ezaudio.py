@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stabench.systems.contract import Spans, Waveform
 from stabench.systems.networks.cuda_graph import GraphedStep
+from stabench.systems.tta.ezaudio_flow import FLOW_STEPS, EzFlowSampler
 from stabench.systems.tta.ezaudio_networks import TOKENS, EzNetworks
 from stabench.systems.tta.ezaudio_sampler import EzSampler
 from stabench.systems.tta.latent_diffusion.prompt import Prompt, gather, widened
@@ -22,7 +23,7 @@ class EzGenerator(NamedTuple):
     """The second phase: marks "sampler" and "decoder". Texts are padded to `tokens`."""
 
     networks: EzNetworks
-    sampler: EzSampler
+    sampler: EzSampler | EzFlowSampler
     integrate: Integrate
     tokens: int | None
 
@@ -52,7 +53,9 @@ class EzGenerator(NamedTuple):
         return self.integrate(noise.to(context.states.device), *context)
 
 
-def generator(networks: EzNetworks, sampler: EzSampler, variant: str) -> EzGenerator:
+def generator(
+    networks: EzNetworks, sampler: EzSampler | EzFlowSampler, variant: str
+) -> EzGenerator:
     """As published, or with all steps of a single clip as one CUDA graph, captured now."""
     if variant == STOCK:
         return EzGenerator(networks, sampler, partial(sampler.run, networks.udit), None)
@@ -70,6 +73,9 @@ def generator(networks: EzNetworks, sampler: EzSampler, variant: str) -> EzGener
 
 
 TRAIN_STEPS = 1000
+DDIM, FLOW = "ddim", "flow"
+# Steps that each sampler allows.
+SAMPLERS = {DDIM: TRAIN_STEPS, FLOW: FLOW_STEPS}
 
 
 class EzAudio(T5Guided):
@@ -78,10 +84,11 @@ class EzAudio(T5Guided):
     `weights`: "published", "random" (seeded by `seed`; latency only), or a folder that holds
     `ezaudio-l/` (its .pt file), `ezaudio-vae/` and `flan-t5-large/`. Text is padded to 100 tokens
     and masked, the empty text as well. Defaults are those of the original's interface: 100 steps,
-    guidance 5, of which a share `rescale` is rescaled, full noise (`eta` 1). `latent_frames` are
-    at 50 Hz: 500 give 240,000 samples (10 s). `cache_unconditional`: the empty text is encoded
-    once, not with every clip. `variant`: "stock", or "graph" (all steps of a single clip are one
-    CUDA graph).
+    guidance 5, of which a share `rescale` is rescaled, full noise (`eta`; None: 1).
+    `latent_frames` are at 50 Hz: 500 give 240,000 samples (10 s). `cache_unconditional`: the empty
+    text is encoded once, not with every clip. `variant`: "stock", or "graph" (all steps of a single
+    clip are one CUDA graph). `sampler`: "ddim", or "flow": the same weights as a velocity field
+    under STAR's sampler (at most 74 steps; STAR takes 20), which has no `eta`.
     """
 
     title = "EzAudio"
@@ -95,26 +102,35 @@ class EzAudio(T5Guided):
         weights: str = "published",
         cache_unconditional: bool = False,
         rescale: float = 0.75,
-        eta: float = 1.0,
+        eta: float | None = None,
         latent_frames: int = 500,
         seed: int = 0,
         variant: str = "stock",
+        sampler: str = DDIM,
     ) -> None:
-        if not 1 <= steps <= TRAIN_STEPS:
-            raise ValueError(f"steps is {steps}, allowed are 1 to {TRAIN_STEPS}")
+        if sampler not in SAMPLERS:
+            raise ValueError(f"sampler is {sampler!r}, allowed are {', '.join(SAMPLERS)}")
+        if not 1 <= steps <= SAMPLERS[sampler]:
+            of = f" with sampler {sampler!r}" if sampler != DDIM else ""
+            raise ValueError(f"steps is {steps}, allowed are 1 to {SAMPLERS[sampler]}{of}")
+        if sampler == FLOW and eta is not None:
+            raise ValueError(f"eta is {eta}, but sampler 'flow' adds no noise; leave eta out")
+        eta = 1.0 if eta is None else eta
         for name, value in (("rescale", rescale), ("eta", eta)):
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value}, allowed are 0 to 1")
         super().__init__(weights, variant, cache_unconditional, seed)
         self.steps, self.guidance, self.rescale, self.eta = steps, guidance, rescale, eta
-        self.latent_frames = latent_frames
+        self.latent_frames, self.sampler = latent_frames, sampler
 
     def _settings(self) -> dict[str, Any]:
+        # Stored runs hold no name for DDIM, and theirs must stay equal to new ones.
+        flow = self.sampler == FLOW
         return {
             "steps": self.steps,
             "guidance": self.guidance,
             "rescale": self.rescale,
-            "eta": self.eta,
+            **({"sampler": FLOW} if flow else {"eta": self.eta}),
             "latent_frames": self.latent_frames,
         }
 
@@ -127,12 +143,13 @@ class EzAudio(T5Guided):
         return {"length": self._networks().TOKENS}
 
     def _new_generator(self, sound: Any) -> Any:
-        from stabench.systems.tta.ezaudio_sampler import EzSampler
-
         if sound.vae.sample_rate_hz != self.sample_rate:
             raise ValueError(
                 f"the VAE's config.json says {sound.vae.sample_rate_hz} Hz, expected"
                 f" {self.sample_rate}; use the published one"
             )
-        sampler = EzSampler(self.steps, self.guidance, self.rescale, self.eta, self.latent_frames)
+        shared = (self.steps, self.guidance, self.rescale)
+        if self.sampler == FLOW:
+            return generator(sound, EzFlowSampler(*shared, self.latent_frames), self.variant)
+        sampler = EzSampler(*shared, self.eta, self.latent_frames)
         return generator(sound, sampler, self.variant)

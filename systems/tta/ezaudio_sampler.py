@@ -44,7 +44,7 @@ class EzSampler(NamedTuple):
 
     def modulations(self, udit: UDiT) -> Modulations:
         """Those of all steps: they depend on the schedule alone."""
-        times = _stock(self.steps).timesteps
+        times = stock(self.steps).timesteps
         return udit.modulations(times.float().to(udit.time_ada.weight.device))
 
     def run(self, udit: UDiT, noise: Tensor, states: Tensor, mask: Tensor | None) -> Tensor:
@@ -67,16 +67,17 @@ class EzSampler(NamedTuple):
         for index in range(len(times)):
             both = torch.cat([latents, latents]).to(states.dtype)
             empty, words = udit.step(both, modulations.at(index), cache).float().chunk(2)
-            latents = step(self.guided(empty, words), index, latents)
+            prediction = guided(empty, words, self.guidance, self.rescale)
+            latents = step(prediction, index, latents)
         return latents
 
     def schedule(self, noise: Tensor) -> Schedule:
         """Times and steps of DDIM, with noise [steps, B, C, T] given (unread where eta is 0)."""
-        stock = _stock(self.steps)
+        scheduler = stock(self.steps)
         spacing = SCHEDULE["num_train_timesteps"] // self.steps
         table = [
-            _coefficients(stock.alphas_cumprod, time, time - spacing, self.eta)
-            for time in stock.timesteps.tolist()
+            _coefficients(scheduler.alphas_cumprod, time, time - spacing, self.eta)
+            for time in scheduler.timesteps.tolist()
         ]
 
         def step(output: Tensor, index: int, latents: Tensor) -> Tensor:
@@ -88,25 +89,26 @@ class EzSampler(NamedTuple):
             mean = row.next_signal * data + row.direction * epsilon
             return mean + row.fresh * noise[index] if self.eta > 0 else mean
 
-        return Schedule(stock.timesteps, step)
-
-    def guided(self, empty: Tensor, words: Tensor) -> Tensor:
-        """[B, C, T] twice to one: guidance, then a share of it rescaled, clip by clip."""
-        raw = empty + self.guidance * (words - empty)
-        if self.rescale == 0:
-            return raw
-        # Guidance widens the spread of a clip: `words` says how wide it should be.
-        spread = words.std(dim=(1, 2), keepdim=True) / raw.std(dim=(1, 2), keepdim=True)
-        return self.rescale * (raw * spread) + (1 - self.rescale) * raw
+        return Schedule(scheduler.timesteps, step)
 
 
-def _stock(steps: int) -> Any:
+def guided(empty: Tensor, words: Tensor, guidance: float, rescale: float) -> Tensor:
+    """[B, C, T] twice to one: guidance, then a share of it rescaled, clip by clip."""
+    raw = empty + guidance * (words - empty)
+    if rescale == 0:
+        return raw
+    # Guidance widens the spread of a clip: `words` says how wide it should be.
+    spread = words.std(dim=(1, 2), keepdim=True) / raw.std(dim=(1, 2), keepdim=True)
+    return rescale * (raw * spread) + (1 - rescale) * raw
+
+
+def stock(steps: int) -> Any:
     """diffusers' scheduler, for its times and its table."""
     from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
-    stock = DDIMScheduler(**SCHEDULE)
-    stock.set_timesteps(steps)
-    return stock
+    scheduler = DDIMScheduler(**SCHEDULE)
+    scheduler.set_timesteps(steps)
+    return scheduler
 
 
 class Coefficients(NamedTuple):

@@ -11,6 +11,7 @@ from stabench.harness.reproduce.readings import ALL, ROLES
 from stabench.harness.runs.metrics_file import read as read_metrics
 from stabench.harness.scoring.score import Hearing, score_folders
 from stabench.metrics.protocol import Listening, Protocol
+from stabench.metrics.resample import NAME
 
 HEARING = Hearing(threads=2, weights="random")
 CLIPS, RATE_HZ = 4, 44_100
@@ -50,8 +51,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("columns", "networks", "only"),
     [
         (("fad",), {}, ("channels=mean",)),
-        (("fd", "kl"), {}, ("via=none", "channels=first")),
-        (("clap",), {"clap": ["clap-630k"]}, ("int16=yes", "dc=kept", "channels=first")),
+        (("fd", "kl"), {}, ("via=none", "channels=mean")),
+        (
+            ("clap",),
+            {"clap": ["clap-630k"]},
+            ("int16=yes", "dc=kept", "channels=first", f"resampler={NAME}"),
+        ),
     ],
 )
 def test_the_hidden_protocol_is_named(folders, tmp_path, monkeypatch, columns, networks, only):

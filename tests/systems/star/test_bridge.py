@@ -39,6 +39,25 @@ def test_appended_padding_changes_nothing(bridge):
     assert torch.equal(padded, bridge(frames, mask))
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("extra", [1, 16, 483])
+@pytest.mark.parametrize("read", ["forward", "padded"])
+def test_padding_of_any_length_and_content_is_not_read(bridge, read, extra):
+    """Its content changes no bit; its length only the order in which float64 sums are rounded."""
+    bridge = bridge.double()
+    frames, mask = torch.randn(3, 17, 32).double(), torch.ones(3, 17, dtype=torch.bool)
+    alone = bridge(frames)
+    mask = torch.cat([mask, torch.zeros(3, extra, dtype=torch.bool)], 1)
+    zeros, noise, loud = torch.zeros(3, extra, 32), torch.randn(3, extra, 32), 1e6
+    tokens = [
+        getattr(bridge, read)(torch.cat([frames, padding.double()], 1), mask)
+        for padding in (zeros, noise, noise * loud)
+    ]
+    assert torch.equal(tokens[0], tokens[1])
+    assert torch.equal(tokens[0], tokens[2])
+    torch.testing.assert_close(tokens[0], alone, atol=1e-13, rtol=0)
+
+
 def test_the_speech_matters(bridge):
     one, other = bridge(torch.randn(1, 9, 32)), bridge(torch.randn(1, 9, 32))
     assert (one - other).abs().max() > 0.01
