@@ -303,11 +303,15 @@ def _describe_ties(contest: Contest, known: Known) -> str:
 
 
 def _find_difference(known: Known, row: str, other: str, column: str) -> Estimate | None:
-    """One minus the other, whichever way round it was measured; None without a test."""
-    if difference := known.get((row, other, column)):
-        return None if difference.p_value is None else difference
-    difference = known.get((other, row, column))
-    return None if difference is None or difference.p_value is None else difference.negated()
+    """One minus the other, whichever way round it was measured; None without a test.
+
+    A value with a reason (the machine drifted) was tested, and shown to tell nothing.
+    """
+    for minuend, subtrahend in ((row, other), (other, row)):
+        minus = known.get((minuend, subtrahend, column))
+        if minus and (minus.p_value is not None or (minus.value is not None and minus.reason)):
+            return minus if minuend == row else minus.negated()
+    return None
 
 
 def find_side(minus: Estimate, column: Column) -> int:

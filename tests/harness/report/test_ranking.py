@@ -279,3 +279,15 @@ def test_networks_with_random_weights_give_no_marks():
     assert found.open == ("Not ranked: FAD (heard by networks with random weights).",)
     every = rows._replace(columns=(rows.columns[0],))
     assert legend(every, marks(every, paired)) == marks(every, paired).open
+
+
+def test_where_the_machine_drifted_nothing_is_best():
+    rows = table(row("a", 2.0, 0.4), row("b", 3.0, 0.5))
+    drifted = Estimate(-1.0, n=100, reason="the machine drifted during the run: no interval")
+    found = marks(rows, [DifferenceRecord(a="a", b="b", column="fad", difference=drifted)])
+    assert not any(column == "fad" for _, column in found.cells)
+    assert found.open[0].startswith("FAD does not separate these systems at n = 100")
+    # A difference that was stored before tests were is none that was tested.
+    older = drifted._replace(low=-2.0, high=-0.5, reason=None)
+    found = marks(rows, [DifferenceRecord(a="a", b="b", column="fad", difference=older)])
+    assert any("Not tested: FAD of B" in line for line in found.open)

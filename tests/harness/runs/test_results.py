@@ -191,11 +191,11 @@ def test_the_report_names_the_python_and_torch_of_another_interpreter(tmp_path):
 def test_every_statistic_of_a_report_is_computed_once(tmp_path, monkeypatch):
     """One report asks for the latencies in its table, its sections, its charts and its LaTeX."""
     folder = FakeRun(tmp_path, systems=SYSTEMS).make()
-    calls: dict[str, list[tuple]] = {"read": [], "_measure_latency": [], "_measure_difference": []}
+    calls: dict[str, list[tuple]] = {"read": [], "_measure_latency": [], "measure_difference": []}
     for owner, name in (
         (journal, "read"),
         (Results, "_measure_latency"),
-        (module, "_measure_difference"),
+        (module, "measure_difference"),
     ):
         original = getattr(owner, name)
 
@@ -212,7 +212,7 @@ def test_every_statistic_of_a_report_is_computed_once(tmp_path, monkeypatch):
         report(folder.path, nowhere, sound_mb=0)
     assert len(calls["read"]) == 1
     # Three pairs and three systems: each phase, their total and the real-time factor.
-    assert len(calls["_measure_difference"]) == 3 * 4
+    assert len(calls["measure_difference"]) == 3 * 4
     kinds = ("represent", "generate", "total", "rtf")
     asked = Counter((system, timing.name) for _, system, timing in calls["_measure_latency"])
     assert asked == {(name, kind): 1 for name, *_ in SYSTEMS for kind in kinds}

@@ -338,7 +338,8 @@ def test_provenance_names_network_rate_resampler_channel_seed_and_versions(score
         "listeners embedders: numbers comparable only with each other, not with any paper's"
     )
     assert metrics["notes"][1].startswith("not examined: the networks of fad, tagger, clap. ")
-    assert len(metrics["notes"]) == 2
+    # The noisiest system's tones are a little too loud.
+    assert [note.split(":")[0] for note in metrics["notes"][2:]] == ["Whisper + tones"]
 
 
 def fake_scored(*paradigms: str) -> list[Scored]:
