@@ -230,7 +230,9 @@ def _warn_of_machine(environment: Environment, resumed: tuple[Any, ...]) -> Iter
 
 def _warn_of_scores(metrics: MetricsFile) -> Iterable[str]:
     shown = metrics.columns.keys()
-    if distances := shown & {"fad", "fd"}:
+    cells = [system.cells for system in metrics.systems.values()]
+    measured = {key for each in cells for key, cell in each.items() if cell.value is not None}
+    if distances := measured & {"fad", "fd"}:
         # With fewer rows than dimensions the covariance of the embeddings is singular.
         sizes = []
         for column in distances:
@@ -241,7 +243,8 @@ def _warn_of_scores(metrics: MetricsFile) -> Iterable[str]:
                 sizes.append(f"{about.label}: {rows} in {net.width}")
         yield (
             "FAD and FD grow as clips get fewer, the more so with fewer rows of embeddings than "
-            f"dimensions ({', '.join(sorted(sizes))}): compare rows of the same n only."
+            f"dimensions ({', '.join(sorted(sizes)) or 'not known'}): compare rows of the same n "
+            "only."
         )
     if "is" in shown:
         splits = metrics.columns["is"].rules["is_splits"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from stabench.harness.errors import StabenchError
+from stabench.harness.report.method import notes
 from stabench.harness.runs import metrics_file
 from stabench.harness.runs.results import Results
 from stabench.harness.scoring.evaluation_set import Exam, Item
@@ -30,6 +31,8 @@ def test_poorer_scores_do_not_replace_fuller_ones(tmp_path: Path) -> None:
     assert "no reference recordings" in str(caught.value)
     assert run.metrics_path.read_bytes() == before
     assert json.loads(score_run(run.path, replace=True).read_text())["references"]["n"] == 0
+    # Of what was not measured no note warns.
+    assert not any("FAD and FD" in note for note in notes(Results.read(run.path)))
     # Richer ones always may.
     shutil.move(tmp_path / "moved", tmp_path / "reference")
     assert score_run(run.path).read_bytes() == before
