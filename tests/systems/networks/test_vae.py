@@ -1,7 +1,7 @@
 """The autoencoders: exact lengths, a living start, phases that fit their magnitudes.
 
-Bit-equality with EzAudio's own network needs its checkpoint and code and is not tested here;
-parameter counts and work are (test_star_full_size.py), and the key names (test_ezaudio.py).
+Tested elsewhere: parameter counts and work (test_star_full_size.py), and that the network equals a
+plain reading of EzAudio's, on its own names (test_ezaudio_weights.py).
 """
 
 import dataclasses
