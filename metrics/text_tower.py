@@ -31,8 +31,8 @@ def measure_likeness(rows: Iterable[np.ndarray]) -> float:
     Rows of zeros or of NaN have no direction: they count as alike. Raises ValueError for fewer than
     two rows.
 
-    >>> round(measure_likeness(np.eye(3)), 3), measure_likeness([[1.0, 2.0], [-2.0, -4.0]])
-    (0.0, 1.0)
+    >>> [round(measure_likeness(rows), 3) for rows in (np.eye(3), [[1.0, 2.0], [-2.0, -4.0]])]
+    [0.0, 1.0]
     """
     table = np.array([np.asarray(row, np.float64) for row in rows])
     if len(table) < 2:

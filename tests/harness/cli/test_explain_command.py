@@ -90,7 +90,7 @@ def test_the_answer_comes_first_and_names_the_way(explain, folders):
         (("--fad", "1", "--judge", "fad"), 2, "--judge 'fad': expected NAME=VALUE"),
         (("--fad", "1", "--clips", "mine"), 2, "--clips 'mine': expected NAME=VALUE"),
         (("--is", "0.5", "--judge", TAGGER), 2, "IS is 1 or more"),
-        (("--is", "1.5", "--judge", TAGGER), 3, "needs at least 20 clips, has 4"),
+        (("--is", "1.5", "--judge", TAGGER), 3, "needs at least 72 clips, has 4"),
     ],
 )
 def test_exit_codes_and_what_is_said(explain, words, code, text):

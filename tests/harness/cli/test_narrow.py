@@ -96,7 +96,7 @@ def page_of(
     )
     # The load of the machine differs from one call to the next.
     findings = doctor.examine(tmp_path)
-    monkeypatch.setattr(doctor, "examine", lambda _: findings)
+    monkeypatch.setattr(doctor, "examine", lambda *_: findings)
 
     def print_at(words: list[str], width: int) -> str:
         places = {name: f"{name}/runs/latest" for name in ("old", "new")}

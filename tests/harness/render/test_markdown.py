@@ -149,7 +149,16 @@ def test_markdown_prints_an_entity_as_it_is():
 def test_json_holds_rows_differences_and_provenance(run):
     found = json.loads((run / "report.json").read_text())
     row = next(row for row in found["rows"] if row["system"] == "star")
-    assert row.keys() == {"system", "label", "paradigm", "n", "failed", "cells", "caveat"}
+    assert row.keys() == {
+        "system",
+        "label",
+        "paradigm",
+        "n",
+        "failed",
+        "cells",
+        "caveat",
+        "trained_on",
+    }
     assert {"value", "low", "high", "unit", "better"} <= row["cells"]["fad"].keys()
     assert row["cells"]["rel"] | {"value": None, "reason": "not measured"} == row["cells"]["rel"]
     assert row["cells"]["processing"]["unit"] == "ms"
