@@ -72,7 +72,10 @@ class ColumnEvidence(Strict):
             for clip, pseudo in kept.items()
         }
         # Errors are whole numbers: what is left of a rounding would pass for a change.
-        parts = {clip: _round_whole(part) for clip, part in parts.items()}
+        parts = {
+            clip: float(round(part)) if abs(part - round(part)) < WHOLE else part
+            for clip, part in parts.items()
+        }
         total = sum(self.weights[clip] for clip in kept)
         if not total:
             return {}
@@ -80,11 +83,6 @@ class ColumnEvidence(Strict):
         return {
             clip: ratio + (part - ratio * self.weights[clip]) / mean for clip, part in parts.items()
         }
-
-
-def _round_whole(value: float) -> float:
-    """Return the whole number next to `value` where only rounding lies between them."""
-    return float(round(value)) if abs(value - round(value)) < WHOLE else value
 
 
 class SystemEvidence(Strict):

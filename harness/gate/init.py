@@ -16,7 +16,7 @@ from stabench.harness.formatting import counted, plain
 from stabench.harness.gate import policy
 from stabench.harness.gate.command import write_baseline
 from stabench.harness.gate.interleaved import BASE, HEAD
-from stabench.harness.gate.policy import Effect, Policy
+from stabench.harness.gate.policy import Policy
 from stabench.harness.gate.trees import find_root
 from stabench.harness.runs.results import Results
 from stabench.harness.runs.run_folder import LATEST, Request, is_latest
@@ -187,7 +187,12 @@ def format_policy(rules: Policy, reasons: dict[str, str]) -> str:
         "",
         "# The least change that counts, in the metric's unit or in percent of the baseline.",
         "[quality.effects]",
-        *(f"{_quote(name)} = {_format(size)}" for name, size in rules.quality.effects.items()),
+        *(
+            f'{_quote(name)} = "{100 * size.value:g} %"'
+            if size.relative
+            else f"{_quote(name)} = {size.value:g}"
+            for name, size in rules.quality.effects.items()
+        ),
         "",
         "# The least slowdown that counts. machine: what `stabench doctor --noise` measured; until",
         "# it has, `unmeasured`.",
@@ -197,10 +202,6 @@ def format_policy(rules: Policy, reasons: dict[str, str]) -> str:
         lines.append(f"phases = {json.dumps(rules.latency.phases)}")
     lines += ['threshold = "machine"', f'unmeasured = "{100 * rules.latency.unmeasured:g} %"']
     return "\n".join(lines) + "\n"
-
-
-def _format(effect: Effect) -> str:
-    return f'"{100 * effect.value:g} %"' if effect.relative else f"{effect.value:g}"
 
 
 def _quote(text: str) -> str:

@@ -256,12 +256,18 @@ def state_answer(explanation: Explanation) -> str:
         n = max(reading.n for readings in fits.values() for reading in readings)
         ways = []
         for readings in fits.values():
-            described = list(dict.fromkeys(_describe(reading) for reading in readings))
+            described = list(
+                dict.fromkeys(
+                    f"{_name_network(reading.rule)}, {describe_way(reading)}"
+                    for reading in readings
+                )
+            )
             more = f" (or {len(described) - MOST_NAMED} others)"
             shown = " or ".join(described[:MOST_NAMED])
             label = METRICS[readings[0].column].label
             ways.append(f"{label} by {shown}{more if len(described) > MOST_NAMED else ''}")
-        known = [protocol.name for protocol in _list_protocols() if _fits(protocol, fits)]
+        every = [protocols.load(name) for name in registry.entries("protocols")]
+        known = [protocol.name for protocol in every if _fits(protocol, fits)]
         by = f" (protocol {', '.join(known)})" if known else ""
         sentences.append(
             f"{names}: reproduced over the clips '{clips}' ({n}){by}: {'; '.join(ways)}."
@@ -318,17 +324,9 @@ def describe_way(reading: Reading) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _describe(reading: Reading) -> str:
-    return f"{_name_network(reading.rule)}, {describe_way(reading)}"
-
-
 def _name_network(rule: Listening) -> str:
     # Of "path.py:Name" the end says which.
     return Path(rule.network).name
-
-
-def _list_protocols() -> list[Protocol]:
-    return [protocols.load(name) for name in registry.entries("protocols")]
 
 
 def _fits(protocol: Protocol, fits: Mapping[str, Sequence[Reading]]) -> bool:

@@ -6,7 +6,7 @@ from typing import TextIO
 
 from stabench.harness.formatting import NOTHING, counted, figure
 from stabench.harness.render.page import Grid, Head, Line, Page, Printed, Section
-from stabench.harness.reproduce.paper import SEEN, Column, Figure, Paper, PaperRow, Terms
+from stabench.harness.reproduce.paper import SEEN, Column, Paper, PaperRow, Terms
 from stabench.harness.suites.trained_on import MODELS, TRAINED
 
 UNKNOWN = "unknown"
@@ -61,7 +61,9 @@ def print_figure(row: PaperRow, column: Column) -> str:
     cell = row.cells.get(column.key)
     if cell is None:
         return NOTHING
-    return _print_value(cell, column) + (TRAINED if is_trained(row, column) else "")
+    spread = f" \N{PLUS-MINUS SIGN} {figure(cell.pm, column.digits)}" if cell.pm is not None else ""
+    value = f"{'<' if cell.below else ''}{figure(cell.value, column.digits)}{spread}"
+    return value + (TRAINED if is_trained(row, column) else "")
 
 
 def is_trained(row: PaperRow, column: Column) -> bool:
@@ -100,11 +102,6 @@ def explain_marks(rows: Sequence[PaperRow], columns: Sequence[Column]) -> tuple[
         "better sound."
         for model, label in models.items()
     )
-
-
-def _print_value(cell: Figure, column: Column) -> str:
-    spread = f" \N{PLUS-MINUS SIGN} {figure(cell.pm, column.digits)}" if cell.pm is not None else ""
-    return f"{'<' if cell.below else ''}{figure(cell.value, column.digits)}{spread}"
 
 
 def _build_section(paper: Paper) -> Section:

@@ -171,7 +171,8 @@ def _list_ways(
                 untried.append(Untried(f"{role}: {name}", f"not measured, {error}"))
                 continue
             for rule in list_rules(role, first, axes, traits):
-                ways[f"{role} {len(ways)}"] = _share(first, rule)
+                parts = {field.name: getattr(first, field.name) for field in fields(Network)}
+                ways[f"{role} {len(ways)}"] = SharedNetwork(**{**parts, "rule": rule}, first=first)
     return ways, untried
 
 
@@ -211,7 +212,11 @@ def list_rules(
             {
                 "network": network.name,
                 # Mono sounds are heard by the rule under which `score` keeps them.
-                "channels": chosen["channels"] if traits.channels > 1 else _mono_rule(clap),
+                "channels": chosen["channels"]
+                if traits.channels > 1
+                else "mean"
+                if clap
+                else "first",
                 "remove_dc": chosen["dc"] == "removed",
                 "int16": chosen.get("int16") == "yes",
                 "long": long,
@@ -321,15 +326,6 @@ def _root(factor: np.ndarray, epsilon: float) -> np.ndarray:
     least = np.sqrt(epsilon)
     spread = (np.sqrt(values**2 + epsilon) - least)[:, None]
     return right.T @ (spread * right) + least * np.eye(factor.shape[1])
-
-
-def _mono_rule(clap: bool) -> str:
-    return "mean" if clap else "first"
-
-
-def _share(first: Network, rule: Listening) -> SharedNetwork:
-    parts = {field.name: getattr(first, field.name) for field in fields(Network)}
-    return SharedNetwork(**{**parts, "rule": rule}, first=first)
 
 
 @dataclass(frozen=True)

@@ -203,14 +203,11 @@ def _find_roles(metrics: MetricsFile, name: str, wavs: Wavs) -> Iterator[str]:
         digest = of_recordings(heard, {stem: (stem,) for stem in wavs.files})
         if digest is not None and digest == metrics.references.audio_sha256:
             yield RECORDINGS
-    if name == SPEECH and _list_clips(metrics) & wavs.files.keys():
-        yield SPEECH
-
-
-def _list_clips(metrics: MetricsFile) -> set[str]:
-    return {
+    clips = {
         clip for record in metrics.systems.values() for clip in (*record.per_clip, *record.failures)
     }
+    if name == SPEECH and clips & wavs.files.keys():
+        yield SPEECH
 
 
 def _explain_misfit(parts: Sequence[tuple[str, Wavs]]) -> str:
