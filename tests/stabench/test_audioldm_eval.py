@@ -1,6 +1,7 @@
 """The interface of audioldm_eval: its keys, stabench's values."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import stabench as sb
 from stabench.audioldm_eval import COLUMNS, UNMEASURED
 from stabench.metrics.audio import encode
+from stabench.metrics.registry import METRICS
 
 # What each key of EvaluationHelper.main is, by audioldm_eval's own code (backbone cnn14): FD of the
 # tagger, FAD of VGGish, both forms of KL, the mean of the inception score.
@@ -59,6 +61,8 @@ def test_the_values_are_the_cells_and_a_limit_takes_the_first_files(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STABENCH_CACHE", str(tmp_path / "cache"))
+    # Users get no IS of so few clips; here it is to be one of the values.
+    monkeypatch.setitem(METRICS, "is", replace(METRICS["is"], least=20))
     rng = np.random.default_rng(0)
     folders = [tmp_path / name for name in ("outputs", "recordings")]
     for folder in folders:
