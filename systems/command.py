@@ -207,9 +207,8 @@ class Program:
         """
         during = f"'{request['request']}'"
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         # Whatever comes before the answer is none: it would be taken for that of the next clip.
-        if self._received or select.select([self._process.stdout], [], [], 0)[0]:
+        if self._received or self._is_readable():
             line = self._read_line(during)
             raise self._break(f"the command wrote {quote(line)} before it was asked {during}")
         data = json.dumps(request, ensure_ascii=False).encode() + b"\n"
@@ -248,6 +247,10 @@ class Program:
                 raise self._break(f"the command wrote {start} without end, asked {during}")
         line, _, self._received = self._received.partition(b"\n")
         return line.decode(errors="replace")
+
+    def _is_readable(self) -> bool:
+        assert self._process.stdout is not None
+        return bool(select.select([self._process.stdout], [], [], 0)[0])
 
     def _break(self, message: str) -> RemoteError:
         self._broken = True

@@ -164,6 +164,7 @@ def test_networks_of_the_metrics_that_are_not_there_or_not_whole(
     assert len(whole) > 5000
 
 
+@pytest.mark.slow
 def test_a_hub_that_cannot_be_reached(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

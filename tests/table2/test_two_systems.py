@@ -14,6 +14,7 @@ pytestmark = pytest.mark.timeout(TIMEOUT_S)
 SYSTEMS = ("whisper-tango2", "star")
 
 
+@pytest.mark.slow
 def test_a_cascade_and_star_have_their_numbers(home: Path, stabench: Command) -> None:
     stabench(home, "run", machine.suite(home, machine.only(*SYSTEMS)), "--limit", 2)
     report = json.loads((home / "results" / "runs" / "latest" / "report.json").read_text("utf-8"))
