@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TextIO
 
 from stabench.harness.compare import paired_latency
 from stabench.harness.compare.evidence import Samples
+from stabench.harness.compare.families import judge_line
 from stabench.harness.compare.page import (
     describe_medians,
     format_ends,
@@ -23,7 +24,8 @@ from stabench.harness.compare.page import (
     format_p,
 )
 from stabench.harness.compare.paired import STANDARD, Sampling
-from stabench.harness.compare.verdict import Bounds, Call, Line, call, is_no_worse
+from stabench.harness.compare.rows import OpenLine
+from stabench.harness.compare.verdict import Bounds, Line
 from stabench.harness.device import Cpu
 from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.formatting import plain
@@ -32,6 +34,7 @@ from stabench.harness.render.page import Line as Row
 from stabench.harness.render.terminal import show
 from stabench.harness.runner.clock import Clock
 from stabench.harness.runner.last_words import describe_ending, find_last_words
+from stabench.harness.runs.metrics_file import ColumnHead
 
 SCHEMA = 1
 SEPARATOR = ":::"
@@ -45,6 +48,7 @@ HEADS = (
     Head("p", "numbers"),
 )
 
+WALL = ColumnHead(label="Wall time", unit="ms", digits=1, better="lower")
 Commands = dict[str, list[str]]
 
 
@@ -137,28 +141,14 @@ def run_command(side: str, command: list[str]) -> int:
 
 def judge_times(times: Times, threshold: float, sampling: Sampling = STANDARD) -> Line:
     """Return the change of the wall time with its verdict; `threshold` is a share, as 0.05."""
-    bounds = Bounds(threshold, threshold)
     change = paired_latency.measure_change(times.old, times.new, sampling)
-    if isinstance(change, str):
-        verdict, fine, p = Call("not measured", change.replace("clips", "blocks")), False, None
-    else:
-        p = change.p_value
-        verdict = call(change, p, "lower", bounds, relative=True)
-        fine = verdict.word == "improved" or is_no_worse(change, "lower", bounds, relative=True)
-    return Line(
-        key="wall",
-        label="Wall time",
-        block="latency",
-        unit="ms",
-        digits=1,
-        better="lower",
-        bounds=bounds,
-        change=None if isinstance(change, str) else change,
-        p_adjusted=p,
-        verdict=verdict.word,
-        reason=verdict.reason.replace("clips", "blocks"),
-        no_worse=fine,
+    bounds = Bounds(threshold, threshold)
+    line = judge_line(
+        OpenLine("wall", WALL, "latency", change, bounds),
+        (),
+        None if isinstance(change, str) else change.p_value,
     )
+    return line._replace(reason=line.reason.replace("clips", "blocks"))
 
 
 def find_exit_code(line: Line, *, strict: bool) -> int:

@@ -57,9 +57,13 @@ def generator(
     networks: EzNetworks, sampler: EzSampler | EzFlowSampler, variant: str
 ) -> EzGenerator:
     """As published, or with all steps of a single clip as one CUDA graph, captured now."""
-    if variant == STOCK:
-        return EzGenerator(networks, sampler, partial(sampler.run, networks.udit), None)
     udit = networks.udit
+    if variant == STOCK:
+
+        def run(noise: Tensor, states: Tensor, mask: Tensor | None) -> Tensor:
+            return sampler.integrate(udit, sampler.modulations(udit), noise, states, mask)
+
+        return EzGenerator(networks, sampler, run, None)
     with torch.inference_mode():
         # The modulations depend on the schedule alone, and stay out of the graph.
         loop = partial(sampler.integrate, udit, sampler.modulations(udit))

@@ -74,10 +74,6 @@ class EzFlowSampler(NamedTuple):
         """Return those of all steps: they depend on the schedule alone."""
         return udit.modulations(self.levels().steps.float().to(udit.time_ada.weight.device))
 
-    def run(self, udit: UDiT, noise: Tensor, states: Tensor, mask: Tensor | None) -> Tensor:
-        """Return latents float32 [B, C, latent_frames] from the noise."""
-        return self.integrate(udit, self.modulations(udit), noise, states, mask)
-
     def integrate(
         self,
         udit: UDiT,
@@ -86,8 +82,10 @@ class EzFlowSampler(NamedTuple):
         states: Tensor,
         mask: Tensor | None,
     ) -> Tensor:
-        """As `run`, with the modulations given. Only launches work: nothing waits for the device,
-        nothing comes from the host."""
+        """Return latents float32 [B, C, latent_frames] from the noise.
+
+        Only launches work: nothing waits for the device, nothing comes from the host.
+        """
         levels = self.levels()
         shares = list(zip(levels.signal.tolist(), levels.noise.tolist(), strict=True))
         cache = udit.precompute(states, mask)

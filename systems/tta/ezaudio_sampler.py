@@ -47,10 +47,6 @@ class EzSampler(NamedTuple):
         times = stock(self.steps).timesteps
         return udit.modulations(times.float().to(udit.time_ada.weight.device))
 
-    def run(self, udit: UDiT, noise: Tensor, states: Tensor, mask: Tensor | None) -> Tensor:
-        """From noise to latents float32 [B, C, latent_frames]."""
-        return self.integrate(udit, self.modulations(udit), noise, states, mask)
-
     def integrate(
         self,
         udit: UDiT,
@@ -59,8 +55,11 @@ class EzSampler(NamedTuple):
         states: Tensor,
         mask: Tensor | None,
     ) -> Tensor:
-        """As `run`, with the modulations given. Keys and values of the text are computed once.
-        Only launches work: nothing waits for the device, nothing comes from the host."""
+        """Return latents float32 [B, C, latent_frames] from the noise.
+
+        Keys and values of the text are computed once. Only launches work: nothing waits for the
+        device, nothing comes from the host.
+        """
         times, step = self.schedule(noise[1:])
         cache = udit.precompute(states, mask)
         latents = noise[0]
