@@ -291,3 +291,20 @@ def test_where_the_machine_drifted_nothing_is_best():
     older = drifted._replace(low=-2.0, high=-0.5, reason=None)
     found = marks(rows, [DifferenceRecord(a="a", b="b", column="fad", difference=older)])
     assert any("Not tested: FAD of B" in line for line in found.open)
+
+
+def test_copies_of_few_clips_give_no_marks_but_their_times_count_as_they_are():
+    """100 clips of which 12 are different: times are of the different ones already."""
+    rows = table(row("a", 2.0, 0.4), row("b", 3.0, 0.3))
+    timed = Column("processing", "Processing", "ms", "lower", 1, "latency")
+    for each in rows.rows:
+        each.cells["processing"] = cell(each.cells["fad"].value)
+    rows = rows._replace(columns=(timed, FAD))
+    paired = [minus("b", "a", key, 0.5, 1.5) for key in ("processing", "fad")]
+    found = marks(rows, paired, different=12)
+    assert {column for _, column in found.cells} == {"processing"}
+    assert "Not ranked: FAD (12 clips, marks need 20)." in found.open
+    assert {column for _, column in marks(rows, paired, different=20).cells} == {
+        "processing",
+        "fad",
+    }

@@ -19,6 +19,7 @@ from stabench.harness.runs.run_folder import RunFolder
 from stabench.harness.scoring.score import score_run
 from stabench.harness.scoring.score_systems import Entrant, Scored, pairs
 from stabench.harness.stats.bootstrap import Draws
+from stabench.harness.stats.permutation import sign_flip
 from stabench.harness.tasks.speech_to_audio import TASK
 from stabench.metrics.resample import resample
 from tests.harness.fake_run import LISTENERS, FakeRun, write_wav
@@ -163,6 +164,24 @@ def test_paired_differences_use_the_clips_that_both_have(scored):
         ("star", "cascade"),
         ("oracle", "cascade"),
     }
+
+
+def test_the_p_value_of_a_difference_is_that_of_its_clips_with_their_signs_turned(tmp_path):
+    folder = FakeRun(tmp_path, n=24, noise={"cascade": 0.1, "star": 0.09}).make()
+    metrics = score(folder)
+    tested = [
+        line
+        for line in metrics["paired"]
+        if {line["a"], line["b"]} == {"cascade", "star"} and line["column"] in ("kl", "clap")
+    ]
+    assert len(tested) == 2
+    for line in tested:
+        values = [metrics["systems"][line[side]]["per_clip"] for side in ("a", "b")]
+        clips = sorted(values[0].keys() & values[1].keys())
+        minus = np.array([[v[clip][line["column"]] for clip in clips] for v in values])
+        test = sign_flip(minus[0] - minus[1])
+        # The same signs are drawn; equal sums may be counted otherwise by rounding.
+        assert line["difference"]["p_value"] == pytest.approx(test.p_value, abs=5e-4)
 
 
 def test_word_error_rate_is_that_of_the_corpus(scored):
