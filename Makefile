@@ -77,8 +77,8 @@ clean: ## Remove the environments and caches; runs and weights stay
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 found; install one, or make PYTHON=/path/to/python" >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "installing about 90 pinned packages into .venv; a few minutes the first time"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@echo "installing about 100 pinned packages into .venv; a few minutes the first time"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,stable-audio,train]"
 	@# Whisper asks for triton, a gigabyte that only its word timestamps on CUDA use.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt more-itertools numba tiktoken tqdm
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps openai-whisper
