@@ -19,7 +19,10 @@ class Embedder(Protocol):
     """An audio network. `embed` takes mono float32 waveforms of any length at `rate_hz`.
 
     One that brings along records of its examination as a judge has an attribute `examinations`:
-    the folder that holds them (harness/scoring/examination.py).
+    the folder that holds them (harness/scoring/examination.py). One that hears a clip in examples
+    of a fixed length, one after the other, may have an attribute `spread`: it is set, before
+    `identity` is asked for, where a protocol says `long = "windows"`, and then the examples overlap
+    so that none of a clip is left out.
     """
 
     rate_hz: int

@@ -40,7 +40,9 @@ class Listening(Strict):
     In order: `channels` become one, the mean goes (`remove_dc`), the rate is changed by the
     `resampler` (to `via_hz` first, where that is given), and `int16` cuts to 16-bit steps. Of a
     clip longer than the network takes at once, `long` keeps the first part, or the mean over evenly
-    spaced windows, as few as hold all of it; "whole" is for networks that take any length.
+    spaced windows, as few as hold all of it; "whole" is for networks that take any length. Of
+    VGGish, whose examples have a fixed length, "windows" spreads these in the same way: "whole"
+    drops what is left at the end.
     """
 
     network: str

@@ -255,6 +255,8 @@ def network(
     except ValueError as error:
         raise StabenchError(f"embedder '{name}': {error}") from error
     embedder.precision = precision
+    if rule.long == "windows" and hasattr(embedder, "spread"):
+        embedder.spread = True
     package = ""
     if name not in registry.BUILT_IN["embedders"]:
         where = target.rpartition(":")[0]

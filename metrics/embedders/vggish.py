@@ -83,12 +83,15 @@ class Vggish(nn.Module):
         # The checkpoint was converted from TensorFlow: flattened as time, mel, channel.
         return self.embeddings(maps.permute(0, 2, 3, 1).flatten(1))
 
-    def examples(self, waveform: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+    def examples(
+        self, waveform: Tensor, dtype: torch.dtype = torch.float64, *, spread: bool = False
+    ) -> Tensor:
         """Return log-mel examples float32 [..., E, 1, frames, mels] of `waveform` [..., N].
 
-        Frames are not centred, examples do not overlap, the incomplete tail is dropped. Computed
-        in `dtype`; the published front end is float64, float32 is 9e-5 off and 5 times faster.
-        Raises ValueError when the waveform does not fill one example.
+        Frames are not centred. As published, examples do not overlap and the incomplete tail is
+        dropped; with `spread` they are as few as hold every frame, evenly spaced, and so overlap.
+        Computed in `dtype`; the published front end is float64, float32 is 9e-5 off and 5 times
+        faster. Raises ValueError when the waveform does not fill one example.
         """
         if waveform.shape[-1] < self.config.example_samples:
             raise ValueError(
@@ -98,8 +101,11 @@ class Vggish(nn.Module):
         frames = waveform.to(dtype).unfold(-1, self.config.window, self.config.hop)
         magnitude = torch.fft.rfft(frames * self._hann.to(dtype), n=self._fft).abs()
         mel = torch.log(magnitude @ self._bank.to(dtype) + LOG_OFFSET).float()
-        whole = mel.shape[-2] // self.config.frames * self.config.frames
-        return mel[..., :whole, :].unflatten(-2, (-1, 1, self.config.frames))
+        total, length = mel.shape[-2], self.config.frames
+        if not spread:
+            return mel[..., : total // length * length, :].unflatten(-2, (-1, 1, length))
+        starts = np.linspace(0, total - length, -(-total // length)).round().astype(int)
+        return mel[..., starts[:, None] + np.arange(length), :].unsqueeze(-3)
 
 
 def _build_stages(channels: tuple[int, int, int, int]) -> nn.Sequential:
@@ -175,8 +181,11 @@ class Pca(NamedTuple):
 class VggishEmbedder(NetworkEmbedder):
     """`metrics.contract.Embedder` over weights; the config is read from their folder if not given.
 
-    FAD takes every frame of every clip, so a longer clip weighs more.
+    FAD takes every frame of every clip, so a longer clip weighs more. As published, what is left at
+    a clip's end, less than one example, is not heard; set `spread` and it is.
     """
+
+    spread = False
 
     def __init__(
         self,
@@ -195,10 +204,12 @@ class VggishEmbedder(NetworkEmbedder):
 
     def settings(self) -> dict[str, Any]:
         pca = self._pca.sha256 if self._pca else None
-        return {"network": self.config.model_dump(mode="json"), "pca": pca}
+        # Left out where it changes nothing: identities of before stay what they are.
+        spread = {"spread": True} if self.spread else {}
+        return {"network": self.config.model_dump(mode="json"), "pca": pca, **spread}
 
     def embed(self, waveforms: list[np.ndarray]) -> list[Features]:
-        """Return embeddings [E, D] of each clip, a row per 0.96 s.
+        """Return embeddings [E, D] of each clip, a row for each example of 0.96 s.
 
         Clips under 2 s are zero-padded.
         """
@@ -224,6 +235,6 @@ class VggishEmbedder(NetworkEmbedder):
         """
         minimum = max(MINIMUM_SAMPLES, self.config.example_samples)
         samples = torch.tensor(padded(waveform, minimum), device=self._device)
-        examples = self._network.examples(samples)
+        examples = self._network.examples(samples, spread=self.spread)
         counts.append(len(examples))
         return self._inference.cells(examples)

@@ -1,5 +1,7 @@
 """Every reader of a text that a person gives, on bytes of every make: a value, or one line."""
 
+import itertools
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from stabench.harness.runs import journal
 from stabench.harness.scoring import folders
 from stabench.harness.suites import protocols, suite
 from stabench.systems.asr.arpa import read_arpa
+from tests import limits
 
 # A whole file of each, which the fuzz changes, and the endings by which readers tell two apart.
 CSV = 'id,caption,reference\na,rain,b\nb,"wind, and\nrain",\n'
@@ -54,14 +57,15 @@ def test_a_changed_file_is_read_or_refused_in_one_line(
 ) -> None:
     read, file, text = READERS[name]
     path = tmp_path / file
-    health = [HealthCheck.function_scoped_fixture]
+    health, held = [HealthCheck.function_scoped_fixture], limits.Limits()
 
     @settings(max_examples=examples, deadline=None, suppress_health_check=health)
     @given(_changed(text) | st.binary(max_size=60))
     def check(content: bytes) -> None:
         path.write_bytes(content)
         try:
-            read(path)
+            with held:
+                read(path)
         except StabenchError as error:
             line = str(error)
         except ValueError as error:
@@ -75,3 +79,16 @@ def test_a_changed_file_is_read_or_refused_in_one_line(
         line.encode()
 
     check()
+
+
+def test_a_reader_that_hangs_or_takes_all_memory_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(limits, "CPU_S", 0.05)
+        with pytest.raises(AssertionError, match="still reading"), limits.Limits():
+            sum(0 for _ in itertools.count())
+    monkeypatch.setattr(limits, "MEMORY_BYTES", 2**24)
+    with pytest.raises(AssertionError, match="GB for a small file"), limits.Limits():
+        # More than the process had at its largest.
+        bytearray(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 + 2**25)[::4096]

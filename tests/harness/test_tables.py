@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.tables import read_csv, read_json_lines, read_names, read_toml
+from tests.limits import Limits
 
 NEEDS = ("id", "caption")
 KEYS = ("location", "captions")
@@ -223,6 +224,7 @@ def test_no_line_of_json_is_lost(tmp_path: Path, examples: int) -> None:
 @MANY
 def test_any_text_is_rows_or_one_line(tmp_path: Path, examples: int) -> None:
     """Of text without quotes every line that is not empty is a row, or the table is refused."""
+    limits = Limits()
 
     @_examples(examples)
     @given(HOSTILE | TEXTS | st.binary(max_size=80), st.booleans())
@@ -231,7 +233,8 @@ def test_any_text_is_rows_or_one_line(tmp_path: Path, examples: int) -> None:
         path = _file(tmp_path, b"id,caption\n" + data if headed else data)
         for read in (read_csv, read_json_lines):
             try:
-                rows = read(path, NEEDS)
+                with limits:
+                    rows = read(path, NEEDS)
             except StabenchError as error:
                 line = str(error)
             else:

@@ -68,6 +68,51 @@ def test_a_row_each_096_s_the_tail_dropped_short_clips_padded(embedder, signal, 
     assert features.logits is None
 
 
+@pytest.mark.parametrize("seconds", [0.98, 1.5, 4.0, 9.99, 14.9])
+def test_spread_examples_hold_every_frame_and_are_as_few_as_can_be(full, seconds):
+    waveform = torch.linspace(0, 1, round(16000 * seconds)) ** 2
+    plain = full.examples(torch.cat([waveform, torch.zeros(96 * 160)]))[:, 0]
+    frames = (len(waveform) - 400) // 160 + 1
+    everything = plain.reshape(-1, 64)[:frames]
+    examples = full.examples(waveform, spread=True)[:, 0]
+    assert len(examples) == -(-frames // 96)
+    assert torch.equal(examples[0], everything[:96])
+    assert torch.equal(examples[-1], everything[-96:])
+    starts = [_find_start(example, everything) for example in examples]
+    steps = np.diff(starts)
+    assert all(steps <= 96), "a frame lies between two examples"
+    assert not len(steps) or max(steps) - min(steps) <= 1
+
+
+def _find_start(example: torch.Tensor, everything: torch.Tensor) -> int:
+    (start,) = (
+        i for i in range(len(everything) - 95) if torch.equal(example, everything[i : i + 96])
+    )
+    return start
+
+
+def test_examples_that_fit_are_spread_as_published(full, signal):
+    waveform = torch.from_numpy(signal(16000, 4 * 96 * 160 + 240))
+    assert torch.equal(full.examples(waveform, spread=True), full.examples(waveform))
+
+
+def test_a_sound_at_the_end_of_a_clip_is_heard_only_where_examples_are_spread(tmp_path, signal):
+    torch.manual_seed(0)
+    weights.save(tmp_path, Vggish(POCKET), POCKET.model_dump_json())
+    quiet = signal(16000, 64000) * 0.01
+    loud_end = quiet.copy()
+    loud_end[-1600:] *= 90  # a tenth of a second
+    identities = []
+    for spread in (False, True):
+        embedder = VggishEmbedder(tmp_path)
+        embedder.spread = spread
+        identities.append(embedder.identity)
+        embedder.load("cpu")
+        before, after = embedder.embed([quiet, loud_end])
+        assert np.array_equal(before.embeddings, after.embeddings) != spread
+    assert identities[0] != identities[1]
+
+
 def test_features_are_the_same_bits_in_any_company(embedder, signal):
     """Alone, first, last, and where the examples of the call fill the linear layers twice over."""
     clips = [signal(16000, n, seed=n) for n in (64000, 40000, 64000, 900, 320000, 640000, 640000)]
