@@ -110,7 +110,10 @@ def test_system_speaks_the_contract(name, loaded, pocket_clips):
     assert sound.samples.std() > 1e-3
 
 
-@pytest.mark.parametrize("name", ["oracle", "star", "star-nobridge"])
+@pytest.mark.parametrize(
+    "name",
+    ["star", *(pytest.param(n, marks=pytest.mark.slow) for n in ("oracle", "star-nobridge"))],
+)
 def test_a_batch_of_8_equals_8_batches_of_1(name, loaded, pocket_clips):
     system, clips, seeds = loaded(name), pocket_clips[:8], list(range(8))
     representations = spoken(system, clips)

@@ -68,6 +68,7 @@ def test_unchanged_systems_are_rarely_called_regressed_or_improved() -> None:
     assert called > 2, "a test that never calls anything is no test"
 
 
+@pytest.mark.slow
 def test_where_only_times_are_tested_false_alarms_are_few_too() -> None:
     """The same audio twice, so that two phases share the 5 %: one run after the other, bursts."""
     rng, regressed = np.random.default_rng(8), 0

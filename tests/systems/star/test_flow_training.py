@@ -91,6 +91,7 @@ def test_average_follows_the_weights_and_resumes():
     assert resumed.updates == 1
 
 
+@pytest.mark.slow
 def test_a_small_network_learns_which_sound_a_context_asks_for(udit_config, generator):
     config = dataclasses.replace(udit_config, in_channels=2, depth=2, patch_size=2)
     udit = UDiT(config)

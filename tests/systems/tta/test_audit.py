@@ -81,6 +81,7 @@ def test_upsampling_crops_after_the_convolution() -> None:
     assert not torch.allclose(cropped, stock, atol=0.01)
 
 
+@pytest.mark.slow
 def test_a_batch_equals_its_clips(model, prompt, spans) -> None:
     """Prompts of other lengths are padded in a batch, and the padding is hidden."""
     prompts = [prompt, model.encode("wind", spans), model.encode("", spans)]

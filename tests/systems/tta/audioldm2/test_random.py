@@ -86,7 +86,10 @@ def test_what_makes_sound_is_built_when_it_is_needed_and_before_any_stage(small,
     assert np.array_equal(early.generate([context], [1], spans)[0].samples, late.samples)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("float32", "float16")]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", *SLOW])
 def test_sound_is_finite_and_not_clipped(small, spans, dtype: str) -> None:
     model = loaded(dtype, candidates=2, steps=20)
     (clip,) = model.generate([model.encode("a dog barks", spans)], [1], spans)
