@@ -13,6 +13,7 @@ from stabench.systems.star.speech_encoder import SpeechEncoder
 from stabench.systems.training.data import TensorFrames
 from stabench.systems.training.device import send
 from stabench.systems.training.loop import Recipe, Stage, fit
+from stabench.systems.training.schedules import Trapezoid
 from stabench.systems.training.workplace import Workplace
 
 FRAME_S = 0.04
@@ -65,7 +66,7 @@ def train_encoder(data: Corpus, work: Workplace, steps: int = 2000) -> SpeechEnc
     torch.manual_seed(work.seeded(40))
     phonemes = Phonemes(data.utterances)
     network = Pretraining(len(phonemes))
-    recipe = Recipe(steps, 1e-3, warmup=300, ema=0.998)
+    recipe = Recipe(steps, 1e-3, Trapezoid(300), ema=0.998)
 
     def loss(rng: np.random.Generator) -> Tensor:
         index = rng.integers(len(data.utterances.marks), size=BATCH)
