@@ -79,12 +79,25 @@ Loss = Callable[[StepGenerator], Tensor]
 
 
 @dataclass(frozen=True)
+class Records:
+    """What a training leaves on disk on its way.
+
+    A state is saved every `save_every` steps (None: about once a minute), and the last `keep` stay.
+    The log has a line for every `log_every` steps, and TensorBoard's scalars only if asked for.
+    """
+
+    save_every: int | None = None
+    keep: int = 1
+    log_every: int = 50
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True)
 class Stage:
     """What is trained: `network` (its trainable parameters), and where (on which device, too).
 
     `recipe` is that of the full run, `about` what else a saved state must have been trained with.
-    States are saved every `save_every` steps (None: about once a minute), the last `keep` are kept.
-    `batch`, clips of a step, is for the log, which has a line for every `log_every` steps.
+    `batch`, the clips of a step, is for the log.
     """
 
     name: str
@@ -93,11 +106,8 @@ class Stage:
     work: Workplace
     compute: Compute = field(default_factory=Compute)
     about: Mapping[str, object] = field(default_factory=dict)
-    save_every: int | None = None
-    keep: int = 1
     batch: int | None = None
-    log_every: int = 50
-    tensorboard: bool = False
+    records: Records = field(default_factory=Records)
 
     @property
     def result(self) -> Path:
@@ -112,7 +122,7 @@ class Stage:
     @cached_property
     def log(self) -> TrainingLog:
         """The curves, in `<name>.log.jsonl`; TensorBoard's in the folder `tensorboard`."""
-        scalars = self.work.folder / "tensorboard" / self.name if self.tensorboard else None
+        scalars = self.work.folder / "tensorboard" / self.name if self.records.tensorboard else None
         path = self.work.folder / f"{self.name}.log.jsonl"
         return TrainingLog(path, scalars, writes=self.compute.first)
 
@@ -168,7 +178,7 @@ class _Training:
         )
         self.average = Ema(self.network, self.recipe.ema) if self.recipe.ema else None
         self.best = _Best()
-        self.states = States(stage.states, self._describe(), stage.keep)
+        self.states = States(stage.states, self._describe(), stage.records.keep)
 
     def run(self, loss: Loss) -> None:
         first = self._resume()
@@ -298,11 +308,15 @@ class _Watch:
         self.unprinted.append(loss)
         if norm is not None:
             self.norms.append(norm.detach())
-        done = step + 1
-        if done % self.stage.log_every == 0 or done == self.steps:
-            self._log(done, rate)
-        if time.monotonic() - self.printed > PRINT_EVERY_S or done == self.steps:
-            self._print(done)
+        done, alone = step + 1, self.stage.compute.count == 1
+        is_due = time.monotonic() - self.printed > PRINT_EVERY_S or done == self.steps
+        if done % self.stage.records.log_every == 0 or done == self.steps:
+            mean = self._log(done, rate)
+            if is_due and not alone:
+                self._print(done, mean)
+        # Processes look at their clocks at other times, so only one by itself prints whenever.
+        if is_due and alone:
+            self._print(done, self._mean(self.unprinted, done))
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -315,7 +329,7 @@ class _Watch:
     def is_time_to_save(self, done: int) -> bool:
         if not self.stage.compute.first:
             return False
-        now, every = time.monotonic(), self.stage.save_every
+        now, every = time.monotonic(), self.stage.records.save_every
         if done % every if every else now - self.saved <= SAVE_EVERY_S:
             return False
         # What has diverged is not saved over what has not.
@@ -332,12 +346,12 @@ class _Watch:
             )
         return mean
 
-    def _log(self, done: int, rate: float) -> None:
+    def _log(self, done: int, rate: float) -> float:
         now, count = time.monotonic(), len(self.losses)
         each = (now - self.logged) / count
-        mean = self.stage.compute.mean(torch.stack(self.losses).mean())
+        mean = self._mean([self.stage.compute.mean(torch.stack(self.losses).mean())], done)
         values = {
-            "loss": self._mean([mean], done),
+            "loss": mean,
             "rate": rate,
             "gradient_norm": float(torch.stack(self.norms).mean()) if self.norms else None,
             "seconds_per_step": each,
@@ -345,9 +359,9 @@ class _Watch:
         }
         self.stage.log.append(done, values)
         self.logged, self.losses, self.norms = now, [], []
+        return mean
 
-    def _print(self, done: int) -> None:
-        mean = self._mean(self.unprinted, done)
+    def _print(self, done: int, mean: float) -> None:
         self.printed, self.unprinted = time.monotonic(), []
         each = (self.printed - self.started) / (done - self.first)
         if self.stage.compute.first:

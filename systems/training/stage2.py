@@ -32,7 +32,7 @@ from stabench.systems.star.flow_matching import (
 from stabench.systems.star.parts import NAMES, RANDOM, Parts
 from stabench.systems.training.compute import Compute
 from stabench.systems.training.data import Frames, TensorFrames
-from stabench.systems.training.loop import Recipe, Stage, StepGenerator, fit
+from stabench.systems.training.loop import Recipe, Records, Stage, StepGenerator, fit
 from stabench.systems.training.schedules import Constant, Trapezoid
 from stabench.systems.training.stage2_network import Stage2Data, Stage2Network
 from stabench.systems.training.stage2_validation import Stage2Validation
@@ -111,11 +111,9 @@ def train_stage2(
     work: Workplace,
     compute: Compute | None = None,
     validation: Stage2Validation | None = None,
-    save_every: int | None = None,
-    keep: int = 1,
-    tensorboard: bool = False,
+    records: Records | None = None,
 ) -> None:
-    """Train `network` in place, as `fit` does; the remaining options are those of a Stage."""
+    """Train `network` in place, as `fit` does."""
     sounds = len(data.latents)
     stage = Stage(
         name,
@@ -123,11 +121,9 @@ def train_stage2(
         config.recipe(sounds),
         work,
         compute or Compute(),
-        {"sounds": sounds, **{f"stage2.{key}": each for key, each in vars(config).items()}},
-        save_every,
-        keep,
-        config.batch,
-        tensorboard=tensorboard,
+        about={"sounds": sounds, **{f"stage2.{key}": each for key, each in vars(config).items()}},
+        batch=config.batch,
+        records=records or Records(),
     )
     for key, parameter in network.named_parameters():
         parameter.requires_grad = (

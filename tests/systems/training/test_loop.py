@@ -7,7 +7,6 @@ from torch import nn
 from stabench.systems.training.log import read_log
 from stabench.systems.training.loop import Recipe, Stage, Validation, fit
 from stabench.systems.training.schedules import Trapezoid
-from stabench.systems.training.states import write
 from stabench.systems.training.workplace import Workplace
 
 CPU = torch.device("cpu")
@@ -136,12 +135,3 @@ def test_a_resumed_training_knows_its_best_validation_and_its_patience(tmp_path,
 def test_a_score_that_is_no_number_ends_the_training(tmp_path):
     with pytest.raises(FloatingPointError, match="the validation score is nan after step 4"):
         validated(tmp_path, [1.0, float("nan")])
-
-
-def test_files_hold_what_any_device_can_read(tmp_path):
-    state = {"a": [torch.ones(2), 3], "b": {"c": torch.zeros(1)}, "d": None}
-    write(state, tmp_path / "x.pt")
-    again = torch.load(tmp_path / "x.pt", weights_only=True)
-    assert torch.equal(again["a"][0], torch.ones(2))
-    assert (again["a"][1], again["d"]) == (3, None)
-    assert torch.equal(again["b"]["c"], torch.zeros(1))
