@@ -11,10 +11,11 @@ from stabench.pocket.configs import BRIDGE, WIDTH
 from stabench.pocket.scenes import RELATIONS
 from stabench.pocket.sounds.events import LABELS
 from stabench.pocket.training.corpus import CAPTIONS, Corpus
-from stabench.pocket.training.hearing import Frames
 from stabench.systems.star.bridge import Bridge, BridgeClassifier
+from stabench.systems.training.data import Frames
 from stabench.systems.training.device import send
 from stabench.systems.training.loop import Recipe, Stage, fit
+from stabench.systems.training.schedules import Trapezoid
 from stabench.systems.training.workplace import Workplace
 
 BATCH = 48
@@ -42,7 +43,7 @@ def train_bridge(
     torch.manual_seed(work.seeded(50))
     reader, classifier = Bridge(BRIDGE), BridgeClassifier(WIDTH, sum(CLASSES))
     network = nn.ModuleList([reader, classifier])
-    recipe = Recipe(steps, 1e-3, warmup=200, ema=0.998)
+    recipe = Recipe(steps, 1e-3, Trapezoid(200), ema=0.998)
 
     def loss(rng: np.random.Generator) -> Tensor:
         index = rng.integers(len(data.utterances.marks), size=BATCH)

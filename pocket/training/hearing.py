@@ -1,7 +1,6 @@
 """Training of what hears speech: the encoder, on phonemes; and its frames for all utterances."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,31 +10,14 @@ from torch.nn import functional
 from stabench.pocket.configs import ENCODER, WIDTH
 from stabench.pocket.training.corpus import Corpus, Utterances
 from stabench.systems.star.speech_encoder import SpeechEncoder
+from stabench.systems.training.data import TensorFrames
 from stabench.systems.training.device import send
 from stabench.systems.training.loop import Recipe, Stage, fit
+from stabench.systems.training.schedules import Trapezoid
 from stabench.systems.training.workplace import Workplace
 
 FRAME_S = 0.04
 BATCH = 24
-
-
-class Frames(NamedTuple):
-    """Encoded utterances of a split: float16 `rows` end to end, [sum of T, W], on the device.
-
-    Utterance i has rows[offsets[i]:offsets[i+1]].
-    """
-
-    rows: Tensor
-    offsets: np.ndarray
-
-    def batch(self, index: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return frames float32 [B, T, W], zero-padded, and their mask [B, T]."""
-        first, counts = self.offsets[index], self.offsets[index + 1] - self.offsets[index]
-        place = np.arange(counts.max())
-        inside = place < counts[:, None]
-        rows = send(np.where(inside, first[:, None] + place, 0), self.rows.device)
-        mask = send(inside, self.rows.device)
-        return self.rows[rows].float().masked_fill(~mask[..., None], 0.0), mask
 
 
 class Pretraining(nn.Module):
@@ -84,7 +66,7 @@ def train_encoder(data: Corpus, work: Workplace, steps: int = 2000) -> SpeechEnc
     torch.manual_seed(work.seeded(40))
     phonemes = Phonemes(data.utterances)
     network = Pretraining(len(phonemes))
-    recipe = Recipe(steps, 1e-3, warmup=300, ema=0.998)
+    recipe = Recipe(steps, 1e-3, Trapezoid(300), ema=0.998)
 
     def loss(rng: np.random.Generator) -> Tensor:
         index = rng.integers(len(data.utterances.marks), size=BATCH)
@@ -100,7 +82,7 @@ def train_encoder(data: Corpus, work: Workplace, steps: int = 2000) -> SpeechEnc
 @torch.inference_mode()
 def encode_speech(
     encoder: nn.Module, utterances: Utterances, path: Path, device: torch.device
-) -> Frames:
+) -> TensorFrames:
     """Return frames of every utterance of a split; kept in `path` (.npz).
 
     The encoder is on `device`. Raises FloatingPointError for frames that float16 cannot hold.
@@ -128,7 +110,7 @@ def encode_speech(
         np.savez(part, rows=np.concatenate(rows), offsets=np.cumsum([0, *map(len, rows)]))
         part.replace(path)
     stored = np.load(path)
-    return Frames(torch.from_numpy(stored["rows"]).to(device), stored["offsets"])
+    return TensorFrames(torch.from_numpy(stored["rows"]).to(device), stored["offsets"])
 
 
 def pad(waveforms: list[np.ndarray]) -> tuple[Tensor, Tensor]:

@@ -35,7 +35,9 @@ from stabench.pocket.training.corpus import CAPTIONS, Corpus, Utterances, multi_
 from stabench.pocket.training.corpus import corpus as render
 from stabench.systems.training import device
 from stabench.systems.training.device import send
+from stabench.systems.training.log import read_log
 from stabench.systems.training.loop import Recipe, Stage, fit
+from stabench.systems.training.schedules import Trapezoid
 from stabench.systems.training.workplace import Workplace
 
 CPU, AWAY = torch.device("cpu"), torch.device("meta")
@@ -193,6 +195,9 @@ def contents(path) -> dict[str, torch.Tensor]:
             if path.suffix == ".npy"
             else {key: torch.from_numpy(kept[key]) for key in kept}
         )
+    if path.suffix == ".jsonl":  # seconds are nobody's to repeat
+        curves = [(line["loss"], line["rate"], line["gradient_norm"]) for line in read_log(path)]
+        return {"curves": torch.tensor(curves, dtype=torch.float64)}
     return {"bytes": torch.tensor(list(path.read_bytes()))}
 
 
@@ -233,7 +238,7 @@ def line(where, folder, killed_at=None):
         x = send(rng.standard_normal((8, 3)).astype(np.float32), where)
         return (network(x) - x.sum(1, keepdim=True)).square().mean()
 
-    recipe = Recipe(steps=8, rate=0.05, warmup=3, ema=0.9)
+    recipe = Recipe(steps=8, rate=0.05, schedule=Trapezoid(3), ema=0.9)
     with SecondDevice():
         fit(Stage("line", network, recipe, Workplace(folder, where)), loss)
     return torch.load(folder / "seed0" / "line.pt", weights_only=True)
