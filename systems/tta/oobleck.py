@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
@@ -43,6 +44,34 @@ def build(settings: Mapping[str, Any]) -> "AutoencoderOobleck":
         # The deprecated weight norm is the one whose names the files hold (weight_g, weight_v).
         warnings.filterwarnings("ignore", message=".*weight_norm.*", category=FutureWarning)
         return weights.empty(lambda: AutoencoderOobleck.from_config(dict(settings)))
+
+
+def read_settings(state: Mapping[str, Tensor], where: Path) -> dict[str, Any]:
+    """Return the settings of an autoencoder as its tensors tell them, for a file without others.
+
+    The rate is no tensor, and taken for the published one. Raises ValueError that begins with
+    `where` for tensors of another network.
+    """
+    try:
+        outer = state["decoder.conv2.weight_v"].shape
+        blocks = [
+            value.shape
+            for name, value in sorted(state.items())
+            if name.startswith("decoder.block.") and name.endswith(".conv_t1.weight_v")
+        ]
+        return SETTINGS | {
+            "encoder_hidden_size": state["encoder.conv1.weight_v"].shape[0],
+            # A kernel is twice as long as its stride; the decoder's blocks go the other way.
+            "downsampling_ratios": [kernel // 2 for _, _, kernel in reversed(blocks)],
+            "channel_multiples": [width // outer[1] for width, _, _ in reversed(blocks)],
+            "decoder_channels": outer[1],
+            "decoder_input_channels": state["decoder.conv1.weight_v"].shape[1],
+            "audio_channels": outer[0],
+        }
+    except (KeyError, ValueError, IndexError) as error:
+        raise ValueError(
+            f"{where}: no autoencoder of Stable Audio ({error}); fetch the file again"
+        ) from error
 
 
 def place(networks: Sequence[nn.Module], device: str, dtype: str) -> None:

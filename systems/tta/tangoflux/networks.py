@@ -194,10 +194,8 @@ def read(checkpoint: Path, t5: Path) -> tuple[Reader, FluxNetworks]:
         if name.startswith(TEXT_PREFIX)
     }
     others = {name: value for name, value in state.items() if not name.startswith(TEXT_PREFIX)}
-    field = weights.empty(lambda: FluxField(settings))
-    networks = FluxNetworks(
-        weights.fill(field, others, file),
-        weights.fill(oobleck.build(oobleck.SETTINGS), read_tensors(sound), sound),
-    )
+    field = weights.fill(weights.empty(lambda: FluxField(settings)), others, file)
+    waves = read_tensors(sound)
+    vae = weights.fill(oobleck.build(oobleck.read_settings(waves, sound)), waves, sound)
     encoder = t5_from(read_json(t5 / "config.json"), text, file)
-    return Reader(TokenizerFolder(t5), encoder), networks
+    return Reader(TokenizerFolder(t5), encoder), FluxNetworks(field, vae)

@@ -1,5 +1,7 @@
 """The stereo autoencoder: its size, and how little of the latents the start of a sound needs."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -19,10 +21,10 @@ def vae():
 
 @pytest.fixture
 def latents():
-    return torch.randn(1, 4, 80, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    return torch.randn(1, 4, 40, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
 
 
-@pytest.mark.parametrize("samples", [1, 31, 32, 640, 1000, 2560])
+@pytest.mark.parametrize("samples", [1, 2047, 2048, 10_000, 40_000])
 def test_what_is_left_out_before_the_decoder_is_not_heard(vae, latents, samples) -> None:
     whole, cropped = (
         StereoGenerator(None, vae, samples, "mean", cropped).sound(latents)
@@ -35,9 +37,9 @@ def test_what_is_left_out_before_the_decoder_is_not_heard(vae, latents, samples)
 def test_no_more_frames_are_kept_than_are_needed_but_for_two(vae, latents) -> None:
     """By the gradient of the first samples, which is 0 where they do not depend on a frame."""
     latents.requires_grad_(True)
-    vae.decoder(latents)[..., :320].square().sum().backward()
+    vae.decoder(latents)[..., :10_000].square().sum().backward()
     read = int(latents.grad.abs().amax((0, 1)).nonzero().max()) + 1
-    assert read <= count_needed_frames(vae, 320) <= read + 2
+    assert read <= count_needed_frames(vae, 10_000) <= read + 2
 
 
 def test_the_published_one() -> None:
@@ -46,6 +48,16 @@ def test_the_published_one() -> None:
     assert sum(parameter.numel() for parameter in network.parameters()) == 156_112_514
     assert network.hop_length == 2048
     assert count_needed_frames(network, 441_000) == 226
+
+
+def test_a_file_tells_its_sizes() -> None:
+    tensors = tiny_oobleck.tensors()
+    assert oobleck.read_settings(tensors, Path("vae")) == tiny_oobleck.SETTINGS
+    whole = oobleck.build(oobleck.SETTINGS).state_dict()
+    assert oobleck.read_settings(whole, Path("vae")) == oobleck.SETTINGS
+    del tensors["decoder.conv1.weight_v"]
+    with pytest.raises(ValueError, match=r"vae: no autoencoder .* \('decoder\.conv1\.weight_v'\)"):
+        oobleck.read_settings(tensors, Path("vae"))
 
 
 def test_another_rate_is_refused() -> None:

@@ -11,7 +11,6 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from safetensors.torch import load_file, save_file
 
 from stabench.systems.networks.flow_sampler import noise
-from stabench.systems.tta import oobleck
 from stabench.systems.tta.tangoflux import networks
 from stabench.systems.tta.tangoflux.networks import SETTINGS, FluxField
 from stabench.systems.tta.tangoflux.sampler import FluxSampler, gather
@@ -24,14 +23,6 @@ TINY = tiny_tangoflux
 TEXT = "a dog barks while rain falls"
 FRAMES = tiny_tangoflux.CONFIG["audio_seq_len"]
 DURATION_S = 15.0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _small():
-    """The published autoencoder is the only one that the file may hold."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(oobleck, "SETTINGS", tiny_oobleck.SETTINGS)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -35,8 +35,9 @@ INDEX = {
 }
 
 
-def write(home: Path) -> Path:
+def write(home: Path, frames: int = TRANSFORMER["sample_size"]) -> Path:
     """`stable-audio-open/` in `home`."""
+    sizes = TRANSFORMER | {"sample_size": frames}
     folder = home / "stable-audio-open"
     tiny_t5.write(folder / "text_encoder", "relu")
     words = tiny_t5.tokenizer(model_max_length=networks.TOKENS)
@@ -48,7 +49,7 @@ def write(home: Path) -> Path:
     (folder / "model_index.json").write_text(json.dumps(INDEX))
     _write_part(folder / "scheduler", "scheduler_config.json", networks.SCHEDULER)
     made = {
-        "transformer": (TRANSFORMER, networks.build_transformer(TRANSFORMER).state_dict()),
+        "transformer": (sizes, networks.build_transformer(sizes).state_dict()),
         "projection_model": (PROJECTION, networks.build_projection(PROJECTION).state_dict()),
     }
     for part, (settings, state) in made.items():

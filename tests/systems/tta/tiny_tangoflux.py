@@ -26,17 +26,18 @@ CONFIG = {
 }
 
 
-def write(home: Path) -> Path:
-    """`tangoflux/` and `flan-t5-large/` in `home`; the text encoder's table under one name alone,
-    as safetensors keeps it."""
+def write(home: Path, frames: int = CONFIG["audio_seq_len"]) -> Path:
+    """`tangoflux/` and `flan-t5-large/`, if it is not there, in `home`; the text encoder's table
+    under one name alone, as safetensors keeps it."""
     folder = home / "tangoflux"
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps(CONFIG))
+    (folder / "config.json").write_text(json.dumps(CONFIG | {"audio_seq_len": frames}))
     with torch.device("meta"):
         field = FluxField(SETTINGS | CONFIG)
     text = {f"text_encoder.{name}": value for name, value in tiny_t5.tensors().items()}
     del text["text_encoder.encoder.embed_tokens.weight"]
     save_file(draw(named(field.state_dict())) | text, folder / "tangoflux.safetensors")
     save_file(tiny_oobleck.tensors(), folder / "vae.safetensors")
-    tiny_t5.write(home / "flan-t5-large")
+    if not (home / "flan-t5-large").exists():
+        tiny_t5.write(home / "flan-t5-large")
     return home
