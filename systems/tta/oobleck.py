@@ -1,4 +1,4 @@
-"""The second phase of TangoFlux and Stable Audio Open: latents, and the stereo autoencoder of both."""
+"""What TangoFlux and Stable Audio Open share: the stereo autoencoder, and the second phase."""
 
 import math
 import warnings
@@ -32,7 +32,7 @@ CHANNELS = ("mean", "first")
 
 
 def build(settings: Mapping[str, Any]) -> "AutoencoderOobleck":
-    """Return the autoencoder on the meta device. Raises ValueError for another rate than 44.1 kHz."""
+    """Return the autoencoder on the meta device; ValueError for another rate than 44.1 kHz."""
     from diffusers.models import AutoencoderOobleck
 
     if settings["sampling_rate"] != RATE_HZ:

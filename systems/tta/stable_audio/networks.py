@@ -127,7 +127,8 @@ def rotate_frames(transformer: Any) -> tuple[Tensor, Tensor]:
     settings = transformer.config
     # Half of a head is turned.
     width, length = settings.attention_head_dim // 2, settings.sample_size + 1
-    positions = torch.arange(length, device=transformer.proj_in.weight.device)
+    # Typed in diffusers as an array; it takes a tensor, and keeps its device.
+    positions: Any = torch.arange(length, device=transformer.proj_in.weight.device)
     return get_1d_rotary_pos_embed(width, positions, use_real=True, repeat_interleave_real=False)
 
 

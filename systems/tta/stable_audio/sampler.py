@@ -100,16 +100,17 @@ class StableSampler:
         with torch.inference_mode():
             times = embed_times(transformer, 2 / math.pi * self.sigmas[:-1].atan())
             seconds = embed_seconds(networks.projection, duration_s)
-            self._integrate = partial(
-                self._integrate_with, times, seconds, rotate_frames(transformer)
+            self._from_noise: Any = partial(
+                self._integrate, times, seconds, rotate_frames(transformer)
             )
+            self.integrate: Any = self._integrate_drawn
             if variant == GRAPH:
                 weight = transformer.proj_in.weight
                 noise = torch.zeros(steps, 1, *self.shape, device=weight.device)
                 width = networks.projection.config.text_encoder_dim
                 states = weight.new_zeros(1, TOKENS, width)
                 mask = torch.ones(1, TOKENS, dtype=torch.bool, device=weight.device)
-                self.integrate: Any = GraphedStep(self._drawn, [(noise, states, mask)])
+                self.integrate = GraphedStep(self._integrate_drawn, [(noise, states, mask)])
 
     @torch.inference_mode()
     def latents(self, prompts: Sequence[StableText], seeds: Sequence[int]) -> Tensor:
@@ -119,17 +120,20 @@ class StableSampler:
         if self.variant == GRAPH:
             noise = draw(seeds, self.shape, len(self.table)).to(states.device)
             return self.integrate(noise, states, mask)
+        # The same start for a seed as above: its generator's first numbers.
         start = flow_sampler.noise(seeds, self.shape).to(states.device)
-        return self._integrate(start, self._grow_tree(start, seeds), states, mask)
+        return self._from_noise(start, self._grow_tree(start, seeds), states, mask)
 
-    def _drawn(self, noise: Tensor, states: Tensor, mask: Tensor) -> Tensor:
+    def _integrate_drawn(self, noise: Tensor, states: Tensor, mask: Tensor) -> Tensor:
         """Return latents from noise [steps, B, C, T]: the start, and that of every step but the
         last. Only launches work: nothing waits for the device, nothing comes from the host."""
-        return self._integrate(noise[0], lambda index: noise[1 + index], states, mask)
+        return self._from_noise(noise[0], lambda index: noise[1 + index], states, mask)
 
     def _grow_tree(self, like: Tensor, seeds: Sequence[int]) -> NoiseOf:
         from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
 
+        # Typed in diffusers as numbers; its scheduler hands in tensors, and so their rounding.
+        levels: Any = self.sigmas
         ends = SCHEDULER["sigma_min"], SCHEDULER["sigma_max"]
         tree = BrownianTreeNoiseSampler(like, *ends, seed=list(seeds))
 
@@ -137,11 +141,11 @@ class StableSampler:
             with warnings.catch_warnings():
                 # The exponential of a logarithm may be a digit beyond the tree's ends.
                 warnings.filterwarnings("ignore", message="Should have t[ab]")
-                return tree(self.sigmas[index], self.sigmas[index + 1])
+                return tree(levels[index], levels[index + 1])
 
         return noise_of
 
-    def _integrate_with(
+    def _integrate(
         self,
         times: Tensor,
         seconds: Tensor,

@@ -44,7 +44,7 @@ AXES = 3
 
 class Conditions(NamedTuple):
     """What all steps share for R rows: `tokens` [R, L, D], text and duration; `pooled` [R, D];
-    `mask` bool [R, 1, 1, L + T], None where every row is read whole; `rotary` two of [L + T, D']."""
+    `mask` bool [R, 1, 1, L + T], None where all of every row is read; `rotary` two [L + T, D']."""
 
     tokens: Tensor
     pooled: Tensor

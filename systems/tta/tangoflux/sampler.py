@@ -1,4 +1,4 @@
-"""TangoFlux's sampler: Euler steps of equal length along a rectified flow, from texts to latents."""
+"""TangoFlux's sampler: from texts to latents by Euler steps of equal length."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -24,7 +24,7 @@ class TangoFlux(T5Guided):
     `duration_s` (1 to 30), and the sound is cut to it. `channels`: the one channel of the sound is
     the "mean" of both, or the "first". `cache_unconditional`: the empty text, whose states depend
     on the prompt's length here, is encoded once for each length. `variant`: "stock", or "graph"
-    (all steps of a single clip are one CUDA graph, and the decoder leaves out latents that are cut).
+    (all steps of a single clip are one CUDA graph; the decoder leaves out latents that are cut).
     """
 
     title = "TangoFlux"
