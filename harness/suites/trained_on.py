@@ -38,7 +38,12 @@ MODELS: dict[str, Trained] = {
         generators=("tango2",),
         recorded=(("demo", "tango2"),),
     ),
-    "tangoflux": Trained(CLAP, "its preference pairs were ranked by CLAP"),
+    "tangoflux": Trained(
+        CLAP,
+        "its preference pairs were ranked by CLAP",
+        systems=("oracle-tangoflux", "whisper-tangoflux"),
+        generators=("tangoflux",),
+    ),
 }
 
 

@@ -43,6 +43,20 @@ def whisper_ezaudio(
     return _hear("ezaudio", asr, tta, weights)
 
 
+def whisper_stable_audio_open(
+    asr: Options | None = None, tta: Options | None = None, weights: str = PUBLISHED
+) -> Cascade:
+    """Whisper and Stable Audio Open 1.0 (`tta`: steps, guidance, duration_s, channels, ...)."""
+    return _hear("stable-audio-open", asr, tta, weights)
+
+
+def whisper_tangoflux(
+    asr: Options | None = None, tta: Options | None = None, weights: str = PUBLISHED
+) -> Cascade:
+    """Whisper and TangoFlux (`tta`: steps, guidance, duration_s, channels, ...)."""
+    return _hear("tangoflux", asr, tta, weights)
+
+
 def oracle_audioldm2(tta: Options | None = None, weights: str = PUBLISHED) -> Cascade:
     """AudioLDM 2 on the true caption."""
     return cascade("caption", _name_part("tta", "audioldm2", tta), weights)
@@ -61,6 +75,16 @@ def oracle_audit(tta: Options | None = None, weights: str = PUBLISHED) -> Cascad
 def oracle_ezaudio(tta: Options | None = None, weights: str = PUBLISHED) -> Cascade:
     """EzAudio on the true caption."""
     return cascade("caption", _name_part("tta", "ezaudio", tta), weights)
+
+
+def oracle_stable_audio_open(tta: Options | None = None, weights: str = PUBLISHED) -> Cascade:
+    """Stable Audio Open 1.0 on the true caption."""
+    return cascade("caption", _name_part("tta", "stable-audio-open", tta), weights)
+
+
+def oracle_tangoflux(tta: Options | None = None, weights: str = PUBLISHED) -> Cascade:
+    """TangoFlux on the true caption."""
+    return cascade("caption", _name_part("tta", "tangoflux", tta), weights)
 
 
 def _hear(name: str, asr: Options | None, tta: Options | None, weights: str) -> Cascade:

@@ -75,10 +75,7 @@ class _Vae(nn.Module):
 
     def fuse(self) -> Self:
         """Multiply gains into weights for inference: same outputs, fewer operations per call."""
-        for module in self.modules():
-            # A second call finds no gains left and does nothing.
-            if isinstance(module, CONVOLUTIONS) and hasattr(module, "weight_g"):
-                remove_weight_norm(module)
+        fuse_gains(self)
         return self
 
     def compile_blocks(self) -> None:
@@ -151,6 +148,14 @@ class SpectrogramVae(_Vae):
 
 
 Vae = WaveformVae | SpectrogramVae
+
+
+def fuse_gains(network: nn.Module) -> None:
+    """Multiply the gains of weight norm into the weights of every convolution, in place."""
+    for module in network.modules():
+        # A second call finds no gains left and does nothing.
+        if isinstance(module, CONVOLUTIONS) and hasattr(module, "weight_g"):
+            remove_weight_norm(module)
 
 
 def build_vae(config: VaeConfig) -> Vae:

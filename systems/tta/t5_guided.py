@@ -1,4 +1,4 @@
-"""What TANGO 2, AUDIT and EzAudio share: T5 reads the text, a generator makes sound of it."""
+"""What the models that T5 reads for share: it encodes the text, a generator makes sound of it."""
 
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
@@ -10,6 +10,12 @@ STOCK, GRAPH = "stock", "graph"
 VARIANTS = (STOCK, GRAPH)
 # Tokens that the texts of a graph are padded to, the padding hidden; longer texts run without.
 LONGEST = 64
+
+
+def check_whole(name: str, value: object, least: int, most: int) -> None:
+    """Raise ValueError unless `value` is a whole number of that range."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueError(f"{name} is {value!r}, allowed are whole numbers from {least} to {most}")
 
 
 def checked(variant: str) -> str:
@@ -39,7 +45,6 @@ class T5Guided:
     def load(self, device: str, dtype: str) -> None:
         """Read the weights. FileNotFoundError: a file is missing; ValueError: it is damaged or of
         another model; both name it."""
-        from stabench.systems.tta.latent_diffusion.prompt import T5Prompter
         from stabench.systems.tta.latent_diffusion.weights import RANDOM, places, sha256_of
 
         if dtype not in DTYPES:
@@ -52,11 +57,7 @@ class T5Guided:
         else:
             reader, sound = self._read(*places(self.weights, self.entries).values())
             self._generator = self._new_generator(sound.to(device, dtype))
-        tokenize, encoder = reader.to(device, dtype)
-        self.prompter = T5Prompter(
-            tokenize, encoder, cached=self.cache_unconditional, **self._reader_options()
-        )
-        self.prompter.warm()
+        self.prompter = self._new_prompter(*reader.to(device, dtype))
 
     def load_generator(self) -> None:
         """Build what only `generate` needs, if it is not there."""
@@ -100,6 +101,15 @@ class T5Guided:
     def _settings(self) -> dict[str, Any]:
         """What the model was told, as plain JSON types."""
         raise NotImplementedError
+
+    def _new_prompter(self, tokenize: Any, encoder: Any) -> Any:
+        """Return what turns a text into what the generator needs of it."""
+        from stabench.systems.tta.latent_diffusion.prompt import T5Prompter
+
+        options = self._reader_options()
+        prompter = T5Prompter(tokenize, encoder, cached=self.cache_unconditional, **options)
+        prompter.warm()
+        return prompter
 
     def _reader_options(self) -> dict[str, Any]:
         """How T5 is read: options of T5Prompter."""

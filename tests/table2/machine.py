@@ -19,8 +19,8 @@ CAPTIONS = 5
 RATE_HZ = 16_000
 SOUNDS = ("a dog barks", "a cat calls", "rain falls", "the wind blows", "a car passes")
 PLACES = ("", " in a hall", " on a road", " at night", " by the sea", " far away", " again")
-FEW_STEPS = {"audioldm2": 1, "tango2": 1, "audit": 4}
-"""Of samplers, in place of their 200: the fewest that each takes."""
+FEW_STEPS = {"audioldm2": 1, "tango2": 1, "audit": 4, "stable-audio-open": 2, "tangoflux": 1}
+"""Of samplers, in place of their 50 to 200: the fewest that each takes."""
 
 
 def write(home: Path) -> None:

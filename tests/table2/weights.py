@@ -21,7 +21,13 @@ from stabench.systems.star.config import BridgeConfig, SpeechEncoderConfig, Star
 from stabench.systems.star.parts import build_parts
 from tests.metrics.test_published import laion_names
 from tests.systems.asr import tiny_whisper
-from tests.systems.tta import tiny_audioldm2, tiny_audit, tiny_tango2
+from tests.systems.tta import (
+    tiny_audioldm2,
+    tiny_audit,
+    tiny_stable_audio,
+    tiny_tango2,
+    tiny_tangoflux,
+)
 from tests.systems.tts.tiny_vits import tiny_vits
 from tests.table2 import listeners
 from tests.table2.whitening import whitened
@@ -40,6 +46,8 @@ REST = {
 }
 WHISPER = tiny_whisper.TINY._replace(n_text_ctx=48)
 """Texts of 24 tokens at most: untrained, it does not always find an end."""
+STEREO_FRAMES = 216
+"""Of TangoFlux and Stable Audio Open: 10 s."""
 STARS = {
     "star": StarConfig(HUBERT, BRIDGE, **REST),
     "star-nobridge": StarConfig(HUBERT, None, **REST),
@@ -53,6 +61,8 @@ def write(folder: Path) -> None:
     tiny_audioldm2.build(folder / "audioldm2")
     _write_words(folder / "audioldm2" / "tokenizer")
     tiny_tango2.write(folder)
+    tiny_tangoflux.write(folder, frames=STEREO_FRAMES)
+    tiny_stable_audio.write(folder, frames=STEREO_FRAMES)
     tiny_audit.write(folder)
     tiny_vits(folder / "vits-ljs", phonemize=True, as_of_2023=True)
     tiny_whisper.write(_file(folder, "whisper-base"), WHISPER)

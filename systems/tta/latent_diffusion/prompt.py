@@ -114,8 +114,8 @@ class T5Prompter:
     """Text to Prompt. The empty text is padded to the length of the words, or to `length` as they.
 
     `masked`: padding is hidden from T5 and from the sampler; otherwise both read it, as AUDIT's
-    recipe does. `cached`: states of the empty text are computed once (for each length, where
-    padding is read) and then cost nothing.
+    recipe does. `cached`: states of the empty text are computed once and then cost nothing: for
+    each length where padding is read, or where a sampler asks for it (`by_length`).
     """
 
     def __init__(
@@ -125,9 +125,11 @@ class T5Prompter:
         masked: bool = True,
         length: int | None = None,
         cached: bool = False,
+        by_length: bool = False,
     ) -> None:
         self.tokenize, self.encoder = tokenize, encoder
         self.masked, self.length, self.cached = masked, length, cached
+        self.by_length = by_length or not masked
         self._empty: dict[int | None, tuple[Tensor, Tensor]] = {}
 
     @torch.inference_mode()
@@ -143,13 +145,13 @@ class T5Prompter:
 
     def warm(self) -> None:
         """Compute what is cached whatever the text."""
-        if self.cached and self.masked:
+        if self.cached and not self.by_length:
             with torch.inference_mode():
                 self._encode_empty(self.length)
 
     def _encode_empty(self, length: int | None) -> tuple[Tensor, Tensor]:
         # Where padding is hidden, the states of the empty text do not depend on its length.
-        key = self.length if self.masked else length
+        key = length if self.by_length else self.length
         if key not in self._empty:
             self._empty[key] = self._states(self.tokenize("", key))
         return self._empty[key]

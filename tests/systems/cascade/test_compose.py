@@ -23,6 +23,8 @@ from stabench.systems.cascade.compose import cascade, find_part
         ("asr", "pocket-pocketsphinx", None),
         ("tta", "audioldm2-large", "large"),
         ("tta", "tango2", None),
+        ("tta", "stable-audio-open", None),
+        ("tta", "tangoflux", None),
         ("tta", "pocket", None),
     ],
 )

@@ -81,7 +81,7 @@ def stand_ins(monkeypatch):
 
 def heard(name: str, **options) -> Cascade:
     """The factory as a suite calls it: by name, with JSON."""
-    return getattr(registry, f"whisper_{name}")(**json.loads(json.dumps(options)))
+    return getattr(registry, f"whisper_{name.replace('-', '_')}")(**json.loads(json.dumps(options)))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -91,7 +91,9 @@ def test_every_generator_has_a_cascade_and_an_oracle(stand_ins, name: str, spans
     assert cascade.represent(SPEECH, spans).text == "xq zz xq zz xq"
     assert cascade.tta.texts == ["xq zz xq zz xq"]
     assert not cascade.reads_caption
-    oracle = getattr(registry, f"oracle_{name}")(tta={"candidates": 3}, weights="random")
+    oracle = getattr(registry, f"oracle_{name.replace('-', '_')}")(
+        tta={"candidates": 3}, weights="random"
+    )
     assert isinstance(oracle.asr, CaptionAsr)
     assert oracle.represent(SPEECH, spans).text == "a dog barks"
     assert oracle.tta.options == {"size": "base", "candidates": 3, "weights": "random"}
@@ -164,7 +166,7 @@ def test_unknown_options_get_the_nearest_name(stand_ins) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_generator_is_there_and_takes_weights(name: str) -> None:
     with pytest.raises(ValueError, match=r"unknown option 'no such'.* Known: .*\bweights\b"):
-        getattr(registry, f"oracle_{name}")(tta={"no such": 1})
+        getattr(registry, f"oracle_{name.replace('-', '_')}")(tta={"no such": 1})
 
 
 @pytest.mark.parametrize("engine", registry.ENGINES)

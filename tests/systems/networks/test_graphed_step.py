@@ -16,16 +16,35 @@ from stabench.systems.tta.audioldm2.system import AudioLdm2
 from stabench.systems.tta.audit import Audit
 from stabench.systems.tta.ezaudio import EzAudio
 from stabench.systems.tta.latent_diffusion.prompt import Context, widened
+from stabench.systems.tta.latent_diffusion.sampler import draw
+from stabench.systems.tta.stable_audio.sampler import StableSampler
+from stabench.systems.tta.stable_audio.system import StableAudioOpen
 from stabench.systems.tta.t5_guided import LONGEST
 from stabench.systems.tta.tango2 import Tango2
+from stabench.systems.tta.tangoflux.system import TangoFlux
 from tests.systems.device_watch import Watch
-from tests.systems.tta import tiny_audioldm2, tiny_audit, tiny_ezaudio, tiny_tango2
+from tests.systems.tta import (
+    tiny_audioldm2,
+    tiny_audit,
+    tiny_ezaudio,
+    tiny_stable_audio,
+    tiny_tango2,
+    tiny_tangoflux,
+)
 
 TEXTS = ("a dog barks while rain falls", "wind")
 MODELS = {
     "tango2": (tiny_tango2.write, lambda **given: Tango2(steps=2, **given)),
     "audit": (tiny_audit.write, lambda **given: Audit(steps=4, **given)),
     "ezaudio": (tiny_ezaudio.write, lambda **given: EzAudio(steps=2, latent_frames=50, **given)),
+    "stable-audio-open": (
+        tiny_stable_audio.write,
+        lambda **given: StableAudioOpen(steps=3, duration_s=0.9, **given),
+    ),
+    "tangoflux": (
+        tiny_tangoflux.write,
+        lambda **given: TangoFlux(steps=2, duration_s=1, **given),
+    ),
     "audioldm2": (
         lambda home: tiny_audioldm2.build(home) or home,
         lambda **given: AudioLdm2(steps=2, duration_s=1.3, candidates=2, **given),
@@ -55,6 +74,25 @@ def _recorded():
     """Graphs as on a GPU."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cuda_graph, "Graphed", Recorded)
+        yield
+
+
+# Of which all steps of a clip are one graph.
+WHOLE = (EzAudio, StableAudioOpen, TangoFlux)
+# Of which all texts are of one length.
+PADDED = (EzAudio, StableAudioOpen)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _noise_of_the_graph():
+    """Stable Audio Open's stock variant draws its noise from a tree; here as its graph does."""
+
+    def drawn(self, like, seeds):
+        noise = draw(seeds, self.shape, len(self.table))
+        return lambda index: noise[1 + index]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StableSampler, "_grow_tree", drawn)
         yield
 
 
@@ -118,8 +156,8 @@ def test_replays_give_the_bits_of_the_same_loop_without_graphs(kind, expected, r
 
 
 def calls(model) -> int:
-    """Graphs that one clip replays: PNDM has one more than steps, EzAudio one for all of them."""
-    return 1 if isinstance(model, EzAudio) else model.steps + isinstance(model, Audit)
+    """Graphs that one clip replays: PNDM has one more than steps, some have one for all of them."""
+    return 1 if isinstance(model, WHOLE) else model.steps + isinstance(model, Audit)
 
 
 def test_latents_are_those_of_stock(kind, expected) -> None:
@@ -159,7 +197,7 @@ def test_other_batches_and_longer_texts_go_without_a_graph(kind, recorded) -> No
     found, wanted = (sample(model, prompts, [5, 6]) for model in (graph, stock))
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4 * float(wanted.std()))
     assert recorded.replays == 0
-    if not isinstance(graph, EzAudio):  # whose texts are all of one length
+    if not isinstance(graph, PADDED):
         long = " ".join(["rain"] * (LONGEST + 1))
         assert torch.equal(*(latents(model, [long], [7])[0] for model in (graph, stock)))
         assert recorded.replays == 0
@@ -193,7 +231,7 @@ def test_a_widened_context_hides_what_is_added() -> None:
 
 
 def test_variants_are_checked_and_said() -> None:
-    for make in (Tango2, Audit, EzAudio, AudioLdm2):
+    for make in (Tango2, Audit, EzAudio, StableAudioOpen, TangoFlux, AudioLdm2):
         with pytest.raises(ValueError, match="variant is 'graphs', allowed are stock, graph"):
             make(variant="graphs")
         assert make(variant="graph", weights="random").provenance()["variant"] == "graph"
@@ -205,8 +243,11 @@ def test_what_is_captured_waits_for_nothing_and_takes_nothing_from_the_host(kind
     model = kind("graph", "meta")
     if isinstance(model, AudioLdm2):
         step = model._predict
+    elif isinstance(model, EzAudio):
+        step = model.generator.integrate
     else:
-        step = getattr(model.generator, "integrate" if isinstance(model, EzAudio) else "predict")
+        generator = model.generator
+        step = generator.sampler.integrate if isinstance(model, WHOLE) else generator.predict
     (graph,) = step._graphs.values()
     with torch.inference_mode():
         graph._function(*graph._buffers)  # as the warm-up does: tables are made now

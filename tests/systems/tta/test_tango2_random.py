@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from stabench.systems.networks.config import UDiTConfig, VaeConfig
-from stabench.systems.tta import audit_networks, ezaudio_networks, tango2_networks
+from stabench.systems.tta import audit_networks, ezaudio_networks, oobleck, tango2_networks
 from stabench.systems.tta.audit import Audit
 from stabench.systems.tta.ezaudio import EzAudio
 from stabench.systems.tta.latent_diffusion import weights
@@ -16,8 +16,19 @@ from stabench.systems.tta.latent_diffusion.prompt import (
     place_t5,
     random_t5,
 )
+from stabench.systems.tta.stable_audio import networks as stable_audio_networks
+from stabench.systems.tta.stable_audio.system import StableAudioOpen
 from stabench.systems.tta.tango2 import Tango2
-from tests.systems.tta import tiny_audit, tiny_t5, tiny_tango2
+from stabench.systems.tta.tangoflux import networks as tangoflux_networks
+from stabench.systems.tta.tangoflux.system import TangoFlux
+from tests.systems.tta import (
+    tiny_audit,
+    tiny_oobleck,
+    tiny_stable_audio,
+    tiny_t5,
+    tiny_tango2,
+    tiny_tangoflux,
+)
 
 T5 = tiny_t5.SIZES | {"vocab_size": 100, "feed_forward_proj": "gated-gelu"}
 UDIT = UDiTConfig(width=32, heads=2, depth=4, lora_rank=4, lora_alpha=4, context_width=32)
@@ -25,6 +36,8 @@ MODELS = {
     "tango2": lambda **given: Tango2(steps=2, **given),
     "audit": lambda **given: Audit(steps=4, **given),
     "ezaudio": lambda **given: EzAudio(steps=2, latent_frames=50, **given),
+    "stable-audio-open": lambda **given: StableAudioOpen(steps=4, duration_s=0.5, **given),
+    "tangoflux": lambda **given: TangoFlux(steps=2, duration_s=1, **given),
 }
 
 
@@ -40,6 +53,12 @@ def _small(monkeypatch):
     monkeypatch.setattr(audit_networks, "UNET", tiny_audit.UNET)
     monkeypatch.setattr(audit_networks, "AUTOENCODER", tiny_audit.VAE)
     monkeypatch.setattr(audit_networks, "VOCODER", audit_networks.VOCODER | narrow)
+    monkeypatch.setattr(oobleck, "SETTINGS", tiny_oobleck.SETTINGS)
+    monkeypatch.setattr(stable_audio_networks, "T5_BASE", T5)
+    monkeypatch.setattr(stable_audio_networks, "TRANSFORMER", tiny_stable_audio.TRANSFORMER)
+    monkeypatch.setattr(stable_audio_networks, "PROJECTION", tiny_stable_audio.PROJECTION)
+    monkeypatch.setattr(tangoflux_networks, "FLAN_T5_LARGE", T5)
+    monkeypatch.setattr(tangoflux_networks, "SETTINGS", tiny_tangoflux.CONFIG)
     monkeypatch.setattr(ezaudio_networks, "FLAN_T5_LARGE", T5)
     monkeypatch.setattr(ezaudio_networks, "UDiTConfig", lambda: UDIT)
     monkeypatch.setattr(ezaudio_networks, "VaeConfig", lambda: VaeConfig(base=4))
@@ -50,8 +69,9 @@ def test_a_random_model_sounds_and_says_what_it_is(name, spans) -> None:
     model = MODELS[name](weights="random")
     model.load("cpu", "bfloat16")
     prompt = model.encode("a dog barks while rain falls", spans)
-    assert prompt.words_mask.sum() == 6 + 1
-    assert prompt.words.dtype == torch.bfloat16
+    words, mask = prompt[:2]
+    assert mask.sum() == 6 + 1
+    assert words.dtype == torch.bfloat16
     (sound,) = model.generate([prompt], [1], spans)
     assert sound.samples.dtype == np.float32
     assert np.isfinite(sound.samples).all()

@@ -13,12 +13,12 @@ WORDS = ("a", "the", "dog", "cat", "barks", "rain", "falls", "wind", "while", "c
 SIZES = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4}
 
 
-def tokenizer() -> T5Tokenizer:
+def tokenizer(model_max_length: int = 512) -> T5Tokenizer:
     """Whole words, and letters for all others."""
     words = [(f"\u2581{word}", -2.0) for word in WORDS]
     letters = [(letter, -8.0) for letter in "\u2581abcdefghijklmnopqrstuvwxyz"]
     vocab = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -20.0), *words, *letters]
-    return T5Tokenizer(vocab=vocab, extra_ids=0, model_max_length=512)
+    return T5Tokenizer(vocab=vocab, extra_ids=0, model_max_length=model_max_length)
 
 
 def config(feed_forward: str = "gated-gelu") -> T5Config:
