@@ -16,6 +16,7 @@ from stabench.harness.cli import compare_commands as verdicts
 from stabench.harness.cli import explain_command, extend_commands, options
 from stabench.harness.cli import leaderboard_commands as board
 from stabench.harness.cli import prepare as prepare_command
+from stabench.harness.cli import train as train_command
 from stabench.harness.errors import StabenchError, unknown
 from stabench.harness.formatting import plain
 
@@ -333,6 +334,7 @@ board.register(app)
 extend_commands.register(app)
 explain_command.register(app)
 prepare_command.register(app)
+train_command.register(app)
 
 
 def main() -> int:

@@ -5,10 +5,11 @@ import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from stabench.harness.errors import MissingError
+from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.runs import metrics_file
 from stabench.harness.scoring.score import ON_CPU, Hearing, score_folders
 from stabench.harness.suites.protocols import Protocol
+from stabench.metrics.audio import AudioError, decode
 
 SAMPLES = "samples"
 # Nobody reads the intervals of a point of a curve.
@@ -63,3 +64,22 @@ def new_sample_scorer(
         return {name: math.nan if value is None else value for name, value in values.items()}
 
     return score
+
+
+def write_references(folder: Path, clips: Mapping[str, tuple[str, Path]]) -> Path:
+    """Write the recording of each clip (caption and file, by name) as `<name>.wav`; return `folder`.
+
+    Raises StabenchError, or MissingError, for a recording that cannot be read.
+    """
+    import soundfile
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (_, path) in clips.items():
+        if not path.is_file():
+            raise MissingError(f"{path}: no such recording; run: stabench prepare")
+        try:
+            audio = decode(path)
+        except AudioError as error:
+            raise StabenchError(f"{path}: {error}") from error
+        soundfile.write(folder / f"{name}.wav", audio.samples, audio.rate_hz, subtype="FLOAT")
+    return folder

@@ -55,7 +55,7 @@ class CompilesBlocks(Protocol):
 
 def build_parts(config: StarConfig, seed: int) -> Parts:
     """All parts in float32 on the CPU with the random weights of `seed`."""
-    return Parts(*(_fill_part(config, name, RANDOM, seed) for name in NAMES))
+    return Parts(*(fill_part(config, name, RANDOM, seed) for name in NAMES))
 
 
 def load(
@@ -65,7 +65,7 @@ def load(
 
     Raises FileNotFoundError or ValueError as `load_part`.
     """
-    part = _fill_part(config, name, weights, seed)
+    part = fill_part(config, name, weights, seed)
     if part is None:
         return None
     # Before the cast: gains are multiplied into weights in float32 and rounded once.
@@ -98,7 +98,7 @@ def digests(weights: Weights) -> str | dict[str, str]:
     if isinstance(weights, Mapping):
         return {
             part: sha256(
-                _find_file(part, _find_place(files)) if isinstance(files, str | Path) else files
+                _find_file(part, find_place(files)) if isinstance(files, str | Path) else files
             )
             for part, files in weights.items()
         }
@@ -106,7 +106,7 @@ def digests(weights: Weights) -> str | dict[str, str]:
     return {path.stem: sha256(path) for path in files}
 
 
-def _fill_part(config: StarConfig, name: str, weights: Weights, seed: int) -> nn.Module | None:
+def fill_part(config: StarConfig, name: str, weights: Weights, seed: int) -> nn.Module | None:
     """Return a part in float32 on the CPU; None for the bridge of a system without."""
     builders: dict[str, Callable[[], nn.Module]] = {
         "speech_encoder": lambda: build_speech_encoder(config.encoder),
@@ -131,7 +131,7 @@ def _fill_part(config: StarConfig, name: str, weights: Weights, seed: int) -> nn
     return part
 
 
-def _find_place(files: str | Path) -> Path:
+def find_place(files: str | Path) -> Path:
     """Return the path, or where the weights of that name in the catalogue lie, once verified."""
     place = Path(files)
     if place.exists() or str(files) not in catalogue.entries():
@@ -157,7 +157,7 @@ def _load_files(name: str, files: Files, part: Any) -> None:
     if not isinstance(files, str | Path):
         load_part([Path(each) for each in files], part)
         return
-    path = _find_file(name, _find_place(files))
+    path = _find_file(name, find_place(files))
     # By these names only the library's folders call theirs, whether the folder was given or not.
     if name == "speech_encoder" and path.name in (MODEL, PICKLED):
         fill_encoder(part, path.parent)
