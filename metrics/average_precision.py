@@ -1,4 +1,4 @@
-"""Mean average precision: how well scores rank the clips that hold an event above those that do not.
+"""Mean average precision: how well scores rank clips that hold an event above those without it.
 
 No column of a suite's table, for it judges a classifier and not sounds: Table 1 of STAR
 (arXiv 2509.17164) is made of it (harness/probing).

@@ -42,13 +42,13 @@ class BridgeConfig:
 class SpeechEncoderConfig:
     """The speech encoder. Defaults are HuBERT-Large ll60k.
 
-    `hubert-logmel` is the same transformer behind `mel_bins` log-mel bands and strided
-    convolutions (`mel_strides`, 10 ms each): a declared deviation for small models. The `codec_*`
-    fields hold the DAC of kind `dac`, `speech_rate_hz` is what every kind is fed with.
+    `hubert-logmel` and `wavlm-logmel` are the same transformers behind `mel_bins` log-mel bands and
+    strided convolutions (`mel_strides`, 10 ms each): a declared deviation for small models. The
+    `codec_*` fields hold the DAC of kind `dac`, `speech_rate_hz` is what every kind is fed with.
     """
 
     __pydantic_config__ = STRICT
-    kind: Literal["hubert", "hubert-logmel", "wavlm", "dac"] = "hubert"
+    kind: Literal["hubert", "hubert-logmel", "wavlm", "wavlm-logmel", "dac"] = "hubert"
     width: int = 1024
     layers: int = 24
     heads: int = 16
@@ -69,7 +69,8 @@ class SpeechEncoderConfig:
 
     def __post_init__(self) -> None:
         check_divides("encoder.width", self.width, "encoder.heads", self.heads)
-        check_one_of("encoder.kind", self.kind, ("hubert", "hubert-logmel", "wavlm", "dac"))
+        kinds = ("hubert", "hubert-logmel", "wavlm", "wavlm-logmel", "dac")
+        check_one_of("encoder.kind", self.kind, kinds)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The MLP of Table 1 (arXiv 2509.17164, section 3.1): what a plain classifier reads of frames."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +46,7 @@ class MlpProbe(nn.Module):
         self.config = config
         widths = [config.encoder_width, *[config.hidden] * config.layers]
         layers: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), nn.BatchNorm1d(after)]
             layers += [nn.Dropout(config.dropout), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], config.classes))
