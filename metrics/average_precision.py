@@ -63,44 +63,52 @@ def average_precisions(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
     [1.0, 0.5]
     """
     scores, truth = _check(scores, truth)
-    return np.array([_measure_class(*pair)[0] for pair in zip(scores.T, truth.T, strict=True)])
+    values = np.full(scores.shape[1], np.nan)
+    for column in np.flatnonzero(truth.any(axis=0)):
+        hits, above, ranked = _rank(scores[:, column], truth[:, column])[1:]
+        values[column] = hits @ (above / ranked) / above[-1]
+    return values
 
 
 def mean_average_precision(scores: np.ndarray, truth: np.ndarray) -> MeanPrecision:
     """Return mAP over the classes with a positive clip, and the influence of each clip.
 
-    Arguments and errors as of `average_precisions`; NotMeasurable where no class has a positive.
-    The influence is the derivative by a clip's weight, times N: a clip counted twice would move
-    mAP by about its influence over N. The classes are those of the whole set, so that a resample
-    that lost a class's few positives does not become another question.
+    Arguments and errors as of `average_precisions`; NotMeasurable where no class has a positive, or
+    where one clip alone has them all. The influence is by the jackknife (Efron, 1982): N - 1 times
+    what mAP loses without the clip, less its mean. A class that loses its only positive clip leaves
+    the mean, as scikit-learn would have it on the rest: what rare classes add by chance is counted.
 
     >>> rows = mean_average_precision([[0.9], [0.8], [0.1]], [[True], [False], [True]])
     >>> round(rows.value, 4), rows.influence.round(3).tolist(), rows.classes
-    (0.8333, [0.417, -0.333, -0.083], 1)
+    (0.8333, [0.667, -0.333, -0.333], 1)
     """
     scores, truth = _check(scores, truth)
     present = np.flatnonzero(truth.any(axis=0))
     if not len(present):
         raise NotMeasurable("no clip has any of the classes")
-    measured = [_measure_class(scores[:, c], truth[:, c]) for c in present]
-    influence = len(scores) * np.mean([each[1] for each in measured], axis=0)
-    return MeanPrecision(float(np.mean([each[0] for each in measured])), influence, len(present))
+    values = average_precisions(scores[:, present], truth[:, present])
+    totals, counts = np.zeros(len(scores)), np.zeros(len(scores))
+    for column in present:
+        without = _leave_each_out(scores[:, column], truth[:, column])
+        totals += np.where(np.isnan(without), 0.0, without)
+        counts += ~np.isnan(without)
+    if not counts.all():
+        raise NotMeasurable("one clip alone has all of the classes; classify more clips")
+    losses = values.mean() - totals / counts
+    influence = (len(scores) - 1) * (losses - losses.mean())
+    return MeanPrecision(float(values.mean()), influence, len(present))
 
 
-def _measure_class(scores: np.ndarray, truth: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return the average precision of one class and its derivative [N] by the clips' weights."""
-    positives = int(truth.sum())
-    if not positives:
-        return float("nan"), np.zeros(len(scores))
+def _leave_each_out(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return the average precision [N] of one class without each clip; NaN without a positive."""
     ranking = _rank(scores, truth)
-    precision = ranking.above / ranking.ranked
-    value = float(ranking.hits @ precision) / positives
-    # A clip's weight counts in the precision at every threshold at or below its score: as a hit
-    # where it is positive, and among those seen either way.
-    more = (ranking.hits / ranking.ranked)[::-1].cumsum()[::-1][ranking.group]
-    less = (ranking.hits * ranking.above / ranking.ranked**2)[::-1].cumsum()[::-1][ranking.group]
-    moved = truth * (precision[ranking.group] + more - value) - less
-    return value, moved / positives
+    group, place = ranking.group[:, None], np.arange(len(ranking.hits))
+    lower, gone = place >= group, truth[:, None]
+    hits = ranking.hits - (gone & (place == group))
+    # A group that was this clip alone has no hits left, whatever it is divided by.
+    precision = (ranking.above - (gone & lower)) / np.maximum(ranking.ranked - lower, 1)
+    left = truth.sum() - truth
+    return np.where(left > 0, (hits * precision).sum(axis=1) / np.maximum(left, 1), np.nan)
 
 
 def _rank(scores: np.ndarray, truth: np.ndarray) -> _Ranking:
@@ -109,7 +117,7 @@ def _rank(scores: np.ndarray, truth: np.ndarray) -> _Ranking:
     group = len(levels) - 1 - inverse
     hits = np.bincount(group, truth, minlength=len(levels))
     sizes = np.bincount(group, minlength=len(levels))
-    return _Ranking(group, hits, hits.cumsum(), sizes.cumsum().astype(np.float64))
+    return _Ranking(group, hits, hits.cumsum(), sizes.cumsum())
 
 
 def _check(scores: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
