@@ -11,8 +11,8 @@ from stabench.pocket.configs import BRIDGE, WIDTH
 from stabench.pocket.scenes import RELATIONS
 from stabench.pocket.sounds.events import LABELS
 from stabench.pocket.training.corpus import CAPTIONS, Corpus
-from stabench.pocket.training.hearing import Frames
 from stabench.systems.star.bridge import Bridge, BridgeClassifier
+from stabench.systems.training.data import Frames
 from stabench.systems.training.device import send
 from stabench.systems.training.loop import Recipe, Stage, fit
 from stabench.systems.training.workplace import Workplace

@@ -1,8 +1,5 @@
 """Training of what makes sound: text-to-audio first, then the STAR systems from it (stage 2)."""
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -11,11 +8,10 @@ from transformers import T5Config, T5EncoderModel
 from stabench.pocket.captions import caption, every_word
 from stabench.pocket.configs import TEXT_ENCODER, TEXT_LENGTH, UDIT
 from stabench.pocket.training.corpus import CAPTIONS, Corpus
-from stabench.pocket.training.hearing import Frames
 from stabench.systems.networks.udit import UDiT
 from stabench.systems.star.bridge import Bridge
 from stabench.systems.star.flow_matching import flow_matching_loss, toward_noise
-from stabench.systems.training.device import send
+from stabench.systems.training.data import Frames, Latents, TensorFrames
 from stabench.systems.training.loop import Recipe, Stage, fit
 from stabench.systems.training.workplace import Workplace
 from stabench.systems.tta.word_tokenizer import WordTokenizer
@@ -26,22 +22,6 @@ BATCH = 16
 SHARED = ".mlp."
 # Share of words hidden in training, so that an unknown word does not derail the encoder.
 UNKNOWN = 0.03
-
-
-class Latents(NamedTuple):
-    """Posterior `means` and `stds`, float16 [N, C, T] on the device, and the scale that training
-    latents get."""
-
-    means: Tensor
-    stds: Tensor
-    normalise: Callable[[Tensor], Tensor]
-
-    def batch(self, index: np.ndarray, rng: np.random.Generator) -> Tensor:
-        """Draw latents float32 [B, C, T], normalised."""
-        rows = send(index, self.means.device)
-        mean, std = self.means[rows].float(), self.stds[rows].float()
-        noise = send(rng.standard_normal(mean.shape, dtype=np.float32), mean.device)
-        return self.normalise(mean + std * noise)
 
 
 class TextToAudio(nn.Module):
@@ -78,7 +58,7 @@ def train_text_to_audio(
         # 1 is the tokenizer's number of an unknown word.
         ids, mask = work.send(ids.masked_fill(hidden, 1)), work.send(mask)
         context = network.context(ids, mask)
-        return _compute_loss(network.udit, latents.batch(index, rng), context, mask, rng)
+        return _compute_loss(network.udit, latents.batch(index, rng)[0], context, mask, rng)
 
     recipe = Recipe(steps, 1e-3, warmup=300, decay=0.5, ema=0.9993)
     fit(Stage("text-to-audio", network, recipe, work), loss, seed=6)
@@ -132,7 +112,7 @@ def train_star(
         # Q-Former tokens are always as many, so only encoder frames need a mask.
         context_mask = None if bridge else mask
         return _compute_loss(
-            udit, latents.batch(index, rng), network.context(states), context_mask, rng
+            udit, latents.batch(index, rng)[0], network.context(states), context_mask, rng
         )
 
     recipe = Recipe(steps, 5e-4, warmup=100, decay=0.6, ema=0.9985)
@@ -141,17 +121,17 @@ def train_star(
 
 
 @torch.inference_mode()
-def read_tokens(bridge: Bridge, frames: Frames) -> Frames:
+def read_tokens(bridge: Bridge, frames: Frames) -> TensorFrames:
     """Return states of the frozen Q-Former before its output layer, [utterances x Q, D]."""
     rows = []
     projection = bridge.projection
     bridge.add_module("projection", nn.Identity())
-    for start in range(0, len(frames.offsets) - 1, 64):
-        index = np.arange(start, min(start + 64, len(frames.offsets) - 1))
+    for start in range(0, len(frames), 64):
+        index = np.arange(start, min(start + 64, len(frames)))
         rows.append(bridge(*frames.batch(index)).flatten(0, 1).half())
     bridge.projection = projection
     queries = bridge.config.queries
-    return Frames(torch.cat(rows), np.arange(len(frames.offsets)) * queries)
+    return TensorFrames(torch.cat(rows), np.arange(len(frames) + 1) * queries)
 
 
 def _compute_loss(

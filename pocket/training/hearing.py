@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from stabench.pocket.configs import ENCODER, WAVLM, WIDTH
 from stabench.pocket.training.corpus import Corpus, Utterances
 from stabench.systems.star.config import SpeechEncoderConfig
 from stabench.systems.star.speech_encoder import SpeechEncoder
+from stabench.systems.training.data import TensorFrames
 from stabench.systems.training.device import send
 from stabench.systems.training.loop import Recipe, Stage, fit
 from stabench.systems.training.workplace import Workplace
@@ -22,25 +22,6 @@ BATCH = 24
 # Share of WavLM's utterances that another one talks into, for at most half of their length, from 5
 # dB above to 5 dB below (as its training has it: arXiv 2110.13900, section III-B).
 MIXED = 0.2
-
-
-class Frames(NamedTuple):
-    """Encoded utterances of a split: float16 `rows` end to end, [sum of T, W], on the device.
-
-    Utterance i has rows[offsets[i]:offsets[i+1]].
-    """
-
-    rows: Tensor
-    offsets: np.ndarray
-
-    def batch(self, index: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return frames float32 [B, T, W], zero-padded, and their mask [B, T]."""
-        first, counts = self.offsets[index], self.offsets[index + 1] - self.offsets[index]
-        place = np.arange(counts.max())
-        inside = place < counts[:, None]
-        rows = send(np.where(inside, first[:, None] + place, 0), self.rows.device)
-        mask = send(inside, self.rows.device)
-        return self.rows[rows].float().masked_fill(~mask[..., None], 0.0), mask
 
 
 class Pretraining(nn.Module):
@@ -121,7 +102,7 @@ def _learn_phonemes(
 @torch.inference_mode()
 def encode_speech(
     encoder: nn.Module, utterances: Utterances, path: Path, device: torch.device
-) -> Frames:
+) -> TensorFrames:
     """Return frames of every utterance of a split; kept in `path` (.npz).
 
     The encoder is on `device`. Raises FloatingPointError for frames that float16 cannot hold.
@@ -149,7 +130,7 @@ def encode_speech(
         np.savez(part, rows=np.concatenate(rows), offsets=np.cumsum([0, *map(len, rows)]))
         part.replace(path)
     stored = np.load(path)
-    return Frames(torch.from_numpy(stored["rows"]).to(device), stored["offsets"])
+    return TensorFrames(torch.from_numpy(stored["rows"]).to(device), stored["offsets"])
 
 
 def pad(waveforms: list[np.ndarray]) -> tuple[Tensor, Tensor]:

@@ -15,16 +15,16 @@ from stabench.pocket.training.codec import train_codec
 from stabench.pocket.training.corpus import Corpus, corpus
 from stabench.pocket.training.generators import (
     SHARED,
-    Latents,
     read_tokens,
     tokenizer,
     train_star,
     train_text_to_audio,
 )
-from stabench.pocket.training.hearing import Frames, encode_speech, train_encoder
+from stabench.pocket.training.hearing import encode_speech, train_encoder
 from stabench.pocket.training.recogniser import train_ctc
 from stabench.pocket.training.tagger import refine_tagger, thresholds, train_tagger, train_vggish
 from stabench.systems.networks.vae import SpectrogramVae
+from stabench.systems.training.data import TensorFrames, TensorLatents
 from stabench.systems.training.workplace import Workplace
 
 
@@ -138,14 +138,14 @@ def unbridged(work: Workplace, weights: Path) -> None:
     ship.ship_overlay(weights / "star-nobridge", "udit", udit, SHARED)
 
 
-def _make_latents(train: Corpus, work: Workplace) -> tuple[SpectrogramVae, Latents]:
+def _make_latents(train: Corpus, work: Workplace) -> tuple[SpectrogramVae, TensorLatents]:
     vae = train_vae(train, work)
     means, stds = encode(vae, train, work.folder / "latents.npy")
     normalise_latents(vae, means)
-    return vae, Latents(work.send(np.array(means)), work.send(np.array(stds)), vae.normalise)
+    return vae, TensorLatents(work.send(np.array(means)), work.send(np.array(stds)), vae.normalise)
 
 
-def _make_frames(source: str, work: Workplace) -> Frames:
+def _make_frames(source: str, work: Workplace) -> TensorFrames:
     """Return frames of every training utterance by the encoder or the codec."""
     train = corpus("train", work)
     network = train_encoder(train, work) if source == "encoder" else train_codec(train, work)

@@ -10,8 +10,9 @@ from torch.nn import functional
 from stabench.pocket.captions import every_word
 from stabench.pocket.configs import ctc_head
 from stabench.pocket.training.corpus import Corpus
-from stabench.pocket.training.hearing import FRAME_S, Frames
+from stabench.pocket.training.hearing import FRAME_S
 from stabench.systems.asr.ctc_head import CtcHead
+from stabench.systems.training.data import TensorFrames
 from stabench.systems.training.device import send
 from stabench.systems.training.loop import Recipe, Stage, fit
 from stabench.systems.training.workplace import Workplace
@@ -30,7 +31,7 @@ class Utterance(NamedTuple):
     begins: list[int]
 
 
-def train_ctc(data: Corpus, frames: Frames, work: Workplace, steps: int = 900) -> CtcHead:
+def train_ctc(data: Corpus, frames: TensorFrames, work: Workplace, steps: int = 900) -> CtcHead:
     """Train the head on the words of the captions (Graves et al. 2006); the encoder is frozen.
 
     Frames are played at other speeds, jittered, and partly hidden, and half of the utterances go on
@@ -84,7 +85,7 @@ def ctc_loss(logits: Tensor, mask: Tensor, texts: list[list[int]]) -> Tensor:
 
 
 def _splice(
-    frames: Frames, words: list[Utterance], first: int, second: int, rng: np.random.Generator
+    frames: TensorFrames, words: list[Utterance], first: int, second: int, rng: np.random.Generator
 ) -> tuple[Tensor, list[str]]:
     """Return frames [T, W] and words of `first`, or, half of the time, of its beginning and the
     end of `second`, cut where a word begins."""

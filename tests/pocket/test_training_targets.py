@@ -11,8 +11,9 @@ from stabench.pocket.sounds.events import LABELS
 from stabench.pocket.sounds.scene import Scene
 from stabench.pocket.training import bridge, recogniser
 from stabench.pocket.training.corpus import Corpus, Utterances, multi_hot
-from stabench.pocket.training.hearing import FRAME_S, Frames, Phonemes, encode_speech
+from stabench.pocket.training.hearing import FRAME_S, Phonemes, encode_speech
 from stabench.pocket.training.tagger import VggishClassifier, _start_at_unit_scale
+from stabench.systems.training.data import TensorFrames
 from stabench.systems.training.workplace import Workplace
 
 SCENES = (Scene(("dog", "rain"), "then", 1), Scene(("rain", "dog"), "then", 2))
@@ -81,7 +82,7 @@ def test_spliced_speech_says_the_spliced_words():
         recogniser.Utterance(["the", "rain", "falls"], [0, 2, 4]),
     ]
     rows = torch.cat([torch.full((6, 1), 1.0), torch.full((6, 1), 2.0)])
-    frames = Frames(rows, np.array([0, 6, 12]))
+    frames = TensorFrames(rows, np.array([0, 6, 12]))
     seen = set()
     for seed in range(40):
         speech, text = recogniser._splice(frames, words, 0, 1, np.random.default_rng(seed))
