@@ -63,6 +63,11 @@ class MlpProbe(nn.Module):
         """Return the mean [B, width] over the true frames, or over all with `mean_over_padding`."""
         if mask is None or self.config.mean_over_padding:
             return frames.mean(dim=1)
-        inside = mask[..., None]
-        # Not a product: what lies in the padding may be infinite.
-        return torch.where(inside, frames, 0.0).sum(1) / inside.sum(1)
+        return mean_frames(frames, mask)
+
+
+def mean_frames(frames: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean [B, W] of frames [B, T, W] where the mask [B, T] is True."""
+    inside = mask[..., None]
+    # Not a product: what lies in the padding may be infinite.
+    return torch.where(inside, frames, 0.0).sum(1) / inside.sum(1)
