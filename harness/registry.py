@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 from stabench.harness.errors import MissingError, StabenchError, one_line, unknown
 from stabench.metrics.registry import METRICS
 
-# Kind -> name -> "module:attribute"; of a suite or a protocol the package in whose folder
-# `suites/` or `protocols/` it is `<name>.toml`; of a metric the table, of a sanity row the class,
-# that has it.
+# Kind -> name -> "module:attribute"; of a suite, protocol or recipe the package in whose folder
+# `suites/`, `protocols/` or `recipes/` it is `<name>.toml`; of a metric the table, of a sanity row
+# the class, that has it.
 BUILT_IN: dict[str, dict[str, str]] = {
     "systems": {
         "cascade": "stabench.systems.cascade.compose:cascade",
@@ -39,6 +39,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "whisper-ezaudio": "stabench.systems.cascade.registry:whisper_ezaudio",
         "whisper-tango2": "stabench.systems.cascade.registry:whisper_tango2",
     },
+    "autoencoders": {
+        "ezaudio-vae": "stabench.systems.training.extract:VaeLatents",
+    },
     "datasets": {
         "audiocaps": "stabench.harness.datasets.audiocaps:audiocaps",
         "folder": "stabench.harness.datasets.dataset:folder",
@@ -53,6 +56,13 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "laion-clap": "stabench.metrics.backends.laion_clap:embedder",
         "vggish": "stabench.metrics.embedders.published:vggish",
         "vggish-pca": "stabench.metrics.embedders.published:vggish_pca",
+    },
+    "encoders": {
+        "clap-text": "stabench.harness.prepare.clap_text:ClapText",
+        "dac": "stabench.systems.training.extract:dac",
+        "flan-t5": "stabench.systems.training.extract:FlanT5",
+        "hubert": "stabench.systems.training.extract:hubert",
+        "wavlm": "stabench.systems.training.extract:wavlm",
     },
     # What a cascade is composed of, as systems/cascade/compose.py has it; a test holds them equal.
     "generators": {
@@ -73,6 +83,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "paper": "stabench.metrics",
         "stabench": "stabench.metrics",
     },
+    "recipes": {
+        "star": "stabench.harness",
+    },
     "sanity": dict.fromkeys(
         ("ceiling", "floor", "noise", "other-half", "shuffled", "silence"),
         "stabench.harness.scoring.sanity:Sanity",
@@ -90,6 +103,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
 LOADERS = {
     "metrics": "stabench.harness.suites.metrics:load_metric",
     "protocols": "stabench.harness.suites.protocols:load",
+    "recipes": "stabench.harness.prepare.recipe:load",
     "sanity": "stabench.harness.scoring.sanity:load_row",
     "suites": "stabench.harness.suites.suite:load",
     "tasks": "stabench.harness.tasks.task:load_task",
@@ -279,7 +293,7 @@ def check_options(what: str, function: Callable[..., Any], options: dict[str, An
 
 
 def toml_path(kind: str, name: str) -> Path:
-    """Return the TOML file of a suite or protocol: a path ending in .toml, or a registered name."""
+    """Return the TOML file of a suite, protocol or recipe, by its path or registered name."""
     if name.endswith(".toml"):
         return Path(name)
     package = target(kind, name)

@@ -23,7 +23,7 @@ FLOORS = (
     ("errors", "schema", "files", "tables", "registry", "environment", "device", "formatting"),
     ("tasks", "stats"),
     ("datasets", "suites", "render"),
-    ("runs",),
+    ("runs", "prepare"),
     ("profiling",),
     ("runner", "scoring"),
     ("judges", "report"),

@@ -22,6 +22,9 @@ KINDS = (
     "protocols",
     "metrics",
     "sanity",
+    "encoders",
+    "autoencoders",
+    "recipes",
 )
 
 

@@ -15,6 +15,7 @@ from stabench.checkpoints.cache import cache_folder
 from stabench.harness.cli import compare_commands as verdicts
 from stabench.harness.cli import explain_command, extend_commands, options
 from stabench.harness.cli import leaderboard_commands as board
+from stabench.harness.cli import prepare as prepare_command
 from stabench.harness.errors import StabenchError, unknown
 from stabench.harness.formatting import plain
 
@@ -331,6 +332,7 @@ verdicts.register(app)
 board.register(app)
 extend_commands.register(app)
 explain_command.register(app)
+prepare_command.register(app)
 
 
 def main() -> int:

@@ -37,6 +37,11 @@ class Voice:
         parts = [f"{name}\0{digests.digest(self.folder / name)}\n" for name in files]
         return hashlib.sha256("".join(parts).encode()).hexdigest()
 
+    @property
+    def rate_hz(self) -> int:
+        """Return the rate of its speech, which its files state."""
+        return self._model.rate_hz
+
     @cached_property
     def _model(self) -> Any:
         try:
