@@ -163,11 +163,16 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Write beside `path`, force to disk, rename over it: a reader never sees half."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    write(temporary)
-    # Without it a crash after the rename could leave the new name on an empty file.
-    with temporary.open("rb") as handle:
-        os.fsync(handle.fileno())
-    temporary.replace(path)
+    try:
+        write(temporary)
+        # Without it a crash after the rename could leave the new name on an empty file.
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except BaseException:
+        # Half a file of gigabytes would keep a full disk full.
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def read_torch(path: str | Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from stabench.systems.star.bridge import Bridge, BridgeClassifier
 from stabench.systems.training.data import Frames
 from stabench.systems.training.device import send
 from stabench.systems.training.loop import Recipe, Stage
+from stabench.systems.training.schedules import Trapezoid
 from stabench.systems.training.stage1 import Classifier, train_classifier
 from stabench.systems.training.workplace import Workplace
 
@@ -43,7 +44,7 @@ def train_bridge(
     torch.manual_seed(work.seeded(50))
     reader, classifier = Bridge(BRIDGE), BridgeClassifier(WIDTH, sum(CLASSES))
     network = Classifier(reader, classifier)
-    recipe = Recipe(steps, 1e-3, warmup=200, ema=0.998)
+    recipe = Recipe(steps, 1e-3, Trapezoid(200), ema=0.998)
 
     def draw(rng: np.random.Generator) -> np.ndarray:
         return rng.integers(len(data.utterances.marks), size=BATCH)

@@ -14,6 +14,7 @@ from stabench.pocket.training.degrade import degrade
 from stabench.pocket.training.generators import tokenizer
 from stabench.systems.training.device import send
 from stabench.systems.training.loop import Recipe, Stage, fit
+from stabench.systems.training.schedules import Trapezoid
 from stabench.systems.training.workplace import Workplace
 
 # A hop of 252 makes 254 frames of 4 s, just within the 256 that the network has.
@@ -52,7 +53,7 @@ def train_clap(data: Corpus, work: Workplace, steps: int = 800) -> ClapModel:
     torch.manual_seed(work.seeded(90))
     model, words = ClapModel(clap_config()), tokenizer()
     logmel = LogMel(FRONT_END).to(work.device)
-    recipe = Recipe(steps, 1e-3, warmup=200, ema=0.996)
+    recipe = Recipe(steps, 1e-3, Trapezoid(200), ema=0.996)
 
     def loss(rng: np.random.Generator) -> Tensor:
         index = np.sort(rng.integers(len(data.items), size=BATCH))

@@ -13,7 +13,9 @@ from stabench.pocket.configs import CODEC
 from stabench.pocket.training.corpus import Corpus
 from stabench.systems.star.speech_encoder import CodecEncoder
 from stabench.systems.training.device import send
-from stabench.systems.training.loop import Recipe, Stage, fit, write
+from stabench.systems.training.loop import Recipe, Stage, fit
+from stabench.systems.training.schedules import Trapezoid
+from stabench.systems.training.states import write
 from stabench.systems.training.workplace import Workplace
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ def train_codec(data: Corpus, work: Workplace, steps: int = 400) -> CodecEncoder
         spectral = sum(_compare_spectra(rebuilt[:, 0], speech[:, 0], n) for n in RESOLUTIONS)
         return spectral + 5.0 * functional.l1_loss(rebuilt, speech)
 
-    recipe = Recipe(steps, 8e-4, warmup=50)
+    recipe = Recipe(steps, 8e-4, Trapezoid(50))
     fit(Stage("codec", codec, recipe, work), loss, seed=8)
     # Trained together, as DAC is, the codes of a network this small collapse within minutes.
     quantised = work.folder / "codec-quantised.pt"

@@ -13,6 +13,7 @@ from stabench.systems.star.bridge import Bridge
 from stabench.systems.star.flow_matching import flow_matching_loss, toward_noise
 from stabench.systems.training.data import Frames, Latents, TensorFrames
 from stabench.systems.training.loop import Recipe, Stage, fit
+from stabench.systems.training.schedules import Trapezoid
 from stabench.systems.training.workplace import Workplace
 from stabench.systems.tta.word_tokenizer import WordTokenizer
 
@@ -60,7 +61,7 @@ def train_text_to_audio(
         context = network.context(ids, mask)
         return _compute_loss(network.udit, latents.batch(index, rng)[0], context, mask, rng)
 
-    recipe = Recipe(steps, 1e-3, warmup=300, decay=0.5, ema=0.9993)
+    recipe = Recipe(steps, 1e-3, Trapezoid(300, 0.5), ema=0.9993)
     fit(Stage("text-to-audio", network, recipe, work), loss, seed=6)
     return network
 
@@ -115,7 +116,7 @@ def train_star(
             udit, latents.batch(index, rng)[0], network.context(states), context_mask, rng
         )
 
-    recipe = Recipe(steps, 5e-4, warmup=100, decay=0.6, ema=0.9985)
+    recipe = Recipe(steps, 5e-4, Trapezoid(100, 0.6), ema=0.9985)
     fit(Stage(name, network, recipe, work), loss, seed=7)
     return udit
 

@@ -15,6 +15,7 @@ from stabench.systems.star.speech_encoder import SpeechEncoder
 from stabench.systems.training.data import TensorFrames
 from stabench.systems.training.device import send
 from stabench.systems.training.loop import Recipe, Stage, fit
+from stabench.systems.training.schedules import Trapezoid
 from stabench.systems.training.workplace import Workplace
 
 FRAME_S = 0.04
@@ -68,14 +69,14 @@ class Phonemes:
 def train_encoder(data: Corpus, work: Workplace, steps: int = 2000) -> SpeechEncoder:
     """Train the speech encoder on the phoneme of each frame; no word and no event is a target."""
     torch.manual_seed(work.seeded(40))
-    recipe = Recipe(steps, 1e-3, warmup=300, ema=0.998)
+    recipe = Recipe(steps, 1e-3, Trapezoid(300), ema=0.998)
     return _learn_phonemes(data, ENCODER, Stage("encoder", nn.Identity(), recipe, work), seed=4)
 
 
 def train_wavlm(data: Corpus, work: Workplace, steps: int = 1600) -> SpeechEncoder:
     """Train a WavLM as the speech encoder is trained, some of its utterances talked into."""
     torch.manual_seed(work.seeded(41))
-    recipe = Recipe(steps, 1e-3, warmup=300, ema=0.998)
+    recipe = Recipe(steps, 1e-3, Trapezoid(300), ema=0.998)
     stage = Stage("wavlm", nn.Identity(), recipe, work)
     return _learn_phonemes(data, WAVLM, stage, seed=41, mixed=MIXED)
 

@@ -15,6 +15,7 @@ from stabench.systems.asr.ctc_head import CtcHead
 from stabench.systems.training.data import TensorFrames
 from stabench.systems.training.device import send
 from stabench.systems.training.loop import Recipe, Stage, fit
+from stabench.systems.training.schedules import Trapezoid
 from stabench.systems.training.workplace import Workplace
 
 BATCH = 48
@@ -56,7 +57,7 @@ def train_ctc(data: Corpus, frames: TensorFrames, work: Workplace, steps: int = 
         speech, mask = _vary_frames(padded, inside, rng, work)
         return ctc_loss(head(speech, mask), mask, texts)
 
-    recipe = Recipe(steps, 2e-3, warmup=100, ema=0.998)
+    recipe = Recipe(steps, 2e-3, Trapezoid(100), ema=0.998)
     fit(Stage("ctc", head, recipe, work), loss, seed=45)
     return head
 

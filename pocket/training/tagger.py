@@ -12,6 +12,7 @@ from stabench.pocket.training.corpus import Corpus
 from stabench.pocket.training.degrade import degrade, negatives
 from stabench.systems.training.device import send
 from stabench.systems.training.loop import Recipe, Stage, fit
+from stabench.systems.training.schedules import Trapezoid
 from stabench.systems.training.workplace import Workplace
 
 TAGGER = Cnn14Config(channels=(16, 32, 64, 128, 128), embedding=256, classes=len(LABELS))
@@ -52,7 +53,7 @@ def train_tagger(data: Corpus, work: Workplace, steps: int = 800) -> Cnn14:
 
 def refine_tagger(network: Cnn14, data: Corpus, work: Workplace, steps: int = 600) -> Cnn14:
     """Train more steps, with two thirds of the clips undamaged."""
-    recipe = Recipe(steps, 1e-3, decay=0.8, ema=0.995)
+    recipe = Recipe(steps, 1e-3, Trapezoid(decay=0.8), ema=0.995)
 
     def loss(rng: np.random.Generator) -> Tensor:
         waveforms, labels = _draw_batch(data, rng, clean=0.67)

@@ -36,6 +36,7 @@ from stabench.pocket.training.corpus import corpus as render
 from stabench.systems.training import device
 from stabench.systems.training.device import send
 from stabench.systems.training.loop import Recipe, Stage, fit
+from stabench.systems.training.schedules import Trapezoid
 from stabench.systems.training.workplace import Workplace
 
 CPU, AWAY = torch.device("cpu"), torch.device("meta")
@@ -233,7 +234,7 @@ def line(where, folder, killed_at=None):
         x = send(rng.standard_normal((8, 3)).astype(np.float32), where)
         return (network(x) - x.sum(1, keepdim=True)).square().mean()
 
-    recipe = Recipe(steps=8, rate=0.05, warmup=3, ema=0.9)
+    recipe = Recipe(steps=8, rate=0.05, schedule=Trapezoid(3), ema=0.9)
     with SecondDevice():
         fit(Stage("line", network, recipe, Workplace(folder, where)), loss)
     return torch.load(folder / "seed0" / "line.pt", weights_only=True)

@@ -15,7 +15,7 @@ from stabench.systems.star.flow_matching import (
     toward_noise,
     uniform,
 )
-from stabench.systems.training.loop import Ema
+from stabench.systems.training.ema import Ema
 
 
 @pytest.fixture
