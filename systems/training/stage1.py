@@ -19,7 +19,7 @@ from stabench.systems.star.config import BridgeConfig
 from stabench.systems.star.probe import DEPTHS, MlpConfig, MlpProbe, mean_frames
 from stabench.systems.training.data import Frames, TensorFrames
 from stabench.systems.training.device import send
-from stabench.systems.training.loop import Recipe, Stage, Validation, fit
+from stabench.systems.training.loop import Recipe, Stage, StepGenerator, Validation, fit
 from stabench.systems.training.schedules import Linear
 from stabench.systems.training.workplace import Workplace
 
@@ -78,7 +78,7 @@ class Classifier(nn.ModuleList):
 class Draw(Protocol):
     """Which clips [B] a step is trained on, from the step's own generator."""
 
-    def __call__(self, rng: np.random.Generator) -> np.ndarray: ...
+    def __call__(self, rng: StepGenerator) -> np.ndarray: ...
 
 
 class Labelled(NamedTuple):
@@ -86,6 +86,21 @@ class Labelled(NamedTuple):
 
     frames: Frames
     labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Some clips of a split: `rows` are their numbers in `frames`."""
+
+    frames: Frames
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, index: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return frames float32 [B, T, W] and their mask [B, T]."""
+        return self.frames.batch(self.rows[index])
 
 
 def train_classifier(
@@ -98,7 +113,7 @@ def train_classifier(
 ) -> nn.Module:
     """Train the stage's network on frozen frames; `criterion` takes logits [B, C] and the clips."""
 
-    def loss(rng: np.random.Generator) -> Tensor:
+    def loss(rng: StepGenerator) -> Tensor:
         index = draw(rng)
         return criterion(stage.network(*frames.batch(index)), index)
 
@@ -124,10 +139,9 @@ class Epochs:
         order = np.random.default_rng([self.seed, epoch]).permutation(self.clips)
         return order[place * self.batch : (place + 1) * self.batch]
 
-    def __call__(self, rng: np.random.Generator) -> np.ndarray:
-        """Return the clips of the step that `fit` made the generator for."""
-        # fit seeds it by [seed, step]: the order follows from the step, whatever was drawn before.
-        return self.at(rng.bit_generator.seed_seq.entropy[1])  # type: ignore[attr-defined]
+    def __call__(self, rng: StepGenerator) -> np.ndarray:
+        """Return the clips of the step that the generator is of."""
+        return self.at(rng.step)
 
 
 class Probe(NamedTuple):
