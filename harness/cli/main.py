@@ -191,9 +191,7 @@ def report_(
     from stabench.harness.report.report import report
 
     if probe_run := find_probe_run(run):
-        from stabench.harness.probing import page
-
-        page.report(probe_run)
+        probe_commands.report_probes(probe_run)
         return
     report(run, sound_mb=sound_mb if html else None, sound_from=tuple(sound_from or ()))
 

@@ -8,6 +8,7 @@ from stabench.harness.errors import StabenchError
 from stabench.harness.probing.run_file import ProbeRun, find_probe_run
 from stabench.harness.suites.probes import is_probe_suite
 
+PAPER = "star-table1.toml"
 # What asks for clips or systems, of which such a run has none.
 WORDS = {
     "clips": "--clip",
@@ -53,5 +54,17 @@ def run_probes(
                 )
         request = Request(device=asked["device"] or kept.record.request.device)
         folder = run.resume(kept, suite, request)
-    run.execute(folder, stream)
+    run.execute(folder)
+    report_probes(folder, stream)
+    run.check_failures(folder)
     return folder
+
+
+def report_probes(run: ProbeRun, stream: TextIO | None = None) -> None:
+    """Write the report of a run of probes, beside what STAR's Table 1 prints; print it."""
+    from stabench.harness.probing.page import report
+    from stabench.harness.reproduce.paper import FOLDER, read
+    from stabench.harness.reproduce.probe_cells import list_published
+
+    published = list_published(read(FOLDER / PAPER), run.record.probes)
+    report(run, published, stream)

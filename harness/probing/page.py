@@ -1,6 +1,7 @@
 """The page of a run of probes: the paper's Table 1, bridges by encoders, with intervals."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -11,21 +12,26 @@ from stabench.harness.render.markdown import to_markdown
 from stabench.harness.render.page import Grid, Head, Line, Page, Printed, Section
 from stabench.harness.render.terminal import show
 from stabench.harness.stats.estimate import Estimate
-from stabench.harness.suites.probes import EncoderUse, ProbeSuite
+from stabench.harness.suites.probes import Bridge, EncoderUse, ProbeSuite
 from stabench.metrics.average_precision import MEAN_AVERAGE_PRECISION
 
+# An encoder and a bridge.
+Key = tuple[str, Bridge]
 DIGITS = MEAN_AVERAGE_PRECISION.digits
 NAMES = {"mlp": "MLP", "qformer": "Q-Former"}
 GROUPS = {"caption": "Caption", "speech": "Speech"}
 
 
-def report(run: ProbeRun, stream: TextIO | None = None) -> Path:
+def report(
+    run: ProbeRun, published: Mapping[Key, str] | None = None, stream: TextIO | None = None
+) -> Path:
     """Write report.md and report.json, print the page to `stream`; return report.md.
 
-    Raises MissingError for a run without figures.
+    `published` are a paper's figures as it prints them, by encoder and bridge of the run. Raises
+    MissingError for a run without figures.
     """
     suite, figures = run.record.probes, run.figures
-    page = build_page(suite, figures)
+    page = build_page(suite, figures, published or {})
     files.write_bytes(run.path / "report.md", to_markdown(page).encode())
     value = {"suite": suite.resolved(), **figures.model_dump(mode="json", by_alias=True)}
     files.write_json(run.path / "report.json", value)
@@ -33,7 +39,7 @@ def report(run: ProbeRun, stream: TextIO | None = None) -> Path:
     return run.path / "report.md"
 
 
-def build_page(suite: ProbeSuite, figures: Figures) -> Page:
+def build_page(suite: ProbeSuite, figures: Figures, published: Mapping[Key, str]) -> Page:
     """Build the page: the table, notes, differences, how each probe came about."""
     clips = figures.clips
     lead = (
@@ -43,7 +49,7 @@ def build_page(suite: ProbeSuite, figures: Figures) -> Page:
         f"{clips['validation']} to choose by, {clips['test']} to test."
     )
     sections = (
-        _build_table(suite, figures),
+        _build_table(suite, figures, published),
         Section("notes", "Notes", points=suite.notes) if suite.notes else None,
         _build_differences(suite, figures),
         _build_probes(suite, figures),
@@ -58,22 +64,21 @@ def print_cell(cell: Estimate, digits: int = DIGITS) -> Printed:
     return Printed(figure(cell.value, digits), interval(cell.low, cell.high, digits))
 
 
-def _build_table(suite: ProbeSuite, figures: Figures) -> Section:
-    """Build the table with a row for each bridge, as the paper prints it."""
+def _build_table(suite: ProbeSuite, figures: Figures, published: Mapping[Key, str]) -> Section:
+    """Build the table with a row for each bridge, as the paper prints it, and the paper's below."""
     encoders = sorted(suite.encoders, key=lambda use: [*GROUPS].index(use.reads))
     heads = (Head("Bridge"), *(Head(_label(use), GROUPS[use.reads]) for use in encoders))
-    lines = [
-        Line(
-            (
-                Printed(NAMES[bridge]),
-                *(_print_probe(figures.find(use.name, bridge)) for use in encoders),
-            )
-        )
-        for bridge in suite.probes.bridges
-    ]
-    arrow = "\N{UPWARDS ARROW}"
-    text = f"mAP {arrow} with 95 % intervals over clips."
-    return Section("table1", "Table 1", (text,), Grid(heads, tuple(lines)))
+    lines = []
+    for bridge in suite.probes.bridges:
+        cells = [_print_probe(figures.find(use.name, bridge)) for use in encoders]
+        lines.append(Line((Printed(NAMES[bridge]), *cells)))
+    text = ["mAP \N{UPWARDS ARROW} with 95 % intervals over clips."]
+    if published:
+        text.append("Below, what the paper prints; stabench reproduce says what can be compared.")
+        for bridge in suite.probes.bridges:
+            cells = [Printed(published.get((use.name, bridge), NOTHING)) for use in encoders]
+            lines.append(Line((Printed(f"{NAMES[bridge]}, paper"), *cells), quiet=True))
+    return Section("table1", "Table 1", tuple(text), Grid(heads, tuple(lines)))
 
 
 def _print_probe(probe: ProbeFigure | None) -> Printed:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 from stabench.harness import environment
 from stabench.harness.device import device
@@ -15,7 +15,6 @@ from stabench.harness.environment import START
 from stabench.harness.errors import StabenchError, TooManyFailures
 from stabench.harness.formatting import counted, figure
 from stabench.harness.probing.figures import make_figures
-from stabench.harness.probing.page import report
 from stabench.harness.probing.probe import read_recipe
 from stabench.harness.probing.run_file import ProbeRecord, ProbeRun, Request, RunRecord
 from stabench.harness.runs.journal import timestamp
@@ -85,34 +84,44 @@ def _check(suite: ProbeSuite, request: Request) -> None:
     device(request.device)
 
 
-def execute(run: ProbeRun, stream: TextIO | None = None) -> None:
-    """Train what has no result yet, or failed; write the figures; print the page to `stream`.
+def execute(run: ProbeRun) -> None:
+    """Train what has no result yet, or failed, then make the figures; progress on standard error.
 
-    Progress goes to standard error. Raises StabenchError where no probe gave a result,
-    TooManyFailures at the very end where some did not.
+    Raises StabenchError where no probe gave a result.
     """
     print(f"run folder: {run.path}", file=sys.stderr)
-    suite = run.record.probes
-    # By bridge: the second probe of an encoder finds the frames that the first one made.
-    units = [
-        Unit(use.name, bridge) for bridge, use in product(suite.probes.bridges, suite.encoders)
-    ]
+    units = _list_units(run)
     kept = [run.read_probe(*unit) for unit in units]
     missing = [unit for unit, probe in zip(units, kept, strict=True) if not probe or probe.error]
     done = f", {len(units) - len(missing)} kept from before" if len(missing) < len(units) else ""
     print(f"{counted(len(missing), 'probe')} to train{done}", file=sys.stderr, flush=True)
     _run_all(run, missing)
-    failed = [probe for unit in units if (probe := run.read_probe(*unit)) and probe.error]
+    failed = _list_failed(run)
     if len(failed) == len(units):
         raise StabenchError(f"every probe failed; the first: {failed[0].error}")
     make_figures(run)
     run.write(run.record.model_copy(update={"finished_at": timestamp()}))
-    report(run, stream)
-    if failed:
+
+
+def check_failures(run: ProbeRun) -> None:
+    """Raise TooManyFailures where a probe of a run failed, naming the first and how to go on."""
+    if failed := _list_failed(run):
+        first = failed[0]
         raise TooManyFailures(
-            f"{len(failed)} of {counted(len(units), 'probe')} failed (first: {failed[0].encoder}, "
-            f"{failed[0].bridge}: {failed[0].error}); stabench run --resume '{run.path}'"
+            f"{len(failed)} of {counted(len(_list_units(run)), 'probe')} failed (first: "
+            f"{first.encoder}, {first.bridge}: {first.error}); stabench run --resume '{run.path}'"
         )
+
+
+def _list_units(run: ProbeRun) -> list[Unit]:
+    suite = run.record.probes
+    # By bridge: the second probe of an encoder finds the frames that the first one made.
+    return [Unit(use.name, bridge) for bridge, use in product(suite.probes.bridges, suite.encoders)]
+
+
+def _list_failed(run: ProbeRun) -> list[ProbeRecord]:
+    probes_run = [run.read_probe(*unit) for unit in _list_units(run)]
+    return [probe for probe in probes_run if probe and probe.error]
 
 
 class _Running(NamedTuple):

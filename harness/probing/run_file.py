@@ -7,7 +7,7 @@ probes.json (the figures)  report.{md,json} (report)  reproduce.{md,json} (repro
 import json
 import sys
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, FiniteFloat, ValidationError
@@ -96,9 +96,6 @@ class Figures(Strict):
         """Return a probe, or None."""
         pairs = {(probe.encoder, probe.bridge): probe for probe in self.probes}
         return pairs.get((encoder, bridge))
-
-
-FILE: Final = "run of probes"
 
 
 class ProbeRun:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from stabench.harness.formatting import figure
 from stabench.harness.probing.run_file import ProbeFigure, ProbeRun
 from stabench.harness.reproduce.figures import (
     NO_SYSTEM,
@@ -13,7 +14,7 @@ from stabench.harness.reproduce.matching import MINIATURE
 from stabench.harness.reproduce.paper import Column, Paper, PaperRow
 from stabench.harness.runs.run_folder import REFUSED, weights_of
 from stabench.harness.stats.estimate import Estimate
-from stabench.harness.suites.probes import EncoderUse
+from stabench.harness.suites.probes import Bridge, EncoderUse, ProbeSuite
 
 PROBES_ONLY = "a run of probes, in which no system answers with sound"
 # The corpus whose clips the paper's are, and the classes of its labels.
@@ -32,6 +33,17 @@ def judge_probes(paper: Paper, run: ProbeRun) -> list[Verdict]:
         if column.key in row.cells
         for verdict in _judge_cell(row, column, run)
     ]
+
+
+def list_published(paper: Paper, suite: ProbeSuite) -> dict[tuple[str, Bridge], str]:
+    """Return what a paper prints in the cell of each probe of a suite, miniatures of it too."""
+    return {
+        (use.name, bridge): figure(row.cells[bridge].value, paper.column(bridge).digits)
+        for use in suite.encoders
+        for row in paper.rows
+        for bridge in suite.probes.bridges
+        if use.use in (*row.use, *row.miniatures) and bridge in row.cells
+    }
 
 
 def _judge_cell(row: PaperRow, column: Column, run: ProbeRun) -> Iterator[Verdict]:

@@ -1,6 +1,5 @@
 """A run of probes: every probe is a row, failures too; what is missing alone is trained again."""
 
-import io
 import json
 import signal
 import subprocess
@@ -52,9 +51,20 @@ def test_the_encoder_that_hears_is_ahead_by_every_bridge(toy_run):
 
 def test_the_page_is_the_papers_table_bridges_by_encoders(toy_run):
     run = ProbeRun(toy_run)
-    text = to_markdown(page.build_page(run.record.probes, run.figures))
-    assert "| Bridge | GOOD | DEAF |" in text or "GOOD" in text.split("## Differences")[0]
-    for word in ("MLP", "Q-Former", "Caption", "Speech", "a toy", "90 clips to train on"):
+    published = {("good", "mlp"): "0.457"}
+    text = to_markdown(page.build_page(run.record.probes, run.figures, published))
+    for word in (
+        "GOOD",
+        "DEAF",
+        "MLP, paper",
+        "0.457",
+        "MLP",
+        "Q-Former",
+        "Caption",
+        "Speech",
+        "a toy",
+        "90 clips to train on",
+    ):
         assert word in text
     value = run.figures.find("good", "mlp").cell.value
     assert f"{value:.3f}" in text
@@ -62,33 +72,34 @@ def test_the_page_is_the_papers_table_bridges_by_encoders(toy_run):
 
 def test_a_probe_that_fails_is_a_row_with_its_error(tmp_path, here):
     run = begin(tmp_path, ("good", "broken"))
-    stream = io.StringIO()
+    probing.execute(run)
     with pytest.raises(TooManyFailures, match=r"2 of 4 probes failed .*weights are not here"):
-        probing.execute(run, stream)
+        probing.check_failures(run)
     failed = run.figures.find("broken", "mlp")
     assert failed.cell.value is None
     assert failed.cell.reason == "encoder 'broken': its weights are not here"
     assert run.figures.find("good", "mlp").cell.value > 0.9
-    assert "its weights are not here" in stream.getvalue()
+    text = to_markdown(page.build_page(run.record.probes, run.figures, {}))
+    assert text.count("its weights are not here") >= 2
     assert run.record.finished_at
 
 
 def test_a_run_of_failures_alone_has_no_figures(tmp_path, here):
     run = begin(tmp_path, ("broken",))
     with pytest.raises(StabenchError, match="every probe failed; the first: encoder 'broken'"):
-        probing.execute(run, io.StringIO())
+        probing.execute(run)
     with pytest.raises(MissingError, match=r"no probes\.json yet"):
         _ = run.figures
 
 
 def test_a_resumed_run_trains_what_is_missing_alone(tmp_path, here, monkeypatch):
     run = begin(tmp_path)
-    probing.execute(run, io.StringIO())
+    probing.execute(run)
     before = (run.path / "probes.json").read_bytes()
     run.probe_path("good", "qformer").unlink()
     here.clear()
     again = probing.resume(find_probe_run(run.path), None, Request())
-    probing.execute(again, io.StringIO())
+    probing.execute(again)
     assert here == [("good", "qformer")]
     # The same weights: only the time that it took differs.
     old, new = (json.loads(text) for text in (before, (run.path / "probes.json").read_bytes()))
@@ -127,7 +138,7 @@ def test_a_wrong_recipe_is_one_line_before_a_folder_is_made(tmp_path):
 
 def test_logits_of_other_clips_are_refused(tmp_path, here):
     run = begin(tmp_path, ("good",))
-    probing.execute(run, io.StringIO())
+    probing.execute(run)
     np.save(run.probe_path("good", "mlp").with_suffix(".npy"), np.zeros((3, 4), np.float32))
     with pytest.raises(StabenchError, match="the corpus has changed"):
         make_figures(run)
@@ -141,8 +152,9 @@ def test_other_readers_of_runs_say_what_such_a_folder_is(toy_run):
 @pytest.mark.slow
 def test_probes_run_in_processes_of_their_own(tmp_path):
     run = begin(tmp_path, ("good", "broken"), ("probes.bridges=['mlp']",))
+    probing.execute(run)
     with pytest.raises(TooManyFailures, match="1 of 2 probes failed"):
-        probing.execute(run, io.StringIO())
+        probing.check_failures(run)
     assert run.figures.find("good", "mlp").cell.value > 0.9
     assert "weights are not here" in run.figures.find("broken", "mlp").error
 
@@ -151,4 +163,4 @@ def test_probes_run_in_processes_of_their_own(tmp_path):
 def test_a_probe_without_an_end_is_ended(tmp_path):
     run = begin(tmp_path, ("good",), ("probes.bridges=['mlp']", "probes.timeout_s=0.01"))
     with pytest.raises(StabenchError, match=r"no end after 0\.01 s \(timeout_s\)"):
-        probing.execute(run, io.StringIO())
+        probing.execute(run)
