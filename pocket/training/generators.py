@@ -10,10 +10,12 @@ from stabench.pocket.configs import TEXT_ENCODER, TEXT_LENGTH, UDIT
 from stabench.pocket.training.corpus import CAPTIONS, Corpus
 from stabench.systems.networks.udit import UDiT
 from stabench.systems.star.bridge import Bridge
-from stabench.systems.star.flow_matching import flow_matching_loss, toward_noise
-from stabench.systems.training.data import Frames, Latents, TensorFrames
+from stabench.systems.star.flow_matching import draw_flow, toward_noise, velocity_loss
+from stabench.systems.training.data import Frames, Latents
 from stabench.systems.training.loop import Recipe, Stage, fit
 from stabench.systems.training.schedules import Trapezoid
+from stabench.systems.training.stage2 import Stage2Config, train_stage2
+from stabench.systems.training.stage2_network import Stage2Data, Stage2Network
 from stabench.systems.training.workplace import Workplace
 from stabench.systems.tta.word_tokenizer import WordTokenizer
 
@@ -59,24 +61,14 @@ def train_text_to_audio(
         # 1 is the tokenizer's number of an unknown word.
         ids, mask = work.send(ids.masked_fill(hidden, 1)), work.send(mask)
         context = network.context(ids, mask)
-        return _compute_loss(network.udit, latents.batch(index, rng)[0], context, mask, rng)
+        sounds, _ = latents.batch(index, rng)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        draw = draw_flow(sounds.shape, generator, toward_noise())
+        return velocity_loss(network.udit, sounds, context, mask, draw)
 
     recipe = Recipe(steps, 1e-3, Trapezoid(300, 0.5), ema=0.9993)
     fit(Stage("text-to-audio", network, recipe, work), loss, seed=6)
     return network
-
-
-class Stage2(nn.Module):
-    """The DiT and the bridge's output layer, which the paper's code trains along (section 8)."""
-
-    def __init__(self, udit: UDiT, bridge: Bridge | None) -> None:
-        super().__init__()
-        self.udit = udit
-        self.projection = bridge.projection if bridge else None
-
-    def context(self, frames: Tensor) -> Tensor:
-        """Turn Q-Former states [B, Q, D] (or encoder frames) into context tokens."""
-        return self.projection(frames) if self.projection else frames
 
 
 def train_star(
@@ -91,14 +83,10 @@ def train_star(
 ) -> UDiT:
     """Train stage 2: the text-to-audio DiT learns to follow speech.
 
-    Changes `bridge.projection` too.
+    `frames` are the Q-Former's states where there is a bridge. Changes `bridge.projection` too.
     """
-    torch.manual_seed(work.seeded(70))
     udit = UDiT(UDIT)
     udit.load_state_dict(start.state_dict())
-    for key, parameter in udit.named_parameters():
-        parameter.requires_grad = SHARED not in key
-    network = Stage2(udit, bridge)
     # Any speech of the same scene may go with a clip.
     groups: dict[tuple[str, ...], list[int]] = {}
     for index in range(len(data.items)):
@@ -106,40 +94,25 @@ def train_star(
         group += range(CAPTIONS * index, CAPTIONS * (index + 1))
     spoken = {key: np.array(group) for key, group in groups.items()}
 
-    def loss(rng: np.random.Generator) -> Tensor:
-        index = rng.integers(len(data.items), size=BATCH)
-        heard = [int(rng.choice(spoken[_describe_scene(data, i)])) for i in index]
-        states, mask = frames.batch(np.array(heard))
-        # Q-Former tokens are always as many, so only encoder frames need a mask.
-        context_mask = None if bridge else mask
-        return _compute_loss(
-            udit, latents.batch(index, rng)[0], network.context(states), context_mask, rng
-        )
+    def pair(sounds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return np.array([int(rng.choice(spoken[_describe_scene(data, i)])) for i in sounds])
 
-    recipe = Recipe(steps, 5e-4, Trapezoid(100, 0.6), ema=0.9985)
-    fit(Stage(name, network, recipe, work), loss, seed=7)
+    config = Stage2Config(
+        rate=5e-4,
+        warmup=100,
+        decay=0.6,
+        betas=(0.9, 0.99),
+        ema=0.9985,
+        steps=steps,
+        batch=BATCH,
+        t_sampling="toward-noise",
+        frozen=SHARED,
+        order="draws",
+        seed=7,
+    )
+    network = Stage2Network(udit, bridge.projection if bridge else None)
+    train_stage2(name, config, Stage2Data(frames, latents, pair), network, work)
     return udit
-
-
-@torch.inference_mode()
-def read_tokens(bridge: Bridge, frames: Frames) -> TensorFrames:
-    """Return states of the frozen Q-Former before its output layer, [utterances x Q, D]."""
-    rows = []
-    projection = bridge.projection
-    bridge.add_module("projection", nn.Identity())
-    for start in range(0, len(frames), 64):
-        index = np.arange(start, min(start + 64, len(frames)))
-        rows.append(bridge(*frames.batch(index)).flatten(0, 1).half())
-    bridge.projection = projection
-    queries = bridge.config.queries
-    return TensorFrames(torch.cat(rows), np.arange(len(frames) + 1) * queries)
-
-
-def _compute_loss(
-    udit: UDiT, latents: Tensor, context: Tensor, mask: Tensor | None, rng: np.random.Generator
-) -> Tensor:
-    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    return flow_matching_loss(udit, latents, context, mask, generator, toward_noise())
 
 
 def _describe_scene(data: Corpus, index: int) -> tuple[str, ...]:

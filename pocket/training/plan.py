@@ -15,7 +15,6 @@ from stabench.pocket.training.codec import train_codec
 from stabench.pocket.training.corpus import Corpus, corpus
 from stabench.pocket.training.generators import (
     SHARED,
-    read_tokens,
     tokenizer,
     train_star,
     train_text_to_audio,
@@ -25,6 +24,7 @@ from stabench.pocket.training.recogniser import train_ctc
 from stabench.pocket.training.tagger import refine_tagger, thresholds, train_tagger, train_vggish
 from stabench.systems.networks.vae import SpectrogramVae
 from stabench.systems.training.data import TensorFrames, TensorLatents
+from stabench.systems.training.stage2 import read_states
 from stabench.systems.training.workplace import Workplace
 
 
@@ -125,7 +125,7 @@ def bridged(name: str, source: str) -> Callable[[Workplace, Path], None]:
         trained = train_bridge(name, train, frames, work)
         latents = _make_latents(train, work)[1]
         base = train_text_to_audio(train, latents, work)
-        tokens = read_tokens(trained, frames)
+        tokens = read_states(trained, frames)
         udit = train_star(name, train, latents, tokens, trained, base.udit, work)
         ship.ship_overlay(weights / name, "udit", udit, SHARED)
         ship.ship_part(weights / name, "bridge", trained)

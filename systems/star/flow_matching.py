@@ -1,6 +1,7 @@
-"""Flow-matching training of the UDiT: loss, timestep distributions, averaged weights."""
+"""Flow-matching training of the UDiT: what is drawn for a batch, and its loss."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,29 +39,44 @@ def uniform() -> TimeSampler:
     return draw
 
 
-def flow_matching_loss(
+class FlowDraw(NamedTuple):
+    """What is random about a batch: `time` [B], `noise` [B, C, T], and `keep` bool [B], False for
+    clips that lose their context; on the CPU."""
+
+    time: Tensor
+    noise: Tensor
+    keep: Tensor
+
+
+def draw_flow(
+    shape: torch.Size, generator: torch.Generator, t_sampler: TimeSampler, drop: float = 0.2
+) -> FlowDraw:
+    """Draw for latents of `shape` [B, C, T]; a share `drop` of the clips loses its context."""
+    # Drawn where the generator is, so that a seed means the same noise on every device.
+    return FlowDraw(
+        time=t_sampler(shape[0], generator),
+        noise=torch.randn(shape, generator=generator, device=generator.device),
+        keep=torch.rand(shape[0], generator=generator, device=generator.device) >= drop,
+    )
+
+
+def velocity_loss(
     udit: UDiT,
     latents: Tensor,
     context: Tensor,
     context_mask: Tensor | None,
-    generator: torch.Generator,
-    t_sampler: TimeSampler,
-    drop: float = 0.2,
+    draw: FlowDraw,
     latent_mask: Tensor | None = None,
 ) -> Tensor:
     """Mean squared error of the velocity z1 - z0 at z_t = (1 - t) z0 + t z1 (paper section 3.3).
 
-    `latents` [B, C, T] as the sampler shall return them; `context` [B, S, W] is zeroed for a share
-    `drop` of the clips; frames outside `latent_mask` [B, T] count neither as keys nor as loss.
+    `latents` [B, C, T] as the sampler shall return them; `context` [B, S, W] is zeroed where `draw`
+    does not keep it; frames outside `latent_mask` [B, T] count neither as keys nor as loss.
     """
-    count = latents.shape[0]
-    time = t_sampler(count, generator).to(latents.device)
-    # Drawn where the generator is, so that a seed means the same noise on every device.
-    noise = torch.randn(latents.shape, generator=generator, device=generator.device)
-    noise = noise.to(latents.device, latents.dtype)
-    keep = torch.rand(count, generator=generator, device=generator.device) >= drop
+    time = draw.time.to(latents.device)
+    noise = draw.noise.to(latents.device, latents.dtype)
     # Zeros are the null context of guidance: the sampler asks for them, so they must be learnt.
-    context = context * keep.to(context.device, context.dtype)[:, None, None]
+    context = context * draw.keep.to(context.device, context.dtype)[:, None, None]
     noisy = torch.lerp(latents, noise, time.to(latents.dtype)[:, None, None])
     velocity = udit(noisy, time * TIME_SCALE, context, context_mask, latent_mask)
     return masked_mse(velocity, noise - latents, latent_mask)

@@ -35,6 +35,7 @@ from stabench.pocket.training.corpus import CAPTIONS, Corpus, Utterances, multi_
 from stabench.pocket.training.corpus import corpus as render
 from stabench.systems.training import device
 from stabench.systems.training.device import send
+from stabench.systems.training.log import read_log
 from stabench.systems.training.loop import Recipe, Stage, fit
 from stabench.systems.training.schedules import Trapezoid
 from stabench.systems.training.workplace import Workplace
@@ -194,6 +195,9 @@ def contents(path) -> dict[str, torch.Tensor]:
             if path.suffix == ".npy"
             else {key: torch.from_numpy(kept[key]) for key in kept}
         )
+    if path.suffix == ".jsonl":  # seconds are nobody's to repeat
+        curves = [(line["loss"], line["rate"], line["gradient_norm"]) for line in read_log(path)]
+        return {"curves": torch.tensor(curves, dtype=torch.float64)}
     return {"bytes": torch.tensor(list(path.read_bytes()))}
 
 

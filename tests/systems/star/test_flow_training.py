@@ -9,11 +9,12 @@ from stabench.systems.networks.config import SamplerConfig
 from stabench.systems.networks.flow_sampler import sample
 from stabench.systems.networks.udit import UDiT
 from stabench.systems.star.flow_matching import (
-    flow_matching_loss,
+    draw_flow,
     logit_normal,
     masked_mse,
     toward_noise,
     uniform,
+    velocity_loss,
 )
 from stabench.systems.training.ema import Ema
 
@@ -55,15 +56,15 @@ class Perfect(torch.nn.Module):
 
 def test_the_true_velocity_has_no_loss(generator):
     data = torch.randn(16, 4, 6)
-    loss = flow_matching_loss(
-        Perfect(data), data, torch.ones(16, 2, 3), None, generator, toward_noise()
-    )
+    draw = draw_flow(data.shape, generator, toward_noise())
+    loss = velocity_loss(Perfect(data), data, torch.ones(16, 2, 3), None, draw)
     assert loss < 1e-6
 
 
 def test_whole_contexts_are_dropped_at_the_given_rate(generator):
     data, network = torch.randn(2000, 1, 2), Perfect(torch.randn(2000, 1, 2))
-    flow_matching_loss(network, data, torch.ones(2000, 2, 3), None, generator, uniform(), 0.2)
+    draw = draw_flow(data.shape, generator, uniform(), 0.2)
+    velocity_loss(network, data, torch.ones(2000, 2, 3), None, draw)
     sums = network.contexts[0].sum((1, 2))
     assert set(sums.tolist()) == {0.0, 6.0}
     assert (sums == 0).float().mean().item() == pytest.approx(0.2, abs=0.03)
@@ -99,7 +100,8 @@ def test_a_small_network_learns_which_sound_a_context_asks_for(udit_config, gene
     for _ in range(120):
         label = torch.randint(2, (16,), generator=generator)
         data = (2.0 * label - 1)[:, None, None] + 0.1 * torch.randn(16, 2, 8, generator=generator)
-        loss = flow_matching_loss(udit, data, contexts[label], None, generator, uniform())
+        draw = draw_flow(data.shape, generator, uniform())
+        loss = velocity_loss(udit, data, contexts[label], None, draw)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
