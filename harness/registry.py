@@ -46,6 +46,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "autoencoders": {
         "ezaudio-vae": "stabench.systems.training.extract:VaeLatents",
     },
+    "autoencoders": {
+        "ezaudio-vae": "stabench.systems.training.extract:VaeLatents",
+    },
+    "corpora": {
+        "prepared": "stabench.harness.probing.corpus:Prepared",
+    },
     "datasets": {
         "audiocaps": "stabench.harness.datasets.audiocaps:audiocaps",
         "folder": "stabench.harness.datasets.dataset:folder",
@@ -102,6 +108,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "suites": {
         "demo": "stabench.harness",
         "latency": "stabench.harness",
+        "table1": "stabench.harness",
         "table2": "stabench.harness",
     },
 }
@@ -111,11 +118,11 @@ LOADERS = {
     "protocols": "stabench.harness.suites.protocols:load",
     "recipes": "stabench.harness.prepare.recipe:load",
     "sanity": "stabench.harness.scoring.sanity:load_row",
-    "suites": "stabench.harness.suites.suite:load",
+    "suites": "stabench.harness.suites.probes:load_any",
     "tasks": "stabench.harness.tasks.task:load_task",
 }
 # What one thing of a kind is called, where that is not the kind without its s.
-NOUNS = {"metrics": "column", "sanity": "sanity row"}
+NOUNS = {"corpora": "corpus", "metrics": "column", "sanity": "sanity row"}
 GROUP = "stabench."
 ROOMS = ("checkpoints", "harness", "metrics", "pocket", "systems")
 

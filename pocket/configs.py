@@ -54,6 +54,17 @@ ENCODER = SpeechEncoderConfig(
     position_groups=4,
     mel_strides=(2, 2),
 )
+# The fourth column of Table 1; smaller than ENCODER, so that its weights take less than 2 MB.
+WAVLM = SpeechEncoderConfig(
+    kind="wavlm-logmel",
+    width=WIDTH,
+    layers=2,
+    heads=4,
+    ffn=384,
+    position_kernel=16,
+    position_groups=4,
+    mel_strides=(2, 2),
+)
 CODEC = SpeechEncoderConfig(
     kind="dac",
     width=WIDTH,

@@ -25,7 +25,7 @@ FLOORS = (
     ("datasets", "suites", "render"),
     ("runs", "prepare"),
     ("profiling",),
-    ("runner", "scoring"),
+    ("runner", "scoring", "probing"),
     ("judges", "report"),
     ("compare", "reproduce"),
     ("gate", "submission"),

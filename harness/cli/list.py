@@ -25,6 +25,7 @@ KINDS = (
     "encoders",
     "autoencoders",
     "recipes",
+    "corpora",
 )
 
 

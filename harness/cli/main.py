@@ -13,7 +13,7 @@ import typer
 
 from stabench.checkpoints.cache import cache_folder
 from stabench.harness.cli import compare_commands as verdicts
-from stabench.harness.cli import explain_command, extend_commands, options
+from stabench.harness.cli import explain_command, extend_commands, options, probe_commands
 from stabench.harness.cli import leaderboard_commands as board
 from stabench.harness.cli import prepare as prepare_command
 from stabench.harness.cli import train as train_command
@@ -79,6 +79,8 @@ def run(
         "speech": speech and str(speech),
         "captions": captions and str(captions),
     }
+    if probe_commands.run_probes(suite, resume, values, out):
+        return
     # Only what is on the command line: a resumed run keeps the rest of what was asked first.
     asked = {name: value for name, value in values.items() if value}
     if resume is not None:
@@ -186,8 +188,12 @@ def report_(
 
     Example: stabench report latest
     """
+    from stabench.harness.probing.run_file import find_probe_run
     from stabench.harness.report.report import report
 
+    if probe_run := find_probe_run(run):
+        probe_commands.report_probes(probe_run)
+        return
     report(run, sound_mb=sound_mb if html else None, sound_from=tuple(sound_from or ()))
 
 

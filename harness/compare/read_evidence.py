@@ -15,7 +15,9 @@ from stabench.harness.compare.evidence import (
     Settings,
     SystemEvidence,
 )
+from stabench.harness.compare.probe_evidence import read_probes
 from stabench.harness.errors import MissingError, StabenchError
+from stabench.harness.probing.run_file import find_probe_run
 from stabench.harness.runs import influence_file
 from stabench.harness.runs.influence_file import Influences
 from stabench.harness.runs.journal import REMAINDER
@@ -96,6 +98,8 @@ def read(path: Path | str) -> Evidence:
     path = Path(path)
     if path.is_file():
         return Evidence.from_bytes(path.read_bytes(), str(path))
+    if probe_run := find_probe_run(path):
+        return read_probes(probe_run)
     if not path.is_dir() and not is_latest(path):
         raise MissingError(f"'{path}' is not there; give a run folder or a baseline file")
     return build_evidence(Results.read(path))

@@ -134,7 +134,7 @@ def _judge_cell(
     published = make_published(cell.value, column.digits, column.unit, cell.pm)
     published = published._replace(below=cell.below, trained=is_trained(row, column))
     standings = find_standings(row, results)
-    if column.kind == "unmeasured" or not standings:
+    if column.kind in ("probe", "unmeasured") or not standings:
         why = column.why or (NO_SUITE if results.run is None else NO_SYSTEM)
         yield _make_not_run("cell", row.label, column.label, published, (why,))
         return

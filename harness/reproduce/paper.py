@@ -55,8 +55,9 @@ class Terms(Strict):
 class Column(Strict):
     """A column as printed, with `digits` decimals.
 
-    Of kind "latency" and "quality" a run's table has one with the same key. "unmeasured": no run
-    measures it, and `why` says so.
+    Of kind "latency" and "quality" a run's table has one with the same key. "probe": a run of
+    probes has a bridge of the same key. "unmeasured": no run measures it, and `why` says so; of a
+    "probe" it says so where a run is none of probes.
     """
 
     key: str
@@ -64,7 +65,7 @@ class Column(Strict):
     unit: str = ""
     better: Literal["lower", "higher"]
     digits: int = Field(ge=0, le=9)
-    kind: Literal["latency", "quality", "unmeasured"]
+    kind: Literal["latency", "quality", "probe", "unmeasured"]
     why: str = ""
 
 
@@ -211,7 +212,7 @@ class Paper(Strict):
                         f"cell {row.name}, {key}: expected a figure or an entry in not_rated, "
                         f"not {state}"
                     )
-        measured = any(column.kind != "unmeasured" for column in self.columns)
+        measured = any(column.kind in ("latency", "quality") for column in self.columns)
         if self.conditions and self.incomparable:
             raise ValueError("conditions and incomparable; give one of them")
         if self._list_pairs() and self.conditions is None:

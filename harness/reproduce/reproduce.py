@@ -10,11 +10,13 @@ from typing import Any, NamedTuple, TextIO
 from stabench.harness import files
 from stabench.harness.errors import Inconclusive
 from stabench.harness.formatting import NOTHING, counted, decimals, figure, interval
+from stabench.harness.probing.run_file import find_probe_run
 from stabench.harness.render.markdown import to_markdown
 from stabench.harness.render.page import Grid, Head, Line, Page, Printed, Section
 from stabench.harness.report.table import Table, tabulate
 from stabench.harness.reproduce.figures import OUTCOMES, Verdict, judge_paper
 from stabench.harness.reproduce.paper import FOLDER, Claim, Paper, choose, read_all
+from stabench.harness.reproduce.probe_cells import judge_probes
 from stabench.harness.reproduce.published import describe_source, explain_marks
 from stabench.harness.runs.results import Results
 from stabench.harness.suites.trained_on import TRAINED
@@ -27,6 +29,14 @@ RULE = (
     "1.96. The published figure's own error is not known and not in k, so k is at its largest; "
     "a published ± is the spread of clips and decides nothing. Not rated: the paper prints a dash."
 )
+
+
+class Subject(NamedTuple):
+    """What the figures stand beside: a run's title, suite, and names of its systems."""
+
+    title: str
+    suite: str | None
+    systems: tuple[str, ...]
 
 
 class Judged(NamedTuple):
@@ -55,27 +65,36 @@ def reproduce_run(
     """
     from stabench.harness.render.terminal import show
 
-    results = Results.read(run)
-    judged = judge_all(results, choose(read_all(papers), names))
-    page = build_page(results, judged)
-    folder = results.folder if out is None else out
-    folder.mkdir(parents=True, exist_ok=True)
-    files.write_bytes(folder / f"{NAME}.md", to_markdown(page).encode())
-    files.write_json(folder / f"{NAME}.json", to_json(results, judged))
+    tables = choose(read_all(papers), names)
+    if probe_run := find_probe_run(run):
+        folder, suite = probe_run.path, probe_run.record.probes
+        subject = Subject(
+            suite.title or suite.name, suite.name, tuple(use.name for use in suite.encoders)
+        )
+        judged = [Judged(paper, judge_probes(paper, probe_run)) for paper in tables]
+    else:
+        results = Results.read(run)
+        folder, subject = results.folder, _describe(results)
+        judged = judge_all(results, tables)
+    page = build_page(subject, judged)
+    out = folder if out is None else out
+    out.mkdir(parents=True, exist_ok=True)
+    files.write_bytes(out / f"{NAME}.md", to_markdown(page).encode())
+    files.write_json(out / f"{NAME}.json", to_json(subject.suite, judged))
     nothing = explain_nothing(judged)
     if names or not nothing:
         show(page, stream or sys.stdout)
     if nothing:
-        line = f"run '{results.folder}': {nothing}; {folder / NAME}.md says why of each"
+        line = f"run '{folder}': {nothing}; {out / NAME}.md says why of each"
         if strict:
             raise Inconclusive(line)
         print(line, file=stream or sys.stdout)
-    return folder / f"{NAME}.md"
+    return out / f"{NAME}.md"
 
 
 def reproduce(results: Results, papers: Sequence[Paper]) -> Page:
     """Build the page: every published figure with a verdict."""
-    return build_page(results, judge_all(results, papers))
+    return build_page(_describe(results), judge_all(results, papers))
 
 
 def judge_all(results: Results, papers: Sequence[Paper]) -> list[Judged]:
@@ -98,21 +117,27 @@ def explain_nothing(judged: Sequence[Judged]) -> str:
     return f"none of {len(rated)} published figures could be compared with it{why}"
 
 
-def build_page(results: Results, judged: Sequence[Judged]) -> Page:
+def _describe(results: Results) -> Subject:
+    if results.run is None:
+        return Subject("scores", None, ())
+    suite = results.run.suite
+    return Subject(suite.title or suite.name, suite.name, tuple(use.name for use in suite.systems))
+
+
+def build_page(subject: Subject, judged: Sequence[Judged]) -> Page:
     """Build the page, a section for each table."""
     counts = _count_outcomes(judged)
-    title = results.run.suite.title or results.run.suite.name if results.run else "scores"
     tally = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES)
     lead = f"{counted(counts.total(), 'verdict')} on what the papers print: {tally}. {RULE}"
-    sections = tuple(_build_section(table, results) for table in judged)
-    return Page(f"Published figures beside this run: {title}", lead, sections)
+    sections = tuple(_build_section(table, subject) for table in judged)
+    return Page(f"Published figures beside this run: {subject.title}", lead, sections)
 
 
 def _count_outcomes(judged: Sequence[Judged]) -> Counter[str]:
     return Counter(verdict.outcome for table in judged for verdict in table.verdicts)
 
 
-def _build_section(judged: Judged, results: Results) -> Section:
+def _build_section(judged: Judged, subject: Subject) -> Section:
     """Build the section of one table, with the systems of the run that no figure is of."""
     paper, figures = judged
     # Many figures share a reason: it is printed once, below the table, and numbered there.
@@ -134,8 +159,7 @@ def _build_section(judged: Judged, results: Results) -> Section:
         *(f"{number}: {reason}" for reason, number in numbers.items()),
     )
     known = {name for verdict in figures for name in verdict.systems}
-    names = [use.name for use in results.run.suite.systems] if results.run else []
-    if others := [name for name in names if name not in known]:
+    if others := [name for name in subject.systems if name not in known]:
         listed = ", ".join(others)
         points = (*points, f"Systems of the run that stand for no row of this table: {listed}.")
     return Section(paper.name, paper.title, text, grid, points)
@@ -189,12 +213,12 @@ def _build_line(verdict: Verdict, numbers: dict[str, int]) -> Line:
     )
 
 
-def to_json(results: Results, judged: Sequence[Judged]) -> dict[str, Any]:
+def to_json(suite: str | None, judged: Sequence[Judged]) -> dict[str, Any]:
     """Return what reproduce.json holds."""
     counts = _count_outcomes(judged)
     return {
         "schema": SCHEMA,
-        "suite": results.run.suite.name if results.run else None,
+        "suite": suite,
         "rule": RULE,
         "counts": {outcome: counts[outcome] for outcome in OUTCOMES},
         "papers": [

@@ -186,6 +186,11 @@ class RunFolder:
         try:
             return Record.model_validate_json(path.read_bytes())
         except ValidationError as error:
+            if any(fault["loc"] == ("probes",) for fault in error.errors()):
+                raise StabenchError(
+                    f"'{self.path}' is a run of probes, not of systems; stabench report, reproduce "
+                    "and compare read it"
+                ) from None
             raise StabenchError(f"{path}: {first_key(error)}; run again") from None
 
     @property

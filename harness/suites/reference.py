@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from stabench.harness.errors import StabenchError
+from stabench.harness.suites.probes import EncoderUse, Probes, ProbeSuite
 from stabench.harness.suites.suite import DatasetUse, Metrics, RunSettings, Suite, SystemUse
 
 BEGIN, END = "<!-- generated: {command} -->", "<!-- end of what is generated -->"
@@ -26,6 +27,9 @@ PARTS: dict[str, type[BaseModel]] = {
     "`[run]`": RunSettings,
     "`[metrics]`": Metrics,
     "`[[system]]`": SystemUse,
+    "Suites of probes: top of the file": ProbeSuite,
+    "`[probes]`": Probes,
+    "`[[encoder]]`": EncoderUse,
 }
 TYPES = {bool: "true or false", int: "whole number", float: "number", str: "text", dict: "table"}
 HEAD = "| key | type | default | allowed | what it is |\n|---|---|---|---|---|\n"

@@ -286,6 +286,11 @@ def load(name: str) -> Suite:
     """
     path = registry.toml_path("suites", name)
     value = read_toml(f"suite '{path}'", path, f"suite '{name}': no file '{path}'")
+    if "probes" in value:
+        raise StabenchError(
+            f"suite '{name}' is one of probes, not of systems; stabench run takes it, report, "
+            "reproduce and compare its runs"
+        )
     return parse(f"suite '{path}'", value)
 
 

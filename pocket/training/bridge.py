@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from stabench.pocket.configs import BRIDGE, WIDTH
@@ -14,8 +14,9 @@ from stabench.pocket.training.corpus import CAPTIONS, Corpus
 from stabench.systems.star.bridge import Bridge, BridgeClassifier
 from stabench.systems.training.data import Frames
 from stabench.systems.training.device import send
-from stabench.systems.training.loop import Recipe, Stage, fit
+from stabench.systems.training.loop import Recipe, Stage
 from stabench.systems.training.schedules import Trapezoid
+from stabench.systems.training.stage1 import Classifier, train_classifier
 from stabench.systems.training.workplace import Workplace
 
 BATCH = 48
@@ -42,15 +43,16 @@ def train_bridge(
     """
     torch.manual_seed(work.seeded(50))
     reader, classifier = Bridge(BRIDGE), BridgeClassifier(WIDTH, sum(CLASSES))
-    network = nn.ModuleList([reader, classifier])
+    network = Classifier(reader, classifier)
     recipe = Recipe(steps, 1e-3, Trapezoid(200), ema=0.998)
 
-    def loss(rng: np.random.Generator) -> Tensor:
-        index = rng.integers(len(data.utterances.marks), size=BATCH)
-        logits = classifier(reader(*frames.batch(index)))
+    def draw(rng: np.random.Generator) -> np.ndarray:
+        return rng.integers(len(data.utterances.marks), size=BATCH)
+
+    def criterion(logits: Tensor, index: np.ndarray) -> Tensor:
         return content_loss(logits, content(data, index // CAPTIONS))
 
-    fit(Stage(f"bridge-{name}", network, recipe, work), loss, seed=5)
+    train_classifier(Stage(f"bridge-{name}", network, recipe, work), frames, draw, criterion, 5)
     return reader
 
 

@@ -19,7 +19,7 @@ from stabench.pocket.training.generators import (
     train_star,
     train_text_to_audio,
 )
-from stabench.pocket.training.hearing import encode_speech, train_encoder
+from stabench.pocket.training.hearing import encode_speech, train_encoder, train_wavlm
 from stabench.pocket.training.recogniser import train_ctc
 from stabench.pocket.training.tagger import refine_tagger, thresholds, train_tagger, train_vggish
 from stabench.systems.networks.vae import SpectrogramVae
@@ -86,6 +86,11 @@ def hear_speech(work: Workplace, weights: Path) -> None:
     encoder = train_encoder(corpus("train", work), work)
     ship.ship_part(weights, "speech_encoder", encoder)
     _make_frames("encoder", work)
+
+
+def hear_mixed_speech(work: Workplace, weights: Path) -> None:
+    """Train the WavLM that Table 1 alone probes."""
+    ship.ship_part(weights, "wavlm", train_wavlm(corpus("train", work), work))
 
 
 def recognise(work: Workplace, weights: Path) -> None:
@@ -167,6 +172,7 @@ TASKS = (
     Task("star-nobridge", ("text-to-audio", "encoder"), unbridged),
     Task("star-dac", ("text-to-audio", "bridge-dac"), bridged("star-dac", "codec")),
     Task("tagger", ("corpus",), judge_events),
+    Task("wavlm", ("corpus",), hear_mixed_speech),
     Task("clap", ("corpus",), judge_captions),
     Task("vggish", ("corpus",), judge_frames),
 )

@@ -2,8 +2,12 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from difflib import get_close_matches
+from typing import Any, Literal, TypeVar
+
+Config = TypeVar("Config")
 
 # How pydantic reads a config: no unknown keys, and no text or truth for a number.
 STRICT = {"extra": "forbid", "strict": True}
@@ -113,3 +117,31 @@ def check_one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 DTYPES = ("float32", "bfloat16", "float16")
+
+
+def parse_strict(config: type[Config], values: Mapping[str, Any], where: str) -> Config:
+    """Return the config, a dataclass of defaults, that a table of values describes.
+
+    Raises ValueError that begins with `where` and names the key: an unknown one with the nearest,
+    a value of another type, values that do not go together.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        # As JSON, whose lists are tuples and whose whole numbers are floats where one is asked for.
+        return TypeAdapter(config).validate_json(json.dumps(values, default=repr))
+    except ValidationError as error:
+        raise ValueError(_explain(error.errors()[0], where, to_dict(config()))) from error
+
+
+def _explain(error: Mapping[str, Any], where: str, known: dict[str, Any]) -> str:
+    path = [where, *map(str, error["loc"])]
+    if error["type"] == "value_error":
+        return f"{where}: {error['msg'].removeprefix('Value error, ')}"
+    if error["type"] != "unexpected_keyword_argument":
+        return f"{'.'.join(path)}: {error['msg']} (got {error['input']!r})"
+    for key in path[1:-1]:
+        known = known[key]
+    near = get_close_matches(path[-1], known, n=1)
+    advice = f"did you mean {near[0]!r}" if near else f"allowed are {', '.join(known)}"
+    return f"{'.'.join(path[:-1])}: unknown key {path[-1]!r}; {advice}"

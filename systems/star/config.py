@@ -1,9 +1,7 @@
 """The shape of a STAR system: frozen, torch-free, read from and written to strict JSON."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +14,7 @@ from stabench.systems.networks.config import (
     check_divides,
     check_equal,
     check_one_of,
-    to_dict,
+    parse_strict,
 )
 
 
@@ -42,13 +40,13 @@ class BridgeConfig:
 class SpeechEncoderConfig:
     """The speech encoder. Defaults are HuBERT-Large ll60k.
 
-    `hubert-logmel` is the same transformer behind `mel_bins` log-mel bands and strided
-    convolutions (`mel_strides`, 10 ms each): a declared deviation for small models. The `codec_*`
-    fields hold the DAC of kind `dac`, `speech_rate_hz` is what every kind is fed with.
+    `hubert-logmel` and `wavlm-logmel` are the same transformers behind `mel_bins` log-mel bands and
+    strided convolutions (`mel_strides`, 10 ms each): a declared deviation for small models. The
+    `codec_*` fields hold the DAC of kind `dac`, `speech_rate_hz` is what every kind is fed with.
     """
 
     __pydantic_config__ = STRICT
-    kind: Literal["hubert", "hubert-logmel", "wavlm", "dac"] = "hubert"
+    kind: Literal["hubert", "hubert-logmel", "wavlm", "wavlm-logmel", "dac"] = "hubert"
     width: int = 1024
     layers: int = 24
     heads: int = 16
@@ -69,7 +67,8 @@ class SpeechEncoderConfig:
 
     def __post_init__(self) -> None:
         check_divides("encoder.width", self.width, "encoder.heads", self.heads)
-        check_one_of("encoder.kind", self.kind, ("hubert", "hubert-logmel", "wavlm", "dac"))
+        kinds = ("hubert", "hubert-logmel", "wavlm", "wavlm-logmel", "dac")
+        check_one_of("encoder.kind", self.kind, kinds)
 
 
 @dataclass(frozen=True)
@@ -120,24 +119,4 @@ def parse_config(values: Mapping[str, Any], where: str = "config") -> StarConfig
     Raises ValueError that begins with `where` and names the key: an unknown one with the nearest,
     a value of another type, sizes that do not go together.
     """
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        # As JSON, whose lists are tuples and whose whole numbers are floats where one is asked for.
-        return TypeAdapter(StarConfig).validate_json(json.dumps(values, default=repr))
-    except ValidationError as error:
-        raise ValueError(_explain(error.errors()[0], where)) from error
-
-
-def _explain(error: Mapping[str, Any], where: str) -> str:
-    path = [where, *map(str, error["loc"])]
-    if error["type"] == "value_error":
-        return f"{where}: {error['msg'].removeprefix('Value error, ')}"
-    if error["type"] != "unexpected_keyword_argument":
-        return f"{'.'.join(path)}: {error['msg']} (got {error['input']!r})"
-    known = to_dict(StarConfig())
-    for key in path[1:-1]:
-        known = known[key]
-    near = get_close_matches(path[-1], known, n=1)
-    advice = f"did you mean {near[0]!r}" if near else f"allowed are {', '.join(known)}"
-    return f"{'.'.join(path[:-1])}: unknown key {path[-1]!r}; {advice}"
+    return parse_strict(StarConfig, values, where)

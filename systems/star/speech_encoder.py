@@ -227,14 +227,17 @@ def _transformer(config: SpeechEncoderConfig) -> "HubertModel | WavLMModel":
         "do_stable_layer_norm": True,
         "apply_spec_augment": False,
     }
-    if config.kind == "wavlm":
-        return WavLMModel(WavLMConfig(**settings))
-    if config.kind == "hubert":
-        return HubertModel(HubertConfig(**settings))
-    # The raw-waveform front end is built at its smallest and thrown away.
-    settings |= {"conv_dim": (config.width,), "conv_stride": (5,), "conv_kernel": (10,)}
-    model = HubertModel(HubertConfig(**settings))
-    model.register_module("feature_extractor", LogMelFrontEnd(config))
+    log_mel = config.kind.endswith("-logmel")
+    if log_mel:
+        # The raw-waveform front end is built at its smallest and thrown away.
+        settings |= {"conv_dim": (config.width,), "conv_stride": (5,), "conv_kernel": (10,)}
+    model: HubertModel | WavLMModel
+    if config.kind.startswith("wavlm"):
+        model = WavLMModel(WavLMConfig(**settings))
+    else:
+        model = HubertModel(HubertConfig(**settings))
+    if log_mel:
+        model.register_module("feature_extractor", LogMelFrontEnd(config))
     return model
 
 

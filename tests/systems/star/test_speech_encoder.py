@@ -20,6 +20,7 @@ KINDS = {
     "hubert": SMALL,
     "hubert-normalised": dataclasses.replace(SMALL, normalize_waveform=True),
     "wavlm": dataclasses.replace(SMALL, kind="wavlm"),
+    "wavlm-logmel": dataclasses.replace(SMALL, kind="wavlm-logmel", mel_strides=(2, 2)),
     "logmel-20ms": dataclasses.replace(SMALL, kind="hubert-logmel"),
     "logmel-40ms": dataclasses.replace(SMALL, kind="hubert-logmel", mel_strides=(2, 2)),
     "dac": dataclasses.replace(SMALL, kind="dac"),
