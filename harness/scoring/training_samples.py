@@ -67,7 +67,7 @@ def new_sample_scorer(
 
 
 def write_references(folder: Path, clips: Mapping[str, tuple[str, Path]]) -> Path:
-    """Write the recording of each clip (caption and file, by name) as `<name>.wav`; return `folder`.
+    """Write the recording of each clip, named with caption and file, as a WAV; return `folder`.
 
     Raises StabenchError, or MissingError, for a recording that cannot be read.
     """

@@ -17,8 +17,9 @@ from stabench.systems.networks.config import UDiTConfig, VaeConfig
 from stabench.systems.networks.udit import UDiT
 from stabench.systems.networks.vae import WaveformVae
 
-# Where the repository OpenSound/EzAudio keeps the VAE, and its configuration beside it.
+# Where the repository OpenSound/EzAudio keeps the VAE, its configuration beside it, and the DiT.
 VAE_FILE, VAE_CONFIG = "ckpts/vae/1m.pt", "config.json"
+UDIT_FILE = "ckpts/s3/ezaudio_s3_l.pt"
 VAE_PREFIX, UDIT_PREFIX = "autoencoder.", "model."
 MASK = "mask_embed"
 # Layers of a side by their place in a torch Sequential; 1 to 4 of a side are blocks.
@@ -129,10 +130,19 @@ def fold_input(weight: Tensor, bias: Tensor, mask_embed: Tensor) -> tuple[Tensor
 
 def vae_file(place: Path) -> Path:
     """Return `place` if it is no folder, else EzAudio's VAE in it, as in its repository or bare."""
+    return _find_file(place, VAE_FILE)
+
+
+def udit_file(place: Path) -> Path:
+    """Return `place` if it is no folder, else EzAudio-L's DiT in it, found as the VAE is."""
+    return _find_file(place, UDIT_FILE)
+
+
+def _find_file(place: Path, name: str) -> Path:
     if not place.is_dir():
         return place
-    bare = place / Path(VAE_FILE).name
-    return bare if bare.is_file() else place / VAE_FILE
+    bare = place / Path(name).name
+    return bare if bare.is_file() else place / name
 
 
 def vae_config(path: Path) -> VaeConfig:

@@ -78,11 +78,11 @@ class SpeechFrames:
             folder = _locate(self.weights)
             files = (folder / CONFIG, find_tensors_file(folder))
             weights = _compute_digests(files)
-        return {"config": to_dict(self._read_config()), "weights": weights}
+        return {"config": to_dict(self.read_config()), "weights": weights}
 
     def load(self, device: str) -> None:
         """See Extractor."""
-        network = hollow(lambda: build_speech_encoder(self._read_config()))
+        network = hollow(lambda: build_speech_encoder(self.read_config()))
         if self.weights == RANDOM:
             randomise(network, as_torch(self.seed, "speech_encoder."))
         else:
@@ -100,7 +100,8 @@ class SpeechFrames:
         rows = zip(frames.cpu(), mask.cpu(), strict=True)
         return [(row[inside].numpy(),) for row, inside in rows]
 
-    def _read_config(self) -> SpeechEncoderConfig:
+    def read_config(self) -> SpeechEncoderConfig:
+        """Return the encoder's shape, from its folder unless it is random."""
         values: dict[str, Any] = {"normalize_waveform": self.normalize_waveform}
         if self.weights == RANDOM:
             return SpeechEncoderConfig(kind=self.kind, **values)  # type: ignore[arg-type]
@@ -180,22 +181,22 @@ class VaeLatents:
     def __init__(self, weights: str = "ezaudio-vae", seed: int = 0) -> None:
         self.weights, self.seed = weights, seed
         self._network: Any = None
-        self._config = VaeConfig()
+        self.config = VaeConfig()
         if weights != RANDOM:
             beside = self._find_file().with_name(VAE_CONFIG)
-            self._config = vae_config(beside) if beside.is_file() else self._config
-        self.rate_hz = self._config.sample_rate_hz
+            self.config = vae_config(beside) if beside.is_file() else self.config
+        self.rate_hz = self.config.sample_rate_hz
 
     def provenance(self) -> dict[str, Any]:
         """See Extractor."""
         weights: Any = f"{RANDOM} {self.seed}"
         if self.weights != RANDOM:
             weights = _compute_digests([self._find_file()])
-        return {"config": to_dict(self._config), "weights": weights}
+        return {"config": to_dict(self.config), "weights": weights}
 
     def load(self, device: str) -> None:
         """See Extractor."""
-        vae = hollow(lambda: WaveformVae(self._config))
+        vae = hollow(lambda: WaveformVae(self.config))
         if self.weights == RANDOM:
             randomise(vae, as_torch(self.seed, "vae."))
         else:

@@ -6,6 +6,7 @@ The paper's Table 1 is the mean average precision of such classifiers (arXiv 250
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stabench.checkpoints.tensors import fill_network
 from stabench.systems.networks.config import STRICT, parse_strict, to_dict
 from stabench.systems.star.bridge import Bridge, BridgeClassifier
 from stabench.systems.star.config import BridgeConfig
@@ -21,6 +23,7 @@ from stabench.systems.training.data import Frames, TensorFrames
 from stabench.systems.training.device import send
 from stabench.systems.training.loop import Recipe, Stage, StepGenerator, Validation, fit
 from stabench.systems.training.schedules import Linear
+from stabench.systems.training.states import read
 from stabench.systems.training.workplace import Workplace
 
 Kind = Literal["mlp", "qformer"]
@@ -162,7 +165,7 @@ class Probe(NamedTuple):
 Measure = Callable[[np.ndarray, np.ndarray], float]
 
 
-def read_recipe(kind: Kind, values: Mapping[str, Any]) -> Stage1Config:
+def read_recipe(kind: Kind, values: Mapping[str, Any], where: str = "") -> Stage1Config:
     """Return stage 1's settings with `values` in place of the authors'.
 
     Raises ValueError in one line for an unknown key, with the nearest, or a value not allowed.
@@ -173,7 +176,7 @@ def read_recipe(kind: Kind, values: Mapping[str, Any]) -> Stage1Config:
         # Of a table [recipe.qformer.qformer] the keys that are not there stay as they are.
         merged = isinstance(table, dict) and isinstance(value, Mapping)
         settings[key] = {**table, **value} if merged else value
-    return parse_strict(Stage1Config, settings, f"recipe.{kind}")
+    return parse_strict(Stage1Config, settings, where or f"recipe.{kind}")
 
 
 def train_probe(
@@ -214,6 +217,37 @@ def train_probe(
         best,
         {layers: value for layers, (_, value) in networks.items() if layers not in (None, best)},
     )
+
+
+def train_bridge(
+    config: Stage1Config,
+    splits: Mapping[str, Labelled],
+    work: Workplace,
+    name: str,
+    measure: Measure,
+) -> float:
+    """Train the bridge of STAR with a classifier, for stage 2; return its mAP on "validation".
+
+    Its weights are in the stage's file, which `read_bridge` reads.
+    """
+    frames, labels = splits["train"]
+    torch.manual_seed(config.seed)
+    width = frames.batch(np.arange(1))[0].shape[-1]
+    network = _build(config, None, width, labels.shape[1])
+    network = _train_events(config, network, splits, work, name, measure)
+    return measure(read_logits(network, splits["validation"].frames), splits["validation"].labels)
+
+
+def read_bridge(config: Stage1Config, width: int, path: Path) -> Bridge:
+    """Return the bridge in the file of a finished stage 1, for encoder frames `width` wide.
+
+    Raises ValueError that names the file, for another one.
+    """
+    bridge = Bridge(replace(config.qformer, encoder_width=width))
+    # A Classifier's parts are numbered: the bridge is the first.
+    state = {key[2:]: value for key, value in read(path).items() if key.startswith("0.")}
+    fill_network(bridge, state, path)
+    return bridge.eval()
 
 
 def _build(config: Stage1Config, layers: int | None, width: int, classes: int) -> nn.Module:

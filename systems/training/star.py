@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -12,7 +12,14 @@ import numpy as np
 import torch
 
 from stabench.metrics.average_precision import mean_average_precision
-from stabench.systems.networks.config import STRICT, check_one_of, parse_strict
+from stabench.systems.networks.config import (
+    STRICT,
+    SamplerConfig,
+    UDiTConfig,
+    check_one_of,
+    parse_strict,
+)
+from stabench.systems.networks.ezaudio_weights import udit_file
 from stabench.systems.star.bridge import Bridge
 from stabench.systems.star.config import StarConfig
 from stabench.systems.star.parts import Parts, fill_part, find_place
@@ -69,8 +76,8 @@ class Stage2Recipe:
     """The table `[stage2]`: the training, the system that it makes, and what it starts from.
 
     `start` is EzAudio's transformer, folded (its name in the catalogue or its file), a file of
-    ours, or "random". `dtype` is that of the trained system's files. Of `system` the encoder, the
-    bridge and the VAE are those of features, stage 1 and latents.
+    ours, or "random". `dtype` is that of the trained system's files. Its encoder, bridge and VAE
+    are those of features, stage 1 and latents.
     """
 
     __pydantic_config__ = STRICT
@@ -78,7 +85,9 @@ class Stage2Recipe:
     without_bridge: bool = False
     dtype: Dtype = "float16"
     training: Stage2Config = field(default_factory=Stage2Config)
-    system: StarConfig = field(default_factory=StarConfig)
+    udit: UDiTConfig = field(default_factory=UDiTConfig)
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    latent_frames: int = 500
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 
     def __post_init__(self) -> None:
@@ -112,6 +121,11 @@ class StarTraining:
         self._vae = VaeLatents(**vae)
         self.splits, self.out = dict(splits), out
 
+    @property
+    def log(self) -> Path:
+        """The curves of stage 2."""
+        return Workplace(self.out, torch.device("cpu")).folder / f"{GENERATOR}.log.jsonl"
+
     def train_bridge(self, device: str | None) -> float:
         """Train stage 1; return its mean average precision on the validation split."""
         work = Workplace(self.out, choose(device))
@@ -138,7 +152,7 @@ class StarTraining:
         pairs = {name: self._open_pairs(name, bridge, work) for name in ("train", "validation")}
         start = self.stage2.start
         if start != "random":
-            start = str(find_place(start))
+            start = str(udit_file(find_place(start)))
         udit = start_udit(config.udit, start, self.stage2.training.seed)
         network = Stage2Network(udit, bridge.projection if bridge else None)
         vae = fill_part(config, "vae", self._weights("vae", self._vae.weights), self._vae.seed)
@@ -200,11 +214,13 @@ class StarTraining:
         return read_bridge(self.stage1, self._encoder.read_config().width, path).to(work.device)
 
     def _describe_system(self, bridge: Bridge | None) -> StarConfig:
-        return replace(
-            self.stage2.system,
+        return StarConfig(
             encoder=self._encoder.read_config(),
             bridge=bridge.config if bridge else None,
+            udit=self.stage2.udit,
             vae=self._vae.config,
+            sampler=self.stage2.sampler,
+            latent_frames=self.stage2.latent_frames,
         )
 
     def _plan_validation(
@@ -225,9 +241,7 @@ class StarTraining:
                 tuple(self.list_samples()),
                 score,
             )
-        return Stage2Validation(
-            pairs, settings.every, settings.clips, settings.patience, renderer
-        )
+        return Stage2Validation(pairs, settings.every, settings.clips, settings.patience, renderer)
 
     @staticmethod
     def _weights(name: str, weights: str) -> Any:

@@ -1,0 +1,193 @@
+"""`stabench train` as it is typed: from a tiny AudioCaps to a STAR that hears and sounds."""
+
+import json
+import shutil
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from stabench.harness.cli import main
+from stabench.systems.contract import Utterance
+from stabench.systems.star.star import Star
+from stabench.systems.training.log import read_log
+from tests.harness.prepare import tiny_audiocaps as tiny
+
+pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask")
+STAGES = """
+[stage1]
+epochs = 3
+batch = 4
+patience = 2
+qformer = {{ queries = 4, width = 16, heads = 2, ffn = 32, layers = 1, output_width = 32 }}
+
+[stage2]
+start = "{start}"
+dtype = "float32"
+latent_frames = 50
+
+[stage2.training]
+steps = 4
+batch = 2
+warmup = 1
+
+[stage2.validation]
+every = 2
+samples = 3
+
+[stage2.sampler]
+steps = 2
+
+[stage2.udit]
+width = 32
+heads = 2
+depth = 4
+lora_rank = 4
+lora_alpha = 4
+context_width = 32
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with tiny networks, a tiny AudioCaps, its recipe, and what was prepared of it."""
+    folder = tmp_path_factory.mktemp("training")
+    networks = tiny.write_networks(folder / "networks")
+    audiocaps = tiny.write_audiocaps(folder / "audiocaps")
+    recipe = tiny.write_recipe(audiocaps, networks)
+    text = recipe.read_text().partition("[stage1]")[0]
+    text = text.replace("[data.labels]", f'validation = "{audiocaps}/train.csv"\n[data.labels]')
+    recipe.write_text(text + STAGES.format(start=networks / "ezaudio-l"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STABENCH_CACHE", str(folder / "cache"))
+        assert type_words(patch, "prepare", recipe, "--out", folder / "data") == 0
+    return folder
+
+
+def type_words(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    """Run `stabench` in this process; return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["stabench", *map(str, words)])
+    return main.main()
+
+
+def train(monkeypatch: pytest.MonkeyPatch, place: Path, out: Path, *words: object) -> int:
+    recipe = place / "audiocaps" / "recipe.toml"
+    options = ("--data", place / "data", "--out", out, "--device", "cpu")
+    return type_words(monkeypatch, "train", recipe, *options, *words)
+
+
+def test_both_stages_make_a_star_that_loads_by_itself(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    out = tmp_path / "out"
+    assert train(monkeypatch, place, out) == 0
+    printed = capsys.readouterr().out
+    assert "stage 1: mAP" in printed
+    assert printed.splitlines()[-1] == f"trained: {out / 'star'}"
+    # In a folder of their own no weights but those of the file are read.
+    shutil.move(out / "star", tmp_path / "moved")
+    star = Star(weights=tmp_path / "moved", steps=2)
+    star.load("cpu", "float32")
+    speech = np.random.default_rng(0).standard_normal(8_000).astype(np.float32) * 0.1
+    heard = star.represent(Utterance("a", speech, 16_000), lambda _: nullcontext())
+    (sound,) = star.generate([heard], [0], lambda _: nullcontext())
+    assert sound.samples.shape == (50 * 480,)
+    assert np.isfinite(sound.samples).all()
+    assert sound.samples.std() > 0
+
+
+@pytest.mark.slow
+def test_a_training_starts_from_ezaudio_and_moves_the_projection_and_the_generator(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stabench.systems.networks.ezaudio_weights import read_udit, udit_file
+
+    out = tmp_path / "out"
+    assert train(monkeypatch, place, out) == 0
+    trained = torch.load(out / "seed0" / "generator.pt", weights_only=True)
+    bridge = torch.load(out / "seed0" / "bridge.pt", weights_only=True)
+    start = read_udit(udit_file(place / "networks" / "ezaudio-l")).state_dict()
+    moved = max(float((trained[f"udit.{name}"] - each).abs().max()) for name, each in start.items())
+    # Four steps of AdamW at the warm rate of 2.5e-5 move no number by more than 1e-4 or so.
+    assert 0 < moved < 2e-4
+    weight = trained["projection.weight"] - bridge["0.projection.weight"]
+    assert 0 < float(weight.abs().max()) < 2e-4
+
+
+@pytest.mark.slow
+def test_what_is_finished_is_kept_and_stage_2_needs_stage_1(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    out = tmp_path / "out"
+    assert train(monkeypatch, place, out, "--stage", 2) == 3
+    assert "stage 1 is not finished; train it first: --stage 1" in capsys.readouterr().err
+    assert train(monkeypatch, place, out, "--stage", 1) == 0
+    bridge = (out / "seed0" / "bridge.pt").read_bytes()
+    assert train(monkeypatch, place, out, "--stage", 2) == 0
+    assert (out / "seed0" / "bridge.pt").read_bytes() == bridge
+    generator = (out / "seed0" / "generator.pt").read_bytes()
+    assert train(monkeypatch, place, out) == 0
+    assert (out / "seed0" / "generator.pt").read_bytes() == generator
+
+
+@pytest.mark.slow
+def test_rendered_sounds_are_scored_and_their_curve_drawn(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    out = tmp_path / "out"
+    assert train(monkeypatch, place, out, "--score", "pocket") == 0
+    lines = read_log(out / "seed0" / "generator.log.jsonl")
+    scored = {line["step"]: line for line in lines if "fad" in line}
+    assert set(scored) == {2, 4}
+    assert all(line["fad"] > 0 and -1 <= line["clap"] <= 1 for line in scored.values())
+    assert (out / "curves.svg").read_text().lstrip().startswith("<?xml")
+    rendered = sorted(path.name for path in (out / "seed0").rglob("step-000004/*.wav"))
+    assert len(rendered) == 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("epochs = 3", "epoch = 3", "stage1: unknown key 'epoch'; did you mean 'epochs'"),
+        ("steps = 4", "step = 4", "did you mean 'steps'"),
+        ('dtype = "float32"', 'dtype = "half"', "stage2"),
+        ("heads = 2\ndepth", "heads = 4\ndepth", "EzAudio's DiT is a"),
+        ("samples = 3", "samples = 0", "set stage2.validation.samples"),
+    ],
+)
+def test_what_is_wrong_in_a_recipe_is_one_line(
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,
+    old: str,
+    new: str,
+    line: str,
+) -> None:
+    shutil.copytree(place / "audiocaps", tmp_path / "copy")
+    recipe = tmp_path / "copy" / "recipe.toml"
+    text = recipe.read_text()
+    assert text.count(old) == 1
+    recipe.write_text(text.replace(old, new))
+    words = ("--data", place / "data", "--out", tmp_path / "out", "--device", "cpu")
+    assert type_words(monkeypatch, "train", recipe, *words, "--score", "pocket") == 2
+    (error,) = capsys.readouterr().err.splitlines()[-1:]
+    assert line in error
+
+
+@pytest.mark.slow
+def test_another_recipe_than_the_prepared_one_is_refused(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    record = json.loads((place / "data" / "prepared.json").read_text())
+    assert set(record["splits"]) == {"train", "validation"}
+    recipe = place / "audiocaps" / "recipe.toml"
+    other = tmp_path / "other.toml"
+    other.write_text(recipe.read_text().replace("[data]", "[data]\nvoice_seed = 5", 1))
+    words = ("--data", place / "data", "--out", tmp_path / "out", "--device", "cpu")
+    assert type_words(monkeypatch, "train", other, *words) == 2
+    assert "voice_seed" in capsys.readouterr().err
