@@ -29,6 +29,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "oracle-audioldm2": "stabench.systems.cascade.registry:oracle_audioldm2",
         "oracle-audit": "stabench.systems.cascade.registry:oracle_audit",
         "oracle-ezaudio": "stabench.systems.cascade.registry:oracle_ezaudio",
+        "oracle-meanaudio": "stabench.systems.cascade.registry:oracle_meanaudio",
         "oracle-tango2": "stabench.systems.cascade.registry:oracle_tango2",
         "recorded": "stabench.systems.recorded:Recorded",
         "star": "stabench.systems.star.star:Star",
@@ -37,6 +38,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "whisper-audioldm2": "stabench.systems.cascade.registry:whisper_audioldm2",
         "whisper-audit": "stabench.systems.cascade.registry:whisper_audit",
         "whisper-ezaudio": "stabench.systems.cascade.registry:whisper_ezaudio",
+        "whisper-meanaudio": "stabench.systems.cascade.registry:whisper_meanaudio",
         "whisper-tango2": "stabench.systems.cascade.registry:whisper_tango2",
     },
     "datasets": {
@@ -59,6 +61,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "audioldm2": "stabench.systems.tta.audioldm2.system:AudioLdm2",
         "audit": "stabench.systems.tta.audit:Audit",
         "ezaudio": "stabench.systems.tta.ezaudio:EzAudio",
+        "meanaudio": "stabench.systems.tta.meanaudio.system:MeanAudio",
         "tango2": "stabench.systems.tta.tango2:Tango2",
     },
     "gradings": {},

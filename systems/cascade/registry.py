@@ -43,6 +43,13 @@ def whisper_ezaudio(
     return _hear("ezaudio", asr, tta, weights)
 
 
+def whisper_meanaudio(
+    asr: Options | None = None, tta: Options | None = None, weights: str = PUBLISHED
+) -> Cascade:
+    """Whisper and MeanAudio, a generator of one step (`tta`: size, steps, guidance, ...)."""
+    return _hear("meanaudio", asr, tta, weights)
+
+
 def oracle_audioldm2(tta: Options | None = None, weights: str = PUBLISHED) -> Cascade:
     """AudioLDM 2 on the true caption."""
     return cascade("caption", _name_part("tta", "audioldm2", tta), weights)
@@ -61,6 +68,11 @@ def oracle_audit(tta: Options | None = None, weights: str = PUBLISHED) -> Cascad
 def oracle_ezaudio(tta: Options | None = None, weights: str = PUBLISHED) -> Cascade:
     """EzAudio on the true caption."""
     return cascade("caption", _name_part("tta", "ezaudio", tta), weights)
+
+
+def oracle_meanaudio(tta: Options | None = None, weights: str = PUBLISHED) -> Cascade:
+    """MeanAudio on the true caption."""
+    return cascade("caption", _name_part("tta", "meanaudio", tta), weights)
 
 
 def _hear(name: str, asr: Options | None, tta: Options | None, weights: str) -> Cascade:

@@ -39,7 +39,6 @@ class T5Guided:
     def load(self, device: str, dtype: str) -> None:
         """Read the weights. FileNotFoundError: a file is missing; ValueError: it is damaged or of
         another model; both name it."""
-        from stabench.systems.tta.latent_diffusion.prompt import T5Prompter
         from stabench.systems.tta.latent_diffusion.weights import RANDOM, places, sha256_of
 
         if dtype not in DTYPES:
@@ -52,11 +51,7 @@ class T5Guided:
         else:
             reader, sound = self._read(*places(self.weights, self.entries).values())
             self._generator = self._new_generator(sound.to(device, dtype))
-        tokenize, encoder = reader.to(device, dtype)
-        self.prompter = T5Prompter(
-            tokenize, encoder, cached=self.cache_unconditional, **self._reader_options()
-        )
-        self.prompter.warm()
+        self.prompter = self._new_prompter(reader.to(device, dtype))
 
     def load_generator(self) -> None:
         """Build what only `generate` needs, if it is not there."""
@@ -108,6 +103,15 @@ class T5Guided:
     def _networks(self) -> Any:
         """The module with `random_text`, `random_sound` and `read`, which imports torch."""
         raise NotImplementedError
+
+    def _new_prompter(self, reader: Any) -> Any:
+        """What makes a prompt of a text and spans, of encoders that are in their place."""
+        from stabench.systems.tta.latent_diffusion.prompt import T5Prompter
+
+        options = {"cached": self.cache_unconditional, **self._reader_options()}
+        prompter = T5Prompter(*reader, **options)
+        prompter.warm()
+        return prompter
 
     def _random_sound(self, dtype: str) -> Any:
         return self._networks().random_sound(self.seed, dtype)
