@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from diffusers.models.autoencoders.mmaudio_vocoder import MMAudioVocoder
 
 RATE_HZ = 16_000
-# Samples of a latent frame: two mel frames, each a hop of 256.
-LATENT_HOP = 512
 VAE: dict[str, Any] = {
     "mel_bins": 80,
     "latent_channels": 20,
@@ -32,7 +30,7 @@ VAE: dict[str, Any] = {
     "layers_per_block": 2,
     "sample_rate": RATE_HZ,
     "n_fft": 1024,
-    "hop_length": LATENT_HOP // 2,
+    "hop_length": 256,
 }
 VOCODER: dict[str, Any] = {
     "num_mels": 80,

@@ -9,6 +9,8 @@ from stabench.systems.tta.t5_guided import T5Guided
 ENTRIES = {"s": "meanaudio-s", "s-ac": "meanaudio-s-ac", "l": "meanaudio-l"}
 SHARED = ("meanaudio-sound", "flan-t5-large", "clap-music-speech-audioset", "roberta-base")
 MOST_STEPS = 1000
+# Samples of a latent frame: two mel frames, each a hop of 256.
+LATENT_HOP = 512
 
 
 class MeanAudio(T5Guided):
@@ -50,6 +52,11 @@ class MeanAudio(T5Guided):
         self.duration_s = float(duration_s)
         self.entries = (ENTRIES[size], *SHARED)
 
+    @property
+    def frames(self) -> int:
+        """Latent frames of a clip, each LATENT_HOP samples."""
+        return math.ceil(self.duration_s * self.sample_rate / LATENT_HOP)
+
     def provenance(self) -> dict[str, Any]:
         """Return the settings, and the sha256 of every weights file ("random" for none)."""
         empty = "of the checkpoint" if self.guidance else "none"
@@ -79,11 +86,9 @@ class MeanAudio(T5Guided):
         return self._networks().read(self._architecture, *places)
 
     def _new_generator(self, sound: Any) -> Any:
-        from stabench.systems.tta.meanaudio.decoder import LATENT_HOP
         from stabench.systems.tta.meanaudio.generator import build_generator
 
-        frames = math.ceil(self.duration_s * self.sample_rate / LATENT_HOP)
-        return build_generator(sound, self.steps, self.guidance, frames, self.variant)
+        return build_generator(sound, self.steps, self.guidance, self.frames, self.variant)
 
     @property
     def _architecture(self) -> str:
