@@ -21,7 +21,7 @@ from stabench.systems.star.config import BridgeConfig, SpeechEncoderConfig, Star
 from stabench.systems.star.parts import build_parts
 from tests.metrics.test_published import laion_names
 from tests.systems.asr import tiny_whisper
-from tests.systems.tta import tiny_audioldm2, tiny_audit, tiny_tango2
+from tests.systems.tta import tiny_audioldm2, tiny_audit, tiny_meanaudio, tiny_tango2
 from tests.systems.tts.tiny_vits import tiny_vits
 from tests.table2 import listeners
 from tests.table2.whitening import whitened
@@ -54,6 +54,8 @@ def write(folder: Path) -> None:
     _write_words(folder / "audioldm2" / "tokenizer")
     tiny_tango2.write(folder)
     tiny_audit.write(folder)
+    # Before the listeners: their CLAP takes the place of its own.
+    tiny_meanaudio.write(folder)
     tiny_vits(folder / "vits-ljs", phonemize=True, as_of_2023=True)
     tiny_whisper.write(_file(folder, "whisper-base"), WHISPER)
     _write_listeners(folder)

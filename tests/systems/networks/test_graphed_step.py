@@ -16,16 +16,29 @@ from stabench.systems.tta.audioldm2.system import AudioLdm2
 from stabench.systems.tta.audit import Audit
 from stabench.systems.tta.ezaudio import EzAudio
 from stabench.systems.tta.latent_diffusion.prompt import Context, widened
+from stabench.systems.tta.meanaudio.system import MeanAudio
 from stabench.systems.tta.t5_guided import LONGEST
 from stabench.systems.tta.tango2 import Tango2
 from tests.systems.device_watch import Watch
-from tests.systems.tta import tiny_audioldm2, tiny_audit, tiny_ezaudio, tiny_tango2
+from tests.systems.tta import (
+    tiny_audioldm2,
+    tiny_audit,
+    tiny_ezaudio,
+    tiny_meanaudio,
+    tiny_tango2,
+)
 
 TEXTS = ("a dog barks while rain falls", "wind")
+# All of their steps are one graph, for texts of one length.
+WHOLE = (EzAudio, MeanAudio)
 MODELS = {
     "tango2": (tiny_tango2.write, lambda **given: Tango2(steps=2, **given)),
     "audit": (tiny_audit.write, lambda **given: Audit(steps=4, **given)),
     "ezaudio": (tiny_ezaudio.write, lambda **given: EzAudio(steps=2, latent_frames=50, **given)),
+    "meanaudio": (
+        tiny_meanaudio.write,
+        lambda **given: MeanAudio(steps=2, duration_s=0.3, **given),
+    ),
     "audioldm2": (
         lambda home: tiny_audioldm2.build(home) or home,
         lambda **given: AudioLdm2(steps=2, duration_s=1.3, candidates=2, **given),
@@ -118,8 +131,8 @@ def test_replays_give_the_bits_of_the_same_loop_without_graphs(kind, expected, r
 
 
 def calls(model) -> int:
-    """Graphs that one clip replays: PNDM has one more than steps, EzAudio one for all of them."""
-    return 1 if isinstance(model, EzAudio) else model.steps + isinstance(model, Audit)
+    """Graphs that one clip replays: PNDM has one more than steps, some one for all of them."""
+    return 1 if isinstance(model, WHOLE) else model.steps + isinstance(model, Audit)
 
 
 def test_latents_are_those_of_stock(kind, expected) -> None:
@@ -159,7 +172,7 @@ def test_other_batches_and_longer_texts_go_without_a_graph(kind, recorded) -> No
     found, wanted = (sample(model, prompts, [5, 6]) for model in (graph, stock))
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4 * float(wanted.std()))
     assert recorded.replays == 0
-    if not isinstance(graph, EzAudio):  # whose texts are all of one length
+    if not isinstance(graph, WHOLE):
         long = " ".join(["rain"] * (LONGEST + 1))
         assert torch.equal(*(latents(model, [long], [7])[0] for model in (graph, stock)))
         assert recorded.replays == 0
@@ -193,7 +206,7 @@ def test_a_widened_context_hides_what_is_added() -> None:
 
 
 def test_variants_are_checked_and_said() -> None:
-    for make in (Tango2, Audit, EzAudio, AudioLdm2):
+    for make in (Tango2, Audit, EzAudio, AudioLdm2, MeanAudio):
         with pytest.raises(ValueError, match="variant is 'graphs', allowed are stock, graph"):
             make(variant="graphs")
         assert make(variant="graph", weights="random").provenance()["variant"] == "graph"
@@ -203,13 +216,17 @@ def test_what_is_captured_waits_for_nothing_and_takes_nothing_from_the_host(kind
     """A wait, like a copy from pageable memory, would break a capture on a GPU; a tensor on the
     meta device has no values to wait for."""
     model = kind("graph", "meta")
-    if isinstance(model, AudioLdm2):
-        step = model._predict
-    else:
-        step = getattr(model.generator, "integrate" if isinstance(model, EzAudio) else "predict")
-    (graph,) = step._graphs.values()
-    with torch.inference_mode():
-        graph._function(*graph._buffers)  # as the warm-up does: tables are made now
-        with Watch() as watch:
-            assert graph._function(*graph._buffers).is_meta
-    assert (watch.waits, watch.crossings) == ([], [])
+    parts = [model._predict] if isinstance(model, AudioLdm2) else list(model.generator)
+    graphs = [graph for part in parts if isinstance(part, GraphedStep) for graph in listed(part)]
+    assert len(graphs) == (3 if isinstance(model, MeanAudio) else 1)
+    for graph in graphs:
+        with torch.inference_mode():
+            graph._function(*graph._buffers)  # as the warm-up does: tables are made now
+            with Watch() as watch:
+                assert graph._function(*graph._buffers).is_meta
+        assert (watch.waits, watch.crossings) == ([], [])
+
+
+def listed(step) -> list[cuda_graph.Graphed]:
+    """What a step has captured."""
+    return list(step._graphs.values())

@@ -8,9 +8,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
+from stabench.systems.tta.meanaudio import decoder, networks
+from stabench.systems.tta.meanaudio.transformer import FluxConfig
 from tests.systems.tta import tiny_t5
 from tests.systems.tta.tiny_weights import draw
 
@@ -219,6 +222,19 @@ def write_roberta(folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "vocab.json").write_text(json.dumps(numbers))
     (folder / "merges.txt").write_text("#version: 0.2\n")
+
+
+def shrink(patch: pytest.MonkeyPatch) -> None:
+    """Give random weights small sizes, for as long as `patch` holds."""
+    flux = FluxConfig(heads=2, head_width=8, joint=2, fused=1, text_width=32, pooled_width=12)
+    t5 = tiny_t5.SIZES | {"vocab_size": 100, "feed_forward_proj": "gated-gelu"}
+    text = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
+    text |= {"intermediate_size": 16, "projection_dim": 12}
+    patch.setitem(networks.SIZES, "s", flux)
+    patch.setattr(networks, "FLAN_T5_LARGE", t5)
+    patch.setattr(networks, "CLAP_TEXT", networks.CLAP_TEXT | text)
+    patch.setitem(decoder.VAE, "hidden_channels", 8)
+    patch.setitem(decoder.VOCODER, "upsample_initial_channel", 64)
 
 
 def _save(path: Path, content: dict) -> None:

@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from stabench.systems.networks import cuda_graph
-from stabench.systems.tta.meanaudio import decoder, networks, prompt
+from stabench.systems.tta.meanaudio import networks
 from stabench.systems.tta.meanaudio.system import MeanAudio
-from stabench.systems.tta.meanaudio.transformer import FluxConfig
-from tests.systems.tta import tiny_meanaudio, tiny_t5
+from tests.systems.tta import tiny_meanaudio
 
 TINY = tiny_meanaudio
 TEXTS, SEEDS = ("a dog barks while rain falls", "wind"), (3, 4)
@@ -143,7 +142,10 @@ T5_FILES = (
     [
         ({"size": "xl"}, "size is 'xl', allowed are s, s-ac, l"),
         ({"steps": 0}, "steps is 0, allowed are 1 to 1000"),
-        ({"guidance": 0.5}, r"guidance is 0.5, allowed are 0 \(that in the weights\) and 1 or more"),
+        (
+            {"guidance": 0.5},
+            r"guidance is 0.5, allowed are 0 \(that in the weights\) and 1 or more",
+        ),
         ({"guidance": float("nan")}, "guidance is nan, allowed are 0"),
         ({"duration_s": 0}, "duration_s is 0, allowed are 0.1 to 60 s"),
         ({"variant": "fast"}, "variant is 'fast', allowed are stock, graph"),
@@ -197,15 +199,7 @@ def test_parts_that_do_not_belong_together_are_refused(home, tmp_path) -> None:
 @pytest.fixture
 def small(monkeypatch) -> None:
     """The published sizes would take minutes."""
-    flux = FluxConfig(heads=2, head_width=8, joint=2, fused=1, text_width=32, pooled_width=12)
-    t5 = tiny_t5.SIZES | {"vocab_size": 100, "feed_forward_proj": "gated-gelu"}
-    text = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
-    text |= {"intermediate_size": 16, "projection_dim": 12}
-    monkeypatch.setitem(networks.SIZES, "s", flux)
-    monkeypatch.setattr(networks, "FLAN_T5_LARGE", t5)
-    monkeypatch.setattr(networks, "CLAP_TEXT", prompt.CLAP_TEXT | text)
-    monkeypatch.setitem(decoder.VAE, "hidden_channels", 8)
-    monkeypatch.setitem(decoder.VOCODER, "upsample_initial_channel", 64)
+    tiny_meanaudio.shrink(monkeypatch)
 
 
 def test_random_weights_sound_and_build_the_generator_last(small, spans) -> None:
