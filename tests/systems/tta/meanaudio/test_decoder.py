@@ -174,8 +174,8 @@ def _parametrised(part: str) -> str:
 def test_full_size_is_the_published_one() -> None:
     """Shapes are those of the public code at its sizes.
 
-    A public table of the files (Flowley's, which uses both) says 655M and 429M: MiB of float32,
-    of the vocoder with its gains and filters. BigVGAN's paper says 112 M parameters.
+    MMAudio's README says 655M and 429M of the files: MiB of float32, of the vocoder with its gains
+    and filters. BigVGAN's paper says 112 M parameters.
     """
     vae = weights.empty(lambda: decoder.build_vae(decoder.VAE))
     shapes = {name: tuple(value.shape) for name, value in vae.state_dict().items()}
