@@ -26,6 +26,7 @@ PARTS = {
         "audioldm2": "stabench.systems.tta.audioldm2.system:AudioLdm2",
         "audit": "stabench.systems.tta.audit:Audit",
         "ezaudio": "stabench.systems.tta.ezaudio:EzAudio",
+        "meanaudio": "stabench.systems.tta.meanaudio.system:MeanAudio",
         "stable-audio-open": "stabench.systems.tta.stable_audio.system:StableAudioOpen",
         "tango2": "stabench.systems.tta.tango2:Tango2",
         "tangoflux": "stabench.systems.tta.tangoflux.system:TangoFlux",

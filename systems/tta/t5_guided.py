@@ -57,7 +57,7 @@ class T5Guided:
         else:
             reader, sound = self._read(*places(self.weights, self.entries).values())
             self._generator = self._new_generator(sound.to(device, dtype))
-        self.prompter = self._new_prompter(*reader.to(device, dtype))
+        self.prompter = self._new_prompter(reader.to(device, dtype))
 
     def load_generator(self) -> None:
         """Build what only `generate` needs, if it is not there."""
@@ -102,15 +102,6 @@ class T5Guided:
         """What the model was told, as plain JSON types."""
         raise NotImplementedError
 
-    def _new_prompter(self, tokenize: Any, encoder: Any) -> Any:
-        """Return what turns a text into what the generator needs of it."""
-        from stabench.systems.tta.latent_diffusion.prompt import T5Prompter
-
-        options = self._reader_options()
-        prompter = T5Prompter(tokenize, encoder, cached=self.cache_unconditional, **options)
-        prompter.warm()
-        return prompter
-
     def _reader_options(self) -> dict[str, Any]:
         """How T5 is read: options of T5Prompter."""
         return {}
@@ -118,6 +109,15 @@ class T5Guided:
     def _networks(self) -> Any:
         """The module with `random_text`, `random_sound` and `read`, which imports torch."""
         raise NotImplementedError
+
+    def _new_prompter(self, reader: Any) -> Any:
+        """What makes a prompt of a text and spans, of encoders that are in their place."""
+        from stabench.systems.tta.latent_diffusion.prompt import T5Prompter
+
+        options = {"cached": self.cache_unconditional, **self._reader_options()}
+        prompter = T5Prompter(*reader, **options)
+        prompter.warm()
+        return prompter
 
     def _random_sound(self, dtype: str) -> Any:
         return self._networks().random_sound(self.seed, dtype)

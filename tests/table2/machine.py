@@ -64,6 +64,9 @@ def suite(home: Path, change: Callable[[dict[str, Any]], None] = lambda table: N
         options = system.setdefault("options", {})
         if "asr" in options:
             options["asr"]["weights"] = str(recogniser)
+        # Known by their sha256, too, but for a folder of the user's own.
+        if system["use"].endswith("meanaudio"):
+            options.setdefault("tta", {})["weights"] = str(home / "cache" / "weights")
         for name, steps in FEW_STEPS.items():
             if system["use"].endswith(name):
                 options.setdefault("tta", {})["steps"] = steps

@@ -24,6 +24,7 @@ from tests.systems.asr import tiny_whisper
 from tests.systems.tta import (
     tiny_audioldm2,
     tiny_audit,
+    tiny_meanaudio,
     tiny_stable_audio,
     tiny_tango2,
     tiny_tangoflux,
@@ -64,6 +65,8 @@ def write(folder: Path) -> None:
     tiny_tangoflux.write(folder, frames=STEREO_FRAMES)
     tiny_stable_audio.write(folder, frames=STEREO_FRAMES)
     tiny_audit.write(folder)
+    # Before the listeners: their CLAP takes the place of its own.
+    tiny_meanaudio.write(folder)
     tiny_vits(folder / "vits-ljs", phonemize=True, as_of_2023=True)
     tiny_whisper.write(_file(folder, "whisper-base"), WHISPER)
     _write_listeners(folder)

@@ -71,8 +71,8 @@ class StableAudioOpen(T5Guided):
 
         return networks
 
-    def _new_prompter(self, tokenize: Any, encoder: Any) -> Any:
-        return self._networks().StablePrompter(tokenize, encoder)
+    def _new_prompter(self, reader: Any) -> Any:
+        return self._networks().StablePrompter(*reader)
 
     def _read(self, *places: Any) -> Any:
         self._check_installed()

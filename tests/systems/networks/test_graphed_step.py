@@ -19,6 +19,7 @@ from stabench.systems.tta.latent_diffusion.prompt import Context, widened
 from stabench.systems.tta.latent_diffusion.sampler import draw
 from stabench.systems.tta.stable_audio.sampler import StableSampler
 from stabench.systems.tta.stable_audio.system import StableAudioOpen
+from stabench.systems.tta.meanaudio.system import MeanAudio
 from stabench.systems.tta.t5_guided import LONGEST
 from stabench.systems.tta.tango2 import Tango2
 from stabench.systems.tta.tangoflux.system import TangoFlux
@@ -27,6 +28,7 @@ from tests.systems.tta import (
     tiny_audioldm2,
     tiny_audit,
     tiny_ezaudio,
+    tiny_meanaudio,
     tiny_stable_audio,
     tiny_tango2,
     tiny_tangoflux,
@@ -44,6 +46,10 @@ MODELS = {
     "tangoflux": (
         tiny_tangoflux.write,
         lambda **given: TangoFlux(steps=2, duration_s=1, **given),
+    ),
+    "meanaudio": (
+        tiny_meanaudio.write,
+        lambda **given: MeanAudio(steps=2, duration_s=0.3, **given),
     ),
     "audioldm2": (
         lambda home: tiny_audioldm2.build(home) or home,
@@ -78,9 +84,9 @@ def _recorded():
 
 
 # Of which all steps of a clip are one graph.
-WHOLE = (EzAudio, StableAudioOpen, TangoFlux)
+WHOLE = (EzAudio, MeanAudio, StableAudioOpen, TangoFlux)
 # Of which all texts are of one length.
-PADDED = (EzAudio, StableAudioOpen)
+PADDED = (EzAudio, MeanAudio, StableAudioOpen)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -156,7 +162,7 @@ def test_replays_give_the_bits_of_the_same_loop_without_graphs(kind, expected, r
 
 
 def calls(model) -> int:
-    """Graphs that one clip replays: PNDM has one more than steps, some have one for all of them."""
+    """Graphs that one clip replays: PNDM has one more than steps, some one for all of them."""
     return 1 if isinstance(model, WHOLE) else model.steps + isinstance(model, Audit)
 
 
@@ -231,7 +237,7 @@ def test_a_widened_context_hides_what_is_added() -> None:
 
 
 def test_variants_are_checked_and_said() -> None:
-    for make in (Tango2, Audit, EzAudio, StableAudioOpen, TangoFlux, AudioLdm2):
+    for make in (Tango2, Audit, EzAudio, StableAudioOpen, TangoFlux, AudioLdm2, MeanAudio):
         with pytest.raises(ValueError, match="variant is 'graphs', allowed are stock, graph"):
             make(variant="graphs")
         assert make(variant="graph", weights="random").provenance()["variant"] == "graph"
@@ -242,15 +248,21 @@ def test_what_is_captured_waits_for_nothing_and_takes_nothing_from_the_host(kind
     meta device has no values to wait for."""
     model = kind("graph", "meta")
     if isinstance(model, AudioLdm2):
-        step = model._predict
-    elif isinstance(model, EzAudio):
-        step = model.generator.integrate
+        parts = [model._predict]
+    elif isinstance(model, StableAudioOpen | TangoFlux):
+        parts = [model.generator.sampler.integrate]
     else:
-        generator = model.generator
-        step = generator.sampler.integrate if isinstance(model, WHOLE) else generator.predict
-    (graph,) = step._graphs.values()
-    with torch.inference_mode():
-        graph._function(*graph._buffers)  # as the warm-up does: tables are made now
-        with Watch() as watch:
-            assert graph._function(*graph._buffers).is_meta
-    assert (watch.waits, watch.crossings) == ([], [])
+        parts = list(model.generator)
+    graphs = [graph for part in parts if isinstance(part, GraphedStep) for graph in listed(part)]
+    assert len(graphs) == (3 if isinstance(model, MeanAudio) else 1)
+    for graph in graphs:
+        with torch.inference_mode():
+            graph._function(*graph._buffers)  # as the warm-up does: tables are made now
+            with Watch() as watch:
+                assert graph._function(*graph._buffers).is_meta
+        assert (watch.waits, watch.crossings) == ([], [])
+
+
+def listed(step) -> list[cuda_graph.Graphed]:
+    """What a step has captured."""
+    return list(step._graphs.values())
