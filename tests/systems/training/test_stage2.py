@@ -121,14 +121,18 @@ def test_training_killed_at_a_random_step_goes_on_to_the_same_weights(tmp_path):
     assert [key for key in state if not torch.equal(state[key], expected[key])] == []
 
 
+class Interrupted(Exception):
+    """Stands for a kill."""
+
+
 def test_a_state_of_another_recipe_is_refused(tmp_path, monkeypatch):
 
     def fail(*_):
-        raise KeyboardInterrupt
+        raise Interrupted
 
     validation = Stage2Validation(random_data(4), every=3)
     monkeypatch.setattr(Stage2Validation, "compute_loss", fail)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         train(tmp_path, validation=validation, records=Records(save_every=1))
     other = dataclasses.replace(CONFIG, drop=0.5)
     with pytest.raises(ValueError, match=r"stage2\.drop is 0\.2, here 0\.5.*begin anew"):
