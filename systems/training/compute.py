@@ -6,7 +6,6 @@ losses is that of the whole batch, and their gradients are averaged while they a
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -49,10 +48,6 @@ class Compute:
             )
         size = len(rows) // self.count
         return rows[self.rank * size : (self.rank + 1) * size]
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        """Inside, networks compute in the precision of training, unless `wrap` sees to it."""
-        return nullcontext()
 
     def backward(self, loss: Tensor) -> None:
         loss.backward()
@@ -114,9 +109,6 @@ class Accelerated(Compute):
 
     def prepare(self, optimiser: torch.optim.Optimizer) -> Any:
         return self.accelerator.prepare_optimizer(optimiser)
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        return self.accelerator.autocast()
 
     def backward(self, loss: Tensor) -> None:
         self.accelerator.backward(loss)

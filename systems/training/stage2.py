@@ -169,7 +169,7 @@ def read_states(bridge: Bridge, frames: Frames) -> TensorFrames:
     They lie where the bridge does; training reads them instead of running it at every step.
     """
     rows = []
-    projection = bridge.projection
+    projection = bridge.eval().projection
     bridge.add_module("projection", nn.Identity())
     for start in range(0, len(frames), READ_AT_ONCE):
         index = np.arange(start, min(start + READ_AT_ONCE, len(frames)))

@@ -14,15 +14,20 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
+from stabench.systems.contract import Utterance
 from stabench.systems.networks.checkpoint import save_part
 from stabench.systems.networks.config import SamplerConfig, VaeConfig
+from stabench.systems.networks.ezaudio_weights import read_udit
 from stabench.systems.networks.udit import UDiT
 from stabench.systems.networks.vae import build_vae
 from stabench.systems.star.bridge import Bridge
 from stabench.systems.star.config import BridgeConfig
 from stabench.systems.star.flow_matching import FlowDraw
+from stabench.systems.star.parts import build_parts
+from stabench.systems.star.star import Star
 from stabench.systems.training.data import TensorFrames
 from stabench.systems.training.log import read_log
 from stabench.systems.training.loop import Records
@@ -32,10 +37,12 @@ from stabench.systems.training.stage2 import (
     draw_pass,
     read_states,
     start_udit,
+    write_star,
 )
 from stabench.systems.training.stage2_network import Stage2Network
 from stabench.systems.training.stage2_validation import Renderer, Stage2Validation
 from tests.systems.training.tiny_stage2 import CONFIG, SAVING, UDIT, new_network, random_data, train
+from tests.systems.tta import tiny_ezaudio
 
 SCRIPT = [sys.executable, "-m", "tests.systems.training.tiny_stage2"]
 ROOT = Path(__file__).resolve().parents[3]
@@ -121,14 +128,18 @@ def test_training_killed_at_a_random_step_goes_on_to_the_same_weights(tmp_path):
     assert [key for key in state if not torch.equal(state[key], expected[key])] == []
 
 
+class Interrupted(Exception):
+    """Stands for a kill."""
+
+
 def test_a_state_of_another_recipe_is_refused(tmp_path, monkeypatch):
 
     def fail(*_):
-        raise KeyboardInterrupt
+        raise Interrupted
 
     validation = Stage2Validation(random_data(4), every=3)
     monkeypatch.setattr(Stage2Validation, "compute_loss", fail)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         train(tmp_path, validation=validation, records=Records(save_every=1))
     other = dataclasses.replace(CONFIG, drop=0.5)
     with pytest.raises(ValueError, match=r"stage2\.drop is 0\.2, here 0\.5.*begin anew"):
@@ -246,3 +257,36 @@ def test_a_start_of_another_shape_is_refused(tmp_path):
     save_part(tmp_path / "udit.safetensors", UDiT(UDIT))
     with pytest.raises(ValueError, match=r"udit\.safetensors: its tensors do not fit UDiT"):
         start_udit(dataclasses.replace(UDIT, width=32), tmp_path / "udit.safetensors", seed=0)
+
+
+def test_ezaudios_transformer_is_a_start_once_folded(tmp_path):
+    path = tiny_ezaudio.write(tmp_path) / "ezaudio-l" / "ezaudio_s3_l.pt"
+    folded = read_udit(path)
+    udit = start_udit(folded.config, path, seed=0)
+    state = udit.state_dict()
+    assert all(torch.equal(state[key], value) for key, value in folded.state_dict().items())
+    with pytest.raises(ValueError, match=r"ezaudio_s3_l\.pt: EzAudio's DiT is a .*make them equal"):
+        start_udit(UDIT, path, seed=0)
+
+
+@pytest.mark.parametrize("with_bridge", [True, False])
+def test_what_is_trained_is_a_system_that_loads_by_itself(
+    with_bridge, tmp_path, small_config, spans
+):
+    config = small_config
+    if not with_bridge:
+        config = dataclasses.replace(config, bridge=None)
+    parts = build_parts(config, seed=3)
+    write_star(tmp_path / "star", config, parts, "float32")
+    star, plain = Star(weights=tmp_path / "star"), Star(config, "random", seed=3)
+    speech = Utterance("a", np.sin(np.arange(8000) / 9).astype(np.float32), 16_000)
+    sounds = []
+    for system in (star, plain):
+        system.load("cpu", "float32")
+        sounds += system.generate([system.represent(speech, spans)], [1], spans)
+    assert star.config == config
+    # The VAE's gains are multiplied into its weights after reading, so by the same operations.
+    np.testing.assert_allclose(sounds[0].samples, sounds[1].samples, atol=1e-6)
+    write_star(tmp_path / "half", config, parts, "float16")
+    stored = load_file(tmp_path / "half" / "udit.safetensors")
+    assert {value.dtype for value in stored.values()} == {torch.float16}
