@@ -1,26 +1,41 @@
 """The plan of a run: suite and request become a new run folder, or must equal an old one's."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stabench.harness import environment, registry
-from stabench.harness.datasets.dataset import Dataset, spoken_folder
+from stabench.harness.datasets.conditions.condition import parse_condition
+from stabench.harness.datasets.conditions.rendering import (
+    HeardClip,
+    Renderer,
+    check_heard_ids,
+    try_conditions,
+)
+from stabench.harness.datasets.dataset import Clip, Dataset, spoken_folder
 from stabench.harness.device import device
 from stabench.harness.errors import MissingError, StabenchError, unknown
+from stabench.harness.runner.progress import Scoring
+from stabench.harness.runs import conditions_file
+from stabench.harness.runs.conditions_file import SPEECH, ConditionRecord, ConditionsFile
 from stabench.harness.runs.journal import timestamp
 from stabench.harness.runs.run_folder import DatasetRecord, Record, Request, Resumption, RunFolder
 from stabench.harness.suites import suite
-from stabench.harness.suites.select import select_systems, set_keys
+from stabench.harness.suites.select import select_conditions, select_systems, set_keys
 from stabench.harness.suites.suite import DatasetUse, Suite
 from stabench.harness.tasks.task import load_task
 
 
 class Plan(NamedTuple):
-    """What is to be run: the suite with its selected systems, and the clips."""
+    """What is to be run: the suite with its selected systems, and the clips.
+
+    `whole` is the dataset before clips were selected, of which conditions take voices.
+    """
 
     suite: Suite
     dataset: Dataset
+    whole: Dataset
 
 
 def begin(name: str, request: Request, runs: Path) -> RunFolder:
@@ -35,7 +50,9 @@ def begin(name: str, request: Request, runs: Path) -> RunFolder:
         environment=environment.record(plan.suite.run.threads),
         started_at=timestamp(),
     )
-    return RunFolder.create(runs, record)
+    folder = RunFolder.create(runs, record)
+    render_conditions(folder, plan.whole)
+    return folder
 
 
 def resume(name: str | None, folder: RunFolder, asked: dict[str, Any]) -> RunFolder:
@@ -49,7 +66,8 @@ def resume(name: str | None, folder: RunFolder, asked: dict[str, Any]) -> RunFol
     _refuse_difference(folder, "option", record.request.model_dump(), request.model_dump())
     if name is None:
         # What was selected and set is in the suite of the run already.
-        plan = resolve(record.suite, request.model_copy(update={"systems": (), "set": ()}))
+        done = {"systems": (), "set": (), "conditions": ()}
+        plan = resolve(record.suite, request.model_copy(update=done))
     else:
         plan = resolve(suite.load(name), request)
     suites = (kept.model_dump(mode="json", by_alias=True) for kept in (record.suite, plan.suite))
@@ -58,6 +76,7 @@ def resume(name: str | None, folder: RunFolder, asked: dict[str, Any]) -> RunFol
     _refuse_difference(
         folder, "dataset", then, _record_dataset(plan.dataset).model_dump(mode="json")
     )
+    render_conditions(folder, plan.whole)
     now = environment.record(record.suite.run.threads)
     resumed = (*record.resumed, Resumption(at=timestamp(), environment=now))
     folder.write_record(record.model_copy(update={"resumed": resumed, "finished_at": None}))
@@ -67,6 +86,7 @@ def resume(name: str | None, folder: RunFolder, asked: dict[str, Any]) -> RunFol
 def resolve(chosen: Suite, request: Request) -> Plan:
     """Return the suite as requested, and its clips."""
     chosen = set_keys(select_systems(chosen, request.systems), request.set)
+    chosen = select_conditions(chosen, request.conditions)
     if request.speech is not None:
         options = {"use": "folder", "speech": request.speech, "captions": request.captions}
         chosen = chosen.model_copy(update={"dataset": DatasetUse(**options)})
@@ -76,11 +96,56 @@ def resolve(chosen: Suite, request: Request) -> Plan:
     phases = (*load_task(chosen.task).phase_names[:-1], "all")
     if request.phase not in phases:
         raise StabenchError(f"--phase: {unknown('phase', request.phase, phases)}")
-    dataset = _load_dataset(chosen, request).picked(request.clips).limited(request.limit)
+    conditions = [parse_condition(condition.name) for condition in chosen.conditions]
+    whole = _load_dataset(chosen, request)
+    dataset = whole.picked(request.clips).limited(request.limit)
+    check_heard_ids(dataset.clips, [condition.short for condition in chosen.conditions])
+    try_conditions(conditions)
     # After the limit: files of clips that nobody runs are not made.
     if dataset.prepare is not None:
         dataset.prepare(dataset.clips)
-    return Plan(chosen, dataset)
+    return Plan(chosen, dataset, whole)
+
+
+def render_conditions(folder: RunFolder, whole: Dataset) -> None:
+    """Write the speech of a run under its conditions, and what was measured, into its folder.
+
+    What is there already stays. Raises StabenchError where a resumed run would now hear something
+    else than it did: other speech, another version of a condition.
+    """
+    suite, clips = folder.suite, folder.clips
+    if not suite.conditions:
+        return
+    try:
+        known = {record.name: record for record in folder.read_conditions().conditions}
+    except MissingError:
+        known = {}
+    renderer = Renderer(whole, folder.path / SPEECH, suite.run.seed)
+    records = []
+    for use in suite.conditions:
+        condition, then = parse_condition(use.name), known.get(use.short)
+        if then and all(_is_there(folder, use.short, clip, then.clips) for clip in clips):
+            records.append(then)
+            continue
+        heard = renderer.render(use.short, condition, clips, Scoring(sys.stderr, "rendering"))
+        now = ConditionRecord(
+            name=use.short, label=use.label or use.short, identity=condition.identity, clips=heard
+        )
+        if then and then != now:
+            raise StabenchError(
+                f"run '{folder.path}' cannot be resumed: its speech under '{use.short}' would be "
+                "another now (other files, or another version of the condition); start a new run"
+            )
+        records.append(now)
+    content = ConditionsFile(seed=suite.run.seed, conditions=tuple(records))
+    conditions_file.write(folder.path, content)
+
+
+def _is_there(folder: RunFolder, name: str, clip: Clip, heard: Mapping[str, HeardClip]) -> bool:
+    """Return whether the speech of a clip needs no rendering: it lies there, or cannot be had."""
+    return clip.id in heard and (
+        heard[clip.id].failure is not None or folder.speech_path(clip.id, name).is_file()
+    )
 
 
 def _load_dataset(chosen: Suite, request: Request) -> Dataset:

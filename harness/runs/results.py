@@ -14,6 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stabench.harness.datasets.conditions.condition import CLEAN
+from stabench.harness.datasets.conditions.rendering import UNDER
+from stabench.harness.errors import StabenchError, unknown
 from stabench.harness.runs import audio_digest, metrics_file
 from stabench.harness.runs.audio_digest import find_copies
 from stabench.harness.runs.differences import adjust_records, measure_difference, measure_ratio
@@ -31,6 +34,7 @@ from stabench.harness.stats.permutation import LEAST_UNITS
 from stabench.harness.suites.suite import SystemUse
 from stabench.harness.tasks.task import DEFAULT, REAL_TIME, TOTAL, Column, Task, load_task
 
+SHARED = "not run under this condition: it reads the true caption, its sounds are the clean ones"
 STALE = "the run went on after it was scored; stabench score RUN"
 
 
@@ -59,6 +63,14 @@ def current(rows: Sequence[Row], metrics: MetricsFile | None) -> MetricsFile | N
     return metrics.model_copy(update={"systems": systems, "paired": paired})
 
 
+def split_condition(path: Path | str) -> tuple[Path, str]:
+    """Return the run and the condition of RUN@CONDITION, or the path and "" for another one."""
+    place, mark, condition = str(path).rpartition(UNDER)
+    if not mark or not place or "/" in condition or Path(path).exists():
+        return Path(path), ""
+    return Path(place), condition
+
+
 def _is_stale(name: str, scored: SystemRecord, rows: Sequence[Row]) -> bool:
     """Return whether the journal names other sounds; of a system not heard, other clips."""
     outputs = [row for row in rows if row.system == name and row.ok and not row.repeat]
@@ -71,26 +83,78 @@ def _is_stale(name: str, scored: SystemRecord, rows: Sequence[Row]) -> bool:
 class Results:
     """A run (its journal and records), scores, or both.
 
-    `trials` are the measured rows of the journal, ok and failed ones.
+    `trials` are the measured rows of the journal, ok and failed ones. Of a run with conditions they
+    are those of one: of `condition`, or of the clean speech where none was named.
     """
 
     folder: Path
     run: RunFolder | None
     metrics: MetricsFile | None
     trials: list[Trial] = field(default_factory=list, repr=False)
+    condition: str | None = None
 
     @classmethod
     def read(cls, path: Path) -> "Results":
         """Return the results in a folder ("latest": the last run, "latest~1": the one before).
 
-        Raises MissingError without any.
+        RUN@CONDITION are those under one condition; RUN alone are those of the clean speech.
+        Raises MissingError without any, StabenchError for a condition that the run has not.
         """
+        place, condition = split_condition(path)
+        if condition:
+            return cls.read(place).under(condition)
         path = Path(path)
         if (path / metrics_file.NAME).exists() and not (path / "run.json").exists():
             return cls(path, None, metrics_file.read(path))
         run = RunFolder.open(path)
         rows = run.rows()
         return cls(run.path, run, current(rows, metrics_file.read(run.path)), rows)
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Names of the conditions of the run, without the clean speech."""
+        return self.run.conditions if self.run else ()
+
+    def under(self, condition: str) -> "Results":
+        """Return the results under one condition of the run, or for the clean speech.
+
+        Raises StabenchError with the nearest match for one that the run has not.
+        """
+        if self.run is None or condition not in (known := (CLEAN, *self.conditions)):
+            names = known if self.run else ()
+            raise StabenchError(f"'{self.folder}': {unknown('condition', condition, names)}")
+        folder = self.run.scores_path(condition)
+        rows = self.run.rows(condition=condition)
+        return Results(folder, self.run, current(rows, metrics_file.read(folder)), rows, condition)
+
+    def check_one_condition(self) -> None:
+        """Raise StabenchError for a run with conditions of which none was named.
+
+        Whoever gives one verdict on a run must say on which speech.
+        """
+        if self.conditions and self.condition is None:
+            names = " or ".join(
+                f"{self.folder}{UNDER}{name}" for name in (CLEAN, self.conditions[0])
+            )
+            raise StabenchError(
+                f"run '{self.folder}' has conditions ({', '.join(self.conditions)}): say which "
+                f"one, such as {names}"
+            )
+
+    @property
+    def home(self) -> Path:
+        """The run folder, also of one condition; of scores their folder."""
+        return self.run.path if self.run else self.folder
+
+    @property
+    def title(self) -> str:
+        """The name of the folder, or RUN@CONDITION where one was named."""
+        return f"{self.home.name}{UNDER}{self.condition}" if self.condition else self.home.name
+
+    def is_shared(self, system: str) -> bool:
+        """Return whether a system was not run under this condition: its rows are the clean ones."""
+        heard = self.condition not in (None, CLEAN)
+        return heard and self.run is not None and self.run.is_told(system)
 
     @property
     def task_name(self) -> str:
@@ -121,7 +185,8 @@ class Results:
 
     def is_timed(self, system: str) -> bool:
         """Return whether the times of a system are latencies."""
-        return self.untimed is None and system not in self._replayed
+        kept = system in self._replayed or self.is_shared(system)
+        return self.untimed is None and not kept
 
     @cached_property
     def copies(self) -> dict[str, str]:
@@ -179,6 +244,8 @@ class Results:
             return self.untimed or ""
         if system in self._replayed:
             return "played back from files, not timed"
+        if self.is_shared(system):
+            return SHARED
         rows = self.timed(system)
         measured = [
             (self.copies.get(row.clip, row.clip), wall)

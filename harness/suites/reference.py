@@ -15,7 +15,14 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from stabench.harness.errors import StabenchError
-from stabench.harness.suites.suite import DatasetUse, Metrics, RunSettings, Suite, SystemUse
+from stabench.harness.suites.suite import (
+    ConditionUse,
+    DatasetUse,
+    Metrics,
+    RunSettings,
+    Suite,
+    SystemUse,
+)
 
 BEGIN, END = "<!-- generated: {command} -->", "<!-- end of what is generated -->"
 COMMAND = "python -m stabench.harness.suites.reference"
@@ -26,6 +33,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "`[run]`": RunSettings,
     "`[metrics]`": Metrics,
     "`[[system]]`": SystemUse,
+    "`[[condition]]`": ConditionUse,
 }
 TYPES = {bool: "true or false", int: "whole number", float: "number", str: "text", dict: "table"}
 HEAD = "| key | type | default | allowed | what it is |\n|---|---|---|---|---|\n"
