@@ -1,19 +1,17 @@
 """The plan of a run: suite and request become a new run folder, or must equal an old one's."""
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stabench.harness import environment, registry
 from stabench.harness.datasets.conditions.condition import parse_condition
 from stabench.harness.datasets.conditions.rendering import (
-    HeardClip,
     Renderer,
     check_heard_ids,
     try_conditions,
 )
-from stabench.harness.datasets.dataset import Clip, Dataset, spoken_folder
+from stabench.harness.datasets.dataset import Dataset, spoken_folder
 from stabench.harness.device import device
 from stabench.harness.errors import MissingError, StabenchError, unknown
 from stabench.harness.runner.progress import Scoring
@@ -117,35 +115,37 @@ def render_conditions(folder: RunFolder, whole: Dataset) -> None:
     if not suite.conditions:
         return
     try:
-        known = {record.name: record for record in folder.read_conditions().conditions}
+        known = {record.name: record.clips for record in folder.read_conditions().conditions}
     except MissingError:
         known = {}
     renderer = Renderer(whole, folder.path / SPEECH, suite.run.seed)
     records = []
     for use in suite.conditions:
-        condition, then = parse_condition(use.name), known.get(use.short)
-        if then and all(_is_there(folder, use.short, clip, then.clips) for clip in clips):
-            records.append(then)
-            continue
-        heard = renderer.render(use.short, condition, clips, Scoring(sys.stderr, "rendering"))
-        now = ConditionRecord(
-            name=use.short, label=use.label or use.short, identity=condition.identity, clips=heard
-        )
-        if then and then != now:
+        name, condition = use.short, parse_condition(use.name)
+        # As failed rows are, clips that could not be made are tried again.
+        then = {clip: heard for clip, heard in known.get(name, {}).items() if heard.failure is None}
+        left = [
+            clip
+            for clip in clips
+            if clip.id not in then or not folder.speech_path(clip.id, name).is_file()
+        ]
+        now = renderer.render(name, condition, left, Scoring(sys.stderr, "rendering"))
+        if other := [clip for clip in now if then.get(clip, now[clip]) != now[clip]]:
             raise StabenchError(
-                f"run '{folder.path}' cannot be resumed: its speech under '{use.short}' would be "
-                "another now (other files, or another version of the condition); start a new run"
+                f"run '{folder.path}' cannot be resumed: speech of clip '{other[0]}' under "
+                f"'{name}' would be another now (another file, or another version of the "
+                "condition); start a new run"
             )
-        records.append(now)
+        records.append(
+            ConditionRecord(
+                name=name,
+                label=use.label or name,
+                identity=condition.identity,
+                clips={clip.id: {**then, **now}[clip.id] for clip in clips},
+            )
+        )
     content = ConditionsFile(seed=suite.run.seed, conditions=tuple(records))
     conditions_file.write(folder.path, content)
-
-
-def _is_there(folder: RunFolder, name: str, clip: Clip, heard: Mapping[str, HeardClip]) -> bool:
-    """Return whether the speech of a clip needs no rendering: it lies there, or cannot be had."""
-    return clip.id in heard and (
-        heard[clip.id].failure is not None or folder.speech_path(clip.id, name).is_file()
-    )
 
 
 def _load_dataset(chosen: Suite, request: Request) -> Dataset:

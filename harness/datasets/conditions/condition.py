@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -36,10 +37,15 @@ class ConditionError(ValueError):
 
 
 class Speech(NamedTuple):
-    """Samples float64 [T] within +-1, mono, and their rate."""
+    """Samples float64 [T] within +-1, mono, and their rate.
+
+    `active` [T] says which of them were speech when it was clean, moved along with it: noise that
+    an earlier part added does not count as speech. None: as `find_active` finds them.
+    """
 
     samples: np.ndarray
     rate_hz: int
+    active: np.ndarray | None = None
 
 
 class Setting(NamedTuple):
@@ -219,11 +225,12 @@ def apply(
     is no speech.
     """
     gain, measured, times = 1.0, [], []
+    speech = speech._replace(active=find_active(speech))
     for index, part in enumerate(condition.parts):
         # The second noise of a condition is another one than the first.
         before = sum(earlier.family.name == part.family.name for earlier in condition.parts[:index])
         generator = make_generator(seed, clip, part.family.name, before)
-        near = Surroundings(generator, lambda generator=generator: voices(generator))
+        near = Surroundings(generator, partial(voices, generator))
         heard = part.family.apply(speech, part.setting, near)
         samples = _check(part, heard)
         peak = float(np.abs(samples).max())
@@ -231,8 +238,20 @@ def apply(
             samples, gain = samples / peak, gain / peak
         measured.append(dict(heard.measured))
         times.append(tuple(heard.times))
-        speech = Speech(samples, speech.rate_hz)
+        active = _move_active(speech, tuple(heard.times), len(samples))
+        speech = Speech(samples, speech.rate_hz, active)
     return Outcome(speech.samples.astype(np.float32), gain, tuple(measured), tuple(times))
+
+
+def _move_active(speech: Speech, times: tuple[tuple[float, float], ...], count: int) -> np.ndarray:
+    """Return which of `count` samples are speech, of those that a part made of `speech`."""
+    active, places = find_active(speech), np.arange(count)
+    if times:
+        before, after = zip(*times, strict=True)
+        seconds = np.interp(places / speech.rate_hz, after, before)
+        places = np.floor(seconds * speech.rate_hz).astype(np.int64)
+    # What comes after the end, such as the decay of a room, is no speech.
+    return np.append(active, False)[np.minimum(places, len(active))]
 
 
 def _check(part: Part, heard: Heard) -> np.ndarray:
@@ -275,6 +294,8 @@ def find_active(speech: Speech) -> np.ndarray:
     Frames are 20 ms, the last one what is left. None is in silence. A sum that runs along the
     samples has one order: the same frames on every processor.
     """
+    if speech.active is not None:
+        return speech.active
     count = len(speech.samples)
     size = max(1, round(FRAME_S * speech.rate_hz))
     energy = np.concatenate([[0.0], np.cumsum(speech.samples * speech.samples)])

@@ -75,6 +75,8 @@ def mix(speech: Speech, noise: np.ndarray, ratio_db: int) -> Heard:
             "speech"
         )
     loud, soft = measure_power(speech.samples[active]), measure_power(noise[active])
+    if not loud:
+        raise ConditionError("nothing is left of the speech to add noise to; take a milder part")
     if not soft:
         raise ConditionError("the noise is silent wherever there is speech; take another seed")
     # A power of ten by decimal arithmetic: that of the C library depends on the processor.

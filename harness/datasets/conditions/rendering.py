@@ -4,7 +4,7 @@ A clip that a condition cannot be applied to has a reason in place of a file: it
 the run, and never silently the clean speech.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -105,7 +105,7 @@ class Renderer:
         self._read = lru_cache(maxsize=64)(_read_speech)
 
     def render(
-        self, name: str, condition: Condition, clips: tuple[Clip, ...], progress: Progress
+        self, name: str, condition: Condition, clips: Sequence[Clip], progress: Progress
     ) -> dict[str, HeardClip]:
         """Return what became of each clip, by id; its file is there then."""
         heard = {}
