@@ -120,12 +120,16 @@ class Results:
 
         Raises StabenchError with the nearest match for one that the run has not.
         """
-        if self.run is None or condition not in (known := (CLEAN, *self.conditions)):
-            names = known if self.run else ()
+        names = (CLEAN, *self.conditions) if self.run else ()
+        if self.run is None or condition not in names:
             raise StabenchError(f"'{self.folder}': {unknown('condition', condition, names)}")
-        folder = self.run.scores_path(condition)
-        rows = self.run.rows(condition=condition)
-        return Results(folder, self.run, current(rows, metrics_file.read(folder)), rows, condition)
+        if condition not in self._views:
+            self._views[condition] = self._read_view(self.run, condition)
+        return self._views[condition]
+
+    def _read_view(self, run: RunFolder, condition: str) -> "Results":
+        folder, rows = run.scores_path(condition), run.rows(condition=condition)
+        return Results(folder, run, current(rows, metrics_file.read(folder)), rows, condition)
 
     def check_one_condition(self) -> None:
         """Raise StabenchError for a run with conditions of which none was named.
@@ -223,6 +227,10 @@ class Results:
 
     # A frozen dataclass cannot be a key of functools.cache (its scores are not hashable), so what
     # takes an argument is kept in a table on the object.
+    @cached_property
+    def _views(self) -> dict[str, "Results"]:
+        return {}
+
     @cached_property
     def _timed(self) -> dict[str, list[Trial]]:
         return {}

@@ -78,6 +78,6 @@ FAMILIES = {
     "mp3": (MP3, "MP3, about 22 kbit/s and headers"),
 }
 GSM_FAMILY, OPUS_FAMILY, VORBIS_FAMILY, MP3_FAMILY = (
-    Family(name, about, partial(encode_and_decode, codec=codec), measures=MEASURES)
+    Family(name, about, partial(encode_and_decode, codec=codec), measures=MEASURES, same="library")
     for name, (codec, about) in FAMILIES.items()
 )

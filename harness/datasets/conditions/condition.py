@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -90,8 +90,9 @@ class Family:
     """A kind of condition: `apply(speech, setting, surroundings)` returns what is heard of it.
 
     `about` is a sentence in which `N` is the number. `measures` says what each key of
-    `Heard.measured` is. `exact`: its samples are the same on every processor. Raise `version` when
-    the same speech would sound different.
+    `Heard.measured` is. `same`: on another processor its samples are the same bytes, the same within
+    rounding (half a 16-bit step), or what another library makes of them. Raise `version` when the
+    same speech would sound different.
     """
 
     name: str
@@ -100,7 +101,7 @@ class Family:
     number: Number | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     measures: Mapping[str, str] = field(default_factory=dict)
-    exact: bool = False
+    same: Literal["bytes", "rounding", "library"] = "rounding"
     version: int = 1
 
     @property

@@ -93,7 +93,7 @@ WHITE = Family(
     add_white,
     number=RATIO,
     measures=SNR,
-    exact=True,
+    same="bytes",
 )
 BABBLE = Family(
     "babble",

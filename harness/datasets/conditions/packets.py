@@ -129,7 +129,7 @@ LOSS = Family(
         "repeat": "the last packet that came again, each time half as loud, in place of silence",
     },
     measures={"lost_share": "share of packets that were lost, 0 to 1"},
-    exact=True,
+    same="bytes",
 )
 JITTER = Family(
     "jitter",
@@ -140,5 +140,5 @@ JITTER = Family(
         "lost_share": "share of packets that were late or left out, 0 to 1",
         "inserted_s": "seconds by which the buffer made the speech longer",
     },
-    exact=True,
+    same="bytes",
 )

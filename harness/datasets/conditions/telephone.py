@@ -136,13 +136,13 @@ def _fit(samples: np.ndarray, count: int) -> np.ndarray:
 
 TELEPHONE = Family("telephone", "a line of 8 kHz: nothing above 4 kHz, G.711 mu-law", send_by_line)
 NARROWBAND = Family("narrowband", "a band of 4 kHz: down to 8 kHz and back", narrow)
-MULAW = Family("mulaw", "G.711 mu-law at the clip's own rate", compand_mulaw, exact=True)
-ALAW = Family("alaw", "G.711 A-law at the clip's own rate", compand_alaw, exact=True)
+MULAW = Family("mulaw", "G.711 mu-law at the clip's own rate", compand_mulaw, same="bytes")
+ALAW = Family("alaw", "G.711 A-law at the clip's own rate", compand_alaw, same="bytes")
 CLIP = Family(
     "clip",
     "an overloaded input: the loudest N % of the speech cut to one level",
     overload,
     number=Number(1, 90, "% of the samples that hold speech"),
     measures={"clipped_share": "share of the samples that hold speech which were cut, 0 to 1"},
-    exact=True,
+    same="bytes",
 )

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from stabench.harness.cli.list import listing
 from stabench.harness.datasets.conditions.condition import (
     ConditionError,
     Family,
@@ -80,6 +81,27 @@ def test_a_condition_of_a_file_is_composed_like_ours(tmp_path) -> None:
     assert parse_condition(f"telephone+{path}:QUIET6").identity != first
     with pytest.raises(MissingError, match="no such file"):
         parse_condition(f"{tmp_path}/other.py:QUIET6")
+
+
+def test_a_package_brings_conditions_by_an_entry_point(tmp_path, monkeypatch) -> None:
+    about = tmp_path / "zoo-1.5.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: zoo\nVersion: 1.5\n")
+    (about / "entry_points.txt").write_text("[stabench.conditions]\nquiet = zoo_quiet:QUIET\n")
+    (tmp_path / "zoo_quiet.py").write_text(OUTSIDE)
+    monkeypatch.syspath_prepend(tmp_path)
+    condition = parse_condition("noise20+quiet6")
+    assert condition.identity == "noise20 1+quiet6 1 zoo 1.5"
+    outcome = apply(condition, talk(), seed=0, clip="c", voices=crowd())
+    assert outcome.measured[1] == {"dropped_db": 6.0}
+    (entry,) = [entry for entry in listing("conditions")["conditions"] if entry.name == "quiet"]
+    assert entry.target == "zoo_quiet:QUIET"
+
+
+def test_the_list_says_how_a_name_is_written_and_what_it_means() -> None:
+    entries = {entry.name: entry.target for entry in listing("conditions")["conditions"]}
+    assert entries["noiseN"] == "white noise, the speech N dB above it; N is -20 to 60 dB"
+    assert entries["lossN[-bursty][-repeat]"].startswith("packets of 20 ms, N % of them lost")
 
 
 def test_a_draw_depends_on_seed_clip_and_family_and_on_nothing_else() -> None:

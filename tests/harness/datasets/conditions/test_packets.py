@@ -33,11 +33,11 @@ def test_bursts_have_the_rate_and_the_mean_length_of_the_chain(rate: float) -> N
 
 @pytest.mark.parametrize("rate", [5, 10, 30])
 def test_independent_losses_have_the_bursts_of_chance(rate: int) -> None:
-    # At 100 Hz a packet is two samples.
-    outcome = hear(f"loss{rate}", Speech(np.ones(2 * 100_000), 100))
-    lost = (outcome.samples.reshape(-1, 2) == 0).all(axis=1)
+    # At 1 kHz a packet is twenty samples.
+    outcome = hear(f"loss{rate}", Speech(np.ones(20 * 40_000), 1_000))
+    lost = (outcome.samples.reshape(-1, 20) == 0).all(axis=1)
     assert outcome.measured[0]["lost_share"] == np.mean(lost)
-    assert np.mean(lost) == pytest.approx(rate / 100, rel=0.05)
+    assert np.mean(lost) == pytest.approx(rate / 100, rel=0.06)
     assert np.mean(runs(lost.tolist())) == pytest.approx(1 / (1 - rate / 100), rel=0.03)
 
 

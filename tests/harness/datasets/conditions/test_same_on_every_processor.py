@@ -1,6 +1,6 @@
 """The same samples on every processor: run under `python -m tests.isa` as well.
 
-Families that are `exact` use additions, multiplications, divisions, square roots and table look-ups
+Families whose samples are the same bytes use additions, multiplications, divisions, square roots and table look-ups
 alone: their float32 bytes are pinned. Those that filter compute in float64, where another order of
 a sum changes a value by some 1e-16 of it. Their samples are compared as 16-bit integers with what
 is pinned: with 24,000 of them the chance that one lies within 1e-11 of a step of a boundary between
@@ -39,7 +39,7 @@ PINNED = {
 
 def digest(name: str) -> str:
     samples = hear(name).samples
-    exact = all(part.family.exact for part in parse_condition(name).parts)
+    exact = all(part.family.same == "bytes" for part in parse_condition(name).parts)
     data = samples.astype("<f4") if exact else to_int16(samples).astype("<i2")
     return hashlib.sha256(data.tobytes()).hexdigest()[:16]
 
