@@ -90,9 +90,9 @@ class Family:
     """A kind of condition: `apply(speech, setting, surroundings)` returns what is heard of it.
 
     `about` is a sentence in which `N` is the number. `measures` says what each key of
-    `Heard.measured` is. `same`: on another processor its samples are the same bytes, the same within
-    rounding (half a 16-bit step), or what another library makes of them. Raise `version` when the
-    same speech would sound different.
+    `Heard.measured` is. `same`: on another processor its samples are the same bytes, the same
+    within rounding (half a 16-bit step), or what another library makes of them. Raise `version`
+    when the same speech would sound different.
     """
 
     name: str

@@ -129,7 +129,7 @@ def test_two_conditions_of_one_run_are_compared_clip_by_clip(scored) -> None:
 
 
 def test_a_verdict_on_a_run_must_say_on_which_speech(scored) -> None:
-    with pytest.raises(StabenchError, match="say which one, such as .*@clean or .*@noise0"):
+    with pytest.raises(StabenchError, match=r"say which one, such as .*@clean or .*@noise0"):
         read_evidence.read(scored.path)
     with pytest.raises(StabenchError, match="a history is of one kind of speech"):
         recordable(Results.read(scored.path), dirty=True)

@@ -1,10 +1,11 @@
 """The same samples on every processor: run under `python -m tests.isa` as well.
 
-Families whose samples are the same bytes use additions, multiplications, divisions, square roots and table look-ups
-alone: their float32 bytes are pinned. Those that filter compute in float64, where another order of
-a sum changes a value by some 1e-16 of it. Their samples are compared as 16-bit integers with what
-is pinned: with 24,000 of them the chance that one lies within 1e-11 of a step of a boundary between
-two integers, and so is rounded the other way elsewhere, is below 1e-6. Half a step is the bar.
+Families whose samples are the same bytes use additions, multiplications, divisions, square roots
+and table look-ups alone: their float32 bytes are pinned. Those that filter compute in float64,
+where another order of a sum changes a value by some 1e-16 of it. Their samples are compared as
+16-bit integers with what is pinned: with 24,000 of them the chance that one lies within 1e-11 of a
+step of a boundary between two integers, and so is rounded the other way elsewhere, is below 1e-6.
+Half a step is the bar.
 """
 
 import hashlib
