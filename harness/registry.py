@@ -22,6 +22,24 @@ from stabench.metrics.registry import METRICS
 # `suites/`, `protocols/` or `recipes/` it is `<name>.toml`; of a metric the table, of a sanity row
 # the class, that has it.
 BUILT_IN: dict[str, dict[str, str]] = {
+    "conditions": {
+        "alaw": "stabench.harness.datasets.conditions.telephone:ALAW",
+        "babble": "stabench.harness.datasets.conditions.noise:BABBLE",
+        "clip": "stabench.harness.datasets.conditions.telephone:CLIP",
+        "fast": "stabench.harness.datasets.conditions.rate:FASTER",
+        "gsm": "stabench.harness.datasets.conditions.codecs:GSM_FAMILY",
+        "jitter": "stabench.harness.datasets.conditions.packets:JITTER",
+        "loss": "stabench.harness.datasets.conditions.packets:LOSS",
+        "mp3": "stabench.harness.datasets.conditions.codecs:MP3_FAMILY",
+        "mulaw": "stabench.harness.datasets.conditions.telephone:MULAW",
+        "narrowband": "stabench.harness.datasets.conditions.telephone:NARROWBAND",
+        "noise": "stabench.harness.datasets.conditions.noise:WHITE",
+        "opus": "stabench.harness.datasets.conditions.codecs:OPUS_FAMILY",
+        "reverb": "stabench.harness.datasets.conditions.room:REVERB",
+        "slow": "stabench.harness.datasets.conditions.rate:SLOWER",
+        "telephone": "stabench.harness.datasets.conditions.telephone:TELEPHONE",
+        "vorbis": "stabench.harness.datasets.conditions.codecs:VORBIS_FAMILY",
+    },
     "systems": {
         "cascade": "stabench.systems.cascade.compose:cascade",
         "command": "stabench.systems.command:Command",
@@ -114,6 +132,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
 }
 # What loads a thing by its name and says what is wrong with it; of other kinds `load` does.
 LOADERS = {
+    "conditions": "stabench.harness.datasets.conditions.condition:load_family",
     "metrics": "stabench.harness.suites.metrics:load_metric",
     "protocols": "stabench.harness.suites.protocols:load",
     "recipes": "stabench.harness.prepare.recipe:load",

@@ -56,6 +56,7 @@ def run(
     *,
     systems: Sequence[str] = (),
     set: Mapping[str, Any] | None = None,
+    conditions: Sequence[str] = (),
     clips: Sequence[str] = (),
     limit: int | None = None,
     device: str = "cpu",
@@ -68,11 +69,11 @@ def run(
 ) -> Run:
     """Run a suite (a registered name or a .toml file), score it, write its report, return it.
 
-    `systems` are as of `--system`, `set` maps keys of the suite to values ({"run.repeats": 3}),
-    `device` is "cpu", "cuda" or "cuda:N". With `resume` a run folder is taken up again and the
-    suite may be left out. Raises StabenchError for what is wrong with any of them, MissingError
-    for weights or files that are not there, TooManyFailures when more clips failed than the suite
-    allows (everything is written by then).
+    `systems` are as of `--system`, `conditions` as of `--condition`, `set` maps keys of the suite
+    to values ({"run.repeats": 3}), `device` is "cpu", "cuda" or "cuda:N". With `resume` a run
+    folder is taken up again and the suite may be left out. Raises StabenchError for what is wrong
+    with any of them, MissingError for weights or files that are not there, TooManyFailures when
+    more clips failed than the suite allows (everything is written by then).
     """
     from stabench.harness.cli.execute import execute
     from stabench.harness.runner import plan
@@ -80,6 +81,7 @@ def run(
     values = {
         "systems": tuple(systems),
         "set": tuple(f"{key}={_to_toml(value)}" for key, value in (set or {}).items()),
+        "conditions": tuple(conditions),
         "clips": tuple(clips),
         "limit": limit,
         "device": select_gpu(device),
@@ -238,7 +240,9 @@ def compare(
     a system in common, MissingError where nothing is there.
     """
     before, after = (
-        read_evidence.read(side.folder if isinstance(side, Run) else os.fspath(side))
+        read_evidence.build_evidence(side.results)
+        if isinstance(side, Run)
+        else read_evidence.read(os.fspath(side))
         for side in (old, new)
     )
     options = Options(names=dict(systems or {}), across_hardware=across_hardware, force=force)

@@ -14,7 +14,8 @@ from stabench.harness.report.table import Table
 from stabench.harness.reproduce.paper import SEEN
 from stabench.harness.reproduce.reproduce import Judged
 from stabench.harness.runs.journal import Row
-from stabench.harness.runs.results import Results, list_spans
+from stabench.harness.runs.results import Results
+from stabench.harness.runs.timings import list_spans
 from stabench.harness.scoring.clip_table import NAME as CLIP_TABLE
 
 TEXT, COUNT, NUMBER, FLAG = "string", "Int64", "float64", "boolean"

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stabench.harness.datasets.conditions.condition import CLEAN
 from stabench.harness.errors import MissingError, StabenchError, unknown
 from stabench.harness.report.report import page_of
 from stabench.harness.report.report import report as write_report
@@ -115,14 +116,15 @@ class Run:
             if name not in labels:
                 raise StabenchError(unknown("system", name, labels))
         texts = {row.system: row.text for row in self.results.trials if row.clip == clip}
-        entry = clips[clip]
+        entry, heard = clips[clip], self.results.condition or CLEAN
+        speech = entry.speech if heard == CLEAN else run.speech_path(clip, heard)
         sounds = [
-            *([Sound("speech", entry.speech)] if entry.speech else []),
+            *([Sound("speech", speech)] if speech and (heard == CLEAN or speech.exists()) else []),
             *([Sound("recording", entry.reference)] if entry.reference else []),
             *(
                 Sound(labels[name], path, texts.get(name))
                 for name in systems or labels
-                if (path := run.audio_path(name, clip)).exists()
+                if (path := run.audio_path(name, clip, heard)).exists()
             ),
         ]
         return Player(clip, entry.caption, sounds)

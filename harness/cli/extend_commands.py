@@ -9,8 +9,8 @@ from stabench.harness.cli import options
 from stabench.harness.tasks.task import DEFAULT
 
 Kind = Annotated[
-    Literal["system", "suite", "metric", "dataset"],
-    typer.Argument(metavar="system|suite|metric|dataset"),
+    Literal["system", "suite", "metric", "dataset", "condition"],
+    typer.Argument(metavar="system|suite|metric|dataset|condition"),
 ]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="An identifier, such as my_system.")]
 Out = Annotated[

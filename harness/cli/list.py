@@ -7,6 +7,7 @@ import sys
 from typing import TextIO
 
 from stabench.harness import registry
+from stabench.harness.datasets.conditions.condition import load_family
 from stabench.harness.errors import StabenchError, unknown
 from stabench.harness.registry import Entry
 from stabench.metrics.registry import METRICS
@@ -18,6 +19,7 @@ KINDS = (
     "generators",
     "suites",
     "datasets",
+    "conditions",
     "embedders",
     "protocols",
     "metrics",
@@ -49,9 +51,24 @@ def listing(kind: str | None) -> dict[str, list[Entry]]:
                 *ours,
                 *(entry for entry in entries.values() if entry.name not in METRICS),
             ]
+        elif name == "conditions":
+            lists[name] = [_describe_condition(entry) for entry in entries.values()]
         else:
             lists[name] = list(entries.values())
     return lists
+
+
+def _describe_condition(entry: Entry) -> Entry:
+    """Return how names of a family are written and what they mean; of an outside one its place."""
+    if entry.source != "built in":
+        return entry
+    family = load_family(entry.name)
+    about = family.about
+    if family.number:
+        least, most, unit = family.number
+        about += f"; N is {least} to {most} {unit}"
+    options = "".join(f"; -{name}: {what}" for name, what in family.options.items())
+    return Entry(family.pattern, about + options, entry.source)
 
 
 def show(lists: dict[str, list[Entry]], stream: TextIO | None = None) -> None:
@@ -87,6 +104,6 @@ def _show_tables(lists: dict[str, list[Entry]], stream: TextIO) -> None:
 
     console = Console(file=stream, highlight=False)
     for kind, entries in lists.items():
-        names = ("name", "what" if kind == "metrics" else "where", "source")
+        names = ("name", "what" if kind in ("metrics", "conditions") else "where", "source")
         lines = tuple(Line(tuple(map(Printed, entry))) for entry in entries)
         print_section(Section(kind, kind, grid=Grid(tuple(map(Head, names)), lines)), console)

@@ -50,6 +50,7 @@ def run(
     suite: options.Suite = None,
     system: options.Systems = None,
     set_: options.Set = None,
+    condition: options.Conditions = None,
     clip: options.ClipIds = None,
     limit: options.Limit = None,
     device: options.OnDevice = None,
@@ -71,6 +72,7 @@ def run(
     values: dict[str, Any] = {
         "systems": tuple(system or ()),
         "set": tuple(set_ or ()),
+        "conditions": tuple(condition or ()),
         "clips": tuple(clip or ()),
         "limit": limit,
         "device": device,

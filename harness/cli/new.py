@@ -1,4 +1,4 @@
-"""`stabench new`: the first file of a system, suite, metric or dataset, which runs at once."""
+"""`stabench new`: the first file of a system, suite, metric, dataset or condition; it runs."""
 
 import keyword
 import re
@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from stabench.harness.errors import StabenchError
 
-Kind = Literal["system", "suite", "metric", "dataset"]
+Kind = Literal["system", "suite", "metric", "dataset", "condition"]
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -33,6 +33,11 @@ def write_new(kind: Kind, name: str, out: Path | None) -> str:
     if not NAME.fullmatch(name) or keyword.iskeyword(name):
         raise StabenchError(
             f"NAME is '{name}'; give a letter, then letters, digits or _, such as my_{kind}"
+        )
+    if kind == "condition" and not name.replace("_", "").isalpha():
+        raise StabenchError(
+            f"NAME is '{name}'; a condition has letters and _ alone, for a number may follow its "
+            "name, such as my_condition"
         )
     path = out or Path(f"{name}{draft.suffix}")
     if path.suffix != draft.suffix:
@@ -210,12 +215,55 @@ def $name(folder: str = "wavs") -> Dataset:
     return Dataset("$name", hashlib.sha256(content.encode()).hexdigest()[:12], clips)
 '''
 
+CONDITION = '''"""$name: softer speech, N dB below what it was; begin here.
+
+Run it:   stabench run pocket --limit 2 --condition $file:${name}20
+With others, from left to right: --condition telephone+$file:${name}20
+What a condition gets and returns is in stabench/harness/datasets/conditions/condition.py.
+"""
+
+import numpy as np
+
+from stabench.harness.datasets.conditions.condition import (
+    Family,
+    Heard,
+    Number,
+    Setting,
+    Speech,
+    Surroundings,
+)
+
+
+def apply(speech: Speech, setting: Setting, near: Surroundings) -> Heard:
+    """Return the samples [T] that are heard, and what was measured on them.
+
+    Whatever is random takes `near.generator`, which the run's seed and the clip decide.
+    """
+    softer = speech.samples * 10 ** (-setting.number / 20)
+    return Heard(softer, {"peak": float(np.abs(softer).max())})
+
+
+$name = Family(
+    "$name",
+    "speech that is N dB softer",
+    apply,
+    number=Number(1, 60, "dB"),  # leave it out where the name has no number
+    measures={"peak": "largest sample, 0 to 1"},
+    version=1,  # raise it when the same speech would sound different
+)
+'''
+
 DRAFTS: dict[str, Draft] = {
     "system": Draft(
         ".py", Template(SYSTEM), Template("stabench run pocket --limit 2 --system $file:$Name")
     ),
     "suite": Draft(".toml", Template(SUITE), Template("stabench run $file --limit 4")),
     "metric": Draft(".py", Template(METRIC), Template("stabench check $file:METRIC")),
+    "condition": Draft(
+        ".py",
+        Template(CONDITION),
+        Template("stabench run pocket --limit 2 --condition $file:${name}20"),
+    ),
     "dataset": Draft(
         ".py", Template(DATASET), Template("stabench check $file:$name --option folder=DIR")
     ),

@@ -53,6 +53,15 @@ Set = Annotated[
         "repeatable.",
     ),
 ]
+Conditions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--condition",
+        metavar="NAME",
+        help="Also hear every clip so, such as telephone+noise10; repeatable, in place of the "
+        "suite's. The clean speech is always heard; --condition clean hears nothing else.",
+    ),
+]
 ClipIds = Annotated[
     list[str] | None,
     typer.Option("--clip", metavar="ID", help="Only this clip; repeatable."),

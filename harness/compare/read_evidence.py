@@ -22,7 +22,7 @@ from stabench.harness.runs import influence_file
 from stabench.harness.runs.influence_file import Influences
 from stabench.harness.runs.journal import REMAINDER
 from stabench.harness.runs.metrics_file import ColumnHead, MetricsFile, SystemRecord
-from stabench.harness.runs.results import Results
+from stabench.harness.runs.results import Results, split_condition
 from stabench.harness.runs.run_folder import REFUSED as RANDOM
 from stabench.harness.runs.run_folder import is_latest
 from stabench.harness.scoring.clip_table import NAME
@@ -93,6 +93,8 @@ HEARING = ("identity", "rate_hz", "resampler", "channels", "mean_removed", "int1
 def read(path: Path | str) -> Evidence:
     """Return the evidence of a run folder, scored folders, "latest" or a baseline file.
 
+    Of a run with conditions, that of RUN@CONDITION.
+
     Raises MissingError where there is nothing, StabenchError for another file.
     """
     path = Path(path)
@@ -100,13 +102,18 @@ def read(path: Path | str) -> Evidence:
         return Evidence.from_bytes(path.read_bytes(), str(path))
     if probe_run := find_probe_run(path):
         return read_probes(probe_run)
-    if not path.is_dir() and not is_latest(path):
+    place = split_condition(path)[0]
+    if not place.is_dir() and not is_latest(place):
         raise MissingError(f"'{path}' is not there; give a run folder or a baseline file")
     return build_evidence(Results.read(path))
 
 
 def build_evidence(results: Results) -> Evidence:
-    """Return the evidence in a run, or in scored folders."""
+    """Return the evidence in a run, or in scored folders.
+
+    Raises StabenchError for a run with conditions of which none was named.
+    """
+    results.check_one_condition()
     metrics, record = results.metrics, results.run.record if results.run else None
     kept = influence_file.read(results.folder)
     environment = record.environment if record else None
@@ -117,7 +124,7 @@ def build_evidence(results: Results) -> Evidence:
     return Evidence(
         schema=1,
         task=results.task_name,
-        name=results.folder.name,
+        name=results.title,
         made_at=record and (record.finished_at or record.started_at),
         suite=record and record.suite.name,
         suite_digest=record and _digest(record.suite.resolved()),

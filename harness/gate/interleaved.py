@@ -108,7 +108,14 @@ def interleave_trees(suite: Suite, pairs: list[tuple[Placed, Placed]], folder: P
 
 
 def check_batches(suite: Suite) -> None:
-    """Raise StabenchError for a suite of batches, whose sides cannot take turns clip by clip."""
+    """Raise StabenchError for a suite of batches, whose sides cannot take turns clip by clip, and
+    for one with conditions, which an older tree may not know.
+    """
+    if suite.conditions:
+        raise StabenchError(
+            f"suite '{suite.name}' has conditions; a gate of two trees hears the clean speech "
+            "alone: give it a suite without them"
+        )
     if suite.run.batch_size > 1:
         raise StabenchError(
             f"suite '{suite.name}': batch_size is {suite.run.batch_size}; base and head take "

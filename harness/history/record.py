@@ -59,6 +59,11 @@ def recordable(results: Results, *, dirty: bool) -> RunFolder:
     name, run = f"run '{results.folder.name}'", results.run
     if run is None:
         raise StabenchError(f"{name}: scored from files; give the run of a suite")
+    if results.conditions:
+        raise StabenchError(
+            f"{name}: it has conditions ({', '.join(results.conditions)}), and a history is of one "
+            "kind of speech; run the suite with --condition clean"
+        )
     git = run.record.environment.git
     if (git is None or git.dirty) and not dirty:
         what = "is in no commit" if git is None else f"differs from commit {git.commit[:12]}"

@@ -17,6 +17,7 @@ from stabench.harness.render.escape import escape_csv
 from stabench.harness.render.markdown import to_markdown
 from stabench.harness.render.page import Page, Section
 from stabench.harness.render.terminal import show
+from stabench.harness.report.condition_section import describe_conditions
 from stabench.harness.report.cost_section import describe_costs
 from stabench.harness.report.latex import latex
 from stabench.harness.report.method import describe_method, lead, notes
@@ -66,11 +67,15 @@ def report(
     page = page_of(results, table)
     folder = results.folder
     # Each file is written whole or not at all; the page is printed last, when all are there.
-    files.write_bytes(folder / "report.md", to_markdown(page).encode())
-    files.write_bytes(folder / "report.tex", latex(results, table).encode())
-    files.write_bytes(folder / "report.csv", to_csv(table).encode())
-    files.write_json(folder / "report.json", report_json(results, table))
-    if sound_mb is not None:
+    if results.condition is None:
+        for condition in results.conditions:
+            under = results.under(condition)
+            rows = tabulate(under)
+            write_files(under, rows, page_of(under, rows))
+    write_files(results, table, page)
+    if sound_mb is not None and folder != results.home:
+        print("report.html has the clean clips; none is written for a condition", file=sys.stderr)
+    elif sound_mb is not None:
         # Late: no other format needs what it reads of clips and sounds.
         from stabench.harness.report.html.document import write_html
 
@@ -88,6 +93,16 @@ def report(
     else:
         show(page, out)
     return folder / "report.md"
+
+
+def write_files(results: Results, table: Table, page: Page) -> None:
+    """Write report.md, .tex, .csv and .json into the folder of the results."""
+    folder = results.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_bytes(folder / "report.md", to_markdown(page).encode())
+    files.write_bytes(folder / "report.tex", latex(results, table).encode())
+    files.write_bytes(folder / "report.csv", to_csv(table).encode())
+    files.write_json(folder / "report.json", report_json(results, table))
 
 
 def _check_sound_folders(
@@ -112,6 +127,7 @@ def page_of(results: Results, table: Table) -> Page:
     captions = {clip.id: clip.caption for clip in clips if clip.caption}
     sections = (
         describe_results(table, find_marks(results, table)),
+        describe_conditions(results, table),
         # Before the verdicts: what they rest on.
         Section("notes", "Notes", points=warnings) if warnings else None,
         describe_differences(results.judged, table),
@@ -130,7 +146,8 @@ def page_of(results: Results, table: Table) -> Page:
 def _make_title(results: Results) -> str:
     if results.run is None:
         return f"Scores of {results.folder.name}"
-    return results.run.suite.title or results.run.suite.name
+    title = results.run.suite.title or results.run.suite.name
+    return f"{title}, under {results.condition}" if results.condition else title
 
 
 def to_csv(table: Table) -> str:
@@ -167,6 +184,7 @@ def report_json(results: Results, table: Table) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "title": _make_title(results),
+        **({"condition": results.condition} if results.condition else {}),
         "columns": [column._asdict() for column in table.columns],
         "rows": [_describe_row(row, table) for row in table.systems],
         "sanity": [_describe_row(row, table) for row in table.rows if row.is_sanity],

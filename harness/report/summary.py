@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from stabench.harness.formatting import NOTHING, counted, figure
 from stabench.harness.render.page import Grid, Head, Line, Page, Printed, Section
+from stabench.harness.report.condition_section import describe_conditions
 from stabench.harness.report.method import lead, notes
 from stabench.harness.report.ranking import SHARE, Marks, explain_trained
 from stabench.harness.report.sections import judge, list_compared
@@ -51,6 +52,7 @@ def summarize(results: Results, table: Table, marks: Marks) -> Page:
         lead(results),
         (
             Section("summary", "Results", grid=_make_grid(table, marks)),
+            *filter(None, [describe_conditions(results, table, brief=True)]),
             Section("findings", "Findings", points=findings),
             Section("next", "Next", points=following),
         ),

@@ -10,7 +10,8 @@ from stabench.harness.formatting import NOTHING, decimals, figure, interval
 from stabench.harness.render.page import Grid, Head, Line, Printed, Section
 from stabench.harness.report.table import Table
 from stabench.harness.runs.journal import REMAINDER
-from stabench.harness.runs.results import Results, Stage
+from stabench.harness.runs.results import Results
+from stabench.harness.runs.timings import Stage
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.stats.latency import Latency, least_n
 from stabench.harness.tasks.task import Task

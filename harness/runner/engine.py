@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from stabench.harness import registry
+from stabench.harness.datasets.conditions.condition import CLEAN
 from stabench.harness.datasets.dataset import clip_seed
 from stabench.harness.errors import StabenchError, TooManyFailures
 from stabench.harness.runner.adapter import Order
@@ -15,7 +16,7 @@ from stabench.harness.runner.schedule import Batch, Turn, batches, blocks, warmu
 from stabench.harness.runner.supervisor import Connection, Limits, Supervisor
 from stabench.harness.runner.worker import Job
 from stabench.harness.runner.worker_process import InProcess, WorkerProcess
-from stabench.harness.runs.journal import Journal, timestamp
+from stabench.harness.runs.journal import Failure, Journal, Row, timestamp
 from stabench.harness.runs.run_folder import RunFolder
 from stabench.harness.suites.suite import SystemUse
 
@@ -35,6 +36,7 @@ class Engine:
         self._request = folder.record.request
         self._progress = progress
         self._clips = {clip.id: clip for clip in folder.clips}
+        self._variants = folder.list_variants()
         self._profiles = Profiles(folder)
 
     def run(self) -> None:
@@ -49,9 +51,9 @@ class Engine:
             pending = self._list_pending()
             self._progress.start(self._count_done(), self._count_planned())
             with self._start_supervisors(pending) as supervisors:
+                self._check_told(supervisors)
                 for batch in pending:
-                    jobs = [self._make_job(turn) for turn in batch]
-                    for rows in supervisors[batch[0].system].run(jobs):
+                    for rows in self._run_batch(supervisors[batch[0].system], batch):
                         journal.append(rows)
                         self._progress.add(rows)
                 self._profiles.run(supervisors, self._make_profile_job)
@@ -71,17 +73,64 @@ class Engine:
         """Return the batches of the schedule without what is done, in its order."""
         settings = self._suite.run
         size = settings.batch_size
-        done = {row.key for row in self._folder.rows() if row.ok}
+        done = {row.key for row in self._folder.list_rows() if row.ok}
         planned = blocks(
             [system.name for system in self._suite.systems],
-            list(self._clips),
+            list(self._variants),
             repeats=settings.repeats,
             # Rounded up, so that a block is whole batches.
             block=-(-settings.block // size) * size,
             seed=settings.seed,
         )
-        left = (tuple(turn for turn in block if turn.key not in done) for block in planned)
+        left = (
+            tuple(self._seed(turn) for turn in block if turn.key not in done and self._hears(turn))
+            for block in planned
+        )
         return [batch for block in left for batch in batches(block, size)]
+
+    def _hears(self, turn: Turn) -> bool:
+        """Return whether a turn is to be run: who is told the caption hears no condition."""
+        clean = self._variants[turn.clip].condition == CLEAN
+        return clean or not self._folder.is_told(turn.system)
+
+    def _seed(self, turn: Turn) -> Turn:
+        """Return the turn with the seed of the clean clip: conditions differ in speech alone."""
+        clip = self._variants[turn.clip].clip
+        return turn._replace(seed=clip_seed(self._suite.run.seed, clip, turn.repeat))
+
+    def _check_told(self, supervisors: dict[str, Supervisor]) -> None:
+        """Raise StabenchError for a system that is to be run once, and would hear conditions."""
+        for name, supervisor in supervisors.items():
+            told = self._folder.conditions and self._folder.is_told(name)
+            # Of one that could not be loaded nothing is known, and nothing is run.
+            if told and supervisor.about and not supervisor.about.get("reads_caption"):
+                raise StabenchError(
+                    f"system '{name}' has a paradigm that reads the true caption, and does not "
+                    "say `reads_caption`: whether it hears conditions is not known; correct one"
+                )
+
+    def _run_batch(self, supervisor: Supervisor, batch: Batch) -> Iterator[list[Row]]:
+        """Yield rows as they come; a clip whose condition could not be applied fails at once."""
+        jobs = []
+        for turn in batch:
+            reason = self._variants[turn.clip].failure
+            if reason is None:
+                jobs.append(self._make_job(turn))
+            else:
+                yield [
+                    Row(
+                        system=turn.system,
+                        clip=turn.clip,
+                        repeat=turn.repeat,
+                        warmup=False,
+                        status="failed",
+                        seed=turn.seed,
+                        error=Failure("bad-speech", reason),
+                        finished_at=timestamp(),
+                    )
+                ]
+        if jobs:
+            yield from supervisor.run(jobs)
 
     @contextmanager
     def _start_supervisors(self, pending: list[Batch]) -> Iterator[dict[str, Supervisor]]:
@@ -144,15 +193,16 @@ class Engine:
 
         limits = Limits(settings.startup_timeout_s, settings.timeout_s, settings.warmups)
         # Warm-ups of a resumed run are numbered on: no two rows share a key.
-        first = sum(row.system == use.name for row in self._folder.rows(warmup=True))
+        first = sum(row.system == use.name for row in self._folder.list_rows(warmup=True))
         warming = map(self._make_job, warmups(use.name, list(self._clips), settings.seed, first))
         return Supervisor(order, connect, warming, limits)
 
     def _make_job(self, turn: Turn) -> Job:
-        clip = self._clips[turn.clip]
+        variant = self._variants[turn.clip]
         # A worker may run in another folder than the engine (gate/trees.py).
-        speech = None if clip.speech is None else os.path.abspath(clip.speech)
-        return Job(turn.clip, turn.repeat, turn.warmup, turn.seed, speech, clip.caption)
+        speech = None if variant.speech is None else os.path.abspath(variant.speech)
+        caption = self._clips[variant.clip].caption
+        return Job(turn.clip, turn.repeat, turn.warmup, turn.seed, speech, caption)
 
     def _make_profile_job(self, clip: str) -> Job:
         """Return the clip as its first repeat runs it."""
@@ -160,7 +210,7 @@ class Engine:
         return self._make_job(Turn("", clip, 0, False, seed))
 
     def _count_done(self) -> int:
-        return sum(row.ok for row in self._folder.rows())
+        return sum(row.ok for row in self._folder.list_rows())
 
     def _count_planned(self) -> int:
         return sum(count.planned for count in self._folder.counts().values())

@@ -9,8 +9,8 @@ from stabench.harness.profiling.profile import unprofiled
 from stabench.harness.runner.interpreters import environment
 from stabench.harness.runner.supervisor import Supervisor
 from stabench.harness.runner.worker import Job
-from stabench.harness.runs.results import timed
 from stabench.harness.runs.run_folder import RunFolder
+from stabench.harness.runs.timings import timed
 
 NO_CLIP = "no clip of this system was run successfully"
 

@@ -125,17 +125,25 @@ def progress_on(stream: TextIO = sys.stderr) -> Progress:
     return Bar(stream) if stream.isatty() else Lines(stream)
 
 
-class Scoring:
-    """Progress of the scores: one line that counts on a terminal, a line per set elsewhere."""
+# What is told while a set is worked on, and when it is done.
+VERBS = {"scoring": "scored", "rendering": "rendered"}
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+
+class Scoring:
+    """Progress of the scores: one line that counts on a terminal, a line per set elsewhere.
+
+    `doing` is what happens to the sounds, one of VERBS.
+    """
+
+    def __init__(self, stream: TextIO, doing: str = "scoring") -> None:
+        self._stream, self._doing, self._done = stream, doing, VERBS[doing]
         self._counts = stream.isatty()
 
     def __call__(self, what: str, done: int, of: int) -> None:
-        """Tell that `done` of the `of` sounds of `what` have been heard."""
+        """Tell that `done` of the `of` sounds of `what` are done."""
         if self._counts:
             end = "\n" if done >= of else ""
-            print(f"\r\033[Kscoring {what}: {done} of {of}", end=end, file=self._stream, flush=True)
+            line = f"\r\033[K{self._doing} {what}: {done} of {of}"
+            print(line, end=end, file=self._stream, flush=True)
         elif done >= of:
-            print(f"scored {what}: {of} sounds", file=self._stream, flush=True)
+            print(f"{self._done} {what}: {of} sounds", file=self._stream, flush=True)

@@ -4,20 +4,21 @@ A statistic of the times is computed when it is first asked for and kept on the 
 sections and formats of a report, and a comparison, show the same numbers.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from stabench.harness.datasets.conditions.condition import CLEAN
+from stabench.harness.datasets.conditions.rendering import UNDER
+from stabench.harness.errors import StabenchError, unknown
 from stabench.harness.runs import audio_digest, metrics_file
 from stabench.harness.runs.audio_digest import find_copies
 from stabench.harness.runs.differences import adjust_records, measure_difference, measure_ratio
-from stabench.harness.runs.journal import JOINED, REMAINDER, Row, Span
+from stabench.harness.runs.journal import JOINED, Row
 from stabench.harness.runs.journal import Row as Trial
 from stabench.harness.runs.metrics_file import (
     DifferenceRecord,
@@ -25,12 +26,22 @@ from stabench.harness.runs.metrics_file import (
     SystemRecord,
 )
 from stabench.harness.runs.run_folder import RunFolder, on_random_weights
+from stabench.harness.runs.timings import (
+    Read,
+    Stage,
+    Timing,
+    clip_times,
+    list_timings,
+    stages,
+    timed,
+)
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.stats.latency import Latency
 from stabench.harness.stats.permutation import LEAST_UNITS
 from stabench.harness.suites.suite import SystemUse
-from stabench.harness.tasks.task import DEFAULT, REAL_TIME, TOTAL, Column, Task, load_task
+from stabench.harness.tasks.task import DEFAULT, TOTAL, Task, load_task
 
+SHARED = "not run under this condition: it reads the true caption, its sounds are the clean ones"
 STALE = "the run went on after it was scored; stabench score RUN"
 
 
@@ -59,6 +70,14 @@ def current(rows: Sequence[Row], metrics: MetricsFile | None) -> MetricsFile | N
     return metrics.model_copy(update={"systems": systems, "paired": paired})
 
 
+def split_condition(path: Path | str) -> tuple[Path, str]:
+    """Return the run and the condition of RUN@CONDITION, or the path and "" for another one."""
+    place, mark, condition = str(path).rpartition(UNDER)
+    if not mark or not place or "/" in condition or Path(path).exists():
+        return Path(path), ""
+    return Path(place), condition
+
+
 def _is_stale(name: str, scored: SystemRecord, rows: Sequence[Row]) -> bool:
     """Return whether the journal names other sounds; of a system not heard, other clips."""
     outputs = [row for row in rows if row.system == name and row.ok and not row.repeat]
@@ -71,26 +90,82 @@ def _is_stale(name: str, scored: SystemRecord, rows: Sequence[Row]) -> bool:
 class Results:
     """A run (its journal and records), scores, or both.
 
-    `trials` are the measured rows of the journal, ok and failed ones.
+    `trials` are the measured rows of the journal, ok and failed ones. Of a run with conditions they
+    are those of one: of `condition`, or of the clean speech where none was named.
     """
 
     folder: Path
     run: RunFolder | None
     metrics: MetricsFile | None
     trials: list[Trial] = field(default_factory=list, repr=False)
+    condition: str | None = None
 
     @classmethod
     def read(cls, path: Path) -> "Results":
         """Return the results in a folder ("latest": the last run, "latest~1": the one before).
 
-        Raises MissingError without any.
+        RUN@CONDITION are those under one condition; RUN alone are those of the clean speech.
+        Raises MissingError without any, StabenchError for a condition that the run has not.
         """
+        place, condition = split_condition(path)
+        if condition:
+            return cls.read(place).under(condition)
         path = Path(path)
         if (path / metrics_file.NAME).exists() and not (path / "run.json").exists():
             return cls(path, None, metrics_file.read(path))
         run = RunFolder.open(path)
         rows = run.rows()
         return cls(run.path, run, current(rows, metrics_file.read(run.path)), rows)
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Names of the conditions of the run, without the clean speech."""
+        return self.run.conditions if self.run else ()
+
+    def under(self, condition: str) -> "Results":
+        """Return the results under one condition of the run, or for the clean speech.
+
+        Raises StabenchError with the nearest match for one that the run has not.
+        """
+        names = (CLEAN, *self.conditions) if self.run else ()
+        if self.run is None or condition not in names:
+            raise StabenchError(f"'{self.folder}': {unknown('condition', condition, names)}")
+        if condition not in self._views:
+            self._views[condition] = self._read_view(self.run, condition)
+        return self._views[condition]
+
+    def _read_view(self, run: RunFolder, condition: str) -> "Results":
+        folder, rows = run.scores_path(condition), run.rows(condition=condition)
+        return Results(folder, run, current(rows, metrics_file.read(folder)), rows, condition)
+
+    def check_one_condition(self) -> None:
+        """Raise StabenchError for a run with conditions of which none was named.
+
+        Whoever gives one verdict on a run must say on which speech.
+        """
+        if self.conditions and self.condition is None:
+            names = " or ".join(
+                f"{self.folder}{UNDER}{name}" for name in (CLEAN, self.conditions[0])
+            )
+            raise StabenchError(
+                f"run '{self.folder}' has conditions ({', '.join(self.conditions)}): say which "
+                f"one, such as {names}"
+            )
+
+    @property
+    def home(self) -> Path:
+        """The run folder, also of one condition; of scores their folder."""
+        return self.run.path if self.run else self.folder
+
+    @property
+    def title(self) -> str:
+        """The name of the folder, or RUN@CONDITION where one was named."""
+        return f"{self.home.name}{UNDER}{self.condition}" if self.condition else self.home.name
+
+    def is_shared(self, system: str) -> bool:
+        """Return whether a system was not run under this condition: its rows are the clean ones."""
+        heard = self.condition not in (None, CLEAN)
+        return heard and self.run is not None and self.run.is_told(system)
 
     @property
     def task_name(self) -> str:
@@ -121,7 +196,8 @@ class Results:
 
     def is_timed(self, system: str) -> bool:
         """Return whether the times of a system are latencies."""
-        return self.untimed is None and system not in self._replayed
+        kept = system in self._replayed or self.is_shared(system)
+        return self.untimed is None and not kept
 
     @cached_property
     def copies(self) -> dict[str, str]:
@@ -140,7 +216,7 @@ class Results:
         return self._timed[system]
 
     @cached_property
-    def timings(self) -> tuple["Timing", ...]:
+    def timings(self) -> tuple[Timing, ...]:
         """The columns of time: those of the phases, then their total and the real-time factor."""
         return list_timings(self.task)
 
@@ -150,7 +226,7 @@ class Results:
             self._latencies[system, timing] = self._measure_latency(system, self._find(timing))
         return self._latencies[system, timing]
 
-    def stages(self, system: str) -> list["Stage"]:
+    def stages(self, system: str) -> list[Stage]:
         """Return the means of the stages of a system; none where times are not latencies."""
         if system not in self._stages:
             self._stages[system] = stages(self.timed(system))
@@ -158,6 +234,10 @@ class Results:
 
     # A frozen dataclass cannot be a key of functools.cache (its scores are not hashable), so what
     # takes an argument is kept in a table on the object.
+    @cached_property
+    def _views(self) -> dict[str, "Results"]:
+        return {}
+
     @cached_property
     def _timed(self) -> dict[str, list[Trial]]:
         return {}
@@ -167,18 +247,20 @@ class Results:
         return {}
 
     @cached_property
-    def _stages(self) -> dict[str, list["Stage"]]:
+    def _stages(self) -> dict[str, list[Stage]]:
         return {}
 
-    def _find(self, timing: str) -> "Timing":
+    def _find(self, timing: str) -> Timing:
         by_name = {each.name: each for each in self.timings}
         return by_name[timing]
 
-    def _measure_latency(self, system: str, timing: "Timing") -> Latency | str:
+    def _measure_latency(self, system: str, timing: Timing) -> Latency | str:
         if self.run is None or self.untimed:
             return self.untimed or ""
         if system in self._replayed:
             return "played back from files, not timed"
+        if self.is_shared(system):
+            return SHARED
         rows = self.timed(system)
         measured = [
             (self.copies.get(row.clip, row.clip), wall)
@@ -193,7 +275,7 @@ class Results:
         settings = self.run.suite.run
         return Latency(walls_ns, clips, resamples=settings.bootstrap, seed=settings.seed)
 
-    def _clip_times(self, system: str, read: "Read") -> dict[str, float]:
+    def _clip_times(self, system: str, read: Read) -> dict[str, float]:
         return clip_times(self.timed(system), read, self.copies)
 
     @cached_property
@@ -282,108 +364,3 @@ class Results:
     def random(self, use: SystemUse) -> bool:
         """Return whether a system ran on random weights."""
         return use.name in self.random_systems
-
-
-Read = Callable[[Row], float | None]
-
-
-class Timing(NamedTuple):
-    """A column of time: `read` takes it from a row, in ns, of which `unit_ns` are a unit.
-
-    `name` is that of its phase, or the column's key where it follows from all phases.
-    """
-
-    name: str
-    column: Column
-    unit_ns: float
-    read: Read
-
-
-def list_timings(task: Task) -> tuple[Timing, ...]:
-    """Return the columns of time of a task, in the table's order."""
-
-    def read_phase(name: str, row: Row) -> float | None:
-        return row.phase_ns.get(name)
-
-    def read_total(row: Row) -> float | None:
-        # A row that stopped after a phase has no total; one that did all at once has nothing else.
-        names = JOINED.join(row.phase_ns).split(JOINED)
-        return sum(row.phase_ns.values()) if set(names) == set(task.phase_names) else None
-
-    def read_real_time(row: Row) -> float | None:
-        total_ns = read_total(row)
-        if total_ns is None or not row.samples or not row.rate_hz:
-            return None
-        # Nanoseconds for each second of sound: in seconds it is the factor.
-        return total_ns * row.rate_hz / row.samples
-
-    return (
-        *(
-            Timing(phase.name, phase.column, phase.unit_ns, partial(read_phase, phase.name))
-            for phase in task.phases
-        ),
-        Timing(TOTAL.key, TOTAL, 1e9, read_total),
-        Timing(REAL_TIME.key, REAL_TIME, 1e9, read_real_time),
-    )
-
-
-def clip_times(
-    rows: Iterable[Row], read: Read, copies: Mapping[str, str] | None = None
-) -> dict[str, float]:
-    """Return the mean time of each clip over its repeats, ns, in the order of measurement.
-
-    `copies` are the clips that count as repeats of another.
-    """
-    times: dict[str, list[float]] = {}
-    for row in rows:
-        if (wall_ns := read(row)) is not None:
-            times.setdefault((copies or {}).get(row.clip, row.clip), []).append(wall_ns)
-    return {clip: sum(walls) / len(walls) for clip, walls in times.items()}
-
-
-class Stage(NamedTuple):
-    """Mean of one stage over all rows, with its share of all phases together (0 to 1)."""
-
-    phase: str
-    name: str
-    mean_ns: float
-    share: float
-    device_ns: float | None
-
-
-def timed(rows: Iterable[Row], system: str) -> list[Row]:
-    """Return the rows of `system` that count: finished, and no warm-up."""
-    return [row for row in rows if row.system == system and row.ok and not row.warmup]
-
-
-def stages(rows: Sequence[Row]) -> list[Stage]:
-    """Return means over `timed` rows in the order of the clock; a phase ends with its remainder.
-
-    A stage that some rows lack counts there as 0, so that the stages add up to the mean phase.
-    `device_ns` is None where a row has none (a CPU, or the remainder).
-    """
-    wall_ns: dict[tuple[str, str], int] = defaultdict(int)
-    device_ns: dict[tuple[str, str], list[int | None]] = defaultdict(list)
-    for phase, name, wall, device in (part for row in rows for part in list_spans(row)):
-        wall_ns[phase, name] += wall
-        device_ns[phase, name].append(device)
-    total_ns = sum(wall_ns.values()) or 1
-    phases = list(dict.fromkeys(phase for row in rows for phase in row.phase_ns))
-    means: list[Stage] = []
-    # In the order of the clock, the remainder last in each phase.
-    for key in sorted(wall_ns, key=lambda key: (phases.index(key[0]), key[1] == REMAINDER)):
-        known = [time_ns for time_ns in device_ns[key] if time_ns is not None]
-        whole = len(known) == len(device_ns[key])
-        mean_device_ns = sum(known) / len(rows) if whole else None
-        mean_ns, share = wall_ns[key] / len(rows), wall_ns[key] / total_ns
-        means.append(Stage(*key, mean_ns, share, mean_device_ns))
-    return means
-
-
-def list_spans(row: Row) -> Iterable[Span]:
-    """Yield the row's stages, and what is left of each phase that ran."""
-    yield from row.spans
-    for phase in row.phase_ns:
-        remainder_ns = row.remainder_ns(phase)
-        if remainder_ns is not None:
-            yield Span(phase, REMAINDER, remainder_ns)

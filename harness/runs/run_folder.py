@@ -3,6 +3,7 @@
 run.json  systems.json  journal.jsonl  audio/<system>/<clip>.wav  logs/<system>.log  costs.json
 metrics.json clips.parquet influence.parquet (score)  report.{md,tex,csv,json,html} (report)
 reproduce.{md,json} (reproduce)  gate.{md,json} junit.xml (gate)
+conditions.json speech/<clip>@<condition>.wav conditions/<condition>/ (scores and report of one)
 """
 
 import json
@@ -10,7 +11,7 @@ import re
 import secrets
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -19,11 +20,14 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, ValidationError
 
 from stabench.harness import files
+from stabench.harness.datasets.conditions.condition import CLEAN
+from stabench.harness.datasets.conditions.rendering import heard_id
 from stabench.harness.datasets.dataset import Absent, Clip, Dataset
 from stabench.harness.environment import Environment
 from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.formatting import counted
-from stabench.harness.runs import journal
+from stabench.harness.runs import conditions_file, journal
+from stabench.harness.runs.conditions_file import ConditionsFile, Variant
 from stabench.harness.schema import Strict, first_key
 from stabench.harness.suites.suite import Suite, SystemUse
 from stabench.harness.tasks.task import Task, load_task
@@ -81,9 +85,11 @@ class Request(Strict):
     """What the command line asked for beyond the suite; a resumed run keeps it.
 
     `set` are KEY=VALUE pairs of the suite, `clips` the ids of those that alone are run.
+    `conditions` are heard beside the clean speech, in place of the suite's.
     """
 
     systems: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
     set: tuple[str, ...] = ()
     clips: tuple[str, ...] = ()
     limit: int | None = Field(None, ge=1)
@@ -222,30 +228,86 @@ class RunFolder:
     def metrics_path(self) -> Path:
         return self.path / "metrics.json"
 
-    def audio_path(self, system: str, clip: str) -> Path:
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Names of the conditions that clips were heard under beside the clean speech."""
+        return tuple(condition.short for condition in self.suite.conditions)
+
+    def read_conditions(self) -> ConditionsFile:
+        """Return conditions.json. Raises as `conditions_file.read`."""
+        return conditions_file.read(self.path)
+
+    def is_told(self, system: str) -> bool:
+        """Return whether a system reads the true caption, by its paradigm: it hears no condition.
+
+        Such a system is run once for each clip, and its rows are those of every condition.
+        """
+        return any(
+            use.name == system and use.paradigm in self.task.told for use in self.suite.systems
+        )
+
+    def list_variants(self) -> dict[str, Variant]:
+        """Return the clips as the engine runs them, by their names in rows; clean ones first."""
+        variants = {clip.id: Variant(clip.id, CLEAN, clip.speech, None) for clip in self.clips}
+        if self.conditions:
+            for condition in self.read_conditions().conditions:
+                for clip, heard in condition.clips.items():
+                    path = None if heard.failure else self.speech_path(clip, condition.name)
+                    variant = Variant(clip, condition.name, path, heard.failure)
+                    variants[heard_id(clip, condition.name)] = variant
+        return variants
+
+    def speech_path(self, clip: str, condition: str) -> Path:
+        """Return where lies the speech of a clip under a condition."""
+        return self.path / conditions_file.SPEECH / f"{heard_id(clip, condition)}.wav"
+
+    def scores_path(self, condition: str = CLEAN) -> Path:
+        """Return the folder of the scores and the report of a condition."""
+        return self.path if condition == CLEAN else self.path / conditions_file.SCORES / condition
+
+    def audio_path(self, system: str, clip: str, condition: str = CLEAN) -> Path:
         """Return where the first repeat's output lies: float32 WAV as the system returned it."""
-        return self.path / "audio" / system / f"{clip}.wav"
+        heard = condition != CLEAN and not self.is_told(system)
+        name = heard_id(clip, condition) if heard else clip
+        return self.path / "audio" / system / f"{name}.wav"
 
     def log_path(self, system: str) -> Path:
         """Return where lies what the system's worker printed."""
         return self.path / "logs" / f"{system}.log"
 
-    def rows(self, *, warmup: bool = False) -> list[journal.Row]:
-        """Return the measured rows (or the warm-ups), last line of a key; failed ones too."""
+    def rows(self, *, warmup: bool = False, condition: str = CLEAN) -> list[journal.Row]:
+        """Return the measured rows (or the warm-ups), last line of a key; failed ones too.
+
+        Those of one condition, under the names of the dataset's clips.
+        """
+        rows = self.list_rows(warmup=warmup)
+        if not self.conditions:
+            return rows
+        clean = {clip.id: clip.id for clip in self.clips}
+        heard = {heard_id(clip, condition): clip for clip in clean} if condition != CLEAN else clean
+        names = {use.name: clean if self.is_told(use.name) else heard for use in self.suite.systems}
+        return [
+            replace(row, clip=names[row.system][row.clip])
+            for row in rows
+            if row.clip in names.get(row.system, {})
+        ]
+
+    def list_rows(self, *, warmup: bool = False) -> list[journal.Row]:
+        """Return the rows of all conditions, under the names that the journal has."""
         return [row for row in journal.read(self.journal_path) if row.warmup == warmup]
 
     def counts(self) -> dict[str, Counts]:
-        """Return ok / failed / planned of each system, in the suite's order."""
-        planned = len(self.clips) * self.suite.run.repeats
-        rows = self.rows()
-        return {
-            system.name: Counts(
+        """Return ok / failed / planned of each system, all conditions, in the suite's order."""
+        rows, repeats = self.list_rows(), self.suite.run.repeats
+        counts = {}
+        for system in self.suite.systems:
+            times = 1 if self.is_told(system.name) else 1 + len(self.conditions)
+            counts[system.name] = Counts(
                 sum(row.ok for row in rows if row.system == system.name),
                 sum(not row.ok for row in rows if row.system == system.name),
-                planned,
+                len(self.clips) * repeats * times,
             )
-            for system in self.suite.systems
-        }
+        return counts
 
     def about_systems(self) -> dict[str, dict[str, Any]]:
         """Return systems.json: what each worker said of its system (provenance, rates, versions).

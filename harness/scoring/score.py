@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from stabench.checkpoints.cache import cache_folder
 from stabench.harness import files, registry
+from stabench.harness.datasets.conditions.condition import CLEAN
 from stabench.harness.datasets.dataset import Clip
 from stabench.harness.errors import MissingError, StabenchError
 from stabench.harness.formatting import counted
@@ -56,6 +57,10 @@ def score_run(
 ) -> Path:
     """Score every system of a run and write its metrics.json; returns where.
 
+    Each condition of the run has scores of its own (`RunFolder.scores_path`), against the same
+    recordings and captions, with the same resamples; nothing is pooled. Its sanity rows are those
+    of the clean speech, whose sounds are no system's.
+
     Clips that failed, were not run, or whose audio is broken are counted, never replaced. Raises
     MissingError for weights that are not there, StabenchError for names that are not known, and,
     unless `replace`, where the scores that are there have a number which these lack.
@@ -75,12 +80,21 @@ def score_run(
     known = columns.metrics, columns.sources
     exam = Exam(items, protocol, networks, heard, seed, bootstrap, *known)
     choice = _read_choice(metrics, columns, suite.task)
-    entrants = [_read_entrant(folder, use) for use in suite.systems]
-    trials = {(row.system, row.clip): row for row in folder.rows() if not row.repeat}
-    place = folder.metrics_path
-    return _write_scores(
-        place, exam, entrants, references, choice, progress, trials, replace=replace
-    )
+    for condition in (*folder.conditions, CLEAN):
+        rows = [row for row in folder.rows(condition=condition) if not row.repeat]
+        entrants = [_read_entrant(folder, use, rows, condition) for use in suite.systems]
+        trials = {(row.system, row.clip): row for row in rows}
+        place = folder.scores_path(condition) / metrics_file.NAME
+        place.parent.mkdir(parents=True, exist_ok=True)
+        asked = choice if condition == CLEAN else choice.without_sanity()
+        tell = progress if condition == CLEAN else _tell_condition(progress, condition)
+        _write_scores(place, exam, entrants, references, asked, tell, trials, replace=replace)
+    return folder.metrics_path
+
+
+def _tell_condition(progress: Progress, condition: str) -> Progress:
+    """Return a progress that names the condition beside the system."""
+    return lambda what, done, of: progress(f"{what} ({condition})", done, of)
 
 
 def check_networks(run: Path) -> None:
@@ -185,12 +199,12 @@ def _read_choice(metrics: Metrics, columns: Columns, task: str) -> Choice:
     return Choice(columns.names, load_rows(metrics.sanity), ceiling, floor, task=task)
 
 
-def _read_entrant(folder: RunFolder, use: SystemUse) -> Entrant:
-    """Return what the journal says of one system's first repeat of each clip.
+def _read_entrant(folder: RunFolder, use: SystemUse, trials: list[Row], condition: str) -> Entrant:
+    """Return what the first repeats under a condition, `trials`, say of one system.
 
     Of a system on random weights nothing is heard: its sounds say nothing.
     """
-    rows = {row.clip: row for row in folder.rows() if row.system == use.name and not row.repeat}
+    rows = {row.clip: row for row in trials if row.system == use.name}
     done = {clip: row for clip, row in rows.items() if row.ok}
     failures = {
         clip.id: _explain_failure(rows.get(clip.id)) for clip in folder.clips if clip.id not in done
@@ -203,7 +217,10 @@ def _read_entrant(folder: RunFolder, use: SystemUse) -> Entrant:
         if on_random_weights(folder, use)
         else {
             clip: partial(
-                output_of, folder.audio_path(use.name, clip), row.audio_sha256, row.rate_hz
+                output_of,
+                folder.audio_path(use.name, clip, condition),
+                row.audio_sha256,
+                row.rate_hz,
             )
             for clip, row in done.items()
             if row.audio_sha256

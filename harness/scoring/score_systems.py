@@ -72,6 +72,10 @@ class Choice(NamedTuple):
     notes: tuple[str, ...] = ()
     task: str = DEFAULT
 
+    def without_sanity(self) -> "Choice":
+        """Return the same without rows of known sounds."""
+        return self._replace(sanity=(), ceiling=None, floor=None)
+
 
 class Scored(NamedTuple):
     """One scored system: its part of metrics.json, its answers for the pairs, and notes."""

@@ -11,8 +11,8 @@ from typing import Any
 
 from stabench.harness.datasets.dataset import Clip
 from stabench.harness.runs.journal import Row
-from stabench.harness.runs.results import stages
 from stabench.harness.runs.run_folder import Record
+from stabench.harness.runs.timings import stages
 from stabench.harness.stats.estimate import Estimate
 from stabench.harness.stats.latency import Latency, least_n
 from stabench.harness.submission import schema

@@ -127,6 +127,10 @@ def _check(folder: RunFolder, packed: Sources) -> None:
         (any(journal.JOINED in name for row in packed.rows for name in row.phase_ns), AT_ONCE),
         (bool(packed.about.get("replays")), REPLAYED),
         (asked.limit is not None, f"--limit {asked.limit} left clips out; run the whole dataset"),
+        (
+            bool(record.suite.conditions),
+            "it has conditions, a submission is of the clean speech; run with --condition clean",
+        ),
         (asked.speech is not None, "--speech replaced the suite's dataset; run without it"),
         (len(done) < record.dataset.n, f"{len(done)} of {record.dataset.n} clips ran; resume it"),
         (record.finished_at is None, "the run has not finished; resume it"),

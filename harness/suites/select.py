@@ -11,7 +11,7 @@ from typing import Any
 
 from stabench.harness import registry
 from stabench.harness.errors import StabenchError, unknown
-from stabench.harness.suites.suite import FORMER_RUN, RUN, Suite, SystemUse, parse
+from stabench.harness.suites.suite import FORMER_RUN, RUN, ConditionUse, Suite, SystemUse, parse
 
 COMPOSED = "cascade:"
 HALVES = ("asr", "tta")
@@ -28,6 +28,18 @@ def select_systems(suite: Suite, specs: Sequence[str]) -> Suite:
         return suite
     chosen = [_read_spec(suite, spec) for spec in specs]
     return parse(f"suite '{suite.name}'", {**suite.resolved(), "system": chosen})
+
+
+def select_conditions(suite: Suite, names: Sequence[str]) -> Suite:
+    """Return the suite with the conditions of `names` alone, in their order; with its own for none.
+
+    The clean speech is heard in every case.
+    """
+    if not names:
+        return suite
+    known = {condition.name: condition for condition in suite.conditions}
+    chosen = [(known.get(name) or ConditionUse(name=name)).model_dump() for name in names]
+    return parse(f"suite '{suite.name}'", {**suite.resolved(), "condition": chosen})
 
 
 def set_keys(suite: Suite, assignments: Sequence[str]) -> Suite:

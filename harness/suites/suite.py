@@ -162,6 +162,32 @@ class SystemUse(Strict):
     )
 
 
+class ConditionUse(Strict):
+    """One condition of the suite: all clips are heard under it, too."""
+
+    name: str = Field(
+        min_length=1,
+        description="Parts from left to right, joined by `+`: `stabench list conditions`, or "
+        '"path.py:NAME".',
+        json_schema_extra={"allowed": "such as `telephone+noise10`"},
+    )
+    label: str = Field("", description="What tables call it; without one, its name.")
+
+    @field_validator("name")
+    @classmethod
+    def _anywhere(cls, name: str) -> str:
+        """Return absolute paths of files: a run is looked at from any folder."""
+        parts = (part.strip() for part in name.split("+"))
+        return "+".join(
+            registry.absolute(part) if registry.is_file(part) else part for part in parts
+        )
+
+    @property
+    def short(self) -> str:
+        """What folders, rows and commands call it: without the paths of files."""
+        return "+".join(part.rpartition(":")[2] for part in self.name.split("+"))
+
+
 class Suite(Strict):
     """A suite as resolved: what a run did is read from this, and a resumed run must equal it."""
 
@@ -179,6 +205,7 @@ class Suite(Strict):
     run: RunSettings = RunSettings()
     metrics: Metrics = Metrics()
     systems: tuple[SystemUse, ...] = Field(alias="system", min_length=1)
+    conditions: tuple[ConditionUse, ...] = Field((), alias="condition")
     notes: tuple[str, ...] = Field((), description="Sentences printed with every report of a run.")
 
     @model_validator(mode="before")
@@ -207,6 +234,16 @@ class Suite(Strict):
             raise ValueError(f"system name '{name}' is used {count} times; every name must differ")
         return systems
 
+    @field_validator("conditions")
+    @classmethod
+    def _each_once(cls, conditions: tuple[ConditionUse, ...]) -> tuple[ConditionUse, ...]:
+        """Return them without the clean speech, which is always heard."""
+        heard = tuple(condition for condition in conditions if condition.name != "clean")
+        for name, count in Counter(condition.short for condition in heard).items():
+            if count > 1:
+                raise ValueError(f"condition '{name}' is there {count} times; keep one of them")
+        return heard
+
     @model_validator(mode="after")
     def _of_the_task(self) -> "Suite":
         task = load_task(self.task)
@@ -219,8 +256,8 @@ class Suite(Strict):
     def resolved(self) -> dict[str, Any]:
         """Return the suite as JSON holds it: the keys of the TOML file, [run] as "protocol".
 
-        Without the task where it is the usual one, and without notes, or what a system was trained
-        on, where there are none.
+        Without the task where it is the usual one, and without notes, conditions, or what a system
+        was trained on, where there are none.
         """
         value = self.model_dump(mode="json", by_alias=True)
         # Digests of suites are older than these keys: those of stored runs stay what they were,
@@ -228,8 +265,9 @@ class Suite(Strict):
         value[FORMER_RUN] = value.pop(RUN)
         if self.task == DEFAULT:
             del value["task"]
-        if not self.notes:
-            del value["notes"]
+        for key in ("notes", "condition"):
+            if not value[key]:
+                del value[key]
         for system in value["system"]:
             if not system["trained_on"]:
                 del system["trained_on"]

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from stabench import frames
+from stabench.harness.cli import condition_reference
 from stabench.harness.errors import StabenchError
 from stabench.harness.gate import reference as policy_reference
 from stabench.harness.suites import reference
@@ -34,6 +35,11 @@ def test_a_page_of_keys_is_what_the_generator_writes(name: str) -> None:
     parts, command = GENERATED[name]
     page = (DOCS / name).read_text("utf-8")
     assert page == renew(page, parts, command), f"{command} docs/{name}"
+
+
+def test_the_list_of_conditions_is_what_the_generator_writes() -> None:
+    page = (DOCS / "conditions.md").read_text("utf-8")
+    assert page == condition_reference.renew_list(page), condition_reference.COMMAND
 
 
 def test_a_key_is_described_with_its_type_default_and_bounds() -> None:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from stabench.harness.formatting import NOTHING, figure
 from stabench.harness.report.table import Table
 from stabench.harness.runs.journal import REMAINDER
-from stabench.harness.runs.results import Results, Stage
+from stabench.harness.runs.results import Results
+from stabench.harness.runs.timings import Stage
 
 MS_NS = 1e6
 

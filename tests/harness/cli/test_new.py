@@ -15,7 +15,7 @@ from stabench.harness.cli.check_system import Trial, make_tone
 from stabench.harness.cli.new import write_new
 from stabench.harness.errors import StabenchError
 from stabench.harness.suites import suite
-from stabench.metrics.audio import encode
+from stabench.metrics.audio import decode, encode
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,7 @@ from stabench.metrics.audio import encode
         ("suite", "stabench run bird.toml --limit 4"),
         ("metric", "stabench check bird.py:METRIC"),
         ("dataset", "stabench check bird.py:bird --option folder=DIR"),
+        ("condition", "stabench run pocket --limit 2 --condition bird.py:bird20"),
     ],
 )
 def test_a_file_says_how_to_run_it_and_is_never_overwritten(
@@ -161,3 +162,18 @@ def test_a_metric_as_written_scores(stabench, tmp_path: Path) -> None:
     systems = json.loads((tmp_path / "out/metrics.json").read_text())["systems"]
     values = {name: system["cells"]["bird"]["value"] for name, system in systems.items()}
     assert values == {"same": 1.0, "other": 0.0}
+
+
+def test_a_condition_as_written_is_heard(stabench, suite, tmp_path: Path) -> None:
+    stabench("new", "condition", "bird")
+    path = suite({"a": {}})
+    stabench("run", path, "--condition", "bird.py:bird20", "--limit", 2, "--out", "runs")
+    run = tmp_path / "runs/latest"
+    (known,) = json.loads((run / "conditions.json").read_text())["conditions"]
+    clean = decode(tmp_path / "speech/clip1.wav").samples
+    heard = decode(run / "speech/clip1@bird20.wav").samples
+    assert heard == pytest.approx(clean / 10, abs=1e-6)
+    peak = known["clips"]["clip1"]["parts"][0]["measured"]["peak"]
+    assert peak == pytest.approx(float(np.abs(clean).max()) / 10)
+    refused = stabench("new", "condition", "bird2", check=2)
+    assert "NAME is 'bird2'; a condition has letters and _ alone" in refused.stderr

@@ -15,7 +15,8 @@ from stabench.harness.report.table import table
 from stabench.harness.runs import journal
 from stabench.harness.runs import results as module
 from stabench.harness.runs.journal import Row, to_json
-from stabench.harness.runs.results import Read, Results, clip_times, list_timings
+from stabench.harness.runs.results import Results
+from stabench.harness.runs.timings import Read, clip_times, list_timings
 from stabench.harness.scoring.score import score_run
 from stabench.harness.stats.bootstrap import block_length
 from stabench.harness.stats.latency import Latency

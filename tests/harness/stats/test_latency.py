@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom
 
 from stabench.harness.runs.journal import Row, Span
-from stabench.harness.runs.results import stages, timed
+from stabench.harness.runs.timings import stages, timed
 from stabench.harness.stats.bootstrap import draw_blocks, tails
 from stabench.harness.stats.latency import Latency, least_n
 from tests.harness import worlds
