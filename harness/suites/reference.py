@@ -15,10 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from stabench.harness.errors import StabenchError
-<<<<<<< HEAD
 from stabench.harness.suites.probes import EncoderUse, Probes, ProbeSuite
-from stabench.harness.suites.suite import DatasetUse, Metrics, RunSettings, Suite, SystemUse
-=======
 from stabench.harness.suites.suite import (
     ConditionUse,
     DatasetUse,
@@ -27,7 +24,6 @@ from stabench.harness.suites.suite import (
     Suite,
     SystemUse,
 )
->>>>>>> p16-conditions
 
 BEGIN, END = "<!-- generated: {command} -->", "<!-- end of what is generated -->"
 COMMAND = "python -m stabench.harness.suites.reference"
@@ -38,13 +34,10 @@ PARTS: dict[str, type[BaseModel]] = {
     "`[run]`": RunSettings,
     "`[metrics]`": Metrics,
     "`[[system]]`": SystemUse,
-<<<<<<< HEAD
+    "`[[condition]]`": ConditionUse,
     "Suites of probes: top of the file": ProbeSuite,
     "`[probes]`": Probes,
     "`[[encoder]]`": EncoderUse,
-=======
-    "`[[condition]]`": ConditionUse,
->>>>>>> p16-conditions
 }
 TYPES = {bool: "true or false", int: "whole number", float: "number", str: "text", dict: "table"}
 HEAD = "| key | type | default | allowed | what it is |\n|---|---|---|---|---|\n"

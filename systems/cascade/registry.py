@@ -55,6 +55,8 @@ def whisper_tangoflux(
 ) -> Cascade:
     """Whisper and TangoFlux (`tta`: steps, guidance, duration_s, channels, ...)."""
     return _hear("tangoflux", asr, tta, weights)
+
+
 def whisper_meanaudio(
     asr: Options | None = None, tta: Options | None = None, weights: str = PUBLISHED
 ) -> Cascade:
@@ -90,6 +92,8 @@ def oracle_stable_audio_open(tta: Options | None = None, weights: str = PUBLISHE
 def oracle_tangoflux(tta: Options | None = None, weights: str = PUBLISHED) -> Cascade:
     """TangoFlux on the true caption."""
     return cascade("caption", _name_part("tta", "tangoflux", tta), weights)
+
+
 def oracle_meanaudio(tta: Options | None = None, weights: str = PUBLISHED) -> Cascade:
     """MeanAudio on the true caption."""
     return cascade("caption", _name_part("tta", "meanaudio", tta), weights)

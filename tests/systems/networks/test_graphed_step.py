@@ -17,9 +17,9 @@ from stabench.systems.tta.audit import Audit
 from stabench.systems.tta.ezaudio import EzAudio
 from stabench.systems.tta.latent_diffusion.prompt import Context, widened
 from stabench.systems.tta.latent_diffusion.sampler import draw
+from stabench.systems.tta.meanaudio.system import MeanAudio
 from stabench.systems.tta.stable_audio.sampler import StableSampler
 from stabench.systems.tta.stable_audio.system import StableAudioOpen
-from stabench.systems.tta.meanaudio.system import MeanAudio
 from stabench.systems.tta.t5_guided import LONGEST
 from stabench.systems.tta.tango2 import Tango2
 from stabench.systems.tta.tangoflux.system import TangoFlux
