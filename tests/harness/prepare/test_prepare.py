@@ -453,7 +453,7 @@ def test_an_encoder_of_ones_own_is_one_file(
 
 def test_an_option_of_another_type_is_the_recipes_fault() -> None:
     part = recipe.Part(use="hubert", options={"weights": 3})
-    with pytest.raises(StabenchError, match="encoder 'hubert': .* not int"):
+    with pytest.raises(StabenchError, match=r"encoder 'hubert': .* not int"):
         features.Network("encoders", part, "cpu")
 
 
