@@ -113,7 +113,7 @@ def _declared(rows: list[str]) -> set[str]:
 
 
 def test_what_is_imported_is_declared_and_the_other_way_round() -> None:
-    extras = ("fast", "whisper", "real")
+    extras = ("fast", "train", "whisper", "real")
     optional = _declared([line for name in extras for line in EXTRAS[name]])
     assert sorted(_imported(*PACKAGES) - optional) == sorted(_declared(PROJECT["dependencies"]))
     tools = _declared(PROJECT["dependencies"]) | _declared(EXTRAS["dev"]) | optional

@@ -34,6 +34,7 @@ from stabench.systems.training.workplace import Workplace
 NOT_MEASURED = 3
 # The first steps choose kernels and fill the allocator.
 WARM_UP = 3
+FULL_SIZE = StarConfig()
 
 
 @dataclass(frozen=True)
@@ -56,27 +57,14 @@ def measure(
     precision: str = "bfloat16",
     batch: int = 16,
     steps: int = 20,
-    config: StarConfig | None = None,
+    config: StarConfig = FULL_SIZE,
 ) -> Stage2Speed:
-    """Train `steps` steps of a system of this config (None: the paper's) and return their speed.
+    """Train `steps` steps of a system of this config and return their speed.
 
     Memory is the GPU's allocated, on a CPU the process's highest resident.
     """
-    config = config or StarConfig()
-    if config.bridge is None:
-        raise ValueError("config.bridge is None; a STAR with a bridge is measured")
     compute = Compute() if precision == "float32" else Accelerated(precision, device.type)
-    torch.manual_seed(0)
-    with torch.device(device):
-        projection = nn.Linear(config.bridge.width, config.bridge.output_width)
-        network = Stage2Network(UDiT(config.udit), projection)
-        queries = config.bridge.queries
-        rows = torch.randn(batch * queries, config.bridge.width).half()
-        means = torch.randn(batch, config.udit.in_channels, config.latent_frames).half()
-    data = Stage2Data(
-        TensorFrames(rows, np.arange(batch + 1) * queries),
-        TensorLatents(means, torch.full_like(means, 0.1), lambda raw: raw),
-    )
+    network, data = _new_training(config, batch, device)
     recipe = Stage2Config(batch=batch, steps=steps)
     with tempfile.TemporaryDirectory() as folder:
         work = Workplace(Path(folder), device)
@@ -102,6 +90,24 @@ def measure(
         loss=lines[-1]["loss"],
         torch=torch.__version__,
     )
+
+
+def _new_training(
+    config: StarConfig, batch: int, device: torch.device
+) -> tuple[Stage2Network, Stage2Data]:
+    assert config.bridge is not None, "a STAR with a bridge is measured"
+    queries = config.bridge.queries
+    torch.manual_seed(0)
+    with torch.device(device):
+        projection = nn.Linear(config.bridge.width, config.bridge.output_width)
+        network = Stage2Network(UDiT(config.udit), projection)
+        rows = torch.randn(batch * queries, config.bridge.width).half()
+        means = torch.randn(batch, config.udit.in_channels, config.latent_frames).half()
+    data = Stage2Data(
+        TensorFrames(rows, np.arange(batch + 1) * queries),
+        TensorLatents(means, torch.full_like(means, 0.1), lambda raw: raw),
+    )
+    return network, data
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
