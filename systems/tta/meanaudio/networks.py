@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from stabench.checkpoints.random_weights import hollow
 from stabench.checkpoints.tensors import read_tensors
-from stabench.metrics.embedders.tokens import StandInTokens
+from stabench.systems.tta.audioldm2.random import StandInTokenizer
 from stabench.systems.tta.latent_diffusion import weights
 from stabench.systems.tta.latent_diffusion.prompt import FLAN_T5_LARGE, random_reader
 from stabench.systems.tta.meanaudio import decoder
@@ -54,7 +54,9 @@ def random_text(seed: int, dtype: str) -> TextReaders:
     # Hollow, not empty: the positions that the network counts by must keep their values.
     clap = weights.drawn(hollow(lambda: build_clap_text(CLAP_TEXT)), seed, dtype)
     t5 = random_reader(FLAN_T5_LARGE, seed, dtype, TOKENS)
-    return TextReaders(t5, StandInTokens(), clap)
+    # RoBERTa's numbers for padding and the end.
+    tokenizer = StandInTokenizer(TOKENS, pad=1, end=2, vocabulary=clap.config.vocab_size)
+    return TextReaders(t5, tokenizer, clap)
 
 
 def random_sound(size: str, seed: int, dtype: str) -> SoundNetworks:

@@ -1,6 +1,6 @@
 """Text for MeanAudio: FLAN-T5's state of every token, and CLAP's one row of the whole text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -8,9 +8,6 @@ import torch
 from torch import Tensor
 
 from stabench.checkpoints.tensors import fill_network, read_tensors
-from stabench.metrics.embedders import laion
-from stabench.metrics.embedders.clap import DERIVED, TEXT_TOWER
-from stabench.metrics.embedders.tokens import RobertaTokens, Tokenizer
 from stabench.systems.contract import Spans
 from stabench.systems.tta.latent_diffusion.prompt import (
     Reader,
@@ -26,8 +23,16 @@ if TYPE_CHECKING:
 # Both tokenizers pad and cut to it (meanaudio/model/utils/features_utils.py; laion_clap).
 TOKENS = 77
 # RoBERTa-base under a projection to 512, as laion_clap builds it; the rest are the defaults.
-CLAP_TEXT: dict[str, Any] = {"layer_norm_eps": laion.ROBERTA_EPS}
+CLAP_TEXT: dict[str, Any] = {"layer_norm_eps": 1e-5}
 HEAD_WIDTH = 64
+# Of laion_clap's names to those of transformers; all others are of the audio tower.
+RENAMED = {
+    "text_branch.": "text_model.",
+    "text_projection.0.": "text_projection.linear1.",
+    "text_projection.2.": "text_projection.linear2.",
+}
+# Index tensors that only some files hold; the network computes them itself.
+DERIVED = ("text_model.embeddings.position_ids", "text_model.embeddings.token_type_ids")
 
 
 class Prompt(NamedTuple):
@@ -42,7 +47,7 @@ class TextReaders(NamedTuple):
     """Both encoders with their tokenizers."""
 
     t5: Reader
-    tokenize: Tokenizer
+    tokenize: Callable[..., Any]
     clap: "ClapTextModelWithProjection"
 
     def to(self, device: str, dtype: str) -> "TextReaders":
@@ -64,11 +69,15 @@ class TextReaders(NamedTuple):
             ids, mask = self.t5.tokenize(text, TOKENS)
             states = self.t5.encoder(ids.to(device), attention_mask=mask.to(device))
         with spans("text_encoder.clap"):
-            words = self.tokenize([text])
-            row = self.clap(
-                torch.from_numpy(words.ids).to(device),
-                attention_mask=torch.from_numpy(words.mask).to(device),
-            ).text_embeds
+            words = self.tokenize(
+                [text],
+                padding="max_length",
+                max_length=TOKENS,
+                truncation=True,
+                return_tensors="pt",
+            )
+            mask = words.attention_mask.to(device)
+            row = self.clap(words.input_ids.to(device), attention_mask=mask).text_embeds
         return Prompt(states.last_hidden_state, torch.nn.functional.normalize(row, dim=-1))
 
 
@@ -83,8 +92,17 @@ def read_text(t5: Path, clap: Path, roberta: Path) -> TextReaders:
 
     Raises ValueError that names file and tensor.
     """
-    reader = Reader(TokenizerFolder(t5, TOKENS), read_t5(t5))
-    return TextReaders(reader, RobertaTokens(roberta), read_clap_text(clap))
+    from transformers import RobertaTokenizer
+
+    reader, tower = Reader(TokenizerFolder(t5, TOKENS), read_t5(t5)), read_clap_text(clap)
+    tokenizer = RobertaTokenizer.from_pretrained(str(roberta), local_files_only=True)
+    # Of a damaged vocabulary transformers makes a tokenizer of five tokens, without an error.
+    if len(tokenizer) != tower.config.vocab_size:
+        raise ValueError(
+            f"{roberta}: {len(tokenizer)} tokens, expected {tower.config.vocab_size} as in {clap};"
+            " fetch vocab.json and merges.txt of roberta-base again"
+        )
+    return TextReaders(reader, tokenizer, tower)
 
 
 def read_clap_text(path: Path) -> "ClapTextModelWithProjection":
@@ -92,8 +110,14 @@ def read_clap_text(path: Path) -> "ClapTextModelWithProjection":
 
     Raises ValueError that names file and tensor.
     """
-    tensors = laion.translate(read_tensors(path))
-    tower = {name: value for name, value in tensors.items() if name.startswith(TEXT_TOWER)}
+    content = read_tensors(path)
+    tower: dict[str, Tensor] = {}
+    for name, value in content.get("state_dict", content).items():
+        # Data-parallel training puts a module's name before every other.
+        plain = name.removeprefix("module.")
+        for theirs, ours in RENAMED.items():
+            if plain.startswith(theirs):
+                tower[ours + plain.removeprefix(theirs)] = value
     words, width = shape_of(tower, "text_model.embeddings.word_embeddings.weight", path)
     hidden = shape_of(tower, "text_model.encoder.layer.0.intermediate.dense.weight", path)[0]
     longest = shape_of(tower, "text_model.embeddings.position_embeddings.weight", path)[0]

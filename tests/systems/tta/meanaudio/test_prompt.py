@@ -53,8 +53,7 @@ def row(ids: Tensor) -> Tensor:
 
 def test_the_row_is_that_of_laions_text_tower(readers, spans) -> None:
     for text in TEXTS:
-        ids = torch.from_numpy(readers.tokenize([text]).ids)[0]
-        expected = row(ids[ids != 1])
+        expected = row(torch.tensor(readers.tokenize(text).input_ids))
         pooled = readers(text, spans).pooled
         torch.testing.assert_close(pooled[0], expected, atol=2e-6, rtol=0)
 
@@ -86,3 +85,11 @@ def test_clap_of_another_kind_is_named(tmp_path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "clap.pt")
     with pytest.raises(ValueError, match=r"clap\.pt: 'text_model\.embeddings.* is missing"):
         prompt.read_clap_text(tmp_path / "clap.pt")
+
+
+def test_a_damaged_vocabulary_is_named(home, tmp_path) -> None:
+    (tmp_path / "vocab.json").write_text('{"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3}')
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    clap = home / "clap-music-speech-audioset" / "music_speech_audioset_epoch_15_esc_89.98.pt"
+    with pytest.raises(ValueError, match=r"\d tokens, expected 50265 as in .*; fetch vocab"):
+        prompt.read_text(home / "flan-t5-large", clap, tmp_path)
