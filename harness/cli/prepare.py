@@ -29,6 +29,9 @@ Splits = Annotated[
         help="Only this one; repeatable. Default: all that the recipe has.",
     ),
 ]
+Workers = Annotated[
+    int, typer.Option("--workers", min=1, help="Processes that speak captions and read sounds.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -42,6 +45,7 @@ def prepare(
     split: Splits = None,
     device: options.OnDevice = None,
     limit: options.Limit = None,
+    workers: Workers = 1,
 ) -> None:
     """Make what training reads: speech, labels, features and latents of AudioCaps.
 
@@ -60,9 +64,9 @@ def prepare(
     chosen = [name for name in recipes.SPLITS if name in (split or recipes.SPLITS)]
     if not split:
         chosen = [name for name in chosen if data.csv.of(name)]
-    find_device(device)
+    find_device(device or "cpu")
     folder = out or recipes.default_folder(recipe)
-    record = steps.prepare(data, folder, chosen, device or "cpu", limit)
+    record = steps.prepare(data, folder, chosen, device or "cpu", limit, workers)
     for name in chosen:
         made = record.splits[name]
         stores = [*made.features, *filter(None, [made.latents])]

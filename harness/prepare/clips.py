@@ -17,7 +17,7 @@ from stabench.harness.datasets.dataset import clip_seed, is_blank
 from stabench.harness.datasets.recordings import Names
 from stabench.harness.errors import StabenchError, TooManyFailures
 from stabench.harness.files import write_bytes, write_json
-from stabench.harness.prepare.recipe import Data, Labels, Split
+from stabench.harness.prepare.recipe import Data, Labels
 
 SEGMENTS = "segments.json"
 
@@ -62,7 +62,7 @@ class Selection(NamedTuple):
         return Selection(kept, [*self.failures, *failures])
 
 
-def select_clips(data: Data, split: Split, limit: int | None) -> Selection:
+def select_clips(data: Data, split: str, limit: int | None) -> Selection:
     """Return the rows of a split whose CSV is sound and whose recordings are there.
 
     Raises StabenchError for a CSV that is none, MissingError without it or without the folder.
@@ -127,7 +127,7 @@ def _read_segments(
     return segments
 
 
-def check_failures(split: Split, data: Data, selection: Selection, folder: Path) -> None:
+def check_failures(split: str, data: Data, selection: Selection, folder: Path) -> None:
     """Raise TooManyFailures when more failed than the recipe allows, or all."""
     failed = [failure for failure in selection.failures if failure.step != "labels"]
     total = len(selection.rows) + len(failed)
@@ -215,6 +215,6 @@ def _explain_flaw(row: Row) -> str | None:
     return None
 
 
-def _name_split(place: Path, split: Split) -> str:
+def _name_split(place: Path, split: str) -> str:
     """Return what the split is called there: aac-datasets calls a folder `val`."""
     return "val" if split == "validation" and any(place.glob("**/val")) else split

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,7 +70,7 @@ class Network:
                 for batch in self._batch(missing[start : start + size])
                 for entry in self._encode(batch)
             ]
-            self._try(lambda entries=entries: writer.add(entries))
+            self._try(partial(writer.add, entries))
             steps.advance(len(entries))
         self._try(lambda: writer.finish([content.sha256 for content in contents]))
         return Store(

@@ -6,8 +6,8 @@ with the rest, so that a command that was killed ends in the same files.
 
 import hashlib
 import sys
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +31,7 @@ from stabench.harness.prepare.clips import (
 )
 from stabench.harness.prepare.features import Content, Network
 from stabench.harness.prepare.progress import Steps
-from stabench.harness.prepare.recipe import Data, Split
+from stabench.harness.prepare.recipe import Data
 from stabench.harness.prepare.record import (
     CLIPS,
     FAILED,
@@ -40,7 +40,13 @@ from stabench.harness.prepare.record import (
     add_split,
     compute_sha256,
 )
-from stabench.harness.prepare.sounds import Reading, Sound, SoundNotes, read_samples
+from stabench.harness.prepare.sounds import (
+    Reading,
+    Sound,
+    SoundNotes,
+    hear_file,
+    read_samples,
+)
 from stabench.metrics.audio import content_sha256
 
 NOTES = "sounds.jsonl"
@@ -67,9 +73,16 @@ class Networks(NamedTuple):
 
 
 def prepare(
-    data: Data, folder: Path, splits: Sequence[Split], device: str, limit: int | None = None
+    data: Data,
+    folder: Path,
+    splits: Sequence[str],
+    device: str = "cpu",
+    limit: int | None = None,
+    workers: int = 1,
 ) -> Record:
     """Prepare splits into `folder` and return its record; progress goes to standard error.
+
+    `limit` takes the first clips of each CSV alone; `workers` processes speak and read sounds.
 
     Raises StabenchError for whatever is wrong in the recipe or its files, MissingError for what is
     not there, TooManyFailures where more clips fail than the recipe allows.
@@ -83,7 +96,9 @@ def prepare(
     try:
         with locked(folder / ".lock", wait=False):
             for split in splits:
-                prepared = _Split(data, split, folder / split, networks, steps).prepare(limit)
+                prepared = _Split(data, split, folder / split, networks, steps, workers).prepare(
+                    limit
+                )
                 record = add_split(folder, data, split, prepared)
     except BlockingIOError:
         raise StabenchError(
@@ -105,10 +120,16 @@ class _Split:
     """One split on its way."""
 
     def __init__(
-        self, data: Data, split: Split, folder: Path, networks: Networks, steps: Steps
+        self,
+        data: Data,
+        split: str,
+        folder: Path,
+        networks: Networks,
+        steps: Steps,
+        workers: int,
     ) -> None:
         self._data, self._split, self._folder = data, split, folder
-        self._networks, self._steps = networks, steps
+        self._networks, self._steps, self._workers = networks, steps, workers
         folder.mkdir(exist_ok=True)
         self._notes = SoundNotes(folder / NOTES)
 
@@ -159,43 +180,56 @@ class _Split:
             longest_s=self._data.longest_s,
         )
         paths = {row.id: row.recording for row in selection.rows if row.recording}
-        if not paths:
-            return selection, {}
-        sounds = self._notes.hear(
-            f"{self._split}: recordings", paths.values(), reading, self._steps
+        jobs = {path: path for path in paths.values()}
+        return self._hear(
+            "recordings", "clips", selection, paths, jobs, partial(hear_file, reading), reading
         )
-        faults = {name: fault for name, path in paths.items() if (fault := sounds[path].fault)}
-        heard = {name: Heard(path, sounds[path], reading) for name, path in paths.items()}
-        return selection.without("clips", faults), heard
 
     def _speak(self, selection: Selection) -> tuple[Selection, dict[str, Heard]]:
         """Speak the captions; return the rows whose captions can be spoken, and their speech."""
         voice = self._networks.voice
-        clips = {
-            row.id: Clip(row.id, row.caption, voice.path(row.id, row.caption), None)
+        clips = [
+            Clip(row.id, row.caption, voice.path(row.id, row.caption), None)
             for row in selection.rows
-        }
+        ]
         # A caption that has been spoken need not be asked about again.
         refused = {
-            name: reason
-            for name, clip in clips.items()
+            clip.id: reason
+            for clip in clips
             if clip.speech and not clip.speech.is_file()
             if (reason := voice.refusal(str(clip.caption)))
         }
         selection = selection.without("speech", refused)
+        jobs = {clip.speech: clip for clip in clips if clip.speech and clip.id not in refused}
+        paths = {clip.id: path for path, clip in jobs.items()}
         reading = Reading(SPEECH_HZ, self._data.header_rate_hz)
-        paths = {row.id: voice.path(row.id, row.caption) for row in selection.rows}
-        by_path = {path: clips[name] for name, path in paths.items()}
+        speak = partial(_speak_clip, self._data.voice, self._data.voice_seed, reading)
+        return self._hear("speech", "speech", selection, paths, jobs, speak, reading)
+
+    def _hear(
+        self,
+        what: str,
+        step: str,
+        selection: Selection,
+        paths: Mapping[str, Path],
+        jobs: Mapping[Path, Any],
+        work: Callable[..., Sound],
+        reading: Reading,
+    ) -> tuple[Selection, dict[str, Heard]]:
+        """Return the rows whose files of `paths` can be used, and what these hold."""
+        if not paths:
+            return selection, {}
         sounds = self._notes.hear(
-            f"{self._split}: speech",
-            paths.values(),
+            f"{self._split}: {what}",
+            jobs,
+            work,
             reading,
             self._steps,
-            make=lambda path: voice.render([by_path[path]]),
+            self._workers,
         )
         faults = {name: fault for name, path in paths.items() if (fault := sounds[path].fault)}
         heard = {name: Heard(path, sounds[path], reading) for name, path in paths.items()}
-        return selection.without("speech", faults), heard
+        return selection.without(step, faults), heard
 
     def _report(self, selection: Selection) -> None:
         """Write what failed and who has no labels; raise TooManyFailures for too many."""
@@ -211,6 +245,17 @@ class _Split:
     def _fill(self, network: Network, rows: Sequence[Row], heard: Mapping[str, Heard]) -> Any:
         contents = [_make_content(network, row, heard) for row in rows]
         return network.fill(self._folder, contents, self._steps, self._split)
+
+
+def _speak_clip(voice: str, seed: int, reading: Reading, clip: Clip) -> Sound:
+    """Speak a clip's caption unless that was done; return what its file holds."""
+    assert clip.speech is not None, "a voice gives every clip a path"
+    _find_voice(voice, seed).render([clip])
+    return hear_file(reading, clip.speech)
+
+
+# Once in every process: its weights take a second to read.
+_find_voice = cache(Voice)
 
 
 def _make_content(network: Network, row: Row, heard: Mapping[str, Heard]) -> Content:

@@ -16,7 +16,6 @@ from stabench.harness.schema import Strict, first_wrong
 from stabench.harness.tables import read_toml
 
 SPLITS = ("train", "validation", "test")
-Split = Literal["train", "validation", "test"]
 
 
 class SplitPaths(Strict):
@@ -26,7 +25,7 @@ class SplitPaths(Strict):
     validation: str | None = None
     test: str | None = None
 
-    def of(self, split: Split) -> str | None:
+    def of(self, split: str) -> str | None:
         """Return the path of a split, or None."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[split]
 
@@ -70,13 +69,13 @@ class Data(Strict):
 
     @model_validator(mode="after")
     def _whole(self) -> "Data":
-        if not any(self.csv.of(split) for split in SPLITS):  # type: ignore[arg-type]
+        if not any(map(self.csv.of, SPLITS)):
             raise ValueError("csv names no file; give one for train, validation or test")
         if self.vae is not None and self.recordings is None:
             raise ValueError("vae is given without recordings; add recordings, or leave vae out")
         return self
 
-    def recordings_of(self, split: Split) -> str | None:
+    def recordings_of(self, split: str) -> str | None:
         """Return the folder of a split's recordings, or None."""
         return (
             self.recordings.of(split)

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from stabench.harness.prepare.pool import map_in_order
 from stabench.harness.prepare.progress import Steps
 from stabench.metrics.audio import content_sha256, decode, mono
 from stabench.metrics.resample import resample
@@ -17,6 +18,7 @@ from stabench.metrics.wav_header import AudioError
 
 # A peak below this is silence: under one step of 16 bits, which is what a muted video decodes to.
 SILENCE = 2**-15
+Job = TypeVar("Job")
 
 
 class Reading(NamedTuple):
@@ -87,30 +89,29 @@ class SoundNotes:
     def hear(
         self,
         step: str,
-        files: Iterable[Path],
+        jobs: Mapping[Path, Job],
+        work: Callable[[Job], Sound],
         reading: Reading,
         steps: Steps,
-        make: Callable[[Path], None] | None = None,
+        workers: int = 1,
     ) -> dict[Path, Sound]:
-        """Return the sound of every file, reading those that are not noted yet.
+        """Return the sound of every file; `work` does the job of one that is not noted yet.
 
-        `make` makes a file that is not there.
+        A job is what `work` needs to know of a file: it makes the file, too, if that is its task.
         """
-        paths = list(dict.fromkeys(files))
-        keys = {path: self._key(path, reading) for path in paths}
-        missing = [path for path in paths if keys[path] not in self._notes]
-        steps.begin(step, len(paths), len(paths) - len(missing))
+        keys = {path: self._key(path, reading) for path in jobs}
+        missing = [path for path in jobs if keys[path] not in self._notes]
+        steps.begin(step, len(jobs), len(jobs) - len(missing))
+        sounds = map_in_order(work, [jobs[path] for path in missing], workers)
         with self._path.open("a", encoding="utf-8") as file:
-            for path in missing:
-                if make is not None and not path.is_file():
-                    make(path)
+            for path, sound in zip(missing, sounds, strict=True):
                 # Anew: a file that was made just now has its size and time just now.
                 keys[path] = key = self._key(path, reading)
-                self._notes[key] = sound = _hear(path, reading)
+                self._notes[key] = sound
                 file.write(json.dumps({"key": key, **sound._asdict()}) + "\n")
                 file.flush()
                 steps.advance()
-        return {path: self._notes[keys[path]] for path in paths}
+        return {path: self._notes[key] for path, key in keys.items()}
 
     @staticmethod
     def _key(path: Path, reading: Reading) -> str:
@@ -123,7 +124,8 @@ class SoundNotes:
         return hashlib.sha256(text).hexdigest()[:32]
 
 
-def _hear(path: Path, reading: Reading) -> Sound:
+def hear_file(reading: Reading, path: Path) -> Sound:
+    """Return what a file holds, or its fault."""
     try:
         samples = read_samples(path, reading)
     except AudioError as error:

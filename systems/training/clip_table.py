@@ -15,10 +15,10 @@ from stabench.systems.training.device import send
 
 class Labels(NamedTuple):
     """What stage 1 learns: `targets` float32 [N, C], 0 or 1, of all clips of the split, on the
-    device; `index` int64, the numbers of the clips that take part; `names` of the C classes."""
+    device; `clips` int64, the numbers of those that take part; `names` of the C classes."""
 
     targets: Tensor
-    index: np.ndarray
+    clips: np.ndarray
     names: tuple[str, ...]
 
 
@@ -38,13 +38,13 @@ def open_labels(path: str | Path, device: torch.device) -> Labels:
     """
     table = _read(Path(path), ["labels", "stage1"])
     names = json.loads(table.schema.metadata[b"classes"]).get("names", [])
-    index = np.flatnonzero(table.column("stage1").to_numpy())
-    if not len(names) or not len(index):
+    clips = np.flatnonzero(table.column("stage1").to_numpy())
+    if not len(names) or not len(clips):
         raise ValueError(f"{path}: no clip has labels; add [data.labels] and run stabench prepare")
     targets = np.zeros((len(table), len(names)), np.float32)
     for row, labels in enumerate(table.column("labels").to_pylist()):
         targets[row, labels or []] = 1
-    return Labels(send(targets, device), index, tuple(names))
+    return Labels(send(targets, device), clips, tuple(names))
 
 
 def _read(path: Path, columns: list[str] | None) -> pa.Table:

@@ -158,7 +158,7 @@ class FlanT5:
     def encode(self, clips: Sequence[str]) -> list[tuple[np.ndarray, ...]]:
         """Return states float32 [L, W] of each caption."""
         tokenize, encoder = self._reader
-        states = []
+        states: list[tuple[np.ndarray, ...]] = []
         with tf32(allowed=False):
             for caption in clips:
                 ids = tokenize(caption).ids.to(encoder.device)
