@@ -106,7 +106,7 @@ def test_options_are_checked_against_the_function() -> None:
 def test_every_built_in_target_is_a_module_and_an_attribute() -> None:
     for kind, entries in registry.BUILT_IN.items():
         for name, target in entries.items():
-            if kind in ("suites", "protocols"):
+            if kind in ("suites", "protocols", "recipes"):
                 assert registry.toml_path(kind, name).is_file()
             else:
                 assert registry.attribute(target) is not None

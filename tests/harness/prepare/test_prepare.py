@@ -1,0 +1,487 @@
+"""`stabench prepare` as it is typed: what it writes, and the same bytes wherever it was killed."""
+
+import json
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from stabench.harness.cli import main
+from stabench.harness.datasets.spoken import Voice
+from stabench.harness.errors import MissingError, StabenchError
+from stabench.harness.prepare import clips, features, prepare, recipe, record
+from stabench.systems.training import extract, feature_store
+from stabench.systems.training.clip_table import open_labels, read_clips
+from stabench.systems.training.feature_store import StoreWriter, open_frames, open_latents
+from tests.harness.prepare import tiny_audiocaps as tiny
+
+pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask")
+CPU = torch.device("cpu")
+# Frames of six tiny clips fit in a file of so many bytes, their latents do not.
+LARGEST_FILE = 60_000
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_networks(tmp_path_factory.mktemp("networks"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Sums in one order, so that two runs of a test are equal to the bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def audiocaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("STABENCH_CACHE", str(tmp_path / "cache"))
+    return tiny.write_audiocaps(tmp_path / "audiocaps")
+
+
+def type_command(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    """Run `stabench prepare` in this process; return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["stabench", "prepare", *map(str, words)])
+    return main.main()
+
+
+def list_files(folder: Path) -> dict[str, bytes]:
+    """What a split holds, less the notes on files, whose times differ."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "sounds.jsonl"
+    }
+
+
+def test_a_split_is_made_and_read_as_training_reads_it(
+    audiocaps: Path, networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    tiny.spoil(audiocaps)
+    path = tiny.write_recipe(audiocaps, networks, max_failed_share=0.3)
+    out = tmp_path / "out"
+    assert type_command(monkeypatch, path, "--out", out) == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[0] == (
+        f"train: 7 clips, 3 failed ({out / 'train' / 'failed.jsonl'}), 2 without labels"
+    )
+    assert "train: speech: 7 of 7, took" in printed.err
+
+    data = recipe.load(str(path)).data
+    prepared = record.read_prepared(out, data, "train")
+    assert (prepared.clips, prepared.failed, prepared.unlabelled) == (7, 3, 2)
+    assert (prepared.other_start, prepared.voice_rate_hz) == (1, 22_050)
+    # The copied recording is encoded once, its speech twice: another seed speaks it.
+    assert prepared.latents is not None
+    assert (prepared.latents.contents, prepared.features[0].contents) == (6, 7)
+
+    table = read_clips(out / "train" / "clips.parquet")
+    assert table["youtube_id"] == [*tiny.IDS, tiny.DUPLICATE]
+    assert table["recording_sha256"][0] == table["recording_sha256"][6]
+    assert table["labels"] == [[3], [0, 1], [3], [0], None, [0, 3], None]
+    labels = open_labels(out / "train" / "clips.parquet", CPU)
+    assert labels.clips.tolist() == [0, 1, 2, 3, 5]
+    assert labels.names[3] == "Dog"
+    assert labels.targets.tolist()[1] == [1, 1, 0, 0]
+
+    frames = open_frames(
+        out / "train" / prepared.features[0].folder, CPU, prepared.features[0].digest
+    )
+    latents = open_latents(out / "train" / prepared.latents.folder, CPU)
+    assert len(frames) == len(latents) == 7
+    encoder = extract.hubert(str(networks / "hubert"))
+    encoder.load("cpu")
+    speech = prepare.read_samples(tmp_path / "cache" / table["speech"][4], prepare.Reading(16_000))
+    batch, mask = frames.batch(np.array([4]))
+    assert mask.all()
+    np.testing.assert_allclose(batch[0], encoder.encode([speech])[0][0], atol=2e-3, rtol=2e-3)
+    seconds = [count / rate for rate, count in tiny.SOUNDS]
+    assert table["recording_s"][:6] == pytest.approx(seconds, abs=1e-4)
+    for clip, length_s in enumerate(seconds):
+        z, _ = latents.batch(np.array([clip]), np.random.default_rng(0))
+        assert z.shape == (1, 128, round(length_s * 24_000 + 0.49) // 480)
+
+
+def test_failures_are_named_and_more_than_allowed_end_it(
+    audiocaps: Path, networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    tiny.spoil(audiocaps)
+    path = tiny.write_recipe(audiocaps, networks, max_failed_share=0.1)
+    assert type_command(monkeypatch, path, "--out", tmp_path / "out") == 4
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "train: 3 of 10 clips failed, max_failed_share allows 0.1 of them; the first is " in last
+    lines = (tmp_path / "out/train/failed.jsonl").read_text().splitlines()
+    reasons = {row["id"]: row["reason"] for row in map(json.loads, lines) if row["step"] == "clips"}
+    assert reasons.keys() == {f"Y{name}" for name in (tiny.BROKEN, tiny.ABSENT, tiny.SILENT)}
+    assert "truncated" in reasons[f"Y{tiny.BROKEN}"]
+    assert "no recording in" in reasons[f"Y{tiny.ABSENT}"]
+    assert not (tmp_path / "out/prepared.json").exists()
+
+
+def test_a_caption_that_the_voice_cannot_speak_is_a_failure(
+    audiocaps: Path, networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    csv = audiocaps / "train.csv"
+    csv.write_text(csv.read_text().replace(",wind\n", ",2 winds\n"))
+    path = tiny.write_recipe(audiocaps, networks, max_failed_share=0.2)
+    assert type_command(monkeypatch, path, "--out", tmp_path / "out") == 0
+    row = json.loads((tmp_path / "out/train/failed.jsonl").read_text().splitlines()[0])
+    assert (row["id"], row["step"]) == ("Yaaaaaaaaaaa", "speech")
+    assert "has no '2'" in row["reason"]
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Count the clips that encoders and VAE are given from now on."""
+    calls: list[int] = []
+    for network in (extract.SpeechFrames, extract.VaeLatents):
+        encode = network.encode
+
+        def counted(self: Any, batch: Any, encode: Any = encode) -> Any:
+            calls.append(len(batch))
+            return encode(self, batch)
+
+        monkeypatch.setattr(network, "encode", counted)
+    return calls
+
+
+def test_only_what_is_new_is_computed(
+    audiocaps: Path, networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    path = tiny.write_recipe(audiocaps, networks)
+    out = tmp_path / "out"
+    calls = count_calls(monkeypatch)
+    assert type_command(monkeypatch, path, "--out", out, "--limit", 4) == 0
+    assert sum(calls) == 8
+    shards = {name: data for name, data in list_files(out).items() if "00000.arrow" in name}
+    assert len(shards) == 2
+    assert type_command(monkeypatch, path, "--out", out) == 0
+    assert sum(calls) == 12
+    files = list_files(out)
+    assert shards.items() <= files.items()
+    capsys.readouterr()
+    assert type_command(monkeypatch, path, "--out", out) == 0
+    assert sum(calls) == 12
+    assert list_files(out) == files
+    assert capsys.readouterr().err.count("nothing to do") == 4
+    # Another option makes another store beside the first, and speech of the same captions.
+    text = path.read_text().replace('hubert" }', 'hubert", normalize_waveform = true }')
+    path.write_text(text)
+    assert type_command(monkeypatch, path, "--out", out) == 0
+    assert sum(calls) == 18
+    assert len(list((out / "train").glob("features-hubert-*"))) == 2
+    assert files.items() - list_files(out).items() == {("prepared.json", files["prepared.json"])}
+
+
+@pytest.mark.parametrize("encoder", [pytest.param("wavlm", marks=pytest.mark.slow), "dac"])
+def test_other_encoders_and_captions_of_a_split_without_recordings(
+    audiocaps: Path, networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: str
+) -> None:
+    path = tiny.write_recipe(audiocaps, networks, encoder)
+    text = path.read_text()
+    head, vae = text.split("[data.vae]")
+    t5 = '[[data.other_encoders]]\nuse = "flan-t5"\n'
+    t5 += f'options = {{ weights = "{networks}/flan-t5-large" }}\n'
+    path.write_text(
+        head.replace('recordings = "', 'voice_seed = 1 # "') + t5 + vae[vae.index("[st") :]
+    )
+    out = tmp_path / "out"
+    assert type_command(monkeypatch, path, "--out", out) == 0
+    prepared = record.read_prepared(out, recipe.load(str(path)).data, "train")
+    assert [store.use for store in prepared.features] == [encoder, "flan-t5"]
+    assert prepared.latents is None
+    frames = open_frames(out / "train" / prepared.features[1].folder, CPU)
+    reader = extract.FlanT5(str(networks / "flan-t5-large"))
+    reader.load("cpu")
+    [(states,)] = reader.encode([tiny.CAPTIONS[0]])
+    np.testing.assert_allclose(frames.batch(np.array([0]))[0][0], states, atol=2e-3, rtol=2e-3)
+    assert read_clips(out / "train" / "clips.parquet", "recording")["recording"] == [None] * 6
+
+
+def test_the_papers_header_makes_another_store(
+    audiocaps: Path, networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = {}
+    for header in (None, 22_000):
+        data = {} if header is None else {"header_rate_hz": header}
+        path = tiny.write_recipe(audiocaps, networks, **data)
+        out = tmp_path / f"out-{header}"
+        assert type_command(monkeypatch, path, "--out", out, "--limit", 2) == 0
+        lengths[header] = np.array(read_clips(out / "train/clips.parquet")["speech_s"])
+    np.testing.assert_allclose(lengths[22_000] / lengths[None], 22_050 / 22_000, rtol=2e-4)
+
+
+@pytest.mark.slow
+def test_several_processes_make_the_same(
+    audiocaps: Path, networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tiny.write_recipe(audiocaps, networks)
+    assert type_command(monkeypatch, path, "--out", tmp_path / "one") == 0
+    monkeypatch.setenv("STABENCH_CACHE", str(tmp_path / "other-cache"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(recipe.__file__).parents[2]))
+    assert type_command(monkeypatch, path, "--out", tmp_path / "two", "--workers", 2) == 0
+    assert list_files(tmp_path / "one") == list_files(tmp_path / "two")
+
+
+@pytest.mark.parametrize(
+    ("captions", "ids"),
+    [
+        ("all", ["Y-abcdefghi_", "Y-abcdefghi_.2", "Y0123456789"]),
+        ("any", ["Y-abcdefghi_", "YY0123456789"]),
+    ],
+)
+def test_more_captions_than_the_first(
+    audiocaps: Path, networks: Path, captions: str, ids: list[str]
+) -> None:
+    csv = audiocaps / "train.csv"
+    csv.write_text(csv.read_text() + f"999,{tiny.IDS[0]},30,another caption of it\n")
+    data = recipe.load(str(tiny.write_recipe(audiocaps, networks, captions=captions))).data
+    rows = clips.select_clips(data, "train", 2).rows
+    assert [row.id for row in rows] == [
+        name if name != "Y0123456789" else "YY0123456789" for name in ids
+    ]
+    if captions == "all":
+        assert [row.caption for row in rows[:2]] == [tiny.CAPTIONS[0], "another caption of it"]
+        assert rows[0].recording == rows[1].recording
+    else:
+        # Drawn by the seed: over many seeds both are.
+        drawn = {
+            clips.select_clips(data.model_copy(update={"voice_seed": seed}), "train", 1)
+            .rows[0]
+            .number
+            for seed in range(20)
+        }
+        assert drawn == {0, 1}
+
+
+def kill(*_: object, **__: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_at(owner: Any, name: str, call: int) -> Callable[[], None]:
+    """Return what makes a function's call of that number, from 0, the end of the process."""
+
+    def patch() -> None:
+        function, calls = getattr(owner, name), []
+
+        def counted(*values: Any, **options: Any) -> Any:
+            calls.append(name)
+            return (kill if len(calls) > call else function)(*values, **options)
+
+        setattr(owner, name, counted)
+
+    return patch
+
+
+def tear_shard() -> None:
+    """Leave half of the second shard under its temporary name."""
+    write, calls = feature_store._write, []
+
+    def torn(path: Path, fill: Any) -> None:
+        calls.append(path)
+        if len([p for p in calls if p.name[0] == "0"]) < 2:
+            return write(path, fill)
+        path.with_name(f".{path.name}.part").write_bytes(b"ARROW1\0\0")
+        return kill()
+
+    feature_store._write = torn
+
+
+KILLS: dict[str, Callable[[], None]] = {
+    "shard": tear_shard,
+    "speech": kill_at(Voice, "render", 3),
+    "labels": kill_at(clips, "write_json", 0),
+    "recordings": kill_at(prepare, "hear_file", 4),
+    "table": kill_at(prepare, "write_table", 0),
+    "frames": kill_at(extract.SpeechFrames, "encode", 2),
+    "index": kill_at(StoreWriter, "finish", 0),
+    "latents": kill_at(extract.VaeLatents, "encode", 3),
+    "latent index": kill_at(StoreWriter, "finish", 1),
+    "record": kill_at(prepare, "add_split", 0),
+}
+QUICK = ("shard",)
+
+
+def run_killed(patch: Callable[[], None], path: Path, out: Path) -> None:
+    patch()
+    prepare.prepare(recipe.load(str(path)).data, out, ["train"])
+
+
+@pytest.mark.parametrize(
+    "step", [pytest.param(s, marks=() if s in QUICK else pytest.mark.slow) for s in KILLS]
+)
+def test_killed_and_typed_again_it_leaves_the_same_bytes(
+    audiocaps: Path, networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    tiny.spoil(audiocaps)
+    monkeypatch.setattr(feature_store, "SHARD_SIZE", 3)
+    path = tiny.write_recipe(audiocaps, networks, max_failed_share=0.3)
+    whole = tmp_path / "whole"
+    assert type_command(monkeypatch, path, "--out", whole) == 0
+
+    monkeypatch.setenv("STABENCH_CACHE", str(tmp_path / "other-cache"))
+    out = tmp_path / "out"
+    with warnings.catch_warnings():
+        # Of Python 3.12: a fork of a process with threads; this child starts none.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = multiprocessing.get_context("fork").Process(
+            target=run_killed, args=(KILLS[step], path, out)
+        )
+        child.start()
+    child.join(100)
+    assert child.exitcode == -signal.SIGKILL
+    assert list_files(out) != list_files(whole)
+    assert not (out / "prepared.json").exists()
+    assert type_command(monkeypatch, path, "--out", out) == 0
+    assert list_files(out) == list_files(whole)
+    for cache in ("cache", "other-cache"):
+        assert len(list((tmp_path / cache / "speech").rglob("*.wav"))) == 7
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(
+    audiocaps: Path, networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    path = tiny.write_recipe(audiocaps, networks)
+    out = tmp_path / "out"
+    assert type_command(monkeypatch, path, "--out", out) == 0
+    files = list_files(out)
+    for store in (out / "train").glob("*-*"):
+        shutil.rmtree(store)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, hard))
+    try:
+        assert type_command(monkeypatch, path, "--out", out) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("stabench: cannot read or write: File too large")
+    assert not list(out.rglob("*.part"))
+    assert len(list((out / "train").glob("features-*/0*"))) == 1
+    assert not list((out / "train").glob("latents-*/0*"))
+    calls = count_calls(monkeypatch)
+    assert type_command(monkeypatch, path, "--out", out) == 0
+    assert list_files(out) == files
+    assert sum(calls) == 6
+
+
+FAULTS: dict[str, tuple[dict[str, str], int, str]] = {
+    "encoder": ({'"hubert"': '"hubrt"'}, 2, "unknown encoder 'hubrt'; did you mean 'hubert'?"),
+    "option": (
+        {"{ weights =": "{ weight ="},
+        2,
+        "encoder 'hubert': unknown option 'weight'; did you mean 'weights'?",
+    ),
+    "weights": ({"/hubert": "/none"}, 3, "encoder 'hubert': weights '"),
+    "kind": ({"/hubert": "/wavlm"}, 2, "encoder 'hubert': "),
+    "csv": ({"train.csv": "none.csv"}, 3, "none.csv': no such file"),
+    "recordings": ({"/recordings": "/none"}, 3, "no such folder; give a folder of audio files"),
+    "voice": ({"/voice": "/none"}, 2, "none' is no folder, and: unknown weights"),
+    "classes": ({"class_labels": "no_class_labels"}, 3, "no such file"),
+    "segments": ({"segments.csv": "none.csv"}, 3, "no such file"),
+    "header": (
+        {"[data.csv]": "header_rate_hz = 16000\n[data.csv]"},
+        2,
+        "header_rate_hz is 16000, but '",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_wrong_is_one_line(
+    audiocaps: Path,
+    networks: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,
+    fault: str,
+) -> None:
+    changes, code, message = FAULTS[fault]
+    path = tiny.write_recipe(audiocaps, networks)
+    for old, new in changes.items():
+        path.write_text(path.read_text().replace(old, new))
+    assert type_command(monkeypatch, path, "--out", tmp_path / "out") == code
+    lines = [
+        line for line in capsys.readouterr().err.splitlines() if not line.startswith("train: ")
+    ]
+    assert len(lines) == 1
+    assert message in lines[0]
+
+
+def test_splits_that_are_not_there(
+    audiocaps: Path, networks: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    path = tiny.write_recipe(audiocaps, networks)
+    assert type_command(monkeypatch, path, "--split", "trian") == 2
+    assert "--split: unknown split 'trian'; did you mean 'train'?" in capsys.readouterr().err
+    monkeypatch.chdir(audiocaps)
+    assert type_command(monkeypatch, path, "--split", "test") == 2
+    assert "--split test: the recipe has no csv.test; add it" in capsys.readouterr().err
+
+
+def test_two_commands_at_once_are_refused(audiocaps: Path, networks: Path, tmp_path: Path) -> None:
+    data = recipe.load(str(tiny.write_recipe(audiocaps, networks))).data
+    with (
+        prepare.locked(tmp_path / ".lock"),
+        pytest.raises(StabenchError, match="another stabench prepare is at work in it"),
+    ):
+        prepare.prepare(data, tmp_path, ["train"])
+
+
+def test_what_training_is_given_is_what_the_recipe_says(
+    audiocaps: Path, networks: Path, tmp_path: Path
+) -> None:
+    data = recipe.load(str(tiny.write_recipe(audiocaps, networks))).data
+    out = tmp_path / "out"
+    with pytest.raises(MissingError, match=r"prepared\.json': no such file; run: stabench prepare"):
+        record.read_prepared(out, data, "train")
+    prepare.prepare(data, out, ["train"], limit=2)
+    prepared = record.read_prepared(out, data, "train")
+    with pytest.raises(MissingError, match="unknown split 'test'"):
+        record.read_prepared(out, data, "test")
+    other = data.model_copy(update={"header_rate_hz": 22_000})
+    with pytest.raises(
+        StabenchError, match=r"data\.header_rate_hz was None and is 22000; run: stabench prepare"
+    ):
+        record.read_prepared(out, other, "train")
+    shutil.copy(
+        out / "train" / "failed.jsonl", out / "train" / prepared.features[0].folder / "index.arrow"
+    )
+    with pytest.raises(MissingError, match=r"index\.arrow': not what 'prepared\.json' lists"):
+        record.read_prepared(out, data, "train")
+
+
+def test_clap_reads_captions_by_the_score_s_own_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Embedder:
+        identity, sha256 = "i", "s"
+
+        def __init__(self, weights: str) -> None:
+            assert weights == "random"
+
+        def load(self, device: str) -> None:
+            assert device == "cpu"
+
+        def embed_text(self, captions: list[str]) -> np.ndarray:
+            return np.array([[len(caption), 1.0] for caption in captions], np.float32)
+
+    monkeypatch.setattr(features.registry, "load", lambda kind, name: Embedder)
+    from stabench.harness.prepare.clap_text import ClapText
+
+    encoder = ClapText(weights="random")
+    encoder.load("cpu")
+    [(first,), (second,)] = encoder.encode(["a", "abc"])
+    assert first.tolist() == [[1.0, 1.0]]
+    assert second.tolist() == [[3.0, 1.0]]
+    monkeypatch.delattr(Embedder, "embed_text")
+    with pytest.raises(StabenchError, match="reads no text; use clap-630k"):
+        ClapText(weights="random")
