@@ -38,9 +38,9 @@ class Network:
 
     def __init__(self, kind: str, part: Part, device: str) -> None:
         self._kind, self._part, self._device = kind, part, device
-        self._what = f"{registry.noun(kind)} '{part.use}'"
+        self.name = f"{registry.noun(kind)} '{part.use}'"
         make = registry.load(kind, part.use)
-        registry.check_options(self._what, make, part.options)
+        registry.check_options(self.name, make, part.options)
         self.extractor: Any = self._try(lambda: make(**part.options))
         self._source = {"use": part.use, **self._try(self.extractor.provenance)}
         self._loaded = False
@@ -113,6 +113,6 @@ class Network:
         try:
             return call()
         except FileNotFoundError as error:
-            raise MissingError(f"{self._what}: {error}") from error
-        except ValueError as error:
-            raise StabenchError(f"{self._what}: {error}") from error
+            raise MissingError(f"{self.name}: {error}") from error
+        except (TypeError, ValueError) as error:
+            raise StabenchError(f"{self.name}: {error}") from error

@@ -52,6 +52,8 @@ from stabench.metrics.audio import content_sha256
 NOTES = "sounds.jsonl"
 # What every speech encoder is given, and what recordings are checked at where there is no VAE.
 SPEECH_HZ, RECORDING_HZ = 16_000, 24_000
+# A recording of less is what a broken download leaves.
+SHORTEST_S = 0.1
 # By how much a header's rate may differ from the true one: a mistake, and no other voice.
 HEADER_TOLERANCE = 0.01
 
@@ -90,7 +92,7 @@ def prepare(
     parts = [Network(kind, part, device) for kind, part in data.list_parts()]
     vae = parts.pop() if data.vae else None
     networks = Networks(tuple(parts), vae, Voice(data.voice, data.voice_seed))
-    _check_header(data, networks.voice)
+    _check_rates(data, networks)
     folder.mkdir(parents=True, exist_ok=True)
     steps = Steps(sys.stderr)
     try:
@@ -107,13 +109,21 @@ def prepare(
     return record
 
 
-def _check_header(data: Data, voice: Voice) -> None:
-    header_hz = data.header_rate_hz or voice.rate_hz
-    if abs(header_hz / voice.rate_hz - 1) > HEADER_TOLERANCE:
+def _check_rates(data: Data, networks: Networks) -> None:
+    rate_hz = networks.voice.rate_hz
+    header_hz = data.header_rate_hz or rate_hz
+    if abs(header_hz / rate_hz - 1) > HEADER_TOLERANCE:
         raise StabenchError(
-            f"header_rate_hz is {header_hz}, but '{data.voice}' speaks at {voice.rate_hz} Hz; "
-            "allowed is 1 % more or less: leave it out for the true rate"
+            f"header_rate_hz is {header_hz}, but '{data.voice}' speaks at {rate_hz} Hz; allowed is "
+            "1 % more or less: leave it out for the true rate"
         )
+    for network in networks.encoders:
+        extractor = network.extractor
+        if extractor.reads == "speech" and extractor.rate_hz != SPEECH_HZ:
+            raise StabenchError(
+                f"{network.name}: reads speech at {extractor.rate_hz} Hz, allowed is {SPEECH_HZ}; "
+                "resample inside it"
+            )
 
 
 class _Split:
@@ -177,6 +187,7 @@ class _Split:
         reading = Reading(
             rate_hz=vae.extractor.rate_hz if vae else RECORDING_HZ,
             least_rate_hz=self._data.least_rate_hz,
+            shortest_s=SHORTEST_S,
             longest_s=self._data.longest_s,
         )
         paths = {row.id: row.recording for row in selection.rows if row.recording}

@@ -3,8 +3,6 @@
 `[stage1]` and `[stage2]` are the trainings' own tables and are kept as they are.
 """
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,23 +81,10 @@ class Data(Strict):
             else (self.recordings)
         )
 
-    def check_names(self) -> None:
-        """Raise StabenchError for a network that nothing registers, and for its options."""
-        for kind, part in self.list_parts():
-            registry.check_options(
-                f"{registry.noun(kind)} '{part.use}'", registry.load(kind, part.use), part.options
-            )
-
     def list_parts(self) -> list[tuple[str, Part]]:
         """Return the networks with their kinds in the registry, STAR's encoder first."""
         parts = [("encoders", part) for part in (self.speech_encoder, *self.other_encoders)]
         return parts + ([("autoencoders", self.vae)] if self.vae else [])
-
-    @property
-    def digest(self) -> str:
-        """Return the hex sha256 of the table."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Recipe(Strict):

@@ -24,12 +24,14 @@ Job = TypeVar("Job")
 class Reading(NamedTuple):
     """How a file is read: at `rate_hz`, its header's rate replaced by `header_rate_hz` if given.
 
-    Faults are a header's rate under `least_rate_hz`, more than `longest_s`, and silence.
+    Faults are a header's rate under `least_rate_hz`, less than `shortest_s`, more than `longest_s`,
+    and silence.
     """
 
     rate_hz: int
     header_rate_hz: int | None = None
     least_rate_hz: int = 0
+    shortest_s: float = 0.0
     longest_s: float = float("inf")
 
 
@@ -58,6 +60,11 @@ def read_samples(path: Path, reading: Reading) -> np.ndarray:
         raise AudioError(
             f"{path}: lasts {len(samples) / from_hz:.1f} s, longest_s of the recipe is "
             f"{reading.longest_s:g}; cut the clip out of its video"
+        )
+    if len(samples) < reading.shortest_s * from_hz:
+        raise AudioError(
+            f"{path}: lasts {len(samples) / from_hz:.3f} s, expected {reading.shortest_s:g} s or "
+            "more; get the whole clip"
         )
     mixed = mono(samples, "mean")
     if float(np.abs(mixed).max()) < SILENCE:

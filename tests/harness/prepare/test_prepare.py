@@ -418,6 +418,45 @@ def test_what_is_wrong_is_one_line(
     assert message in lines[0]
 
 
+OWN = """import numpy as np
+
+class Levels:
+    reads, rate_hz, batch, equal = "speech", RATE, 4, False
+    def __init__(self, weights="none"):
+        pass
+    def provenance(self):
+        return {"version": 1}
+    def load(self, device):
+        self.device = device
+    def encode(self, clips):
+        return [(np.full((3, 2), np.abs(clip).max(), np.float32),) for clip in clips]
+"""
+
+
+def test_an_encoder_of_ones_own_is_one_file(
+    audiocaps: Path, networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    for rate_hz, code in ((16_000, 0), (8_000, 2)):
+        own = tmp_path / f"own{rate_hz}.py"
+        own.write_text(OWN.replace("RATE", str(rate_hz)))
+        path = tiny.write_recipe(audiocaps, networks, f"{own}:Levels")
+        out = tmp_path / "out"
+        assert type_command(monkeypatch, path, "--out", out, "--limit", 2) == code
+    assert (
+        "reads speech at 8000 Hz, allowed is 16000; resample inside it" in capsys.readouterr().err
+    )
+    [store] = (out / "train").glob("features-Levels-*")
+    frames, _ = open_frames(store, CPU).batch(np.array([0, 1]))
+    assert frames.shape == (2, 3, 2)
+    assert 0 < frames.min() < frames.max() <= 1
+
+
+def test_an_option_of_another_type_is_the_recipes_fault() -> None:
+    part = recipe.Part(use="hubert", options={"weights": 3})
+    with pytest.raises(StabenchError, match="encoder 'hubert': .* not int"):
+        features.Network("encoders", part, "cpu")
+
+
 def test_splits_that_are_not_there(
     audiocaps: Path, networks: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

@@ -19,7 +19,7 @@ from stabench.harness.prepare.sounds import (
 from stabench.metrics.wav_header import AudioError
 
 SPEECH = Reading(16_000)
-RECORDING = Reading(24_000, least_rate_hz=16_000, longest_s=12.0)
+RECORDING = Reading(24_000, least_rate_hz=16_000, shortest_s=0.1, longest_s=12.0)
 
 
 def write(path: Path, samples: np.ndarray, rate_hz: int) -> Path:
@@ -54,8 +54,9 @@ def test_a_recording_is_mixed_and_resampled_and_left_alone_otherwise(tmp_path: P
     [
         (make_noise(800), 8_000, "its rate is 8000 Hz, least_rate_hz of the recipe is 16000"),
         (make_noise(16_000 * 13), 16_000, "lasts 13.0 s, longest_s of the recipe is 12; cut the"),
+        (make_noise(1_599), 16_000, r"lasts 0.100 s, expected 0.1 s or more; get the whole clip"),
         (np.zeros(16_000), 16_000, "is silent; get another recording"),
-        (make_noise(800) * 1e-5, 16_000, "is silent"),
+        (make_noise(8_000) * 1e-5, 16_000, "is silent"),
     ],
 )
 def test_faults_are_named_with_file_and_value(
