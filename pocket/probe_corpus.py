@@ -89,7 +89,7 @@ class PocketCorpus:
                 for i in range(len(spoken.ids))
             ]
         # Two probes of one encoder may begin at once.
-        with locked(folder / f".{encoder.name}.lock"):
+        with locked(folder / ".frames.lock"):
             return folder / network.fill(folder, contents, Steps(sys.stderr), split).folder
 
     def _folder(self, split: str) -> Path:
@@ -100,11 +100,13 @@ class PocketCorpus:
 
     def _speak(self, split: str) -> Utterances:
         if split not in self._splits:
-            speak = self._speak_corpus if split in self.counts else self._read_test_set
-            self._splits[split] = speak(split)
+            known: dict[str, captions.Split] = {"train": "train", "validation": "validation"}
+            self._splits[split] = (
+                self._speak_corpus(known[split]) if split in known else self._read_test_set()
+            )
         return self._splits[split]
 
-    def _read_test_set(self, _split: str) -> Utterances:
+    def _read_test_set(self) -> Utterances:
         clips = dataset.pocket().clips
         sounds = [load(_spoken(clip.speech), speech.RATE_HZ, remove_dc=False) for clip in clips]
         return _make_utterances(

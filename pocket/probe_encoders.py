@@ -101,7 +101,7 @@ class TextStates:
     @torch.inference_mode()
     def encode(self, clips: Sequence[str]) -> list[tuple[np.ndarray, ...]]:
         """Return states float32 [L, W] of each caption, L its number of words."""
-        states = []
+        states: list[tuple[np.ndarray, ...]] = []
         for caption in clips:
             numbers = self._tokenizer.numbers(caption)[:TEXT_LENGTH]
             ids = torch.tensor([numbers], device=self._encoder.device)

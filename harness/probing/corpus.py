@@ -19,7 +19,7 @@ ADVICE = "run: stabench prepare"
 class Split(NamedTuple):
     """The clips of a split: `ids`, `labels` bool [N, C], and their `rows` in its store of frames.
 
-    A clip whose labels nobody knows has frames, and is left out here.
+    A clip that takes no part in stage 1 has frames, and is left out here.
     """
 
     ids: tuple[str, ...]
@@ -85,10 +85,11 @@ class Prepared:
     def read(self, split: str) -> Split:
         """See Corpus."""
         table = self._read_table(split).to_pydict()
-        rows = [row for row, labels in enumerate(table["labels"]) if labels is not None]
+        # Which clips take part is the recipe's choice (`unlabelled`).
+        rows = [row for row, takes_part in enumerate(table["stage1"]) if takes_part]
         labels = np.zeros((len(rows), len(self.classes)), bool)
         for place, row in enumerate(rows):
-            labels[place, table["labels"][row]] = True
+            labels[place, table["labels"][row] or []] = True
         return Split(tuple(table["id"][row] for row in rows), labels, np.array(rows))
 
     def find_frames(self, encoder: EncoderUse, split: str, device: str) -> Path:
@@ -108,4 +109,4 @@ class Prepared:
         path = self.folder / split / "clips.parquet"
         if not path.is_file():
             raise MissingError(f"'{path}': no such file; {ADVICE}")
-        return parquet.read_table(path, columns=["id", "labels"])
+        return parquet.read_table(path, columns=["id", "labels", "stage1"])

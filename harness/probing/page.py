@@ -1,7 +1,7 @@
 """The page of a run of probes: the paper's Table 1, bridges by encoders, with intervals."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -19,7 +19,7 @@ from stabench.metrics.average_precision import MEAN_AVERAGE_PRECISION
 Key = tuple[str, Bridge]
 DIGITS = MEAN_AVERAGE_PRECISION.digits
 NAMES = {"mlp": "MLP", "qformer": "Q-Former"}
-GROUPS = {"caption": "Caption", "speech": "Speech"}
+GROUPS = {"caption": "Read the caption", "speech": "Hear it spoken"}
 
 
 def report(
@@ -33,7 +33,7 @@ def report(
     suite, figures = run.record.probes, run.figures
     page = build_page(suite, figures, published or {})
     files.write_bytes(run.path / "report.md", to_markdown(page).encode())
-    value = {"suite": suite.resolved(), **figures.model_dump(mode="json", by_alias=True)}
+    value = {**figures.model_dump(mode="json", by_alias=True), "suite": suite.resolved()}
     files.write_json(run.path / "report.json", value)
     show(page, stream or sys.stdout)
     return run.path / "report.md"
@@ -72,13 +72,20 @@ def _build_table(suite: ProbeSuite, figures: Figures, published: Mapping[Key, st
     for bridge in suite.probes.bridges:
         cells = [_print_probe(figures.find(use.name, bridge)) for use in encoders]
         lines.append(Line((Printed(NAMES[bridge]), *cells)))
-    text = ["mAP \N{UPWARDS ARROW} with 95 % intervals over clips."]
+    text = ["mAP \N{UPWARDS ARROW} with 95 % intervals over clips.", *_describe_groups(suite)]
     if published:
         text.append("Below, what the paper prints; stabench reproduce says what can be compared.")
         for bridge in suite.probes.bridges:
             cells = [Printed(published.get((use.name, bridge), NOTHING)) for use in encoders]
             lines.append(Line((Printed(f"{NAMES[bridge]}, paper"), *cells), quiet=True))
     return Section("table1", "Table 1", tuple(text), Grid(heads, tuple(lines)))
+
+
+def _describe_groups(suite: ProbeSuite) -> Iterator[str]:
+    """Yield which encoders read the caption, and which hear it spoken."""
+    for reads, how in GROUPS.items():
+        if labels := [_label(use) for use in suite.encoders if use.reads == reads]:
+            yield f"{how}: {', '.join(labels)}."
 
 
 def _print_probe(probe: ProbeFigure | None) -> Printed:

@@ -18,6 +18,7 @@ from stabench.harness.probing.figures import make_figures
 from stabench.harness.probing.probe import read_recipe
 from stabench.harness.probing.run_file import ProbeRecord, ProbeRun, Request, RunRecord
 from stabench.harness.runs.journal import timestamp
+from stabench.harness.schema import Strict
 from stabench.harness.suites import probes
 from stabench.harness.suites.probes import ProbeSuite
 from stabench.harness.suites.suite import difference
@@ -60,15 +61,15 @@ def resume(run: ProbeRun, name: str | None, request: Request) -> ProbeRun:
     Raises StabenchError with the first key in which they differ.
     """
     record = run.record
-    pairs = [("option", record.request, request)]
+    pairs: list[tuple[str, Strict, Strict]] = [("option", record.request, request)]
     if name is not None:
         chosen = probes.select_encoders(
             probes.load(name), [use.name for use in record.probes.encoders]
         )
         pairs.append(("suite", record.probes, chosen))
     for what, then, now in pairs:
-        values = (part.model_dump(mode="json", by_alias=True) for part in (then, now))
-        if changed := difference(*values):
+        before, after = (part.model_dump(mode="json", by_alias=True) for part in (then, now))
+        if changed := difference(before, after):
             raise StabenchError(
                 f"run '{run.path}' cannot be resumed: {what} key {changed}; start a new run"
             )

@@ -6,6 +6,7 @@ from stabench.harness.formatting import figure
 from stabench.harness.probing.run_file import ProbeFigure, ProbeRun
 from stabench.harness.reproduce.figures import (
     NO_SYSTEM,
+    Outcome,
     Verdict,
     judge,
     make_published,
@@ -51,7 +52,7 @@ def _judge_cell(row: PaperRow, column: Column, run: ProbeRun) -> Iterator[Verdic
     published = make_published(cell.value, column.digits, column.unit, cell.pm)
 
     def make(systems: tuple[str, ...], estimate: Estimate, *reasons: str) -> Verdict:
-        outcome = "not comparable" if systems else "not run"
+        outcome: Outcome = "not comparable" if systems else "not run"
         return Verdict(
             "cell", row.label, column.label, published, systems, estimate, outcome, None, reasons
         )

@@ -174,8 +174,10 @@ def read_recipe(kind: Kind, values: Mapping[str, Any], where: str = "") -> Stage
     for key, value in values.items():
         table = settings.get(key)
         # Of a table [recipe.qformer.qformer] the keys that are not there stay as they are.
-        merged = isinstance(table, dict) and isinstance(value, Mapping)
-        settings[key] = {**table, **value} if merged else value
+        if isinstance(table, dict) and isinstance(value, Mapping):
+            settings[key] = {**table, **value}
+        else:
+            settings[key] = value
     return parse_strict(Stage1Config, settings, where or f"recipe.{kind}")
 
 

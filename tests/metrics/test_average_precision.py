@@ -26,7 +26,7 @@ def tables(draw) -> tuple[np.ndarray, np.ndarray]:
     return scores, rng.random((clips, classes)) < draw(st.floats(0.02, 0.9))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(tables())
 def test_average_precision_is_scikit_learns(table):
     scores, truth = table
@@ -39,7 +39,7 @@ def test_average_precision_is_scikit_learns(table):
             assert np.isnan(value)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(tables())
 def test_the_mean_is_over_the_classes_that_a_clip_has(table):
     scores, truth = table

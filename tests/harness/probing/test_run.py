@@ -60,8 +60,8 @@ def test_the_page_is_the_papers_table_bridges_by_encoders(toy_run):
         "0.457",
         "MLP",
         "Q-Former",
-        "Caption",
-        "Speech",
+        "Read the caption: GOOD.",
+        "Hear it spoken: DEAF.",
         "a toy",
         "90 clips to train on",
     ):

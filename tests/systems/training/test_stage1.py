@@ -110,17 +110,23 @@ def test_an_epoch_is_a_pass_over_all_clips_in_an_order_of_its_own(clips, batch, 
     assert np.array_equal(epochs(rng), epochs.at(2))
 
 
-@pytest.mark.parametrize("kind", ["mlp", "qformer"])
-def test_a_probe_reads_events_and_is_the_same_again(kind, splits, tmp_path):
-    config = read_recipe(kind, {**QUICK, "mlp": {"hidden": 16}, "qformer": SMALL, "depths": [1]})
+@pytest.mark.parametrize(("kind", "epochs"), [("mlp", 12), ("qformer", 8)])
+def test_a_probe_reads_events(kind, epochs, splits, tmp_path):
+    sizes = {"mlp": {"hidden": 16}, "qformer": SMALL, "depths": [1]}
+    config = read_recipe(kind, {**QUICK, **sizes, "epochs": epochs})
+    probe = train_probe(kind, config, splits, work(tmp_path), "probe", measure)
+    assert probe.logits.shape == (50, 4)
+    assert measure(probe.logits, splits["test"].labels) > 0.75
+    assert probe.layers == (1 if kind == "mlp" else None)
+
+
+def test_a_probe_is_the_same_again(splits, tmp_path):
+    config = read_recipe("mlp", {**QUICK, "mlp": {"hidden": 16}, "depths": [1], "epochs": 3})
     first, again = (
-        train_probe(kind, config, splits, work(tmp_path / name), "probe", measure)
+        train_probe("mlp", config, splits, work(tmp_path / name), "probe", measure).logits
         for name in ("first", "again")
     )
-    assert first.logits.shape == (50, 4)
-    assert measure(first.logits, splits["test"].labels) > 0.8
-    assert first.layers == (1 if kind == "mlp" else None)
-    np.testing.assert_array_equal(first.logits, again.logits)
+    np.testing.assert_array_equal(first, again)
 
 
 def test_the_depth_of_an_mlp_is_chosen_on_validation(splits, tmp_path):
