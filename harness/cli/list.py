@@ -1,5 +1,7 @@
 """What `stabench list` prints: names and registry strings, importing nothing of ours.
 
+`stabench list conditions` alone says what each one means, for which it imports them.
+
 What other packages register is tried, so that an entry point that is wrong is said.
 """
 
@@ -7,7 +9,6 @@ import sys
 from typing import TextIO
 
 from stabench.harness import registry
-from stabench.harness.datasets.conditions.condition import load_family
 from stabench.harness.errors import StabenchError, unknown
 from stabench.harness.registry import Entry
 from stabench.metrics.registry import METRICS
@@ -51,7 +52,7 @@ def listing(kind: str | None) -> dict[str, list[Entry]]:
                 *ours,
                 *(entry for entry in entries.values() if entry.name not in METRICS),
             ]
-        elif name == "conditions":
+        elif name == kind == "conditions":  # what they mean needs NumPy, which a whole list has not
             lists[name] = [_describe_condition(entry) for entry in entries.values()]
         else:
             lists[name] = list(entries.values())
@@ -62,7 +63,7 @@ def _describe_condition(entry: Entry) -> Entry:
     """Return how names of a family are written and what they mean; of an outside one its place."""
     if entry.source != "built in":
         return entry
-    family = load_family(entry.name)
+    family = registry.attribute(registry.LOADERS["conditions"])(entry.name)
     about = family.about
     if family.number:
         least, most, unit = family.number

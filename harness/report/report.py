@@ -61,18 +61,15 @@ def report(
     `sound_from` is not there, StabenchError for a name of no system.
     """
     results = Results.read(run)
-    if sound_from:
-        _check_sound_folders(results, sound_from, sound_mb)
+    _check_sound_folders(results, sound_from, sound_mb)
     table = tabulate(results)
     page = page_of(results, table)
     folder = results.folder
     # Each file is written whole or not at all; the page is printed last, when all are there.
-    if results.condition is None:
-        for condition in results.conditions:
-            under = results.under(condition)
-            rows = tabulate(under)
-            write_files(under, rows, page_of(under, rows))
-    write_files(results, table, page)
+    for under in () if results.condition else map(results.under, results.conditions):
+        rows = tabulate(under)
+        _write_files(under, rows, page_of(under, rows))
+    _write_files(results, table, page)
     if sound_mb is not None and folder != results.home:
         print("report.html has the clean clips; none is written for a condition", file=sys.stderr)
     elif sound_mb is not None:
@@ -95,7 +92,7 @@ def report(
     return folder / "report.md"
 
 
-def write_files(results: Results, table: Table, page: Page) -> None:
+def _write_files(results: Results, table: Table, page: Page) -> None:
     """Write report.md, .tex, .csv and .json into the folder of the results."""
     folder = results.folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,6 +106,8 @@ def _check_sound_folders(
     results: Results, sound_from: Sequence[Path], sound_mb: float | None
 ) -> None:
     """Raise for folders of sound that are wrong, before anything is written."""
+    if not sound_from:
+        return
     if not sound_mb:
         raise StabenchError(
             "--sound-from is for the sounds of report.html, of which there are none; leave out "

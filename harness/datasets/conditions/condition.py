@@ -217,13 +217,14 @@ def apply(
     *,
     seed: int,
     clip: str,
-    voices: Callable[[np.random.Generator], Iterator[Speech]],
+    voices: Callable[[np.random.Generator], Iterator[Speech]] = lambda _generator: iter(()),
 ) -> Outcome:
     """Return the speech of a clip under a condition.
 
-    After each part the whole is scaled where it exceeds full scale: an analogue sum would not clip.
-    Raises ConditionError for speech that a part cannot be applied to, or a part that returns what
-    is no speech.
+    `voices` yields speech of other people, for a babble; without it there is nobody. After each
+    part the whole is scaled where it exceeds full scale: an analogue sum would not clip. Raises
+    ConditionError for speech that a part cannot be applied to, or a part that returns what is no
+    speech.
     """
     gain, measured, times = 1.0, [], []
     speech = speech._replace(active=find_active(speech))

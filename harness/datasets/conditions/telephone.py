@@ -63,7 +63,7 @@ def decode_alaw(codes: np.ndarray) -> np.ndarray:
 
 def _find_segment(scaled: np.ndarray) -> np.ndarray:
     """Return the number of binary digits of `scaled` [T], at most 7."""
-    return np.sum([(scaled >> bit) > 0 for bit in range(7)], axis=0, dtype=np.int32)
+    return np.asarray(np.sum([(scaled >> bit) > 0 for bit in range(7)], axis=0, dtype=np.int32))
 
 
 def change_rate(samples: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:

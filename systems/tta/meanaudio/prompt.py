@@ -1,6 +1,6 @@
 """Text for MeanAudio: FLAN-T5's state of every token, and CLAP's one row of the whole text."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -44,10 +44,10 @@ class Prompt(NamedTuple):
 
 
 class TextReaders(NamedTuple):
-    """Both encoders with their tokenizers."""
+    """Both encoders with their tokenizers; `tokenize`, CLAP's, is called as transformers' are."""
 
     t5: Reader
-    tokenize: Callable[..., Any]
+    tokenize: Any
     clap: "ClapTextModelWithProjection"
 
     def to(self, device: str, dtype: str) -> "TextReaders":
