@@ -71,7 +71,7 @@ def test_weights_of_another_kind_and_weights_that_are_not_there(networks: Path) 
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("samples", [24_000, 24_001, 24_479, 480])
+@pytest.mark.parametrize("samples", [24_479, 480])
 def test_latents_are_the_posterior_over_whole_frames(networks: Path, samples: int) -> None:
     latents = extract.VaeLatents(str(networks / "ezaudio-vae"))
     latents.load("cpu")
