@@ -337,12 +337,8 @@ def _parse_judges(texts: list[str]) -> dict[str, str]:
     return judges
 
 
-verdicts.register(app)
-board.register(app)
-extend_commands.register(app)
-explain_command.register(app)
-prepare_command.register(app)
-train_command.register(app)
+for commands in (verdicts, board, extend_commands, explain_command, prepare_command, train_command):
+    commands.register(app)
 
 
 def main() -> int:

@@ -70,7 +70,7 @@ def train(
     place = out or Path("trained") / Path(recipe).stem
     training = _try(lambda: _new_training(chosen, prepared, place))
     if stage != 2:
-        value = _try(lambda: training.train_bridge(device))
+        value = _try(lambda: training.train_bridge(device, _measure))
         print(f"stage 1: mAP {value:.3f} on the validation split")
     if stage != 1:
         scorer = _new_scorer(training, score) if score else None
@@ -117,6 +117,12 @@ def _new_scorer(training: Any, protocol: str) -> Callable[[Path], Any]:
         raise StabenchError("--score: the recipe renders nothing; set stage2.validation.samples")
     reference = write_references(training.out / "references", clips)
     return new_sample_scorer(reference, {clip: each[0] for clip, each in clips.items()}, rules)
+
+
+def _measure(scores: Any, truth: Any) -> float:
+    from stabench.metrics.average_precision import mean_average_precision
+
+    return mean_average_precision(scores, truth).value
 
 
 def _try(call: Callable[[], Any]) -> Any:

@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-import numpy as np
 import torch
 
-from stabench.metrics.average_precision import mean_average_precision
 from stabench.systems.networks.config import (
     STRICT,
     SamplerConfig,
@@ -31,6 +29,7 @@ from stabench.systems.training.feature_store import open_frames, open_latents
 from stabench.systems.training.stage1 import (
     Chosen,
     Labelled,
+    Measure,
     Stage1Config,
     read_bridge,
     read_recipe,
@@ -126,11 +125,11 @@ class StarTraining:
         """The curves of stage 2."""
         return Workplace(self.out, torch.device("cpu")).folder / f"{GENERATOR}.log.jsonl"
 
-    def train_bridge(self, device: str | None) -> float:
-        """Train stage 1; return its mean average precision on the validation split."""
+    def train_bridge(self, device: str | None, measure: Measure) -> float:
+        """Train stage 1; return what `measure` (mAP) gives on the validation split."""
         work = Workplace(self.out, choose(device))
         splits = {name: self._open_labelled(name, work) for name in ("train", "validation")}
-        return train_bridge(self.stage1, splits, work, BRIDGE, _measure)
+        return train_bridge(self.stage1, splits, work, BRIDGE, measure)
 
     def train_generator(
         self,
@@ -246,7 +245,3 @@ class StarTraining:
     @staticmethod
     def _weights(name: str, weights: str) -> Any:
         return weights if weights == "random" else {name: weights}
-
-
-def _measure(scores: np.ndarray, truth: np.ndarray) -> float:
-    return mean_average_precision(scores, truth).value
