@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from stabench.harness.errors import StabenchError
-from stabench.harness.probing.run_file import ProbeRun, find_probe_run
-from stabench.harness.suites.probes import is_probe_suite
+
+if TYPE_CHECKING:
+    from stabench.harness.probing.run_file import ProbeRun
 
 PAPER = "star-table1.toml"
 # What asks for clips or systems, of which such a run has none.
@@ -26,18 +27,20 @@ def run_probes(
     asked: Mapping[str, Any],
     out: Path,
     stream: TextIO | None = None,
-) -> ProbeRun | None:
+) -> "ProbeRun | None":
     """Run a suite of probes, or take one up again; return None where it is of systems.
 
     `asked` are the options of `stabench run`; `systems` name encoders. Raises StabenchError for an
     option that means nothing here, and what `probing.run` raises.
     """
+    # Late: they load numpy, which no other command should wait for.
+    from stabench.harness.probing.run_file import Request, find_probe_run
+    from stabench.harness.suites.probes import is_probe_suite
+
     kept = find_probe_run(resume, out) if resume is not None else None
     if kept is None and (resume is not None or suite is None or not is_probe_suite(suite)):
         return None
-    # Late: it asks for the environment and for figures.
     from stabench.harness.probing import run
-    from stabench.harness.probing.run_file import Request
 
     for name, word in WORDS.items():
         if asked[name]:
@@ -60,7 +63,7 @@ def run_probes(
     return folder
 
 
-def report_probes(run: ProbeRun, stream: TextIO | None = None) -> None:
+def report_probes(run: "ProbeRun", stream: TextIO | None = None) -> None:
     """Write the report of a run of probes, beside what STAR's Table 1 prints; print it."""
     from stabench.harness.probing.page import report
     from stabench.harness.reproduce.paper import FOLDER, read
