@@ -1,18 +1,13 @@
 """The suites of the pocket world: which may be read side by side."""
 
-from pathlib import Path
-
 import numpy as np
 
-from stabench import pocket as room
 from stabench.harness.datasets.conditions.condition import parse_condition
 from stabench.harness.device import Cpu
 from stabench.harness.runner.clock import Clock
 from stabench.harness.suites import suite
 from stabench.pocket.systems import oracle
 from stabench.systems.contract import Utterance
-
-ROOM = Path(room.__path__[0]) / "suites"
 
 
 def test_the_grid_of_conditions_has_the_rules_and_the_systems_of_the_pocket_suite():
