@@ -55,7 +55,35 @@ class CompilesBlocks(Protocol):
 
 def build_parts(config: StarConfig, seed: int) -> Parts:
     """All parts in float32 on the CPU with the random weights of `seed`."""
-    return Parts(*(fill_part(config, name, RANDOM, seed) for name in NAMES))
+    return Parts(*(read_part(config, name, RANDOM, seed) for name in NAMES))
+
+
+def read_part(config: StarConfig, name: str, weights: Weights, seed: int) -> nn.Module | None:
+    """Return a part as files hold it, float32 on the CPU; None for the bridge of a system without.
+
+    Raises FileNotFoundError or ValueError as `load_part`.
+    """
+    builders: dict[str, Callable[[], nn.Module]] = {
+        "speech_encoder": lambda: build_speech_encoder(config.encoder),
+        "udit": lambda: UDiT(config.udit),
+        "vae": lambda: build_vae(config.vae),
+    }
+    bridge = config.bridge
+    if bridge is not None:
+        builders["bridge"] = lambda: Bridge(bridge)
+    elif name == "bridge":
+        return None
+    # Hollow: what is about to be filled need not be initialised first.
+    part = hollow(builders[name])
+    if weights == RANDOM:
+        return randomise(part, as_torch(seed, f"{name}."))
+    if not isinstance(weights, Mapping):
+        load_part(part_file(Path(weights), name), allocate(part))
+    elif name in weights:
+        _load_files(name, weights[name], allocate(part))
+    else:
+        raise ValueError(f"weights names no file for {name!r}; add {name} = ... to the table")
+    return part
 
 
 def load(
@@ -65,7 +93,7 @@ def load(
 
     Raises FileNotFoundError or ValueError as `load_part`.
     """
-    part = fill_part(config, name, weights, seed)
+    part = read_part(config, name, weights, seed)
     if part is None:
         return None
     # Before the cast: gains are multiplied into weights in float32 and rounded once.
@@ -104,31 +132,6 @@ def digests(weights: Weights) -> str | dict[str, str]:
         }
     files = sorted(Path(weights).glob("*.safetensors"))
     return {path.stem: sha256(path) for path in files}
-
-
-def fill_part(config: StarConfig, name: str, weights: Weights, seed: int) -> nn.Module | None:
-    """Return a part in float32 on the CPU; None for the bridge of a system without."""
-    builders: dict[str, Callable[[], nn.Module]] = {
-        "speech_encoder": lambda: build_speech_encoder(config.encoder),
-        "udit": lambda: UDiT(config.udit),
-        "vae": lambda: build_vae(config.vae),
-    }
-    bridge = config.bridge
-    if bridge is not None:
-        builders["bridge"] = lambda: Bridge(bridge)
-    elif name == "bridge":
-        return None
-    # Hollow: what is about to be filled need not be initialised first.
-    part = hollow(builders[name])
-    if weights == RANDOM:
-        return randomise(part, as_torch(seed, f"{name}."))
-    if not isinstance(weights, Mapping):
-        load_part(part_file(Path(weights), name), allocate(part))
-    elif name in weights:
-        _load_files(name, weights[name], allocate(part))
-    else:
-        raise ValueError(f"weights names no file for {name!r}; add {name} = ... to the table")
-    return part
 
 
 def find_place(files: str | Path) -> Path:

@@ -29,7 +29,7 @@ from stabench.systems.star.flow_matching import (
     toward_noise,
     uniform,
 )
-from stabench.systems.star.parts import NAMES, RANDOM, Parts
+from stabench.systems.star.parts import NAMES, RANDOM, Weights, read_part
 from stabench.systems.training.compute import Compute
 from stabench.systems.training.data import Frames, TensorFrames
 from stabench.systems.training.loop import Recipe, Records, Stage, StepGenerator, fit
@@ -204,9 +204,23 @@ def start_udit(config: UDiTConfig, start: str | Path, seed: int) -> UDiT:
     return udit
 
 
-def write_star(folder: Path, config: StarConfig, parts: Parts, dtype: str = "float16") -> None:
-    """Write a folder that `Star(weights=folder)` loads by itself: config.json and every part."""
-    for name, part in zip(NAMES, parts, strict=True):
+def write_star(
+    folder: Path,
+    config: StarConfig,
+    frozen: Weights,
+    network: Stage2Network,
+    bridge: Bridge | None,
+    dtype: str = "float16",
+) -> None:
+    """Write a folder that `Star(weights=folder)` loads by itself: config.json and every part.
+
+    Speech encoder and VAE are read anew from `frozen`, as Star takes its weights: once loaded for
+    inference their gains are multiplied out, and no file is made of that. `bridge` has the
+    network's projection; None is "w/o BridgeNet". Raises as `read_part`.
+    """
+    trained = {"udit": network.udit, "bridge": bridge}
+    for name in NAMES:
+        part = trained[name] if name in trained else read_part(config, name, frozen, seed=0)
         if part is not None:
             save_part(part_file(folder, name), part, dtype)
     # Last: a folder without it is none yet.

@@ -20,7 +20,7 @@ from stabench.systems.networks.config import (
 from stabench.systems.networks.ezaudio_weights import udit_file
 from stabench.systems.star.bridge import Bridge
 from stabench.systems.star.config import StarConfig
-from stabench.systems.star.parts import Parts, fill_part, find_place
+from stabench.systems.star.parts import Parts, read_part, find_place
 from stabench.systems.training.clip_table import open_labels, read_clips
 from stabench.systems.training.compute import Accelerated, Compute
 from stabench.systems.training.device import choose
@@ -154,7 +154,7 @@ class StarTraining:
             start = str(udit_file(find_place(start)))
         udit = start_udit(config.udit, start, self.stage2.training.seed)
         network = Stage2Network(udit, bridge.projection if bridge else None)
-        vae = fill_part(config, "vae", self._weights("vae", self._vae.weights), self._vae.seed)
+        vae = read_part(config, "vae", self._weights("vae", self._vae.weights), self._vae.seed)
         validation = self._plan_validation(config, vae, pairs["validation"], score, where)
         train_stage2(
             GENERATOR,
@@ -168,7 +168,7 @@ class StarTraining:
         folder = self.out / SYSTEM
         if compute.first:
             weights = self._weights("speech_encoder", self._encoder.weights)
-            encoder = fill_part(config, "speech_encoder", weights, self._encoder.seed)
+            encoder = read_part(config, "speech_encoder", weights, self._encoder.seed)
             write_star(folder, config, Parts(encoder, bridge, udit, vae), self.stage2.dtype)
         compute.wait()
         return folder
