@@ -20,12 +20,13 @@ from stabench.systems.networks.config import (
 from stabench.systems.networks.ezaudio_weights import udit_file
 from stabench.systems.star.bridge import Bridge
 from stabench.systems.star.config import StarConfig
-from stabench.systems.star.parts import Parts, read_part, find_place
+from stabench.systems.star.parts import RANDOM, Files, Weights, find_place, read_part
 from stabench.systems.training.clip_table import open_labels, read_clips
 from stabench.systems.training.compute import Accelerated, Compute
 from stabench.systems.training.device import choose
 from stabench.systems.training.extract import SpeechFrames, VaeLatents
 from stabench.systems.training.feature_store import open_frames, open_latents
+from stabench.systems.training.loop import Records
 from stabench.systems.training.stage1 import (
     Chosen,
     Labelled,
@@ -150,11 +151,11 @@ class StarTraining:
         config = self._describe_system(bridge)
         pairs = {name: self._open_pairs(name, bridge, work) for name in ("train", "validation")}
         start = self.stage2.start
-        if start != "random":
+        if start != RANDOM:
             start = str(udit_file(find_place(start)))
         udit = start_udit(config.udit, start, self.stage2.training.seed)
         network = Stage2Network(udit, bridge.projection if bridge else None)
-        vae = read_part(config, "vae", self._weights("vae", self._vae.weights), self._vae.seed)
+        vae = read_part(config, "vae", self._frozen, seed=0)
         validation = self._plan_validation(config, vae, pairs["validation"], score, where)
         train_stage2(
             GENERATOR,
@@ -164,12 +165,12 @@ class StarTraining:
             work,
             compute,
             validation,
+            # A state is some 10 GB at full size.
+            Records(save_every=self.stage2.validation.every, keep=2, tensorboard=True),
         )
         folder = self.out / SYSTEM
         if compute.first:
-            weights = self._weights("speech_encoder", self._encoder.weights)
-            encoder = read_part(config, "speech_encoder", weights, self._encoder.seed)
-            write_star(folder, config, Parts(encoder, bridge, udit, vae), self.stage2.dtype)
+            write_star(folder, config, self._frozen, network, bridge, self.stage2.dtype)
         compute.wait()
         return folder
 
@@ -178,6 +179,22 @@ class StarTraining:
         table = read_clips(self._find_split("validation").clips, "id", "caption", "recording")
         rows = zip(table["id"], table["caption"], map(Path, table["recording"]), strict=True)
         return {clip: (caption, path) for clip, caption, path in list(rows)[: self._samples]}
+
+    @property
+    def _frozen(self) -> Weights:
+        """The weights of speech encoder and VAE, as Star takes them."""
+        weights: dict[str, Files] = {
+            "speech_encoder": self._encoder.weights,
+            "vae": self._vae.weights,
+        }
+        if RANDOM not in weights.values():
+            return weights
+        if set(weights.values()) != {RANDOM}:
+            raise ValueError(
+                f"speech encoder '{self._encoder.weights}' and VAE '{self._vae.weights}': one of "
+                "them is random; both or none can be, to see what training costs"
+            )
+        return RANDOM
 
     @property
     def _samples(self) -> int:
@@ -241,7 +258,3 @@ class StarTraining:
                 score,
             )
         return Stage2Validation(pairs, settings.every, settings.clips, settings.patience, renderer)
-
-    @staticmethod
-    def _weights(name: str, weights: str) -> Any:
-        return weights if weights == "random" else {name: weights}
