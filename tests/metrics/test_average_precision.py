@@ -115,8 +115,9 @@ def simulate_coverage(clips: int, classes: int, skill: float, trials: int) -> fl
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("clips", "classes", "skill"),
-    [(144, 20, 0.5), (144, 20, 2.0), (144, 20, 4.0), (300, 100, 2.0), (975, 180, 2.0)],
+    ("clips", "classes", "skill", "most"),
+    # Near 1 the interval is also that of a share (stats/bootstrap.py), and so a wide one.
+    [(144, 20, 0.5, 98), (144, 20, 2.0, 98), (144, 20, 4.0, 100), (300, 100, 2.0, 99.5)],
 )
-def test_intervals_hold_the_true_value(clips, classes, skill):
-    assert 91 <= simulate_coverage(clips, classes, skill, trials=400) <= 99.5
+def test_intervals_hold_the_true_value(clips, classes, skill, most):
+    assert 92 <= simulate_coverage(clips, classes, skill, trials=400) <= most
