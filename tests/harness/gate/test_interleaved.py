@@ -95,7 +95,17 @@ def test_systems_with_an_interpreter_and_batches_are_refused() -> None:
         interleave(parse("suite", value), "a", "b")
 
 
-@pytest.mark.parametrize("name", sorted(registry.entries("suites")))
+# Of these the gate says in one line that it cannot interleave them.
+REFUSED = {"pocket-conditions": "condition", "pocket-table1": "probes", "table1": "probes"}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_interleaved_is_said(name: str) -> None:
+    with pytest.raises(StabenchError, match=REFUSED[name]):
+        interleave(load(name), "/b/python", "/h/python")
+
+
+@pytest.mark.parametrize("name", sorted(registry.entries("suites").keys() - REFUSED.keys()))
 def test_a_suite_written_is_the_suite(name: str, tmp_path: Path) -> None:
     suite = interleave(load(name), "/b/python", "/h/python")
     write_suite(tmp_path / "suite.toml", suite)

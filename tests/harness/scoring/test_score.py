@@ -342,11 +342,11 @@ def test_provenance_names_network_rate_resampler_channel_seed_and_versions(score
         "channels": "mean",
         "mean_removed": True,
         "int16": False,
-        "long": "whole",
+        "long": "windows",
         "device": "cpu",
         "precision": "float32",
     }
-    assert fad["protocol"].startswith("pocket 2 (")
+    assert fad["protocol"].startswith("pocket 3 (")
     assert fad["protocol"].endswith(", fad and tagger and clap replaced)")
     shared = metrics["provenance"]
     assert shared["protocol"]["kl_epsilon"] is None
