@@ -77,7 +77,7 @@ def test_latents_are_the_posterior_over_whole_frames(networks: Path, samples: in
     latents.load("cpu")
     assert latents.rate_hz == 24_000
     clips = make_speech(samples, samples)
-    vae = allocate(hollow(lambda: WaveformVae(latents._config)))
+    vae = allocate(hollow(lambda: WaveformVae(latents.config)))
     vae.load_state_dict(read_vae(networks / "ezaudio-vae/ckpts/vae/1m.pt", vae))
     for clip, (mean, std) in zip(clips, latents.encode(clips), strict=True):
         assert mean.shape == std.shape == (128, samples // 480)
@@ -113,7 +113,7 @@ def test_states_of_flan_t5_are_those_of_transformers(networks: Path) -> None:
 @pytest.mark.parametrize(("kind", "parameters"), [("hubert", 315_438_720), ("wavlm", 315_453_120)])
 def test_random_is_the_published_size(kind: str, parameters: int) -> None:
     with torch.device("meta"):
-        network = build_speech_encoder(MAKERS[kind]("random")._read_config())
+        network = build_speech_encoder(MAKERS[kind]("random").read_config())
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
     assert extract.VaeLatents("random").rate_hz == 24_000
     assert MAKERS[kind]("random", seed=1).provenance()["weights"] == "random 1"
