@@ -35,7 +35,7 @@ def test_without_a_gpu_nothing_is_measured_and_no_file_claims_it(tmp_path, monke
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(FULL_SIZE not in os.environ, reason=f"13 GiB and minutes; set {FULL_SIZE}=1")
+@pytest.mark.skipif(FULL_SIZE not in os.environ, reason=f"11 GiB and minutes; set {FULL_SIZE}=1")
 def test_a_full_size_step_fits_into_24_gib():
     speed = stage2_speed.measure(torch.device("cpu"), "float32", batch=1, steps=1)
     print(speed)
