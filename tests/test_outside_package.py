@@ -249,6 +249,7 @@ def test_its_metric_and_its_row_are_in_the_scores(run: Path) -> None:
     assert rows["noise"]["cells"]["roar"]["value"] == pytest.approx(0.0, abs=0.3)
 
 
+@pytest.mark.slow
 def test_what_was_measured_is_read_without_the_package(run: Path, zoo: Zoo, place: Path) -> None:
     done = zoo("report", run, there=False)
     assert "Roar" in done.stdout
@@ -275,6 +276,7 @@ def test_without_the_package_scoring_says_what_is_missing(run: Path, zoo: Zoo) -
     assert (run / "metrics.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_another_version_gives_the_same_numbers_and_another_provenance(
     run: Path, zoo: Zoo, place: Path
 ) -> None:
@@ -294,6 +296,7 @@ def test_another_version_gives_the_same_numbers_and_another_provenance(
     assert "provenance of roar" in done.stderr
 
 
+@pytest.mark.slow
 def test_folders_are_scored_by_its_protocol_and_by_a_file(zoo: Zoo, place: Path) -> None:
     words = ("score", "--reference", "wavs", "--outputs", "same=wavs", "--protocol", "tracks")
     zoo(*words, "--out", "by-name")
@@ -310,6 +313,7 @@ def test_folders_are_scored_by_its_protocol_and_by_a_file(zoo: Zoo, place: Path)
     assert "--columns: unknown column 'roarr'; did you mean 'roar'?" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_suite_names_files_too(zoo: Zoo, place: Path) -> None:
     (place / "snarl.py").write_text(FILES["zoo/roar.py"].replace('"roar"', '"snarl"'))
     (place / "wind.py").write_text(FILES["zoo/hiss.py"].replace('"hiss"', '"wind"'))

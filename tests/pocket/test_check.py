@@ -37,6 +37,7 @@ def call(
     return run
 
 
+@pytest.mark.slow
 def test_a_system_is_tried_on_the_first_clip(pocket_set) -> None:
     trial, clip = first_clip(), pocket_set.clips[0]
     assert (trial.id, trial.caption) == (clip.id, clip.caption)

@@ -112,6 +112,7 @@ def test_random_weights_fill_too_few_axes_to_judge():
     assert spread(rows).dimensions < FOREIGN.dimensions < THRESHOLDS.dimensions
 
 
+@pytest.mark.slow
 def test_loudness_moves_fad_and_leaves_fd_kl_and_clap_nearly_where_they_are():
     """12 dB quieter and louder, in units of white noise; docs/judges.md says what it comes to."""
     known = pocket(4, 30).test
@@ -157,6 +158,7 @@ def test_every_shipped_judge_has_passed_with_the_weights_that_are_there(role):
     assert record.sounds == pocket().title
 
 
+@pytest.mark.slow
 def test_the_record_of_the_judge_of_fad_is_what_it_hears():
     """Accuracy and dimensions measured anew; another processor may differ in the last digits."""
     network = network_of("fad", RULES["fad"], ON_CPU, kept=False)

@@ -45,6 +45,7 @@ def scored(folders: Path, half: str = "") -> bytes:
     return path.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_kept_number_is_a_fresh_one_bit_for_bit(folders, tmp_path, monkeypatch):
     """Fresh in one go, against a cache that a run over half of the clips has begun."""
     monkeypatch.setenv("STABENCH_CACHE", str(tmp_path / "cache"))

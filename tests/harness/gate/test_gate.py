@@ -67,6 +67,7 @@ def words(outcome: Gate) -> dict[str, str]:
     return {check.metric: check.verdict for check in outcome.checks}
 
 
+@pytest.mark.slow
 def test_an_unchanged_tree_passes_and_fifteen_percent_in_a_stage_is_found_and_named() -> None:
     """By turns on the pocket's busy machine: 80 gates of nothing, 50 of a slower sampler.
 

@@ -301,6 +301,7 @@ def test_a_checkout_of_stabench_is_told_by_its_project(tmp_path: Path, head: Rep
         assert not holds_stabench(head.folder)
 
 
+@pytest.mark.slow
 def test_the_gate_finds_what_the_head_made_worse(
     head: Repository, base: Repository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -109,7 +109,12 @@ def recorded(monkeypatch):
     return Recorded
 
 
-@pytest.fixture(scope="module", params=MODELS)
+# The largest ones, and one of two that work alike, are for the slow run.
+SLOW = {"audioldm2", "audit", "tangoflux"}
+PARAMS = [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in MODELS]
+
+
+@pytest.fixture(scope="module", params=PARAMS)
 def kind(request, tmp_path_factory):
     """The loaded model of a variant, its weights written once."""
     write, make = MODELS[request.param]

@@ -254,6 +254,7 @@ def test_what_cannot_be_had_is_said_at_once():
         Star(weights="published")
 
 
+@pytest.mark.slow
 def test_compiled_blocks_are_traced_whole_and_change_no_bit(small_config, spans, monkeypatch):
     """Traced without code generation, which a compiler's rounding would hide."""
     compile_module = torch.nn.Module.compile

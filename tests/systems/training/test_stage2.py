@@ -104,6 +104,7 @@ def test_frozen_parts_stay_and_the_others_learn(train_projection, tmp_path):
     assert {"udit.patch_embed.proj.weight", "udit.mid_block.attn.to_q.weight"} <= changed
 
 
+@pytest.mark.slow
 def test_the_loss_falls(tmp_path):
     train(tmp_path, config=dataclasses.replace(CONFIG, steps=150))
     curve = losses(tmp_path)
@@ -111,6 +112,7 @@ def test_the_loss_falls(tmp_path):
     assert curve[-30:].mean() < 0.6 * curve[:10].mean()
 
 
+@pytest.mark.slow
 def test_training_killed_at_a_random_step_goes_on_to_the_same_weights(tmp_path):
     step = random.randint(3, 30)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -79,6 +79,7 @@ def test_a_random_model_sounds_and_says_what_it_is(name, spans) -> None:
     assert model.provenance()["weights"] == "random"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_the_generator_is_built_when_it_is_needed_and_before_any_stage(name, spans) -> None:
     model = MODELS[name](weights="random")
