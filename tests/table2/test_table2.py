@@ -95,7 +95,11 @@ def test_every_cell_of_every_system_has_a_value_and_an_interval(
     unheard = {(name, "wer") for name in SYSTEMS.keys() - CASCADES}
     # Of so few clips no interval of these would hold.
     few = {key for key in wanted & METRICS.keys() if METRICS[key].least > machine.CLIPS}
-    assert bare == unheard | {(name, key) for name in SYSTEMS for key in (*PEOPLE, *few)}, reasons
+    # What untrained networks sound like may lie on no line: FAD-infinity says so instead.
+    unfit = {key for key in bare if key[1] == "fad_inf" and "of the line is" in reasons[key]}
+    assert len(unfit) <= len(SYSTEMS) // 3
+    expected = unheard | unfit | {(name, key) for name in SYSTEMS for key in (*PEOPLE, *few)}
+    assert bare == expected, reasons
     # A machine that drifts through the run gives times without an interval, whatever the code does.
     times = {"processing", "generation", "total", "rtf"}
     adrift = {key for key, cell in cells.items() if DRIFT in (cell.get("reason") or "")}
