@@ -28,9 +28,6 @@ VAE: dict[str, Any] = {
     "hidden_channels": 384,
     "channel_multipliers": (1, 2, 4),
     "layers_per_block": 2,
-    "sample_rate": RATE_HZ,
-    "n_fft": 1024,
-    "hop_length": 256,
 }
 VOCODER: dict[str, Any] = {
     "num_mels": 80,
@@ -53,9 +50,11 @@ class TanhConv(nn.Conv1d):
 
 def build_vae(settings: Mapping[str, Any]) -> "MMAudioAutoencoder":
     """Return encoder and decoder of log-mel spectrograms; `decode` takes [B, C, T]."""
-    from diffusers.models.autoencoders.autoencoder_mmaudio import MMAudioVAE
+    from diffusers.models.autoencoders.autoencoder_mmaudio import MMAudioAutoencoder
 
-    return MMAudioVAE(**settings).vae
+    # Not by way of MMAudioVAE: its front end calls torch.linspace, which ends on the wrong device
+    # once transformers has read a model in this process (it patches that function meanwhile).
+    return MMAudioAutoencoder(**settings)
 
 
 def build_vocoder(settings: Mapping[str, Any]) -> "MMAudioVocoder":

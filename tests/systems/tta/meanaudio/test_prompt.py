@@ -55,7 +55,7 @@ def test_the_row_is_that_of_laions_text_tower(readers, spans) -> None:
     for text in TEXTS:
         expected = row(torch.tensor(readers.tokenize(text).input_ids))
         pooled = readers(text, spans).pooled
-        torch.testing.assert_close(pooled[0], expected, atol=2e-6, rtol=0)
+        torch.testing.assert_close(pooled[0], expected, atol=1e-5, rtol=0)
 
 
 def test_states_are_padded_to_77_and_padding_is_not_read(readers, spans) -> None:
@@ -65,7 +65,7 @@ def test_states_are_padded_to_77_and_padding_is_not_read(readers, spans) -> None
     states = readers(TEXTS[0], spans).states
     assert spans.names == ["text_encoder.t5", "text_encoder.clap"]
     assert states.shape == (1, 77, tiny_meanaudio.TEXT_WIDTH)
-    torch.testing.assert_close(states[:, : alone.shape[1]], alone, atol=2e-6, rtol=0)
+    torch.testing.assert_close(states[:, : alone.shape[1]], alone, atol=1e-5, rtol=0)
     # What T5 makes of the padding is handed on: it is not zero.
     assert states[:, alone.shape[1] :].std() > 0.01
 
