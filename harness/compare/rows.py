@@ -173,4 +173,6 @@ def compare_failures(before: SystemEvidence, now: SystemEvidence) -> Line:
         verdict=verdict if both else "not measured",
         reason=reason if both else "no clip in common",
         no_worse=bool(both) and new <= old,
+        # A run of probes asks for no clips that could fail.
+        expected=bool(collect_clips(before)),
     )

@@ -4,7 +4,9 @@ It reads the run's record, trains a classifier on an encoder's frames, and leave
 test clips in the run folder, or the reason why there are none.
 """
 
+import os
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -86,8 +88,16 @@ def measure(scores: np.ndarray, truth: np.ndarray) -> float:
 def main(arguments: list[str]) -> int:
     """Run the probe that the words name; end with 1 where it failed."""
     path, encoder, bridge = arguments
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     record = run_probe(ProbeRun(Path(path)), encoder, bridge)  # type: ignore[arg-type]
     return 1 if record.error else 0
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of standard input: after a kill of the run no probe goes on alone."""
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os._exit(1)
 
 
 if __name__ == "__main__":

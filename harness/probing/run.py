@@ -147,26 +147,36 @@ def _run_all(run: ProbeRun, waiting: list[Unit]) -> None:
                 if each.process.poll() is None:
                     if time.monotonic() - each.began < settings.timeout_s:
                         continue
-                    each.process.kill()
-                    each.process.wait()
+                    _end(each.process)
                     _keep_failure(run, each, f"no end after {settings.timeout_s:g} s (timeout_s)")
                 running.remove(each)
+                _end(each.process)
                 _tell(run, each)
     finally:
-        # Ctrl-C, too: nothing goes on training when the command has ended.
+        # After Ctrl-C, too.
         for each in running:
-            each.process.kill()
-            each.process.wait()
+            _end(each.process)
+
+
+def _end(process: subprocess.Popen) -> None:
+    """Kill a process that still runs, and close its pipe."""
+    process.kill()
+    process.wait()
+    if process.stdin:
+        process.stdin.close()
 
 
 def _start(run: ProbeRun, unit: Unit) -> subprocess.Popen:
     threads = str(run.record.probes.probes.threads)
     command = [sys.executable, str(START), "stabench.harness.probing.probe"]
     limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads)
+    # The error of an earlier attempt must not pass for that of this one.
+    run.probe_path(*unit).unlink(missing_ok=True)
     with run.log_path(*unit).open("ab") as log:
         return subprocess.Popen(
             [*command, str(run.path.resolve()), *unit],
-            stdin=subprocess.DEVNULL,
+            # It closes when this process dies, even by a kill, and the probe ends with it.
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
             env={**os.environ, **limits},

@@ -8,6 +8,7 @@ import pytest
 
 from stabench.harness.cli.main import main
 from stabench.harness.compare import read_evidence
+from stabench.harness.compare.command import exit_code
 from stabench.harness.compare.compare import OtherProvenance, compare
 from stabench.harness.probing.run_file import ProbeRun
 from stabench.harness.reproduce.paper import FOLDER, read
@@ -64,6 +65,11 @@ def test_two_runs_are_paired_clip_by_clip(toy_run, copy):
     [line] = [line for line in good.lines if line.key == "mlp"]
     assert line.change.n == 60
     assert line.change.change == pytest.approx(-0.2)
+
+
+def test_equal_runs_lack_nothing_that_could_be_measured(toy_run, copy):
+    comparison = compare(read_evidence.read(toy_run), read_evidence.read(copy))
+    assert exit_code(comparison, strict=True) == 0
 
 
 def test_runs_on_other_clips_are_not_compared(toy_run, copy):

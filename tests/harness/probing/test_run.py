@@ -13,7 +13,7 @@ from stabench.harness.errors import MissingError, StabenchError, TooManyFailures
 from stabench.harness.probing import page
 from stabench.harness.probing import run as probing
 from stabench.harness.probing.figures import make_figures
-from stabench.harness.probing.run_file import ProbeRun, Request, find_probe_run
+from stabench.harness.probing.run_file import ProbeRecord, ProbeRun, Request, find_probe_run
 from stabench.harness.render.markdown import to_markdown
 from stabench.harness.runs.run_folder import RunFolder
 from tests.harness.probing.conftest import write_suite
@@ -128,6 +128,16 @@ def test_a_killed_probe_is_kept_with_how_it_ended(tmp_path):
     probing._tell(run, probing._Running(probing.Unit("good", "mlp"), process, 0.0))
     error = run.read_probe("good", "mlp").error
     assert error == "its process ended with -9: almost there"
+
+
+def test_a_probe_ends_with_the_run_that_started_it(tmp_path):
+    run = begin(tmp_path, ("good",))
+    run.write_probe(ProbeRecord(encoder="good", bridge="mlp", error="of an earlier attempt"))
+    process = probing._start(run, probing.Unit("good", "mlp"))
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(timeout=100) == 1
+    assert run.read_probe("good", "mlp") is None
 
 
 def test_a_wrong_recipe_is_one_line_before_a_folder_is_made(tmp_path):
