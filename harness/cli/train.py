@@ -1,5 +1,6 @@
 """`stabench train`: STAR's two stages from prepared data."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from stabench.harness import registry
-from stabench.harness.cli import options
 from stabench.harness.cli.prepare import Recipe
+from stabench.harness.device import device as find_device
+from stabench.harness.device import select_gpu
 from stabench.harness.errors import MissingError, StabenchError
 
 # By name: the harness imports nothing of `systems`.
@@ -23,6 +25,15 @@ Data = Annotated[
 ]
 Out = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="Default: trained/NAME of the recipe.")
+]
+OnDevice = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="cpu|cuda[:N]",
+        help="Default: cuda where there is one.",
+        callback=lambda name: name and select_gpu(name),
+    ),
 ]
 Precision = Annotated[
     str | None,
@@ -52,7 +63,7 @@ def train(
     stage: Stage = None,
     data: Data = None,
     out: Out = None,
-    device: options.OnDevice = None,
+    device: OnDevice = None,
     precision: Precision = None,
     score: Score = None,
 ) -> None:
@@ -65,6 +76,12 @@ def train(
     """
     from stabench.harness.prepare import recipe as recipes
 
+    # What accelerate tells each process of a launch.
+    processes, first = int(os.environ.get("WORLD_SIZE", "1")), os.environ.get("RANK", "0") == "0"
+    if processes > 1 and stage != 2:
+        raise StabenchError(f"{processes} processes: one trains stage 1; add --stage 2 to these")
+    if device:
+        find_device(device)
     chosen = recipes.load(recipe)
     prepared = data or recipes.default_folder(recipe)
     place = out or Path("trained") / Path(recipe).stem
@@ -72,12 +89,16 @@ def train(
     if stage != 2:
         value = _try(lambda: training.train_bridge(device, _measure))
         print(f"stage 1: mAP {value:.3f} on the validation split")
-    if stage != 1:
-        scorer = _new_scorer(training, score) if score else None
-        folder = _try(lambda: training.train_generator(device, precision, scorer))
-        if scorer:
-            registry.attribute(f"{CURVES}:plot_curves")(training.log, place / "curves.svg")
-            print(f"curves: {place / 'curves.svg'}")
+    if stage == 1:
+        return
+    if processes > 1 and precision is None:
+        precision = "float32"
+    scorer = _new_scorer(training, score) if score and first else None
+    folder = _try(lambda: training.train_generator(device, precision, scorer))
+    if scorer:
+        registry.attribute(f"{CURVES}:plot_curves")(training.log, place / "curves.svg")
+        print(f"curves: {place / 'curves.svg'}")
+    if first:
         print(f"trained: {folder}")
 
 

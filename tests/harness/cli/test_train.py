@@ -1,7 +1,10 @@
 """`stabench train` as it is typed: from a tiny AudioCaps to a STAR that hears and sounds."""
 
 import json
+import os
 import shutil
+import socket
+import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -147,6 +150,65 @@ def test_rendered_sounds_are_scored_and_their_curve_drawn(
     assert (out / "curves.svg").read_text().lstrip().startswith("<?xml")
     rendered = sorted(path.name for path in (out / "seed0").rglob("step-000004/*.wav"))
     assert len(rendered) == 3
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_generator_and_only_one_of_them_writes(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a --precision, too: processes that do not know of each other would train twice."""
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    assert train(monkeypatch, place, alone) == 0
+    assert train(monkeypatch, place, together, "--stage", 1) == 0
+    recipe = place / "audiocaps" / "recipe.toml"
+    words = ["train", recipe, "--data", place / "data", "--out", together, "--device", "cpu"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launch = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    launch |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "stabench", *map(str, words), "--stage", "2"],
+            env={**os.environ, **launch, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    printed = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], printed
+    assert [f"trained: {together / 'star'}" in out for out, _ in printed] == [True, False]
+    one, two = (
+        [
+            line["validation"]
+            for line in read_log(out / "seed0" / "generator.log.jsonl")
+            if "validation" in line
+        ]
+        for out in (alone, together)
+    )
+    assert one == pytest.approx(two, abs=1e-5)
+
+
+def test_several_processes_are_for_stage_2(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert train(monkeypatch, place, tmp_path / "out") == 2
+    assert "2 processes: one trains stage 1; add --stage 2" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs no GPU")
+@pytest.mark.parametrize("precision", [(), ("--precision", "bfloat16")])
+def test_a_gpu_that_is_not_there_is_not_replaced_by_the_cpu(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: tuple[str, ...]
+) -> None:
+    recipe = place / "audiocaps" / "recipe.toml"
+    words = ("--data", place / "data", "--out", tmp_path / "out", "--device", "cuda")
+    assert type_words(monkeypatch, "train", recipe, *words, *precision) == 2
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
