@@ -152,25 +152,18 @@ def test_rendered_sounds_are_scored_and_their_curve_drawn(
     assert len(rendered) == 3
 
 
-@pytest.mark.slow
-def test_two_processes_train_one_generator_and_only_one_of_them_writes(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without a --precision, too: processes that do not know of each other would train twice."""
-    alone, together = tmp_path / "alone", tmp_path / "together"
-    assert train(monkeypatch, place, alone) == 0
-    assert train(monkeypatch, place, together, "--stage", 1) == 0
-    recipe = place / "audiocaps" / "recipe.toml"
-    words = ["train", recipe, "--data", place / "data", "--out", together, "--device", "cpu"]
+def launch(place: Path, out: Path, recipe: Path) -> list[tuple[int, str, str]]:
+    """Train stage 2 in two processes, as accelerate launches them; exit code and prints of each."""
+    words = ["train", recipe, "--data", place / "data", "--out", out, "--device", "cpu"]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    launch = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    launch |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    common |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "stabench", *map(str, words), "--stage", "2"],
-            env={**os.environ, **launch, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -178,15 +171,29 @@ def test_two_processes_train_one_generator_and_only_one_of_them_writes(
         for rank in range(2)
     ]
     printed = [process.communicate() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], printed
-    assert [f"trained: {together / 'star'}" in out for out, _ in printed] == [True, False]
+    return [(p.returncode, *texts) for p, texts in zip(processes, printed, strict=True)]
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_generator_and_only_one_of_them_writes(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    recipe = place / "audiocaps" / "recipe.toml"
+    assert train(monkeypatch, place, alone) == 0
+    assert train(monkeypatch, place, together, "--stage", 1) == 0
+    # Processes that do not know of each other would train on this batch, each by itself.
+    odd = tmp_path / "odd.toml"
+    odd.write_text(recipe.read_text().replace("steps = 4\nbatch = 2", "steps = 4\nbatch = 3"))
+    for code, _, errors in launch(place, together, odd):
+        assert code == 2
+        assert "a batch of 3 cannot be shared by 2 processes" in errors
+    results = launch(place, together, recipe)
+    assert [code for code, _, _ in results] == [0, 0], results
+    assert [f"trained: {together / 'star'}" in out for _, out, _ in results] == [True, False]
     one, two = (
-        [
-            line["validation"]
-            for line in read_log(out / "seed0" / "generator.log.jsonl")
-            if "validation" in line
-        ]
-        for out in (alone, together)
+        [line["validation"] for line in read_log(log) if "validation" in line]
+        for log in (out / "seed0" / "generator.log.jsonl" for out in (alone, together))
     )
     assert one == pytest.approx(two, abs=1e-5)
 
@@ -201,13 +208,13 @@ def test_several_processes_are_for_stage_2(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs no GPU")
-@pytest.mark.parametrize("precision", [(), ("--precision", "bfloat16")])
+@pytest.mark.parametrize("more", [(), ("--stage", "2", "--precision", "bfloat16")])
 def test_a_gpu_that_is_not_there_is_not_replaced_by_the_cpu(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: tuple[str, ...]
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...]
 ) -> None:
     recipe = place / "audiocaps" / "recipe.toml"
     words = ("--data", place / "data", "--out", tmp_path / "out", "--device", "cuda")
-    assert type_words(monkeypatch, "train", recipe, *words, *precision) == 2
+    assert type_words(monkeypatch, "train", recipe, *words, *more) == 2
     assert not (tmp_path / "out").exists()
 
 
